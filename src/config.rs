@@ -1,0 +1,24 @@
+//! The engine's constants: the only home of Rust defaults.
+
+use std::time::Duration;
+
+/// Body bytes of one response that JavaScript may have unacknowledged: what bounds the memory of a paused response.
+pub const RESPONSE_WINDOW: usize = 256 * 1024;
+
+/// Response bodies up to this size ride in the completion buffer; larger chunks go as buffers of their own.
+pub const INLINE_BODY: usize = 16 * 1024;
+
+/// Request bytes kept for a re-send; a longer request is not replayable.
+pub const REPLAY_LIMIT: usize = 64 * 1024;
+
+/// How long a record that nobody waits for (written, connected) may stay before it wakes JavaScript.
+pub const LAZY_WAKE: Duration = Duration::from_millis(1);
+
+/// Records after which JavaScript is woken although the I/O thread has more to do.
+pub const WAKE_AFTER_RECORDS: u32 = 32;
+
+/// Most response header fields that a head may have (the runtime bounds heads by size only).
+pub const MAX_HEADER_FIELDS: usize = 1 << 16;
+
+/// Most informational (1xx) responses before a final one; a flood is an attack (RFC 9110, section 15.2 sets none).
+pub const MAX_INFORMATIONAL: u32 = 1000;

@@ -1,0 +1,21 @@
+//! keepwire's engine: keep-alive connections that are reused every time they can be, for JavaScript's
+//! `http.Agent`.
+//!
+//! The rooms, and who may know whom (`bridge → agent → pool, connect, exchange → config, error`):
+//!
+//! * [`runtime`]: the process-wide I/O thread.
+//! * [`agent`]: how pool, connect and exchange come together.
+//! * [`pool`]: which connection serves whom; a pure state machine.
+//! * [`connect`]: dns and tcp (or a unix socket), with their errors.
+//! * [`exchange`]: one request on one connection.
+//! * [`bridge`]: where Rust meets JavaScript; the only room that knows napi.
+//! * [`config`], [`error`]: constants of the engine, and its one error type.
+
+pub mod agent;
+pub mod bridge;
+pub mod config;
+pub mod connect;
+pub mod error;
+pub mod exchange;
+pub mod pool;
+pub mod runtime;

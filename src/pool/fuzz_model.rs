@@ -1,0 +1,325 @@
+//! The fuzzer's reference model: plain vectors, no cleverness. It takes what the pool answered, checks that each
+//! answer was allowed, and checks the invariants of the whole state.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::waiters::KEPT_AT_MOST;
+use super::*;
+
+pub const AGENTS: usize = 2;
+pub const KEYS: usize = 4;
+
+pub struct ModelConn {
+    pub id: ConnId,
+    /// `None`: the agent was removed.
+    pub agent: Option<usize>,
+    pub key: usize,
+    pub state: State,
+    pub uses: u32,
+    pub idle_since: u64,
+    pub hint_end: u64,
+    idle_order: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct Foreign {
+    pub busy: u32,
+    pub idle: u32,
+}
+
+#[derive(Default)]
+pub struct Model {
+    pub ids: [AgentId; AGENTS],
+    pub limits: Vec<Limits>,
+    pub conns: Vec<ModelConn>,
+    pub queues: [[VecDeque<(WaiterId, Kind)>; KEYS]; AGENTS],
+    pub foreign: [[Foreign; KEYS]; AGENTS],
+    /// EvictForeign effects that the owner has not acted on yet.
+    pub evictions: VecDeque<(AgentId, KeyId)>,
+    /// What a limit may be exceeded to: by what was live when it was lowered and did not end since.
+    tolerated: [[u32; KEYS]; AGENTS],
+    tolerated_total: [u32; AGENTS],
+    /// Waiters of other origins that were served while this origin could have been.
+    passed_over: [[u32; KEYS]; AGENTS],
+    /// The same, while it had no slot at all.
+    passed_over_starved: [[u32; KEYS]; AGENTS],
+    dead: HashSet<ConnId>,
+    order: u64,
+    pub settled: u64,
+    pub reused: u64,
+}
+
+impl Model {
+    pub fn conn(&mut self, id: ConnId) -> &mut ModelConn {
+        self.conns
+            .iter_mut()
+            .find(|conn| conn.id == id)
+            .expect("a connection that was closed is named again (I6)")
+    }
+
+    pub fn forget(&mut self, id: ConnId) {
+        let at = self
+            .conns
+            .iter()
+            .position(|conn| conn.id == id)
+            .expect("a connection is closed twice");
+        self.conns.swap_remove(at);
+        self.dead.insert(id);
+    }
+
+    fn deadline(&self, conn: &ModelConn) -> u64 {
+        let timeout = conn
+            .agent
+            .map_or(0, |a| self.limits[a].free_socket_timeout_ms);
+        if timeout == 0 {
+            conn.hint_end
+        } else {
+            conn.hint_end.min(conn.idle_since + timeout)
+        }
+    }
+
+    pub fn first_deadline(&self) -> Option<u64> {
+        let idle = self.conns.iter().filter(|conn| conn.state == State::Idle);
+        idle.map(|conn| self.deadline(conn))
+            .filter(|&at| at != u64::MAX)
+            .min()
+    }
+
+    fn usable_idle(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
+        let idle = self
+            .conns
+            .iter()
+            .filter(move |c| c.agent == Some(a) && c.key == key && c.state == State::Idle);
+        idle.filter(move |conn| self.deadline(conn) > now)
+    }
+
+    pub fn leased_idle(
+        &mut self,
+        a: usize,
+        key: usize,
+        id: ConnId,
+        idle_ms: u64,
+        uses: u32,
+        now: u64,
+    ) {
+        let best = match self.limits[a].scheduling {
+            Scheduling::Lifo => self
+                .usable_idle(a, key, now)
+                .max_by_key(|conn| conn.idle_order),
+            Scheduling::Fifo => self
+                .usable_idle(a, key, now)
+                .min_by_key(|conn| conn.idle_order),
+        };
+        let best = best.expect("leased an idle connection that is not usable");
+        assert_eq!(
+            (best.id, now - best.idle_since, best.uses),
+            (id, idle_ms, uses)
+        );
+        self.conn(id).state = State::Leased;
+        self.reused += 1;
+    }
+
+    pub fn dialed(&mut self, a: usize, key: usize, id: ConnId, now: u64) {
+        assert!(
+            self.usable_idle(a, key, now).next().is_none(),
+            "dialed beside a usable idle connection (I2)"
+        );
+        assert!(id != 0 && id < 1 << 29);
+        assert!(
+            !self.dead.contains(&id),
+            "the id of a closed connection came back"
+        );
+        self.conns.push(ModelConn {
+            id,
+            agent: Some(a),
+            key,
+            state: State::Dialing,
+            uses: 0,
+            idle_since: 0,
+            hint_end: 0,
+            idle_order: 0,
+        });
+    }
+
+    pub fn parked(&mut self, id: ConnId, hint_end: u64, now: u64) {
+        self.order += 1;
+        let order = self.order;
+        let conn = self.conn(id);
+        conn.state = State::Idle;
+        conn.idle_since = now;
+        conn.hint_end = hint_end;
+        conn.idle_order = order;
+        let (a, key) = (
+            conn.agent.expect("kept a connection of a removed agent"),
+            conn.key,
+        );
+        let limits = self.limits[a];
+        assert!(limits.keep_alive);
+        assert!(self.counts()[a][key].idle + self.foreign[a][key].idle <= limits.max_free_sockets);
+    }
+
+    /// A waiter got its slot: it must have been its key's first.
+    fn serve(&mut self, waiter: WaiterId, kind: Kind) -> (usize, usize) {
+        let (a, key) = (0..AGENTS * KEYS)
+            .map(|i| (i / KEYS, i % KEYS))
+            .find(|&(a, key)| self.queues[a][key].front() == Some(&(waiter, kind)))
+            .expect("served someone who was not first in a queue");
+        self.queues[a][key].pop_front();
+        self.settled += 1;
+        for other in 0..KEYS {
+            self.passed_over[a][other] += 1;
+            self.passed_over_starved[a][other] += 1;
+        }
+        self.passed_over[a][key] = 0;
+        self.passed_over_starved[a][key] = 0;
+        (a, key)
+    }
+
+    pub fn apply(&mut self, effects: &mut Vec<Effect>, now: u64) {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Dial { waiter, conn } => {
+                    let (a, key) = self.serve(waiter, Kind::Engine);
+                    self.dialed(a, key, conn, now);
+                }
+                Effect::Assign {
+                    waiter,
+                    conn,
+                    idle_ms,
+                    use_count,
+                } => {
+                    let (a, key) = self.serve(waiter, Kind::Engine);
+                    let conn = self.conn(conn);
+                    assert_eq!(
+                        (conn.agent, conn.key, conn.state),
+                        (Some(a), key, State::Leased)
+                    );
+                    assert_eq!((idle_ms, use_count), (0, conn.uses));
+                }
+                Effect::Grant { waiter } => {
+                    let (a, key) = self.serve(waiter, Kind::Foreign);
+                    self.foreign[a][key].busy += 1;
+                }
+                Effect::Close { conn, .. } => {
+                    assert_eq!(self.conn(conn).state, State::Idle);
+                    self.forget(conn);
+                }
+                Effect::EvictForeign { agent, key } => {
+                    let a = self
+                        .ids
+                        .iter()
+                        .position(|&id| id == agent)
+                        .expect("evicts of a removed agent");
+                    assert!(self.foreign[a][key as usize].idle > 0);
+                    self.evictions.push_back((agent, key));
+                }
+            }
+        }
+    }
+
+    pub fn counts(&self) -> [[Counts; KEYS]; AGENTS] {
+        let mut counts = [[Counts::default(); KEYS]; AGENTS];
+        for conn in &self.conns {
+            let Some(a) = conn.agent else { continue };
+            let count = &mut counts[a][conn.key];
+            match conn.state {
+                State::Dialing => count.dialing += 1,
+                State::Leased => count.leased += 1,
+                State::Idle => count.idle += 1,
+            }
+        }
+        for (a, keys) in counts.iter_mut().enumerate() {
+            for (key, count) in keys.iter_mut().enumerate() {
+                count.foreign_idle = self.foreign[a][key].idle;
+                count.foreign = self.foreign[a][key].busy + count.foreign_idle;
+                count.queued = self.queues[a][key].len() as u32;
+            }
+        }
+        counts
+    }
+
+    /// Limits were changed: what is live by now is tolerated until it ends.
+    pub fn tolerate(&mut self, a: usize) {
+        for key in 0..KEYS {
+            self.tolerated[a][key] = u32::MAX;
+        }
+        self.tolerated_total[a] = u32::MAX;
+    }
+
+    pub fn check(&mut self, pool: &Pool) {
+        let counts = self.counts();
+        for (a, keys) in counts.iter().enumerate() {
+            self.check_agent(pool, a, keys);
+        }
+        if let Some(first) = self.first_deadline() {
+            assert!(
+                pool.next_deadline().is_some_and(|at| at <= first),
+                "an idle connection has no alarm"
+            );
+        }
+    }
+
+    fn check_agent(&mut self, pool: &Pool, a: usize, counts: &[Counts; KEYS]) {
+        let limits = self.limits[a];
+        let total = counts.iter().map(Counts::live).sum::<u32>();
+        let tolerated = self.tolerated_total[a].max(limits.max_total_sockets);
+        assert!(total <= tolerated, "{total} sockets of {tolerated} (I1)");
+        self.tolerated_total[a] = total;
+        for (key, count) in counts.iter().enumerate() {
+            assert_eq!(pool.counts(self.ids[a], key as KeyId), *count);
+            let tolerated = self.tolerated[a][key].max(limits.max_sockets);
+            assert!(
+                count.live() <= tolerated,
+                "{} sockets of {tolerated} for a key (I1)",
+                count.live()
+            );
+            self.tolerated[a][key] = count.live();
+
+            let held_by_key = count.live() >= limits.max_sockets;
+            if count.queued == 0 || held_by_key {
+                self.passed_over[a][key] = 0;
+            }
+            if count.queued == 0 || count.live() > 0 {
+                self.passed_over_starved[a][key] = 0;
+            }
+            if count.queued == 0 {
+                continue;
+            }
+            assert_eq!(
+                count.idle, 0,
+                "a waiter beside an idle connection of its key"
+            );
+            let evicting = |of: usize| self.evictions.contains(&(self.ids[a], of as KeyId));
+            if held_by_key {
+                assert!(
+                    count.foreign_idle == 0 || evicting(key),
+                    "an idle socket of its key blocks a waiter"
+                );
+                continue;
+            }
+            assert!(
+                total >= limits.max_total_sockets,
+                "a waiter beside a free slot (I7)"
+            );
+            assert!(
+                counts.iter().all(|other| other.idle == 0),
+                "an idle connection blocks a waiter (I7)"
+            );
+            let idle = |of: &usize| counts[*of].foreign_idle > 0;
+            assert!(
+                (0..KEYS).filter(idle).count() == 0 || (0..KEYS).filter(idle).any(evicting),
+                "an idle socket of the runtime blocks a waiter (I7)"
+            );
+            let bound = KEYS as u32 * (KEPT_AT_MOST + 1);
+            assert!(
+                self.passed_over[a][key] <= bound,
+                "an origin missed its turn (I7)"
+            );
+            let starved = self.passed_over_starved[a][key];
+            assert!(
+                starved < KEYS as u32,
+                "an origin without a slot missed its turn (I7)"
+            );
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! Random histories, the same on every run: seeds x policies x 10,000 steps on a fake clock, every answer checked
+//! against `fuzz_model.rs` and every invariant after every step.
+
+use super::fuzz_model::{Model, AGENTS, KEYS};
+use super::*;
+
+const SEEDS: u64 = 8;
+const STEPS: u32 = 10_000;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+struct Fuzzer {
+    random: Random,
+    pool: Pool,
+    model: Model,
+    effects: Vec<Effect>,
+    now: u64,
+    exchanges: u32,
+    base: Limits,
+    /// Whether limits change and agents are replaced on the way.
+    restless: bool,
+    /// Sockets of the runtime that outlived their agent.
+    orphans: Vec<(AgentId, KeyId)>,
+}
+
+impl Fuzzer {
+    fn new(seed: u64, base: Limits, restless: bool) -> Self {
+        let mut pool = Pool::new();
+        let mut model = Model::default();
+        model.limits = vec![base; AGENTS];
+        for key in 0..KEYS {
+            assert_eq!(pool.intern_key(&[key as u8]), key as KeyId);
+        }
+        model.ids = std::array::from_fn(|_| pool.add_agent(base));
+        let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let (effects, orphans) = (Vec::new(), Vec::new());
+        Fuzzer {
+            random,
+            pool,
+            model,
+            effects,
+            now: 1_000,
+            exchanges: 0,
+            base,
+            restless,
+            orphans,
+        }
+    }
+
+    fn run(mut self) -> (u64, u64) {
+        for _ in 0..STEPS {
+            self.step();
+            self.model.apply(&mut self.effects, self.now);
+            self.model.check(&self.pool);
+        }
+        self.drain();
+        (self.model.settled, self.model.reused)
+    }
+
+    fn step(&mut self) {
+        // Load comes in waves, so that queues fill and empty; in a flood little else happens, so that turns matter.
+        let wave = self.now / 4_000 % 4;
+        match self.random.below(100) {
+            0..=44 if wave == 3 => self.lease(),
+            45..=92 if wave == 3 => self.check_in(),
+            0..=29 if wave == 1 => self.lease(),
+            0..=14 => self.lease(),
+            15..=29 | 40..=64 => self.check_in(),
+            30..=39 => self.connected(),
+            65..=69 => self.closed(),
+            70..=73 => self.cancel(),
+            74..=83 => self.foreign(),
+            84..=88 => self.evict(),
+            89..=91 => self.expire(),
+            92 => {
+                self.now = self
+                    .model
+                    .first_deadline()
+                    .map_or(self.now, |at| at.max(self.now))
+            }
+            93..=96 => self.now += self.random.next() % 300,
+            97 => self.now += self.random.next() % 3_000,
+            98 if self.restless => self.set_limits(),
+            99 if self.restless && self.random.one_in(8) => self.replace_agent(),
+            99 if self.random.one_in(4) => self.close_idle(),
+            _ => self.stale(),
+        }
+    }
+
+    fn lease(&mut self) {
+        let (a, key) = (self.random.below(AGENTS), self.random.below(KEYS));
+        let kind = if self.random.one_in(6) {
+            Kind::Foreign
+        } else {
+            Kind::Engine
+        };
+        self.exchanges += 1;
+        let waiter = WaiterId {
+            port: a as u32,
+            exchange: self.exchanges,
+        };
+        let before = self.model.queues[a][key].len() as u32;
+        let answer = self.pool.lease(
+            self.model.ids[a],
+            key as KeyId,
+            waiter,
+            kind,
+            self.now,
+            &mut self.effects,
+        );
+        self.model.apply(&mut self.effects, self.now);
+        let model = &mut self.model;
+        match (answer, kind) {
+            (
+                Lease::Idle {
+                    conn,
+                    idle_ms,
+                    use_count,
+                },
+                Kind::Engine,
+            ) => {
+                model.leased_idle(a, key, conn, idle_ms, use_count, self.now);
+            }
+            (Lease::Dial { conn }, Kind::Engine) => model.dialed(a, key, conn, self.now),
+            (Lease::Granted, Kind::Foreign) => model.foreign[a][key].busy += 1,
+            (Lease::Queued, _) => {
+                assert!(before < model.limits[a].max_pending);
+                model.queues[a][key].push_back((waiter, kind));
+            }
+            (Lease::QueueFull, _) => assert_eq!(before, model.limits[a].max_pending),
+            _ => panic!("{answer:?} to a lease of {kind:?}"),
+        }
+    }
+
+    fn any_conn(&mut self, state: impl Fn(State) -> bool) -> Option<ConnId> {
+        let fits = self
+            .model
+            .conns
+            .iter()
+            .filter(|conn| state(conn.state))
+            .count();
+        let nth = if fits == 0 {
+            return None;
+        } else {
+            self.random.below(fits)
+        };
+        self.model
+            .conns
+            .iter()
+            .filter(|conn| state(conn.state))
+            .nth(nth)
+            .map(|conn| conn.id)
+    }
+
+    fn connected(&mut self) {
+        if self.random.one_in(10) {
+            let Some(id) = self.any_conn(|state| state == State::Leased) else {
+                return;
+            };
+            self.pool.redial(id);
+            let conn = self.model.conn(id);
+            (conn.state, conn.uses) = (State::Dialing, 0);
+        } else if let Some(id) = self.any_conn(|state| state == State::Dialing) {
+            self.pool.connected(id);
+            self.model.conn(id).state = State::Leased;
+        }
+    }
+
+    fn check_in(&mut self) {
+        let Some(id) = self.any_conn(|state| state != State::Idle) else {
+            return;
+        };
+        let hint = match self.random.below(6) {
+            0 => Some(0),
+            1 => Some(self.random.next() % 2_000 + 1),
+            _ => None,
+        };
+        let conn = self.model.conn(id);
+        conn.state = State::Leased;
+        conn.uses += 1;
+        let (uses, agent, key) = (conn.uses, conn.agent, conn.key);
+        let over = agent.is_some_and(|a| {
+            let (limits, counts) = (self.model.limits[a], self.model.counts()[a]);
+            counts[key].live() > limits.max_sockets
+                || counts.iter().map(Counts::live).sum::<u32>() > limits.max_total_sockets
+        });
+        let answer = self.pool.check_in(id, hint, self.now, &mut self.effects);
+        let worn = agent.is_none_or(|a| {
+            let most = self.model.limits[a].max_requests_per_socket;
+            most != 0 && uses >= most
+        });
+        if worn || over || hint == Some(0) {
+            assert!(
+                matches!(answer, CheckIn::Closed(_)),
+                "{answer:?} for a connection that may not be used again"
+            );
+        }
+        match answer {
+            CheckIn::Closed(reason) => {
+                self.model.forget(id);
+                self.check_reason(reason, agent, key, worn || hint == Some(0));
+            }
+            CheckIn::Idle => self.model.parked(id, hint.map_or(u64::MAX, |ms| self.now + ms), self.now),
+            CheckIn::Handed(waiter) => assert!(self
+                .effects
+                .iter()
+                .any(|e| matches!(*e, Effect::Assign { waiter: w, conn, .. } if (w, conn) == (waiter, id)))),
+            CheckIn::Unknown => panic!("a connection on lease is unknown"),
+        }
+    }
+
+    /// A connection in order is closed only for a reason: it must be kept whenever it can be.
+    fn check_reason(&self, reason: CloseReason, agent: Option<usize>, key: usize, unfit: bool) {
+        let Some(a) = agent else {
+            return assert_eq!(reason, CloseReason::AgentDestroyed);
+        };
+        let (limits, counts) = (self.model.limits[a], self.model.counts()[a]);
+        let live = counts[key].live() + 1;
+        let total = counts.iter().map(Counts::live).sum::<u32>() + 1;
+        let over = live > limits.max_sockets || total > limits.max_total_sockets;
+        match reason {
+            CloseReason::NotReusable | CloseReason::MaxRequests => assert!(unfit),
+            CloseReason::KeepAliveOff => assert!(!limits.keep_alive && counts[key].queued == 0),
+            CloseReason::Limits => {
+                assert!(
+                    over || counts[key].idle + counts[key].foreign_idle >= limits.max_free_sockets
+                );
+            }
+            CloseReason::Evicted => assert!(counts.iter().any(|count| count.queued > 0)),
+            _ => panic!("closed by {reason:?}"),
+        }
+    }
+
+    fn closed(&mut self) {
+        let Some(id) = self.any_conn(|_| true) else {
+            return;
+        };
+        let state = self.model.conn(id).state;
+        assert_eq!(
+            self.pool.closed(id, self.now, &mut self.effects),
+            Some(state)
+        );
+        self.model.forget(id);
+    }
+
+    /// What comes late, about what is gone, changes nothing.
+    fn stale(&mut self) {
+        let Some(id) = self.any_conn(|_| true) else {
+            return;
+        };
+        let gone = id ^ 1 << 28;
+        assert_eq!(self.pool.closed(gone, self.now, &mut self.effects), None);
+        assert_eq!(
+            self.pool.check_in(gone, None, self.now, &mut self.effects),
+            CheckIn::Unknown
+        );
+        if self.model.conn(id).state == State::Idle {
+            assert_eq!(
+                self.pool.check_in(id, None, self.now, &mut self.effects),
+                CheckIn::Unknown
+            );
+        }
+        assert!(!self.pool.cancel(WaiterId {
+            port: 9,
+            exchange: id
+        }));
+        assert!(self.effects.is_empty());
+    }
+
+    fn cancel(&mut self) {
+        let (a, key) = (self.random.below(AGENTS), self.random.below(KEYS));
+        let queue = &mut self.model.queues[a][key];
+        if !queue.is_empty() {
+            let (waiter, _) = queue
+                .remove(self.random.below(queue.len()))
+                .expect("within the queue");
+            assert!(self.pool.cancel(waiter));
+            assert!(!self.pool.cancel(waiter), "a waiter is settled once");
+        }
+    }
+
+    fn foreign(&mut self) {
+        if let Some((agent, key)) = self.orphans.pop() {
+            assert!(!self
+                .pool
+                .foreign_idle(agent, key, true, self.now, &mut self.effects));
+            return self
+                .pool
+                .release_foreign(agent, key, self.now, &mut self.effects);
+        }
+        let (a, key) = (self.random.below(AGENTS), self.random.below(KEYS));
+        let (agent, id) = (self.model.ids[a], key as KeyId);
+        let foreign = &mut self.model.foreign[a][key];
+        if foreign.idle > 0 && self.random.one_in(2) {
+            assert!(self
+                .pool
+                .foreign_idle(agent, id, false, self.now, &mut self.effects));
+            foreign.idle -= 1;
+            foreign.busy += 1;
+        } else if foreign.busy > 0 {
+            let keep = self.random.one_in(2);
+            if keep
+                && self
+                    .pool
+                    .foreign_idle(agent, id, true, self.now, &mut self.effects)
+            {
+                foreign.busy -= 1;
+                foreign.idle += 1;
+            } else {
+                foreign.busy -= 1;
+                self.pool
+                    .release_foreign(agent, id, self.now, &mut self.effects);
+            }
+        }
+    }
+
+    /// The owner acts on an eviction that was asked for.
+    fn evict(&mut self) {
+        let Some((agent, key)) = self.model.evictions.pop_front() else {
+            return;
+        };
+        let Some(a) = self.model.ids.iter().position(|&id| id == agent) else {
+            return;
+        };
+        let foreign = &mut self.model.foreign[a][key as usize];
+        if foreign.idle > 0 {
+            foreign.idle -= 1;
+            foreign.busy += 1;
+            self.pool
+                .foreign_idle(agent, key, false, self.now, &mut self.effects);
+            self.model.apply(&mut self.effects, self.now);
+            self.model.foreign[a][key as usize].busy -= 1;
+            self.pool
+                .release_foreign(agent, key, self.now, &mut self.effects);
+        }
+    }
+
+    fn expire(&mut self) {
+        let next = self.pool.expire(self.now, &mut self.effects);
+        self.model.apply(&mut self.effects, self.now);
+        assert_eq!(next, self.model.first_deadline());
+        assert!(
+            next.is_none_or(|at| at > self.now),
+            "an idle connection outlived its deadline"
+        );
+    }
+
+    fn set_limits(&mut self) {
+        let a = self.random.below(AGENTS);
+        let mut limits = self.base;
+        if self.random.one_in(2) {
+            limits.max_sockets = self.random.below(5) as u32 + 1;
+            limits.max_total_sockets = self.random.below(9) as u32 + 1;
+            limits.max_free_sockets = self.random.below(4) as u32;
+            limits.free_socket_timeout_ms = self.random.next() % 3 * 500;
+        }
+        self.pool
+            .set_limits(self.model.ids[a], limits, self.now, &mut self.effects);
+        self.model.limits[a] = limits;
+        self.model.tolerate(a);
+        self.model.apply(&mut self.effects, self.now);
+        for (key, count) in self.model.counts()[a].iter().enumerate() {
+            let over = count.live() > limits.max_sockets
+                || count.idle + count.foreign_idle > limits.max_free_sockets;
+            assert!(
+                count.idle == 0 || !over,
+                "an idle connection of key {key} stays beyond a lowered limit"
+            );
+        }
+    }
+
+    fn close_idle(&mut self) {
+        let a = self.random.below(AGENTS);
+        self.pool.close_idle(self.model.ids[a], &mut self.effects);
+        self.model.apply(&mut self.effects, self.now);
+        assert!(self.model.counts()[a].iter().all(|count| count.idle == 0));
+    }
+
+    fn replace_agent(&mut self) {
+        let a = self.random.below(AGENTS);
+        let agent = self.model.ids[a];
+        let forgotten = self.pool.remove_agent(agent, &mut self.effects);
+        self.model.apply(&mut self.effects, self.now);
+        assert!(self.model.counts()[a].iter().all(|count| count.idle == 0));
+        let queued = self.model.queues[a]
+            .iter()
+            .map(|queue| queue.len())
+            .sum::<usize>();
+        assert_eq!(forgotten.len(), queued);
+        for key in 0..KEYS {
+            let queue = std::mem::take(&mut self.model.queues[a][key]);
+            let in_order = forgotten
+                .iter()
+                .filter(|w| queue.iter().any(|(id, _)| id == *w));
+            assert!(in_order.eq(queue.iter().map(|(id, _)| id)));
+            let foreign = std::mem::take(&mut self.model.foreign[a][key]);
+            self.orphans
+                .extend((0..foreign.busy + foreign.idle).map(|_| (agent, key as KeyId)));
+        }
+        for conn in self
+            .model
+            .conns
+            .iter_mut()
+            .filter(|conn| conn.agent == Some(a))
+        {
+            conn.agent = None;
+        }
+        self.model.evictions.retain(|eviction| eviction.0 != agent);
+        self.model.ids[a] = self.pool.add_agent(self.base);
+        assert_ne!(self.model.ids[a], agent);
+        self.model.limits[a] = self.base;
+        self.model.tolerate(a);
+    }
+
+    /// Everything on lease ends, one by one: every waiter must be served, and nothing may be left.
+    fn drain(&mut self) {
+        loop {
+            while !self.model.evictions.is_empty() {
+                self.evict();
+                self.model.apply(&mut self.effects, self.now);
+            }
+            let Some(id) = self.any_conn(|state| state != State::Idle) else {
+                break;
+            };
+            self.pool.closed(id, self.now, &mut self.effects);
+            self.model.forget(id);
+            self.model.apply(&mut self.effects, self.now);
+            self.model.check(&self.pool);
+        }
+        while self.orphans.len()
+            + self
+                .model
+                .foreign
+                .iter()
+                .flatten()
+                .map(|f| f.busy as usize)
+                .sum::<usize>()
+            > 0
+            || !self.model.evictions.is_empty()
+            || self.any_conn(|state| state != State::Idle).is_some()
+        {
+            self.foreign();
+            self.evict();
+            self.model.apply(&mut self.effects, self.now);
+            self.closed();
+            self.model.apply(&mut self.effects, self.now);
+        }
+        assert!(
+            self.model
+                .queues
+                .iter()
+                .flatten()
+                .all(|queue| queue.is_empty()),
+            "a waiter was never served"
+        );
+        for id in self.model.ids {
+            self.pool.close_idle(id, &mut self.effects);
+            self.model.apply(&mut self.effects, self.now);
+            for (key, count) in self.pool.snapshot(id) {
+                assert_eq!(
+                    count.live(),
+                    count.foreign_idle,
+                    "key {key} holds something"
+                );
+            }
+        }
+        assert_eq!(self.pool.conns.len(), 0);
+    }
+}
+
+/// Each seed brings its own mix of timeouts, worn connections, short queues and changing limits.
+fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
+    for scheduling in [Scheduling::Lifo, Scheduling::Fifo] {
+        for keep_alive in [true, false] {
+            let (mut settled, mut reused) = (0, 0);
+            for seed in 1..=SEEDS {
+                let limits = Limits {
+                    keep_alive,
+                    max_sockets,
+                    max_total_sockets,
+                    max_free_sockets,
+                    scheduling,
+                    free_socket_timeout_ms: if seed & 1 == 0 { 0 } else { 700 },
+                    max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
+                    max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
+                };
+                let run = Fuzzer::new(seed, limits, seed & 4 == 0).run();
+                settled += run.0;
+                reused += run.1;
+            }
+            // Histories that never queue or never reuse would prove nothing.
+            assert!(
+                settled > 1_000 || max_sockets == u32::MAX,
+                "{settled} waiters served"
+            );
+            assert!(reused > 200 || !keep_alive, "{reused} connections reused");
+        }
+    }
+}
+
+#[test]
+fn any_history_without_limits_keeps_the_invariants() {
+    fuzz(u32::MAX, u32::MAX, u32::MAX);
+}
+
+#[test]
+fn any_history_with_few_sockets_per_key_keeps_the_invariants() {
+    fuzz(2, u32::MAX, 1);
+}
+
+#[test]
+fn any_history_with_few_sockets_in_all_keeps_the_invariants() {
+    fuzz(u32::MAX, 3, u32::MAX);
+}
+
+#[test]
+fn any_history_with_sockets_to_share_keeps_the_invariants() {
+    fuzz(6, 7, 4);
+}
+
+#[test]
+fn any_history_with_both_limits_keeps_the_invariants() {
+    fuzz(2, 5, 2);
+}
+
+#[test]
+fn any_history_with_a_single_socket_keeps_the_invariants() {
+    fuzz(1, 1, 1);
+}

@@ -1,0 +1,246 @@
+//! Connections that nobody uses: which one is leased next, which one is closed first, and until when they last.
+//!
+//! Invariants: an idle connection is in its origin's list and its agent's list, both ordered by the time it went idle.
+//! Each idle connection with a deadline has an alarm at or before that deadline.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::limits::Scheduling;
+use super::slab::Link;
+use super::types::{AgentId, CloseReason, ConnId, Effect, State};
+use super::Pool;
+
+const NEVER: u64 = u64::MAX;
+
+pub(super) struct Conn {
+    pub origin: u32,
+    pub state: State,
+    /// Exchanges finished.
+    pub uses: u32,
+    idle_since: u64,
+    /// When the server's hint ends.
+    hint_end: u64,
+    /// The alarm in [`Deadlines`] that counts for this connection.
+    alarm: u64,
+    in_origin: Link,
+    in_agent: Link,
+}
+
+impl Conn {
+    pub fn dialing(origin: u32) -> Self {
+        Conn {
+            origin,
+            state: State::Dialing,
+            uses: 0,
+            idle_since: 0,
+            hint_end: NEVER,
+            alarm: NEVER,
+            in_origin: Link::default(),
+            in_agent: Link::default(),
+        }
+    }
+
+    fn origin_link(&mut self) -> &mut Link {
+        &mut self.in_origin
+    }
+
+    fn agent_link(&mut self) -> &mut Link {
+        &mut self.in_agent
+    }
+}
+
+/// Alarms, the earliest on top. A connection that is leased and checked in again keeps its old, too early alarm: when
+/// that rings it is set anew. So a busy connection costs nothing here, and the top may be early but never late.
+#[derive(Default)]
+pub(super) struct Deadlines {
+    alarms: BinaryHeap<Reverse<(u64, ConnId)>>,
+}
+
+#[cfg(test)]
+impl Deadlines {
+    pub fn len(&self) -> usize {
+        self.alarms.len()
+    }
+}
+
+impl Pool {
+    /// Makes a leased connection idle.
+    pub(super) fn park(&mut self, c: u32, hint_end: u64, now: u64) {
+        let conn = &mut self.conns[c];
+        conn.state = State::Idle;
+        conn.idle_since = now;
+        conn.hint_end = hint_end;
+        let o = conn.origin;
+        let origin = &mut self.origins[o];
+        origin.leased -= 1;
+        origin.idle.push_back(&mut self.conns, c, Conn::origin_link);
+        self.agents[origin.agent]
+            .idle
+            .push_back(&mut self.conns, c, Conn::agent_link);
+        self.arm(c);
+    }
+
+    fn unpark(&mut self, c: u32) {
+        let origin = &mut self.origins[self.conns[c].origin];
+        origin.idle.remove(&mut self.conns, c, Conn::origin_link);
+        self.agents[origin.agent]
+            .idle
+            .remove(&mut self.conns, c, Conn::agent_link);
+    }
+
+    /// Leases an idle connection of the origin, as `Scheduling` says; those past their deadline are closed on the way.
+    /// Returns it with the milliseconds it was idle.
+    pub(super) fn take_idle(
+        &mut self,
+        o: u32,
+        now: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(u32, u64)> {
+        let scheduling = self.agents[self.origins[o].agent].limits.scheduling;
+        loop {
+            let idle = &self.origins[o].idle;
+            let c = match scheduling {
+                Scheduling::Lifo => idle.last(),
+                Scheduling::Fifo => idle.first(),
+            }?;
+            if self.deadline(c) <= now {
+                self.close_idle_conn(c, CloseReason::IdleTimeout, effects);
+                continue;
+            }
+            self.unpark(c);
+            self.origins[o].leased += 1;
+            let conn = &mut self.conns[c];
+            conn.state = State::Leased;
+            return Some((c, now.saturating_sub(conn.idle_since)));
+        }
+    }
+
+    /// Closes an idle connection. The caller settles its origin.
+    pub(super) fn close_idle_conn(
+        &mut self,
+        c: u32,
+        reason: CloseReason,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Close {
+            conn: self.conns.id(c),
+            reason,
+        });
+        self.forget_conn(c);
+    }
+
+    /// Forgets a connection, whatever its state, and frees its slot. The caller settles its origin.
+    pub(super) fn forget_conn(&mut self, c: u32) {
+        let Conn {
+            origin: o, state, ..
+        } = self.conns[c];
+        match state {
+            State::Dialing => self.origins[o].dialing -= 1,
+            State::Leased => self.origins[o].leased -= 1,
+            State::Idle => self.unpark(c),
+        }
+        self.agents[self.origins[o].agent].total -= 1;
+        self.conns.remove(c);
+    }
+
+    /// Closes an agent's idle connections, for its `destroy()`. Idle sockets of the runtime are their owner's affair.
+    pub fn close_idle(&mut self, agent: AgentId, effects: &mut Vec<Effect>) {
+        if let Some(a) = self.agents.find(agent) {
+            self.close_all_idle(a, effects);
+        }
+    }
+
+    pub(super) fn close_all_idle(&mut self, a: u32, effects: &mut Vec<Effect>) {
+        while let Some(c) = self.agents[a].idle.first() {
+            let o = self.conns[c].origin;
+            self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
+            self.settle(o, effects);
+        }
+    }
+
+    /// Closes the agent's longest idle connection for the sake of origin `winner`, which the caller settles; false if
+    /// there is none.
+    pub(super) fn evict_oldest(&mut self, a: u32, winner: u32, effects: &mut Vec<Effect>) -> bool {
+        let Some(c) = self.agents[a].idle.first() else {
+            return false;
+        };
+        let o = self.conns[c].origin;
+        self.close_idle_conn(c, CloseReason::Evicted, effects);
+        if o != winner {
+            self.settle(o, effects);
+        }
+        true
+    }
+
+    /// The millisecond from which an idle connection may not be leased: the agent's timeout or the server's hint,
+    /// whichever ends first.
+    fn deadline(&self, c: u32) -> u64 {
+        let conn = &self.conns[c];
+        match self.agents[self.origins[conn.origin].agent]
+            .limits
+            .free_socket_timeout_ms
+        {
+            0 => conn.hint_end,
+            timeout => conn.hint_end.min(conn.idle_since.saturating_add(timeout)),
+        }
+    }
+
+    fn arm(&mut self, c: u32) {
+        let deadline = self.deadline(c);
+        if deadline >= self.conns[c].alarm {
+            return;
+        }
+        self.conns[c].alarm = deadline;
+        let alarms = &mut self.deadlines.alarms;
+        alarms.push(Reverse((deadline, self.conns.id(c))));
+        // Alarms of closed connections stay until they ring: sweep them when they are the majority.
+        if alarms.len() > 2 * self.conns.len() + 64 {
+            let conns = &self.conns;
+            alarms
+                .retain(|&Reverse((at, id))| conns.find(id).is_some_and(|c| conns[c].alarm == at));
+        }
+    }
+
+    /// After the agent's timeout was changed.
+    pub(super) fn rearm(&mut self, a: u32) {
+        let mut next = self.agents[a].idle.first();
+        while let Some(c) = next {
+            self.arm(c);
+            next = self.conns[c].in_agent.following();
+        }
+    }
+
+    /// When [`expire`](Self::expire) should be called next, in ms of the callers' clock; `None`: nothing can expire.
+    /// May be early (nothing is due then and a later time is given), never late. Cheap: one look at a heap's top.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.alarms.peek().map(|&Reverse((at, _))| at)
+    }
+
+    /// Closes every idle connection whose deadline is `now` or earlier. Returns when to call again, exactly: the
+    /// earliest deadline of an idle connection; `None` if there is none.
+    pub fn expire(&mut self, now: u64, effects: &mut Vec<Effect>) -> Option<u64> {
+        while let Some(&Reverse((at, id))) = self.deadlines.alarms.peek() {
+            let current = self.conns.find(id).filter(|&c| self.conns[c].alarm == at);
+            let idle = current.filter(|&c| self.conns[c].state == State::Idle);
+            let deadline = idle.map(|c| self.deadline(c));
+            if deadline == Some(at) && at > now {
+                return Some(at);
+            }
+            self.deadlines.alarms.pop();
+            if let Some(c) = current {
+                self.conns[c].alarm = NEVER;
+            }
+            match idle {
+                Some(c) if deadline <= Some(now) => {
+                    let o = self.conns[c].origin;
+                    self.close_idle_conn(c, CloseReason::IdleTimeout, effects);
+                    self.settle(o, effects);
+                }
+                Some(c) => self.arm(c),
+                None => {}
+            }
+        }
+        None
+    }
+}

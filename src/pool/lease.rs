@@ -1,0 +1,230 @@
+//! The life of a lease: from an idle connection, a new one or a place in the queue to the check-in or the end.
+
+use super::idle::Conn;
+use super::types::{
+    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, State, WaiterId,
+};
+use super::Pool;
+
+impl Pool {
+    /// Asks for a slot of `agent` for `key`, at `now` ms.
+    ///
+    /// An engine lease gets a usable idle connection if there is one, else a new connection, a foreign one a slot; if
+    /// an idle connection of the agent is what stands in the way it is closed ([`Effect::Close`]). If no slot is to be
+    /// had, the waiter is queued: exactly one later effect names it, unless it is cancelled or its agent removed.
+    pub fn lease(
+        &mut self,
+        agent: AgentId,
+        key: KeyId,
+        waiter: WaiterId,
+        kind: Kind,
+        now: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Lease {
+        let Some(a) = self.agents.find(agent).filter(|&a| !self.agents[a].removed) else {
+            return Lease::QueueFull;
+        };
+        let o = self.origin(a, key);
+        if kind == Kind::Engine {
+            if let Some((c, idle_ms)) = self.take_idle(o, now, effects) {
+                return Lease::Idle {
+                    conn: self.conns.id(c),
+                    idle_ms,
+                    use_count: self.conns[c].uses,
+                };
+            }
+        }
+        if self.make_room(a, o, effects) {
+            match kind {
+                Kind::Foreign => {
+                    self.grant(o);
+                    return Lease::Granted;
+                }
+                Kind::Engine if !self.conns.is_full() => return Lease::Dial { conn: self.open(o) },
+                Kind::Engine => {
+                    self.settle(o, effects);
+                    return Lease::QueueFull;
+                }
+            }
+        }
+        if self.origins[o].queue.len >= self.agents[a].limits.max_pending {
+            self.settle(o, effects);
+            return Lease::QueueFull;
+        }
+        self.enqueue(o, waiter, kind);
+        self.settle(o, effects);
+        self.serve(a, effects);
+        Lease::Queued
+    }
+
+    /// Whether the origin may have one slot more, after closing what is idle and in the way: of the origin itself (a
+    /// foreign lease can't use the engine's connections), else the agent's longest idle.
+    fn make_room(&mut self, a: u32, o: u32, effects: &mut Vec<Effect>) -> bool {
+        if !self.has_key_room(o) {
+            let Some(c) = self.origins[o].idle.first() else {
+                return false;
+            };
+            self.close_idle_conn(c, CloseReason::Evicted, effects);
+        }
+        self.has_key_room(o)
+            && (self.has_total_room(a)
+                || self.evict_oldest(a, o, effects) && self.has_total_room(a))
+    }
+
+    /// Takes a slot for a new connection.
+    pub(super) fn open(&mut self, o: u32) -> ConnId {
+        let origin = &mut self.origins[o];
+        origin.dialing += 1;
+        self.agents[origin.agent].total += 1;
+        self.conns.insert(Conn::dialing(o)).1
+    }
+
+    /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
+    pub fn connected(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.find(conn) else {
+            return;
+        };
+        let conn = &mut self.conns[c];
+        if conn.state == State::Dialing {
+            conn.state = State::Leased;
+            let origin = &mut self.origins[conn.origin];
+            origin.dialing -= 1;
+            origin.leased += 1;
+        }
+    }
+
+    /// A leased connection turned out dead and is dialed anew for the same exchange, under the same id: it counts as
+    /// dialing until [`connected`](Self::connected), and its use count starts again.
+    pub fn redial(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.find(conn) else {
+            return;
+        };
+        let conn = &mut self.conns[c];
+        if conn.state == State::Leased {
+            conn.state = State::Dialing;
+            conn.uses = 0;
+            let origin = &mut self.origins[conn.origin];
+            origin.dialing += 1;
+            origin.leased -= 1;
+        }
+    }
+
+    /// Ends a lease whose connection is in order, at `now` ms. `idle_limit_ms` is the server's Keep-Alive hint less
+    /// the agent's buffer: the connection is closed after as many ms of idleness, `Some(0)`: now.
+    ///
+    /// The connection goes to the next waiter ([`CheckIn::Handed`], with [`Effect::Assign`]), or idle, or is to be
+    /// closed by the caller, in which case its slot may have gone to a waiter already (see `effects`).
+    pub fn check_in(
+        &mut self,
+        conn: ConnId,
+        idle_limit_ms: Option<u64>,
+        now: u64,
+        effects: &mut Vec<Effect>,
+    ) -> CheckIn {
+        self.connected(conn);
+        let leased = self
+            .conns
+            .find(conn)
+            .filter(|&c| self.conns[c].state == State::Leased);
+        let Some(c) = leased else {
+            return CheckIn::Unknown;
+        };
+        self.conns[c].uses = self.conns[c].uses.saturating_add(1);
+        let o = self.conns[c].origin;
+        if let Some(reason) = self.unfit(c, idle_limit_ms) {
+            return self.close_checked_in(c, reason, effects);
+        }
+        if let Some(w) = self.origins[o].queue.first() {
+            if self.turn_passes(o) {
+                return self.close_checked_in(c, CloseReason::Evicted, effects);
+            }
+            if self.waiters[w].kind == Kind::Foreign {
+                // First come, first served: the slot is this waiter's, though the connection is of no use to it.
+                self.forget_conn(c);
+                self.serve_first(o, effects);
+                return CheckIn::Closed(CloseReason::Evicted);
+            }
+            let waiter = self.dequeue(w);
+            self.keep_turn(o);
+            effects.push(Effect::Assign {
+                waiter,
+                conn,
+                idle_ms: 0,
+                use_count: self.conns[c].uses,
+            });
+            return CheckIn::Handed(waiter);
+        }
+        if let Some(reason) = self.unwanted(o) {
+            return self.close_checked_in(c, reason, effects);
+        }
+        self.park(
+            c,
+            idle_limit_ms.map_or(u64::MAX, |limit| now.saturating_add(limit)),
+            now,
+        );
+        CheckIn::Idle
+    }
+
+    /// Why a connection may not be used again, by anyone.
+    fn unfit(&self, c: u32, idle_limit_ms: Option<u64>) -> Option<CloseReason> {
+        let conn = &self.conns[c];
+        let origin = &self.origins[conn.origin];
+        let agent = &self.agents[origin.agent];
+        let limits = &agent.limits;
+        if agent.removed {
+            Some(CloseReason::AgentDestroyed)
+        } else if idle_limit_ms == Some(0) {
+            Some(CloseReason::NotReusable)
+        } else if limits.max_requests_per_socket != 0 && conn.uses >= limits.max_requests_per_socket
+        {
+            Some(CloseReason::MaxRequests)
+        } else if origin.live() > limits.max_sockets || agent.total > limits.max_total_sockets {
+            Some(CloseReason::Limits)
+        } else {
+            None
+        }
+    }
+
+    /// Why a connection that no waiter of its origin wants may not go idle.
+    fn unwanted(&self, o: u32) -> Option<CloseReason> {
+        let origin = &self.origins[o];
+        let agent = &self.agents[origin.agent];
+        if !agent.turns.is_empty() {
+            Some(CloseReason::Evicted)
+        } else if !agent.limits.keep_alive {
+            Some(CloseReason::KeepAliveOff)
+        } else if origin.idle.len + origin.foreign_idle >= agent.limits.max_free_sockets {
+            Some(CloseReason::Limits)
+        } else {
+            None
+        }
+    }
+
+    fn close_checked_in(
+        &mut self,
+        c: u32,
+        reason: CloseReason,
+        effects: &mut Vec<Effect>,
+    ) -> CheckIn {
+        self.free_slot_of(c, effects);
+        CheckIn::Closed(reason)
+    }
+
+    /// A connection is gone, whatever its state: closed by the peer, failed to open, given up by its user. Its slot
+    /// goes to a waiter at once. Returns the state it was in; `None` if the pool had forgotten it already.
+    pub fn closed(&mut self, conn: ConnId, _now: u64, effects: &mut Vec<Effect>) -> Option<State> {
+        let c = self.conns.find(conn)?;
+        let state = self.conns[c].state;
+        self.free_slot_of(c, effects);
+        Some(state)
+    }
+
+    fn free_slot_of(&mut self, c: u32, effects: &mut Vec<Effect>) {
+        let o = self.conns[c].origin;
+        let a = self.origins[o].agent;
+        self.forget_conn(c);
+        self.settle(o, effects);
+        self.serve(a, effects);
+        self.forget_agent_if_done(a);
+    }
+}

@@ -1,0 +1,213 @@
+//! The pool: which exchange may use which connection, and who waits.
+//!
+//! A pure state machine. It knows connections as integers, has no sockets and no clock: callers pass `now` in
+//! milliseconds of any steady clock, and carry out the [`Effect`]s that a call gives, after unlocking. There is one
+//! pool in the process, behind one lock.
+//!
+//! - An *origin* is an agent's use of one key: its connections, the runtime's sockets counted with them, its waiters.
+//! - A *slot* is the right to have one connection (or one socket of the runtime) under an agent's limits.
+//! - A *lease* is the exclusive use of a connection by one exchange, from [`Pool::lease`] or an effect to
+//!   [`Pool::check_in`] or [`Pool::closed`].
+//!
+//! What holds after every call (`fuzz_tests.rs` checks it after every step):
+//!
+//! - dialing + leased + idle + foreign of an origin do not exceed `max_sockets`, those of an agent `max_total_sockets`,
+//!   except for leases older than a lowered limit;
+//! - an origin with a usable idle connection dials none and has no waiters;
+//! - a waiter waits only while no slot is free and nothing idle can give its slot up: where an idle connection is what
+//!   blocks a waiter it is closed at once, where an idle socket of the runtime is, its eviction has been asked for;
+//! - waiters of an origin are served first come, first served; origins under `max_total_sockets` take turns;
+//! - a connection that was closed, or is past its deadline, is never leased again.
+//!
+//! No call is linear in connections, keys or waiters, but those that change, snapshot or end an agent: these are
+//! linear in what that agent holds. [`Pool::expire`] is linear in what is due.
+//!
+//! Seam for sharing agents: limits and turns read an origin's counts, hand-outs its idle list. To share, the idle list
+//! moves from the origin to a group of its key; nothing else looks into it.
+
+mod foreign;
+mod idle;
+pub mod key;
+mod lease;
+mod limits;
+mod slab;
+mod types;
+mod waiters;
+
+#[cfg(test)]
+mod fuzz_model;
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use idle::{Conn, Deadlines};
+use key::Keys;
+use limits::Agent;
+pub use limits::{Limits, Scheduling};
+use slab::{IdHash, IdSlab, Link, List, Slab};
+pub use types::{
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, State, WaiterId,
+};
+use waiters::Waiter;
+
+/// All agents, connections and waiters of the process.
+pub struct Pool {
+    keys: Keys,
+    agents: IdSlab<Agent>,
+    origins: Slab<Origin>,
+    /// (agent's index, key) to origin.
+    lookup: HashMap<u64, u32, IdHash>,
+    conns: IdSlab<Conn>,
+    waiters: Slab<Waiter>,
+    queued: HashMap<WaiterId, u32, IdHash>,
+    deadlines: Deadlines,
+}
+
+/// An agent's use of one key. It exists while it holds anything.
+#[derive(Default)]
+struct Origin {
+    agent: u32,
+    key: KeyId,
+    /// Its place in the agent's `origins`.
+    position: u32,
+    dialing: u32,
+    leased: u32,
+    /// Its idle connections, the longest idle first.
+    idle: List,
+    foreign: u32,
+    foreign_idle: u32,
+    /// Evictions asked for and not seen yet: at most `foreign_idle`, and never more than are really on their way.
+    /// Too few costs an eviction too many, too many would leave a waiter waiting.
+    asked: u32,
+    queue: List,
+    /// Its waiters that only the agent's total limit holds back, as counted in the agent's `ready`.
+    ready: u32,
+    /// Counted in the agent's `starved`.
+    starved: bool,
+    /// Place among the agent's `turns`, while `ready` is not 0.
+    turn: Link,
+    /// Place among the agent's `evictable`, while `in_evictable`.
+    evictable: Link,
+    in_evictable: bool,
+}
+
+impl Origin {
+    /// Slots in use.
+    fn live(&self) -> u32 {
+        self.dialing + self.leased + self.idle.len + self.foreign
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            dialing: self.dialing,
+            leased: self.leased,
+            idle: self.idle.len,
+            foreign: self.foreign,
+            foreign_idle: self.foreign_idle,
+            queued: self.queue.len,
+        }
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        Pool {
+            keys: Keys::default(),
+            agents: IdSlab::new(32, 24, 64),
+            origins: Slab::new(),
+            lookup: HashMap::default(),
+            // A million connections at a time; half a million others before an id returns.
+            conns: IdSlab::new(29, 20, 1024),
+            waiters: Slab::new(),
+            queued: HashMap::default(),
+            deadlines: Deadlines::default(),
+        }
+    }
+
+    /// The key of an identity: equal bytes, equal key, for the life of the process.
+    pub fn intern_key(&mut self, identity: &[u8]) -> KeyId {
+        self.keys.intern(identity)
+    }
+
+    /// What the agent holds of a key.
+    pub fn counts(&self, agent: AgentId, key: KeyId) -> Counts {
+        let found = self
+            .agents
+            .find(agent)
+            .and_then(|a| self.find_origin(a, key));
+        found.map_or_else(Counts::default, |o| self.origins[o].counts())
+    }
+
+    /// What the agent holds, key by key in no order; keys of which it holds nothing are left out.
+    pub fn snapshot(&self, agent: AgentId) -> Vec<(KeyId, Counts)> {
+        let Some(a) = self.agents.find(agent) else {
+            return Vec::new();
+        };
+        let origins = self.agents[a].origins.iter().map(|&o| &self.origins[o]);
+        origins
+            .map(|origin| (origin.key, origin.counts()))
+            .collect()
+    }
+
+    /// Where a connection is in its life; `None` if it is gone.
+    pub fn state(&self, conn: ConnId) -> Option<State> {
+        self.conns.find(conn).map(|c| self.conns[c].state)
+    }
+
+    fn find_origin(&self, a: u32, key: KeyId) -> Option<u32> {
+        self.lookup.get(&lookup_key(a, key)).copied()
+    }
+
+    fn origin(&mut self, a: u32, key: KeyId) -> u32 {
+        if let Some(o) = self.find_origin(a, key) {
+            return o;
+        }
+        let position = self.agents[a].origins.len() as u32;
+        let o = self.origins.insert(Origin {
+            agent: a,
+            key,
+            position,
+            ..Origin::default()
+        });
+        self.agents[a].origins.push(o);
+        self.lookup.insert(lookup_key(a, key), o);
+        o
+    }
+
+    /// Brings everything derived from an origin's counts up to date, and forgets it if it holds nothing. To be called
+    /// once an operation is done with the origin.
+    fn settle(&mut self, o: u32, effects: &mut Vec<Effect>) {
+        self.refresh(o);
+        self.ask_own(o, effects);
+        self.forget_if_empty(o);
+    }
+
+    fn forget_if_empty(&mut self, o: u32) {
+        let origin = &self.origins[o];
+        if origin.live() != 0 || !origin.queue.is_empty() {
+            return;
+        }
+        let (a, key, position) = (origin.agent, origin.key, origin.position);
+        self.lookup.remove(&lookup_key(a, key));
+        let origins = &mut self.agents[a].origins;
+        origins.swap_remove(position as usize);
+        if let Some(&moved) = origins.get(position as usize) {
+            self.origins[moved].position = position;
+        }
+        self.origins.remove(o);
+    }
+}
+
+fn lookup_key(a: u32, key: KeyId) -> u64 {
+    u64::from(a) << 32 | u64::from(key)
+}

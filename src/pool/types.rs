@@ -1,0 +1,175 @@
+//! The words that the pool and its callers share.
+
+/// An agent in the pool. Ids of removed agents name nothing.
+pub type AgentId = u32;
+
+/// What makes connections interchangeable, see [`super::key`].
+pub type KeyId = u32;
+
+/// A connection, from its dial to its end: 1 to 2^29 - 1. A number comes back only after hundreds of thousands of
+/// other connections.
+pub type ConnId = u32;
+
+/// Who waits: an exchange of a port. Unique among those that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct WaiterId {
+    /// The JavaScript thread's port.
+    pub port: u32,
+    /// The exchange, in the port's numbering.
+    pub exchange: u32,
+}
+
+/// Who uses a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A connection of the engine, with a [`ConnId`].
+    Engine,
+    /// A socket of the runtime; the pool only counts it.
+    Foreign,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Being opened for the exchange that leased it.
+    Dialing,
+    /// Open, used by one exchange.
+    Leased,
+    /// Open, used by none.
+    Idle,
+}
+
+/// Why a connection was closed. The numbers are those of CLOSED records; the pool itself gives the reasons from
+/// `IdleTimeout` to `AgentDestroyed` and from `NotReusable` on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u16)]
+pub enum CloseReason {
+    /// The peer sent FIN.
+    PeerClosed = 1,
+    /// The peer sent RST.
+    PeerReset = 2,
+    /// Bytes that belong to no response.
+    UnsolicitedBytes = 3,
+    /// Idle for as long as the agent's option or the server's hint allows.
+    IdleTimeout = 4,
+    /// Its slot went to a waiter that it blocked.
+    Evicted = 5,
+    /// Its agent was destroyed.
+    AgentDestroyed = 6,
+    /// The user gave up the exchange on it.
+    UserAbort = 7,
+    /// Request or response said close, or the hint leaves no time.
+    NotReusable = 8,
+    /// It served as many requests as the agent allows.
+    MaxRequests = 9,
+    /// An error on the connection.
+    Error = 10,
+    /// The agent keeps no idle connections.
+    KeepAliveOff = 11,
+    /// More connections, or more idle ones, than the agent allows.
+    Limits = 12,
+}
+
+/// The answer to [`Pool::lease`](super::Pool::lease).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lease {
+    /// The exchange has this live connection.
+    Idle {
+        /// The connection.
+        conn: ConnId,
+        /// How long it was idle.
+        idle_ms: u64,
+        /// Exchanges it has finished.
+        use_count: u32,
+    },
+    /// The exchange has a slot: the caller opens this connection for it.
+    Dial {
+        /// The new connection.
+        conn: ConnId,
+    },
+    /// The runtime's own socket has a slot.
+    Granted,
+    /// No slot; an [`Effect`] of a later call will name the waiter, once.
+    Queued,
+    /// No slot and no room in the queue (or no such agent); nothing was recorded.
+    QueueFull,
+}
+
+/// What became of a connection that was checked in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckIn {
+    /// It is idle.
+    Idle,
+    /// It belongs to this waiter now; [`Effect::Assign`] says so too.
+    Handed(WaiterId),
+    /// It may not be used again: the caller closes it. No [`Effect::Close`] is given for it.
+    Closed(CloseReason),
+    /// It was not on lease: closed before, or checked in already. Nothing changed.
+    Unknown,
+}
+
+/// What the caller must carry out after unlocking, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// A queued waiter got a slot: open this connection for it.
+    Dial {
+        /// Who waited.
+        waiter: WaiterId,
+        /// The new connection.
+        conn: ConnId,
+    },
+    /// A queued waiter got this live connection.
+    Assign {
+        /// Who waited.
+        waiter: WaiterId,
+        /// The connection.
+        conn: ConnId,
+        /// How long it was idle.
+        idle_ms: u64,
+        /// Exchanges it has finished.
+        use_count: u32,
+    },
+    /// A queued foreign waiter got a slot.
+    Grant {
+        /// Who waited.
+        waiter: WaiterId,
+    },
+    /// Close this idle connection; the pool has forgotten it already.
+    Close {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// An idle socket of the runtime blocks a waiter: its owner destroys one of this key, if one is idle still.
+    EvictForeign {
+        /// Whose socket.
+        agent: AgentId,
+        /// Of which key.
+        key: KeyId,
+    },
+}
+
+/// What an agent holds, of one key or of all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Connections being opened.
+    pub dialing: u32,
+    /// Connections in use.
+    pub leased: u32,
+    /// Connections that are idle.
+    pub idle: u32,
+    /// Sockets of the runtime, idle ones included.
+    pub foreign: u32,
+    /// Those of `foreign` that are idle.
+    pub foreign_idle: u32,
+    /// Waiters.
+    pub queued: u32,
+}
+
+impl Counts {
+    /// Slots in use: everything that counts against a limit.
+    pub fn live(&self) -> u32 {
+        self.dialing + self.leased + self.idle + self.foreign
+    }
+}
