@@ -1,0 +1,239 @@
+//! Names to addresses, through the system's `getaddrinfo` as the runtime's `dns.lookup` asks it: hosts file, `nsswitch` and
+//! all. One question is one blocking call, on tokio's blocking pool.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
+use socket2::Domain;
+
+use super::{Profile, Target};
+use crate::error::{Failure, Phase};
+
+/// libuv's limit for a name.
+const LONGEST_NAME: usize = 255;
+
+/// `AI_ADDRCONFIG`: no addresses of a family that this machine has none of. The runtime asks for it except on Windows, and
+/// only when the user has left the family open.
+#[cfg(target_os = "linux")]
+const ADDRCONFIG: i32 = 0x20;
+#[cfg(windows)]
+const ADDRCONFIG: i32 = 0;
+#[cfg(not(any(target_os = "linux", windows)))]
+const ADDRCONFIG: i32 = 0x400;
+
+/// The profile's host, with the runtime's default.
+pub(super) fn host(profile: &Profile) -> &str {
+    if profile.host.is_empty() {
+        "localhost"
+    } else {
+        &profile.host
+    }
+}
+
+/// The address that `host` spells, if it is one and has no zone.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    host.parse().ok()
+}
+
+/// `fe80::1%eth0`: a literal all the same, but only the resolver knows the number of the zone.
+fn has_zone(host: &str) -> bool {
+    host.split_once('%')
+        .is_some_and(|(ip, _zone)| ip.parse::<Ipv6Addr>().is_ok())
+}
+
+/// All addresses of the profile's host, in the resolver's order; at least one.
+pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
+    let host = host(profile);
+    let port = profile.port;
+    if let Some(ip) = literal(host) {
+        return Ok(vec![Target {
+            addr: SocketAddr::new(ip, port),
+            text: host.to_owned(),
+        }]);
+    }
+    if host.len() > LONGEST_NAME {
+        return Err(Failure::lookup_io(
+            &io::ErrorKind::InvalidInput.into(),
+            host,
+        ));
+    }
+    let zoned = has_zone(host);
+    let hints = if zoned {
+        hints(6)
+    } else {
+        hints(profile.family)
+    };
+    let name = host.to_owned();
+    let answer = tokio::task::spawn_blocking(move || addresses(&name, hints)).await;
+    let addresses = match answer {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(_)) if zoned => return Err(no_such_zone(host, port)),
+        Ok(Err(err)) => return Err(failure(err, host)),
+        // The runtime thread is shutting down, and its blocking pool with it.
+        Err(_cancelled) => return Err(Failure::lookup("EAI_CANCELED", -3003, host)),
+    };
+    if addresses.is_empty() {
+        return Err(not_found(host));
+    }
+    Ok(addresses
+        .into_iter()
+        .map(|mut addr| {
+            addr.set_port(port);
+            let text = if zoned {
+                host.to_owned()
+            } else {
+                addr.ip().to_string()
+            };
+            Target { addr, text }
+        })
+        .collect())
+}
+
+fn hints(family: u8) -> AddrInfoHints {
+    let (address, flags) = match family {
+        4 => (Domain::IPV4.into(), 0),
+        6 => (Domain::IPV6.into(), 0),
+        _ => (0, ADDRCONFIG),
+    };
+    AddrInfoHints {
+        flags,
+        address,
+        socktype: SockType::Stream.into(),
+        protocol: 0,
+    }
+}
+
+fn addresses(name: &str, hints: AddrInfoHints) -> Result<Vec<SocketAddr>, LookupError> {
+    let answers = dns_lookup::getaddrinfo(Some(name), None, Some(hints))?;
+    // An answer of a family that is not IP is of no use here, and no reason to fail.
+    Ok(answers.flatten().map(|info| info.sockaddr).collect())
+}
+
+/// For the runtime it is `connect` that fails then, before it has a local end.
+fn no_such_zone(host: &str, port: u16) -> Failure {
+    let nowhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    Failure::from_name("EINVAL", "connect", Some(host), Some(port), Phase::Connect)
+        .with_local_detail(nowhere)
+}
+
+fn not_found(host: &str) -> Failure {
+    Failure::lookup("ENOTFOUND", -3008, host)
+}
+
+/// libuv's numbers; for both kinds of "there is no such address" the runtime says `ENOTFOUND`.
+fn failure(err: LookupError, host: &str) -> Failure {
+    let (code, errno) = match err.kind() {
+        LookupErrorKind::NoName => return not_found(host),
+        LookupErrorKind::NoData => ("ENOTFOUND", -3007),
+        LookupErrorKind::Again => ("EAI_AGAIN", -3001),
+        LookupErrorKind::Badflags => ("EAI_BADFLAGS", -3002),
+        LookupErrorKind::Fail => ("EAI_FAIL", -3004),
+        LookupErrorKind::Family => ("EAI_FAMILY", -3005),
+        LookupErrorKind::Memory => ("EAI_MEMORY", -3006),
+        LookupErrorKind::Service => ("EAI_SERVICE", -3010),
+        LookupErrorKind::Socktype => ("EAI_SOCKTYPE", -3011),
+        // A NUL in the name is an InvalidInput of the standard library's; EAI_SYSTEM has its errno inside.
+        LookupErrorKind::System => return Failure::lookup_io(&err.into(), host),
+        LookupErrorKind::IO if err.error_num() == 0 => {
+            return Failure::lookup_io(&err.into(), host)
+        }
+        LookupErrorKind::IO | LookupErrorKind::Unknown => ("EAI_FAIL", -3004),
+    };
+    Failure::lookup(Cow::Borrowed(code), errno, host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::tests::profile;
+
+    async fn texts(host: &str, family: u8) -> Result<Vec<String>, Failure> {
+        let profile = Profile {
+            host: host.to_owned(),
+            family,
+            ..profile(80)
+        };
+        Ok(resolve(&profile)
+            .await?
+            .into_iter()
+            .map(|target| target.text)
+            .collect())
+    }
+
+    #[tokio::test]
+    async fn a_literal_address_is_taken_as_it_is_written() {
+        assert_eq!(texts("127.0.0.1", 6).await.unwrap(), ["127.0.0.1"]);
+        assert_eq!(texts("0:0::1", 4).await.unwrap(), ["0:0::1"]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_host_is_localhost() {
+        assert_eq!(texts("", 4).await.unwrap()[0], "127.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn the_family_is_the_resolvers_to_honour() {
+        let answers = texts("localhost", 4).await.unwrap();
+        assert!(
+            answers
+                .iter()
+                .all(|text| text.parse::<std::net::Ipv4Addr>().is_ok()),
+            "{answers:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_old_style_number_is_the_resolvers_to_understand() {
+        assert_eq!(texts("127.1", 0).await.unwrap(), ["127.0.0.1"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_no_resolver_takes_is_invalid() {
+        for name in ["a".repeat(300), "nul\0inside".to_owned()] {
+            let failure = texts(&name, 0).await.unwrap_err();
+            assert_eq!((&*failure.code, failure.syscall), ("EINVAL", "getaddrinfo"));
+            assert_eq!(failure.message, format!("getaddrinfo EINVAL {name}"));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_with_a_zone_is_a_literal_whatever_the_family() {
+        for family in [0, 4, 6] {
+            assert_eq!(texts("fe80::1%lo", family).await.unwrap(), ["fe80::1%lo"]);
+            let failure = texts("fe80::1%nolink", family).await.unwrap_err();
+            assert_eq!(
+                failure.message,
+                "connect EINVAL fe80::1%nolink:80 - Local (:::0)"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_reported_with_the_runtimes_fields() {
+        let failure = not_found("nope.invalid");
+        assert_eq!(
+            (&*failure.code, failure.errno, failure.syscall),
+            ("ENOTFOUND", -3008, "getaddrinfo")
+        );
+        assert_eq!(failure.hostname.as_deref(), Some("nope.invalid"));
+        assert_eq!(failure.message, "getaddrinfo ENOTFOUND nope.invalid");
+        assert_eq!((failure.address, failure.port), (None, None));
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn the_resolvers_numbers_become_libuvs() {
+        let told = |number| {
+            let failure = failure(LookupError::new(number), "x");
+            (failure.code.into_owned(), failure.errno)
+        };
+        assert_eq!(told(-2), ("ENOTFOUND".to_owned(), -3008));
+        assert_eq!(told(-5), ("ENOTFOUND".to_owned(), -3007));
+        assert_eq!(told(-3), ("EAI_AGAIN".to_owned(), -3001));
+        assert_eq!(told(-4), ("EAI_FAIL".to_owned(), -3004));
+        assert_eq!(told(-9), ("EAI_FAIL".to_owned(), -3004));
+    }
+}

@@ -1,0 +1,187 @@
+//! Opens connections: name → addresses → socket, each step as the runtime's `net` takes it, with its wording when it fails.
+//!
+//! * `dns`: the system's own resolver, off the I/O thread.
+//! * `race`: the order in which several addresses are tried, and how long each may take.
+//! * `tcp`: one attempt: socket, local end, `connect`, options.
+//! * `transport`: the open connection, whatever carries it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Failure, Phase};
+
+mod dns;
+mod race;
+mod tcp;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use transport::{IdleState, Transport};
+
+/// Where and how to connect. Everything in here distinguishes connections, so it is part of a pool key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Profile {
+    /// A name or a literal address without brackets; empty: `localhost`.
+    pub host: String,
+    pub port: u16,
+    /// A Unix socket; host and port do not count then.
+    pub socket_path: Option<String>,
+    /// 4 or 6: only addresses of that family; 0: any. A literal address overrules it.
+    pub family: u8,
+    pub local_address: Option<IpAddr>,
+    /// 0: any.
+    pub local_port: u16,
+    /// TCP keep-alive probes, see [`Transport::set_keepalive`].
+    pub keep_alive: bool,
+    pub keep_alive_initial_delay_ms: u32,
+    pub no_delay: bool,
+    /// Try every address of a name; applies without `family` and `local_address` only.
+    pub auto_select_family: bool,
+    /// How long an address may take while there is another to try; below 10 counts as 10.
+    pub auto_select_family_attempt_timeout_ms: u32,
+    /// For name and connection together; 0: no limit.
+    pub connect_timeout_ms: u32,
+}
+
+/// An open connection and how it came about.
+#[derive(Debug)]
+pub struct Connected {
+    pub transport: Transport,
+    /// Both ends; `None` for a Unix socket.
+    pub local: Option<SocketAddr>,
+    pub remote: Option<SocketAddr>,
+    /// Time until the name was resolved; 0 if there was none to resolve.
+    pub dns_ms: f64,
+    /// Time from there to the open connection, attempts that failed included.
+    pub connect_ms: f64,
+}
+
+/// An address to try, and how an error spells it: as the user wrote it, if he wrote it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Target {
+    addr: SocketAddr,
+    text: String,
+}
+
+/// Opens a connection.
+///
+/// # Errors
+///
+/// What the runtime reports: `ENOTFOUND` and its like for the name, `ECONNREFUSED` and its like for the connection (all of them
+/// in [`Failure::causes`] if several addresses were tried), and `ERR_KEEPWIRE_CONNECT_TIMEOUT` when the profile's time is up.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket that is under way. A lookup cannot be interrupted: it ends on its own thread and
+/// nobody hears of it.
+pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
+    if profile.connect_timeout_ms == 0 {
+        return open(profile).await;
+    }
+    let limit = Duration::from_millis(profile.connect_timeout_ms.into());
+    match tokio::time::timeout(limit, open(profile)).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => Err(timed_out(profile)),
+    }
+}
+
+async fn open(profile: &Profile) -> Result<Connected, Failure> {
+    if let Some(path) = &profile.socket_path {
+        return open_path(path).await;
+    }
+    let began = Instant::now();
+    let targets = dns::resolve(profile).await?;
+    let dns_ms = if dns::literal(dns::host(profile)).is_some() {
+        0.0
+    } else {
+        millis_since(began)
+    };
+    open_any(profile, targets, dns_ms).await
+}
+
+/// Connects to the first of `targets`, in the resolver's order, that answers.
+async fn open_any(
+    profile: &Profile,
+    targets: Vec<Target>,
+    dns_ms: f64,
+) -> Result<Connected, Failure> {
+    let began = Instant::now();
+    let targets = if races(profile) {
+        race::order(targets)
+    } else {
+        targets.into_iter().take(1).collect()
+    };
+    let attempt_delay =
+        Duration::from_millis(profile.auto_select_family_attempt_timeout_ms.max(10).into());
+    let attempt = |target| tcp::open(target, profile);
+    let (stream, remote) = race::race(&targets, attempt_delay, attempt).await?;
+    let local = stream.local_addr().ok();
+    let transport = Transport::Tcp(stream);
+    // A peer that has reset the connection already makes these fail on some systems; reading will tell, as with the runtime.
+    if profile.no_delay {
+        let _ = transport.set_nodelay(true);
+    }
+    if profile.keep_alive {
+        let _ = transport.set_keepalive(true, profile.keep_alive_initial_delay_ms);
+    }
+    Ok(Connected {
+        transport,
+        local,
+        remote: Some(remote),
+        dns_ms,
+        connect_ms: millis_since(began),
+    })
+}
+
+/// The runtime looks at one address only if the user has narrowed the choice.
+fn races(profile: &Profile) -> bool {
+    profile.auto_select_family && profile.family == 0 && profile.local_address.is_none()
+}
+
+#[cfg(unix)]
+async fn open_path(path: &str) -> Result<Connected, Failure> {
+    let began = Instant::now();
+    match tokio::net::UnixStream::connect(path).await {
+        Ok(stream) => Ok(Connected {
+            transport: Transport::Unix(stream),
+            local: None,
+            remote: None,
+            dns_ms: 0.0,
+            connect_ms: millis_since(began),
+        }),
+        Err(err) => Err(Failure::from_io(
+            &err,
+            "connect",
+            Some(path),
+            None,
+            Phase::Connect,
+        )),
+    }
+}
+
+#[cfg(not(unix))]
+async fn open_path(path: &str) -> Result<Connected, Failure> {
+    let failure = Failure::from_name("ENOTSUP", "connect", Some(path), None, Phase::Connect);
+    let message = format!("{}: named pipes go the runtime's own way", failure.message);
+    Err(Failure { message, ..failure })
+}
+
+fn timed_out(profile: &Profile) -> Failure {
+    let peer = match &profile.socket_path {
+        Some(path) => path.clone(),
+        None => format!("{}:{}", dns::host(profile), profile.port),
+    };
+    let message = format!(
+        "No connection to {peer} within connectTimeout, {} ms",
+        profile.connect_timeout_ms
+    );
+    Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message, Phase::Connect)
+}
+
+fn millis_since(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,154 @@
+//! What an open connection tells and takes.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::tcp_socket;
+use crate::connect::{IdleState, Transport};
+
+async fn tcp_pair() -> (Transport, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    (Transport::Tcp(ours), listener.accept().await.unwrap().0)
+}
+
+#[cfg(unix)]
+fn unix_pair() -> (Transport, UnixStream) {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    (Transport::Unix(ours), peer)
+}
+
+/// The state once the peer's doing has arrived.
+async fn settled(transport: &Transport) -> IdleState {
+    loop {
+        match transport.idle_state() {
+            IdleState::Open => tokio::task::yield_now().await,
+            state => return state,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_connection_is_open() {
+    let (ours, _peer) = tcp_pair().await;
+    assert_eq!(ours.idle_state(), IdleState::Open);
+    assert_eq!(
+        ours.idle_state(),
+        IdleState::Open,
+        "and looking changes nothing"
+    );
+    #[cfg(unix)]
+    {
+        let (ours, _peer) = unix_pair();
+        assert_eq!(ours.idle_state(), IdleState::Open);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_closes_is_seen() {
+    let (ours, peer) = tcp_pair().await;
+    drop(peer);
+    assert_eq!(settled(&ours).await, IdleState::Closed);
+    #[cfg(unix)]
+    {
+        let (ours, peer) = unix_pair();
+        drop(peer);
+        assert_eq!(ours.idle_state(), IdleState::Closed);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_resets_is_seen() {
+    let (ours, peer) = tcp_pair().await;
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    assert_eq!(settled(&ours).await, IdleState::Reset);
+}
+
+#[tokio::test]
+async fn a_peer_that_talks_unasked_is_seen_and_its_bytes_stay() {
+    let (mut ours, mut peer) = tcp_pair().await;
+    peer.write_all(b"HTTP/1.1 408").await.unwrap();
+    drop(peer);
+    assert_eq!(settled(&ours).await, IdleState::TalkingUnasked);
+    let mut bytes = Vec::new();
+    ours.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes, b"HTTP/1.1 408");
+    #[cfg(unix)]
+    {
+        let (ours, mut peer) = unix_pair();
+        peer.write_all(b"x").await.unwrap();
+        assert_eq!(ours.idle_state(), IdleState::TalkingUnasked);
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_an_idle_connection_ends_with_what_it_came_to() {
+    let (mut ours, mut peer) = tcp_pair().await;
+    // A read before leaves readiness behind that no byte stands for.
+    peer.write_all(b"x").await.unwrap();
+    ours.read_exact(&mut [0]).await.unwrap();
+    let mut idle = tokio::spawn(async move { poll_fn(|cx| ours.poll_idle(cx)).await });
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!idle.is_finished());
+    drop(peer);
+    assert_eq!((&mut idle).await.unwrap(), IdleState::Closed);
+}
+
+#[tokio::test]
+async fn pieces_are_written_in_one_call_and_the_end_reaches_the_peer() {
+    let (mut ours, mut peer) = tcp_pair().await;
+    assert!(ours.is_write_vectored());
+    let pieces = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    assert_eq!(ours.write_vectored(&pieces).await.unwrap(), 8);
+    ours.shutdown().await.unwrap();
+    let mut bytes = Vec::new();
+    peer.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes, b"headbody");
+}
+
+#[tokio::test]
+async fn keep_alive_counts_whole_seconds_as_the_runtime_does() {
+    let (ours, _peer) = tcp_pair().await;
+    let socket = tcp_socket(&ours);
+    ours.set_keepalive(true, 999).unwrap();
+    assert!(socket.keepalive().unwrap());
+    ours.set_keepalive(false, 5_000).unwrap();
+    assert!(!socket.keepalive().unwrap());
+    ours.set_keepalive(true, 65_500).unwrap();
+    assert!(socket.keepalive().unwrap());
+    #[cfg(unix)]
+    {
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(65)
+        );
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(1)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 10);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_takes_tcps_options_without_complaint() {
+    let (ours, _peer) = unix_pair();
+    ours.set_nodelay(true).unwrap();
+    ours.set_keepalive(true, 1_000).unwrap();
+}

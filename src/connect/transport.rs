@@ -1,0 +1,164 @@
+//! An open connection, whatever carries it.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{ready, Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// libuv's: a probe each second once they begin, ten of them.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const PROBES: u32 = 10;
+
+/// A byte stream to a peer. Dropping it closes the connection.
+#[derive(Debug)]
+pub enum Transport {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// What an idle connection has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IdleState {
+    /// Fit for a request.
+    Open,
+    /// The peer has closed it.
+    Closed,
+    /// The peer has reset it, or it has failed otherwise.
+    Reset,
+    /// The peer has sent bytes that nobody asked for. They may be followed by its end.
+    TalkingUnasked,
+}
+
+macro_rules! each {
+    ($transport:expr, $stream:ident => $body:expr) => {
+        match $transport {
+            Transport::Tcp($stream) => $body,
+            #[cfg(unix)]
+            Transport::Unix($stream) => $body,
+        }
+    };
+}
+
+impl Transport {
+    /// Looks at an idle connection without taking a byte from it: one system call, no waiting.
+    ///
+    /// The kernel tells of a reset only once, so a connection that is not [`IdleState::Open`] is to be closed.
+    pub fn idle_state(&self) -> IdleState {
+        each!(self, stream => judge(peek(SockRef::from(stream))))
+    }
+
+    /// Waits for an idle connection to stop being [`IdleState::Open`]. Takes no byte from it.
+    ///
+    /// It shares the reader's one waker: for a connection that nobody reads.
+    pub fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<IdleState> {
+        loop {
+            let seen = each!(self, stream => {
+                if ready!(stream.poll_read_ready(cx)).is_err() {
+                    return Poll::Ready(IdleState::Reset);
+                }
+                // `try_io` takes the readiness back when there was nothing to read after all.
+                stream.try_io(Interest::READABLE, || peek(SockRef::from(stream)))
+            });
+            let state = judge(seen);
+            if state != IdleState::Open {
+                return Poll::Ready(state);
+            }
+        }
+    }
+
+    /// Nagle's algorithm off (`true`) or on. A Unix socket has none, which is no error.
+    pub fn set_nodelay(&self, no_delay: bool) -> io::Result<()> {
+        match self {
+            Transport::Tcp(stream) => stream.set_nodelay(no_delay),
+            #[cfg(unix)]
+            Transport::Unix(_) => Ok(()),
+        }
+    }
+
+    /// TCP keep-alive probes after `initial_delay_ms` of silence, in whole seconds as the runtime counts them; below one
+    /// second the system's own delay and intervals stay. A Unix socket has none, which is no error.
+    pub fn set_keepalive(&self, enable: bool, initial_delay_ms: u32) -> io::Result<()> {
+        let socket = match self {
+            Transport::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Transport::Unix(_) => return Ok(()),
+        };
+        let delay = Duration::from_secs(u64::from(initial_delay_ms / 1000));
+        if !enable || delay.is_zero() {
+            return socket.set_keepalive(enable);
+        }
+        let probes = TcpKeepalive::new()
+            .with_time(delay)
+            .with_interval(PROBE_INTERVAL)
+            .with_retries(PROBES);
+        socket.set_tcp_keepalive(&probes)
+    }
+}
+
+fn peek(socket: SockRef<'_>) -> io::Result<usize> {
+    socket.peek(&mut [MaybeUninit::uninit()])
+}
+
+fn judge(peeked: io::Result<usize>) -> IdleState {
+    match peeked {
+        Ok(0) => IdleState::Closed,
+        Ok(_) => IdleState::TalkingUnasked,
+        Err(err)
+            if matches!(
+                err.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ) =>
+        {
+            IdleState::Open
+        }
+        Err(_) => IdleState::Reset,
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

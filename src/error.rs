@@ -1,0 +1,279 @@
+//! The engine's one error type.
+//!
+//! A [`Failure`] says what went wrong in the runtime's own words: its code, its numbers, its sentence and the fields that
+//! it puts on an `Error`. It becomes a JavaScript error once, in `bridge`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+mod errno;
+
+pub(crate) use errno::is_in_progress;
+
+/// How far a request had come when it failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Waiting for a connection.
+    Queue,
+    /// Resolving the host's name.
+    Dns,
+    /// Opening the connection.
+    Connect,
+    /// Writing the request.
+    Write,
+    /// Waiting for, or reading, the response head.
+    Head,
+    /// Reading the response body.
+    Body,
+}
+
+/// Why a connection or an exchange failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The runtime's stable code, such as `ECONNREFUSED`, `ENOTFOUND` or `HPE_INVALID_CONSTANT`; ours start with `ERR_KEEPWIRE_`.
+    pub code: Cow<'static, str>,
+    /// libuv's number for the code (-111 for `ECONNREFUSED` on Linux, -3008 for `ENOTFOUND` everywhere); 0: it has none.
+    pub errno: i32,
+    /// `connect`, `bind`, `getaddrinfo`, `read`, `write`; empty: no system call failed.
+    pub syscall: &'static str,
+    /// The address (or Unix socket path) that the system call was about.
+    pub address: Option<String>,
+    pub port: Option<u16>,
+    /// The name that could not be resolved.
+    pub hostname: Option<String>,
+    /// The local end, if the user had asked for a certain port: `localAddress` and `localPort` of the runtime's error.
+    pub local: Option<SocketAddr>,
+    /// The runtime's own sentence. Empty for several causes, as that of the runtime's `AggregateError`.
+    pub message: String,
+    /// What a response parser adds to its message.
+    pub reason: Option<Cow<'static, str>>,
+    /// Bytes that a response parser had accepted before it failed.
+    pub bytes_parsed: Option<u64>,
+    pub phase: Phase,
+    /// The connection is at fault, and a fresh one might do. Whether the request may be sent again is another question (invariant I5).
+    pub retryable: bool,
+    /// What became of each address when several were tried; empty otherwise.
+    pub causes: Vec<Failure>,
+}
+
+impl Failure {
+    /// A failure without a system call behind it.
+    pub fn new(
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+        phase: Phase,
+    ) -> Self {
+        Failure {
+            code: code.into(),
+            errno: 0,
+            syscall: "",
+            address: None,
+            port: None,
+            hostname: None,
+            local: None,
+            message: message.into(),
+            reason: None,
+            bytes_parsed: None,
+            phase,
+            retryable: false,
+            causes: Vec::new(),
+        }
+    }
+
+    /// A failed system call, worded as the runtime does: `connect ECONNREFUSED 127.0.0.1:1`. Port 0 counts as none.
+    pub fn from_io(
+        err: &io::Error,
+        syscall: &'static str,
+        address: Option<&str>,
+        port: Option<u16>,
+        phase: Phase,
+    ) -> Self {
+        let (code, errno) = errno::describe(err);
+        Self::system(code, errno, syscall, address, port, phase)
+    }
+
+    /// What the runtime reports for the system error `name` without having made the call: `connect ETIMEDOUT 192.0.2.1:80`
+    /// for an attempt that was given up.
+    pub(crate) fn from_name(
+        name: &'static str,
+        syscall: &'static str,
+        address: Option<&str>,
+        port: Option<u16>,
+        phase: Phase,
+    ) -> Self {
+        Self::system(
+            Cow::Borrowed(name),
+            errno::number(name),
+            syscall,
+            address,
+            port,
+            phase,
+        )
+    }
+
+    fn system(
+        code: Cow<'static, str>,
+        errno: i32,
+        syscall: &'static str,
+        address: Option<&str>,
+        port: Option<u16>,
+        phase: Phase,
+    ) -> Self {
+        let port = port.filter(|port| *port != 0);
+        let mut message = format!("{syscall} {code}");
+        if let Some(address) = address {
+            message.push(' ');
+            message.push_str(address);
+            if let Some(port) = port {
+                message.push_str(&format!(":{port}"));
+            }
+        }
+        let connection_died = matches!(
+            &*code,
+            "ECONNRESET" | "ECONNABORTED" | "EPIPE" | "ETIMEDOUT" | "ENOTCONN" | "ESHUTDOWN"
+        );
+        Failure {
+            errno,
+            syscall,
+            address: address.map(str::to_owned),
+            port: port.filter(|_| address.is_some()),
+            retryable: connection_died && matches!(phase, Phase::Write | Phase::Head),
+            ..Self::new(code, message, phase)
+        }
+    }
+
+    /// A name that could not be resolved: `getaddrinfo ENOTFOUND nope.invalid`.
+    pub(crate) fn lookup(code: impl Into<Cow<'static, str>>, errno: i32, hostname: &str) -> Self {
+        let code = code.into();
+        let message = format!("getaddrinfo {code} {hostname}");
+        Failure {
+            errno,
+            syscall: "getaddrinfo",
+            hostname: Some(hostname.to_owned()),
+            ..Self::new(code, message, Phase::Dns)
+        }
+    }
+
+    /// A name that could not be resolved because a system call failed: `getaddrinfo EMFILE example.org`.
+    pub(crate) fn lookup_io(err: &io::Error, hostname: &str) -> Self {
+        let (code, errno) = errno::describe(err);
+        Self::lookup(code, errno, hostname)
+    }
+
+    /// Adds the local end to the message, as the runtime does for a connection whose local address counts.
+    pub(crate) fn with_local_detail(mut self, local: SocketAddr) -> Self {
+        // Not `SocketAddr`'s own form: the runtime writes no brackets around IPv6.
+        self.message
+            .push_str(&format!(" - Local ({}:{})", local.ip(), local.port()));
+        self
+    }
+
+    /// The peer closed the connection before it had answered: `socket hang up`.
+    pub fn hang_up(phase: Phase) -> Self {
+        Failure {
+            retryable: true,
+            ..Self::new("ECONNRESET", "socket hang up", phase)
+        }
+    }
+
+    /// Several addresses were tried, none answered. The code is that of the first, as in the runtime's `AggregateError`.
+    pub(crate) fn aggregate(causes: Vec<Failure>, phase: Phase) -> Self {
+        let code = causes
+            .first()
+            .map_or(Cow::Borrowed("ECONNREFUSED"), |first| first.code.clone());
+        Failure {
+            causes,
+            ..Self::new(code, "", phase)
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.causes.is_empty() {
+            return f.write_str(&self.message);
+        }
+        for (index, cause) in self.causes.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> io::Error {
+        io::ErrorKind::ConnectionRefused.into()
+    }
+
+    #[test]
+    fn a_failed_call_is_worded_as_the_runtime_words_it() {
+        let failure = Failure::from_io(&refused(), "connect", Some("::1"), Some(1), Phase::Connect);
+        assert_eq!(failure.message, "connect ECONNREFUSED ::1:1");
+        assert_eq!(
+            (failure.address.as_deref(), failure.port),
+            (Some("::1"), Some(1))
+        );
+        assert!(
+            !failure.retryable,
+            "a fresh connection is what has just failed"
+        );
+    }
+
+    #[test]
+    fn a_call_without_a_port_or_an_address_leaves_them_out() {
+        let path = Failure::from_io(&refused(), "connect", Some("/run/x"), None, Phase::Connect);
+        assert_eq!(path.message, "connect ECONNREFUSED /run/x");
+        let zero = Failure::from_io(&refused(), "bind", Some("1.2.3.4"), Some(0), Phase::Connect);
+        assert_eq!(
+            (zero.message.as_str(), zero.port),
+            ("bind ECONNREFUSED 1.2.3.4", None)
+        );
+        let reset: io::Error = io::ErrorKind::ConnectionReset.into();
+        let read = Failure::from_io(&reset, "read", None, None, Phase::Head);
+        assert_eq!(read.message, "read ECONNRESET");
+    }
+
+    #[test]
+    fn only_a_dead_connection_before_the_body_is_retryable() {
+        let at = |kind: io::ErrorKind, phase| {
+            Failure::from_io(&kind.into(), "read", None, None, phase).retryable
+        };
+        assert!(at(io::ErrorKind::ConnectionReset, Phase::Head));
+        assert!(at(io::ErrorKind::BrokenPipe, Phase::Write));
+        assert!(!at(io::ErrorKind::ConnectionReset, Phase::Body));
+        assert!(!at(io::ErrorKind::TimedOut, Phase::Connect));
+        assert!(!at(io::ErrorKind::OutOfMemory, Phase::Head));
+        assert!(Failure::hang_up(Phase::Head).retryable);
+    }
+
+    #[test]
+    fn several_causes_show_the_first_code_and_every_sentence() {
+        let one = Failure::from_io(&refused(), "connect", Some("::1"), Some(1), Phase::Connect);
+        let two = Failure::from_name(
+            "ETIMEDOUT",
+            "connect",
+            Some("127.0.0.1"),
+            Some(1),
+            Phase::Connect,
+        );
+        let both = Failure::aggregate(vec![one, two], Phase::Connect);
+        assert_eq!(
+            (&*both.code, both.message.as_str(), both.errno),
+            ("ECONNREFUSED", "", 0)
+        );
+        assert_eq!(
+            both.to_string(),
+            "connect ECONNREFUSED ::1:1; connect ETIMEDOUT 127.0.0.1:1"
+        );
+    }
+}
