@@ -1,0 +1,137 @@
+//! The task that owns one connection: dial, exchange, watch while idle, close.
+//!
+//! Invariants
+//! * A request's bytes are on one transport at a time. A request of which nothing was written moves to a fresh
+//!   transport freely; one that was written moves once, and only if it is idempotent, complete, kept, and no response
+//!   byte came (I5). Only a connection that has served before is replaced: a fresh one's failure is the peer's answer.
+//! * The exchange hears its end, or its failure, once; then `gone` is reported once, as the last thing.
+//! * Dropping the task closes the socket.
+
+use std::cell::RefCell;
+use std::future::{poll_fn, Future};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::events::Events;
+use super::mailbox::{Begin, Input, Mailbox};
+use super::service::{Exchange, Outcome, Service};
+use super::wire::{UnderHyper, Wire};
+use crate::connect::{self, Profile};
+use crate::pool::{CloseReason, ConnId};
+
+/// What a connection's task needs to live.
+pub struct Task {
+    /// The connection's number.
+    pub conn: ConnId,
+    /// Where it goes.
+    pub profile: Arc<Profile>,
+    /// The exchange it is opened for.
+    pub exchange: u32,
+    /// Who is told.
+    pub events: Arc<dyn Events>,
+    /// Where its commands arrive.
+    pub mailbox: Rc<Mailbox>,
+    /// What it asks of the rest of the engine.
+    pub host: Box<dyn Host>,
+}
+
+/// What a connection's task asks of the rest of the engine.
+pub trait Host {
+    /// Something was told lazily, or was written and nobody waits to hear it: wake the events' owner, and send
+    /// [`Input::Tick`] if an acknowledgement is still pending, a little later.
+    fn remind(&self);
+    /// The transport is open.
+    fn connected(&self);
+    /// The transport died while no exchange was under way. True: the connection was idle and is forgotten. False: it
+    /// is on lease, so its holder will check it in, give it up, or begin an exchange, which goes to a fresh transport.
+    fn died(&self, reason: CloseReason) -> bool;
+    /// A dead transport is being replaced under the same lease.
+    fn redial(&self);
+}
+
+impl Task {
+    /// Runs the connection to its end and says why it ended.
+    pub async fn run(self) -> CloseReason {
+        let mut current: Option<Exchange> = None;
+        loop {
+            let connected = {
+                let mut dial = std::pin::pin!(connect::connect(&self.profile));
+                let dialed = poll_fn(|cx| {
+                    self.mailbox.register(cx);
+                    match self.mailbox.killed() {
+                        Some(reason) => Poll::Ready(Err(reason)),
+                        None => dial.as_mut().poll(cx).map(Ok),
+                    }
+                });
+                match dialed.await {
+                    Err(reason) => return reason,
+                    Ok(Err(failure)) => {
+                        self.events
+                            .failed(self.exchange_id(current.as_ref()), &failure, false);
+                        return CloseReason::Error;
+                    }
+                    Ok(Ok(connected)) => connected,
+                }
+            };
+            self.host.connected();
+            self.events.connected(self.conn, &connected);
+            self.host.remind();
+
+            let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
+            let io = TokioIo::new(UnderHyper(Rc::clone(&wire)));
+            let (sender, connection) = match http1::handshake(io).await {
+                Ok(parts) => parts,
+                // hyper's HTTP/1 handshake does no I/O.
+                Err(_) => return CloseReason::Error,
+            };
+            let mut service = Service::new(&self, wire, sender, connection, current.take());
+            let outcome = poll_fn(|cx| service.poll(cx)).await;
+            match outcome {
+                Outcome::Closed(reason) => return reason,
+                Outcome::Failed(failure) => {
+                    let after_head = service.current.as_ref().is_some_and(Exchange::has_head);
+                    let exchange = self.exchange_id(service.current.as_ref());
+                    self.events.failed(exchange, &failure, after_head);
+                    return match failure.errno {
+                        0 => CloseReason::Error,
+                        _ => CloseReason::PeerReset,
+                    };
+                }
+                Outcome::Died(reason) => {
+                    drop(service);
+                    if self.host.died(reason) {
+                        return reason;
+                    }
+                    match poll_fn(|cx| self.poll_leased_dead(cx)).await {
+                        Ok(begin) => current = Some(Exchange::new(begin)),
+                        Err(reason) => return reason,
+                    }
+                }
+                Outcome::Replace => current = service.current.take(),
+            }
+            self.host.redial();
+        }
+    }
+
+    /// The transport is gone but the lease goes on: waits for what its holder does.
+    fn poll_leased_dead(&self, cx: &mut Context<'_>) -> Poll<Result<Begin, CloseReason>> {
+        self.mailbox.register(cx);
+        if let Some(reason) = self.mailbox.killed() {
+            return Poll::Ready(Err(reason));
+        }
+        while let Some(input) = self.mailbox.pop() {
+            if let Input::Begin(begin) = input {
+                return Poll::Ready(Ok(begin));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn exchange_id(&self, current: Option<&Exchange>) -> u32 {
+        current.map_or(self.exchange, |exchange| exchange.begin.exchange)
+    }
+}

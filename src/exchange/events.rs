@@ -1,0 +1,57 @@
+//! What the engine tells whoever asked: the seam between exchanges and JavaScript.
+
+use crate::connect::Connected;
+use crate::error::Failure;
+use crate::exchange::head::Head;
+use crate::pool::{CloseReason, ConnId};
+
+/// How a waiting request got its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Assigned {
+    /// A live connection.
+    Idle = 1,
+    /// A connection that is being opened.
+    Dialing = 2,
+    /// A place for a socket of the runtime's own.
+    Foreign = 3,
+}
+
+/// A response's head and what came with it.
+pub struct Response<'a> {
+    /// The head.
+    pub head: &'a Head,
+    /// Body bytes that came along.
+    pub body: &'a [u8],
+    /// The message is complete.
+    pub end: bool,
+    /// The whole request is in the kernel.
+    pub request_written: bool,
+}
+
+/// Receives what happens to exchanges and connections, in order, on the I/O thread or the caller's own.
+///
+/// Every exchange settles exactly once: with an `end` (in `response`, `data` or by itself), or with `failed`; one that
+/// the caller aborted hears nothing more. `closed` is the last word about a connection.
+pub trait Events: Send + Sync {
+    /// A head, informational or final, with the body bytes that came along.
+    fn response(&self, exchange: u32, response: Response<'_>);
+    /// Body bytes.
+    fn data(&self, exchange: u32, bytes: bytes::Bytes, end: bool);
+    /// The message is complete; `trailers` as `name\0value…`.
+    fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]);
+    /// The exchange failed; its connection is gone.
+    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool);
+    /// So many request bytes are in the kernel. `eager`: somebody waits for it.
+    fn written(&self, exchange: u32, bytes: u64, eager: bool);
+    /// A queued exchange got its turn.
+    fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned);
+    /// A connection is open.
+    fn connected(&self, conn: ConnId, connected: &Connected);
+    /// A connection is gone. `idle`: it was nobody's.
+    fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
+    /// One of the runtime's own idle sockets must go: it takes a waiter's place.
+    fn evict_foreign(&self, agent: u32, key: u32);
+    /// Wakes the other side for what it was told lazily.
+    fn wake(&self);
+}

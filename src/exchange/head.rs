@@ -1,0 +1,369 @@
+//! Response heads: from raw bytes to what JavaScript shows and what frames the body.
+//!
+//! `httparse` decides what is a head; on top come the rules that the runtimes' parser (llhttp, strict) has and
+//! httparse lacks: CRLF only, one Content-Length, no Content-Length beside Transfer-Encoding. A refusal is explained
+//! by [`super::diagnose`] with llhttp's code and reason.
+
+use super::diagnose::{self, ParseFault};
+use crate::config::MAX_HEADER_FIELDS;
+
+/// How the body of a message ends (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// No body follows: HEAD, 204, 304, 1xx.
+    None,
+    /// Exactly this many bytes.
+    Length(u64),
+    /// Chunked transfer coding.
+    Chunked,
+    /// Everything until the peer closes.
+    UntilClose,
+}
+
+/// A complete response head.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Status code, three digits.
+    pub status: u16,
+    /// Whether the peer speaks HTTP/1.0.
+    pub http10: bool,
+    /// Whether the message allows another one on this connection (llhttp's `should_keep_alive`).
+    pub keep_alive: bool,
+    /// How the body ends.
+    pub framing: Framing,
+    /// `name\0value\0…\0reason`, bytes as they came.
+    pub text: Vec<u8>,
+    /// Bytes of input that the head took, blank line included.
+    pub len: usize,
+}
+
+impl Head {
+    /// An informational response that precedes the final one (RFC 9110, section 15.2).
+    pub fn is_informational(&self) -> bool {
+        (100..200).contains(&self.status) && self.status != 101
+    }
+}
+
+/// Parses a response head at the start of `input`; `None` while it is incomplete.
+///
+/// `bodiless` says that the request was HEAD. `max_size` bounds what llhttp counts: reason, names and values.
+///
+/// # Errors
+///
+/// The fault that llhttp would report for these bytes.
+pub fn parse(input: &[u8], bodiless: bool, max_size: usize) -> Result<Option<Head>, ParseFault> {
+    let mut few = [httparse::EMPTY_HEADER; 64];
+    match parse_with(input, &mut few, bodiless, max_size) {
+        Err(httparse::Error::TooManyHeaders) => {}
+        other => return finish(other, input, max_size),
+    }
+    let mut capacity = 1024;
+    loop {
+        let mut many = vec![httparse::EMPTY_HEADER; capacity];
+        match parse_with(input, &mut many, bodiless, max_size) {
+            Err(httparse::Error::TooManyHeaders) if capacity < MAX_HEADER_FIELDS => capacity *= 8,
+            Err(httparse::Error::TooManyHeaders) => return Err(ParseFault::overflow(input.len())),
+            other => return finish(other, input, max_size),
+        }
+    }
+}
+
+type Attempt = Result<Option<Result<Head, ParseFault>>, httparse::Error>;
+
+fn finish(attempt: Attempt, input: &[u8], max_size: usize) -> Result<Option<Head>, ParseFault> {
+    match attempt {
+        Ok(Some(head)) => head.map(Some),
+        Ok(None) if counted_size_at_least(input) >= max_size => {
+            Err(ParseFault::overflow(input.len()))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(diagnose::head(input, error)),
+    }
+}
+
+/// A lower bound of what llhttp has counted of an incomplete head: all but the version, status and separators.
+fn counted_size_at_least(input: &[u8]) -> usize {
+    let lines = input.iter().filter(|&&byte| byte == b'\n').count();
+    input.len().saturating_sub(16 + 4 * lines)
+}
+
+fn parse_with<'b>(
+    input: &'b [u8],
+    headers: &mut [httparse::Header<'b>],
+    bodiless: bool,
+    max_size: usize,
+) -> Attempt {
+    let mut response = httparse::Response::new(headers);
+    let len = match response.parse(input)? {
+        httparse::Status::Complete(len) => len,
+        httparse::Status::Partial => return Ok(None),
+    };
+    if let Some(fault) = diagnose::bare_line_feed(&input[..len]) {
+        return Ok(Some(Err(fault)));
+    }
+    let status = response.code.unwrap_or(0);
+    let http10 = response.version == Some(0);
+    let reason = reason(&input[..len]);
+
+    let mut counted = reason.len();
+    let mut text = Vec::with_capacity(len);
+    let mut fields = Fields::default();
+    for header in response.headers.iter() {
+        counted += header.name.len() + header.value.len();
+        if let Err(fault) = fields.add(header.name, header.value, input) {
+            return Ok(Some(Err(fault)));
+        }
+        text.extend_from_slice(header.name.as_bytes());
+        text.push(0);
+        text.extend_from_slice(header.value);
+        text.push(0);
+    }
+    if counted >= max_size {
+        return Ok(Some(Err(ParseFault::overflow(len))));
+    }
+    text.extend_from_slice(reason);
+
+    let framing = fields.framing(status, bodiless);
+    let wanted = if http10 {
+        fields.connection_keep_alive
+    } else {
+        !fields.connection_close
+    };
+    Ok(Some(Ok(Head {
+        status,
+        http10,
+        keep_alive: wanted && framing != Framing::UntilClose,
+        framing,
+        text,
+        len,
+    })))
+}
+
+/// The reason phrase as sent; httparse drops one that is not ASCII.
+fn reason(head: &[u8]) -> &[u8] {
+    let start = head
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(0);
+    let line = &head[start..];
+    let end = line
+        .iter()
+        .position(|&byte| byte == b'\r')
+        .unwrap_or(line.len());
+    // "HTTP/1.1 200 " is 13 bytes; without a reason the line may be 12.
+    line.get(13..end).unwrap_or(&[])
+}
+
+/// The fields that decide about body and connection.
+#[derive(Default)]
+struct Fields {
+    length: Option<u64>,
+    transfer_encoding: bool,
+    chunked: bool,
+    connection_close: bool,
+    connection_keep_alive: bool,
+}
+
+impl Fields {
+    fn add(&mut self, name: &str, value: &[u8], input: &[u8]) -> Result<(), ParseFault> {
+        let at = || diagnose::offset_of(value, input);
+        match name.len() {
+            10 if name.eq_ignore_ascii_case("connection") => {
+                for token in value.split(|&byte| byte == b',') {
+                    let token = token.trim_ascii();
+                    self.connection_close |= token.eq_ignore_ascii_case(b"close");
+                    self.connection_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                if self.length.is_some() {
+                    return Err(ParseFault::new(
+                        "HPE_UNEXPECTED_CONTENT_LENGTH",
+                        "Duplicate Content-Length",
+                        at(),
+                    ));
+                }
+                if self.transfer_encoding {
+                    return Err(ParseFault::new(
+                        "HPE_INVALID_CONTENT_LENGTH",
+                        "Content-Length can't be present with Transfer-Encoding",
+                        at(),
+                    ));
+                }
+                self.length = Some(content_length(value).map_err(|reason| {
+                    ParseFault::new("HPE_INVALID_CONTENT_LENGTH", reason, at())
+                })?);
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                if self.length.is_some() {
+                    return Err(ParseFault::new(
+                        "HPE_INVALID_TRANSFER_ENCODING",
+                        "Transfer-Encoding can't be present with Content-Length",
+                        at(),
+                    ));
+                }
+                self.transfer_encoding = true;
+                let last = value.rsplit(|&byte| byte == b',').next().unwrap_or(value);
+                self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn framing(&self, status: u16, bodiless: bool) -> Framing {
+        if bodiless || (100..200).contains(&status) || status == 204 || status == 304 {
+            return Framing::None;
+        }
+        match (self.chunked, self.length) {
+            (true, _) => Framing::Chunked,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::UntilClose,
+        }
+    }
+}
+
+fn content_length(value: &[u8]) -> Result<u64, &'static str> {
+    if value.is_empty() {
+        return Err("Empty Content-Length");
+    }
+    let mut length: u64 = 0;
+    for &byte in value {
+        if !byte.is_ascii_digit() {
+            return Err("Invalid character in Content-Length");
+        }
+        length = length
+            .checked_mul(10)
+            .and_then(|length| length.checked_add(u64::from(byte - b'0')))
+            .ok_or("Content-Length overflow")?;
+    }
+    // Two largest values are hyper's markers for chunked and close-delimited bodies.
+    if length > u64::MAX - 2 {
+        return Err("Content-Length overflow");
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: usize = 16 * 1024;
+
+    fn head(input: &str) -> Head {
+        parse(input.as_bytes(), false, SIZE)
+            .expect("valid")
+            .expect("complete")
+    }
+
+    fn fault(input: &[u8]) -> (&'static str, &'static str, usize) {
+        let fault = parse(input, false, SIZE).expect_err("refused");
+        (fault.code, fault.reason, fault.offset)
+    }
+
+    #[test]
+    fn keeps_case_order_and_repeats_of_raw_headers() {
+        let head = head("HTTP/1.1 200 Very Fine\r\nX-b: 1\r\nx-A:  2 \r\nX-b: 3\r\nContent-Length: 0\r\n\r\nrest");
+        assert_eq!(
+            String::from_utf8_lossy(&head.text),
+            "X-b\x001\x00x-A\x002\x00X-b\x003\x00Content-Length\x000\x00Very Fine"
+        );
+        assert_eq!(head.framing, Framing::Length(0));
+        assert!(head.keep_alive);
+    }
+
+    #[test]
+    fn a_reason_of_obs_text_or_none_survives() {
+        let raw = b"HTTP/1.1 200 \xe9t\xe9\r\nContent-Length: 0\r\n\r\n";
+        let head = parse(raw, false, SIZE).unwrap().unwrap();
+        assert!(head.text.ends_with(b"\0\xe9t\xe9"));
+        let head = super::tests::head("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n");
+        assert!(head.text.ends_with(b"\0"));
+    }
+
+    #[test]
+    fn keep_alive_follows_version_connection_and_framing() {
+        assert!(
+            !head("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n")
+                .keep_alive
+        );
+        assert!(!head("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").keep_alive);
+        assert!(
+            head("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n")
+                .keep_alive
+        );
+        assert!(!head("HTTP/1.1 200 OK\r\n\r\n").keep_alive);
+        assert!(head("HTTP/1.1 204 OK\r\n\r\n").keep_alive);
+    }
+
+    #[test]
+    fn framing_follows_the_last_transfer_coding() {
+        let te = |value: &str| {
+            head(&format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: {value}\r\n\r\n"
+            ))
+            .framing
+        };
+        assert_eq!(te("gzip, Chunked"), Framing::Chunked);
+        assert_eq!(te("chunked, gzip"), Framing::UntilClose);
+        let head_only = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", true, SIZE);
+        assert_eq!(head_only.unwrap().unwrap().framing, Framing::None);
+    }
+
+    #[test]
+    fn conflicting_lengths_are_refused_as_the_runtime_refuses_them() {
+        let two =
+            |a: &str, b: &str| fault(format!("HTTP/1.1 200 OK\r\n{a}\r\n{b}\r\n\r\n").as_bytes());
+        assert_eq!(
+            two("Content-Length: 2", "Content-Length: 2").0,
+            "HPE_UNEXPECTED_CONTENT_LENGTH"
+        );
+        assert_eq!(
+            two("Content-Length: 2", "Transfer-Encoding: chunked").0,
+            "HPE_INVALID_TRANSFER_ENCODING"
+        );
+        assert_eq!(
+            two("Transfer-Encoding: chunked", "Content-Length: 2").0,
+            "HPE_INVALID_CONTENT_LENGTH"
+        );
+        for bad in [
+            "3, 3",
+            "3x",
+            "-3",
+            "",
+            "99999999999999999999999",
+            "18446744073709551615",
+        ] {
+            assert_eq!(
+                two(&format!("Content-Length: {bad}"), "x: y").0,
+                "HPE_INVALID_CONTENT_LENGTH",
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_head_over_the_limit_overflows_whether_complete_or_endless() {
+        let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(SIZE));
+        assert_eq!(fault(long.as_bytes()).0, "HPE_HEADER_OVERFLOW");
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(SIZE + 16));
+        assert_eq!(fault(endless.as_bytes()).0, "HPE_HEADER_OVERFLOW");
+    }
+
+    #[test]
+    fn more_headers_than_any_fixed_table_are_accepted() {
+        let fields: String = (0..3000).map(|n| format!("a{n}: \r\n")).collect();
+        let raw = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
+        let head = parse(raw.as_bytes(), false, 1 << 20).unwrap().unwrap();
+        assert_eq!(head.text.iter().filter(|&&byte| byte == 0).count(), 6002);
+    }
+
+    #[test]
+    fn every_split_of_a_head_is_incomplete_until_its_last_byte() {
+        let raw = b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\nX: y\r\n\r\n";
+        for end in 0..raw.len() {
+            assert_eq!(parse(&raw[..end], false, SIZE), Ok(None), "{end}");
+        }
+        assert_eq!(parse(raw, false, SIZE).unwrap().unwrap().len, raw.len());
+    }
+}

@@ -1,0 +1,99 @@
+//! What reaches a connection's task from outside: commands of the exchange that holds it, and orders to close.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+
+use crate::pool::CloseReason;
+
+/// The opening of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin {
+    /// The caller's number for it.
+    pub exchange: u32,
+    /// The response has no body, whatever its head says (HEAD).
+    pub bodiless: bool,
+    /// The request may be sent a second time (RFC 9110, section 9.2.2).
+    pub idempotent: bool,
+    /// Largest response head.
+    pub max_header_size: usize,
+}
+
+/// A command.
+#[derive(Debug)]
+pub enum Input {
+    /// An exchange begins.
+    Begin(Begin),
+    /// Request bytes.
+    Write {
+        /// The bytes, verbatim.
+        bytes: Bytes,
+        /// The request is complete with them.
+        end: bool,
+        /// Tell when all are in the kernel.
+        want_ack: bool,
+    },
+    /// So many body bytes were consumed.
+    Ack(usize),
+    /// TCP_NODELAY.
+    NoDelay(bool),
+    /// TCP keep-alive, with its initial delay.
+    KeepAlive(bool, u32),
+    /// Tell now what was written, if nothing else was said since.
+    Tick,
+}
+
+/// A connection's mailbox; I/O thread only.
+#[derive(Default)]
+pub struct Mailbox {
+    inputs: RefCell<VecDeque<Input>>,
+    kill: Cell<Option<CloseReason>>,
+    waker: RefCell<Option<Waker>>,
+    /// A written request has not been acknowledged yet.
+    pub ack_pending: Cell<bool>,
+}
+
+impl Mailbox {
+    /// Delivers a command.
+    pub fn push(&self, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+        self.wake();
+    }
+
+    /// Orders the connection to close, whatever it is doing.
+    pub fn kill(&self, reason: CloseReason) {
+        if self.kill.get().is_none() {
+            self.kill.set(Some(reason));
+        }
+        self.wake();
+    }
+
+    /// The order to close.
+    pub fn killed(&self) -> Option<CloseReason> {
+        self.kill.get()
+    }
+
+    /// The next command.
+    pub fn pop(&self) -> Option<Input> {
+        self.inputs.borrow_mut().pop_front()
+    }
+
+    /// Makes `cx` be woken by the next delivery.
+    pub fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}

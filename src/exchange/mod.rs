@@ -1,0 +1,23 @@
+//! One request on one connection, again and again.
+//!
+//! * [`connection`]: the task that owns a connection for its whole life, dialing included.
+//! * `service`, `reading`: the exchanges on one transport of it.
+//! * [`wire`]: the I/O under hyper, which keeps bytes verbatim both ways.
+//! * [`head`], [`diagnose`]: raw response heads, and why one was refused.
+//! * [`outgoing`]: request bytes, kept while they may be sent again.
+//! * [`mailbox`], [`events`]: what goes in, and what comes out.
+//!
+//! The lease of a connection ends when the caller checks it in, not when the message ends: until then the
+//! connection's task only watches it.
+
+pub mod connection;
+pub mod diagnose;
+pub mod events;
+pub mod head;
+pub mod mailbox;
+pub mod outgoing;
+mod reading;
+mod service;
+#[cfg(test)]
+mod tests;
+pub mod wire;

@@ -1,0 +1,174 @@
+//! Request bytes on their way out: verbatim, in order, and kept while they may have to be sent again.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+use crate::config::REPLAY_LIMIT;
+
+const MAX_SLICES: usize = 16;
+
+/// The bytes of one request.
+#[derive(Default)]
+pub struct Outgoing {
+    queue: VecDeque<Bytes>,
+    /// Everything sent so far, while it may be sent again.
+    sent: Option<Vec<Bytes>>,
+    total: u64,
+    written: u64,
+    complete: bool,
+}
+
+impl Outgoing {
+    /// An empty request; `replayable` keeps what is written for [`Self::rewind`].
+    pub fn new(replayable: bool) -> Self {
+        Self {
+            sent: replayable.then(Vec::new),
+            ..Self::default()
+        }
+    }
+
+    /// Appends bytes of the request.
+    pub fn push(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.total += bytes.len() as u64;
+        if self.total > REPLAY_LIMIT as u64 {
+            self.sent = None;
+        } else if let Some(sent) = &mut self.sent {
+            sent.push(bytes.clone());
+        }
+        self.queue.push_back(bytes);
+    }
+
+    /// No more bytes follow.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Whether no more bytes follow and all are in the kernel.
+    pub fn is_finished(&self) -> bool {
+        self.complete && self.queue.is_empty()
+    }
+
+    /// Whether all bytes so far are in the kernel.
+    pub fn is_drained(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes in the kernel.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Forgets what was written, to send the whole request again; false if it is not all there.
+    ///
+    /// A request of which nothing was written can always be sent. One that was needs all its bytes kept and
+    /// complete: a part of a body that JavaScript still produces must not be on two connections.
+    pub fn rewind(&mut self) -> bool {
+        if self.written == 0 {
+            return true;
+        }
+        match &self.sent {
+            Some(sent) if self.complete => {
+                self.queue = sent.iter().cloned().collect();
+                self.written = 0;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes as much as the transport takes; ready when drained.
+    pub fn poll_write<T: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        transport: &mut T,
+    ) -> Poll<io::Result<()>> {
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(bytes);
+            }
+            let count = self.queue.len().min(MAX_SLICES);
+            let wrote = if count == 1 {
+                Pin::new(&mut *transport).poll_write(cx, &self.queue[0])
+            } else {
+                Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count])
+            };
+            match wrote {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.advance(count),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.written += count as u64;
+        while let Some(front) = self.queue.front_mut() {
+            if count < front.len() {
+                front.advance(count);
+                return;
+            }
+            count -= front.len();
+            self.queue.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_some(outgoing: &mut Outgoing, limit: usize) -> Vec<u8> {
+        let (mut near, far) = tokio::io::duplex(limit);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let _ = outgoing.poll_write(&mut cx, &mut near);
+        drop(near);
+        let mut bytes = vec![0; limit];
+        let mut read = tokio::io::ReadBuf::new(&mut bytes);
+        let mut far = far;
+        let _ = tokio::io::AsyncRead::poll_read(Pin::new(&mut far), &mut cx, &mut read);
+        read.filled().to_vec()
+    }
+
+    #[test]
+    fn a_partly_written_request_is_replayed_whole_only_when_complete() {
+        let mut outgoing = Outgoing::new(true);
+        outgoing.push(Bytes::from_static(b"hello "));
+        outgoing.push(Bytes::from_static(b"world"));
+        assert_eq!(write_some(&mut outgoing, 8), b"hello wo");
+        assert!(!outgoing.rewind());
+        outgoing.complete();
+        assert!(outgoing.rewind());
+        assert_eq!(write_some(&mut outgoing, 64), b"hello world");
+        assert!(outgoing.is_finished());
+    }
+
+    #[test]
+    fn an_unwritten_request_can_always_be_sent() {
+        let mut outgoing = Outgoing::new(false);
+        outgoing.push(Bytes::from_static(b"POST"));
+        assert!(outgoing.rewind());
+        assert_eq!(write_some(&mut outgoing, 64), b"POST");
+        outgoing.complete();
+        assert!(!outgoing.rewind());
+    }
+
+    #[test]
+    fn a_request_over_the_limit_is_not_kept() {
+        let mut outgoing = Outgoing::new(true);
+        outgoing.push(Bytes::from(vec![1; REPLAY_LIMIT + 1]));
+        outgoing.complete();
+        write_some(&mut outgoing, 16);
+        assert!(!outgoing.rewind());
+    }
+}

@@ -1,0 +1,368 @@
+//! What comes back on a transport: heads, bodies, ends and faults of the current exchange.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::diagnose::{self, ParseFault};
+use super::events::Response;
+use super::head::Framing;
+use super::service::{Answer, Exchange, Outcome, Service};
+use super::wire::Fault;
+use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
+use crate::error::{Failure, Phase};
+use crate::pool::CloseReason;
+
+/// How reading goes on.
+pub(super) enum Step {
+    Again,
+    Wait,
+    Over(Outcome),
+}
+impl Service<'_> {
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(exchange) = self.current.as_mut() else {
+            return self.watch();
+        };
+        match &mut exchange.answer {
+            Answer::NotAsked => {
+                // Leased, nothing to send yet: a connection that dies now is replaced when there is.
+                Step::Wait
+            }
+            Answer::Told => self.watch(),
+            Answer::Awaited(reply) => {
+                let mut wire = self.wire.borrow_mut();
+                while let Some(head) = wire.next_head() {
+                    let informational = head.is_informational();
+                    if informational {
+                        self.task.events.response(
+                            exchange.begin.exchange,
+                            Response {
+                                head: &head,
+                                body: &[],
+                                end: false,
+                                request_written: false,
+                            },
+                        );
+                        continue;
+                    }
+                    if head.status == 101 {
+                        // Nobody asked for another protocol: such requests go the runtime's own way.
+                        drop(wire);
+                        return Step::Over(Outcome::Failed(Box::new(hang_up())));
+                    }
+                    // The reply is there as soon as hyper has seen its head.
+                    let polled = reply.as_mut().poll(cx);
+                    drop(wire);
+                    let incoming = match polled {
+                        Poll::Ready(Ok(response)) => Some(response.into_body()),
+                        Poll::Ready(Err(error)) => return self.broken(Some(error)),
+                        Poll::Pending => {
+                            // hyper has read the head but not delivered it: its task needs another turn.
+                            self.drive(cx);
+                            match self.take_reply(cx) {
+                                Some(incoming) => Some(incoming),
+                                None => return self.broken(None),
+                            }
+                        }
+                    };
+                    let Some(exchange) = self.current.as_mut() else {
+                        return Step::Wait;
+                    };
+                    exchange.answer = Answer::Body {
+                        head,
+                        published: false,
+                        incoming,
+                        unacknowledged: 0,
+                    };
+                    return Step::Again;
+                }
+                drop(wire);
+                if self.wire.borrow().has_fault() || self.ended.is_some() {
+                    return self.broken(None);
+                }
+                Step::Wait
+            }
+            Answer::Body { .. } => self.read_body(cx),
+        }
+    }
+
+    fn take_reply(&mut self, cx: &mut Context<'_>) -> Option<Incoming> {
+        let Answer::Awaited(reply) = &mut self.current.as_mut()?.answer else {
+            return None;
+        };
+        match reply.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => Some(response.into_body()),
+            _ => None,
+        }
+    }
+
+    fn read_body(&mut self, cx: &mut Context<'_>) -> Step {
+        let mut gathered = BytesMut::new();
+        loop {
+            let Some(Exchange { begin, answer, .. }) = self.current.as_mut() else {
+                return Step::Wait;
+            };
+            let Answer::Body {
+                head,
+                published,
+                incoming,
+                unacknowledged,
+            } = answer
+            else {
+                return Step::Wait;
+            };
+            let body = match incoming {
+                Some(body) if head.framing != Framing::None => body,
+                _ => return self.message_end(cx, gathered.freeze(), &[]),
+            };
+            if *unacknowledged + gathered.len() >= RESPONSE_WINDOW {
+                if gathered.is_empty() {
+                    return Step::Wait;
+                }
+                self.publish(gathered.freeze());
+                return Step::Wait;
+            }
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if *published && gathered.is_empty() && data.len() >= INLINE_BODY => {
+                        *unacknowledged += data.len();
+                        self.task.events.data(begin.exchange, data, false);
+                    }
+                    Ok(data) => {
+                        gathered.extend_from_slice(&data);
+                        if gathered.len() >= INLINE_BODY {
+                            self.publish(gathered.split().freeze());
+                        }
+                    }
+                    Err(frame) => {
+                        let decoded = frame.into_trailers().unwrap_or_default();
+                        let trailers = self.wire.borrow().trailers(&decoded);
+                        return self.message_end(cx, gathered.freeze(), &trailers);
+                    }
+                },
+                Poll::Ready(None) => return self.message_end(cx, gathered.freeze(), &[]),
+                Poll::Ready(Some(Err(error))) => {
+                    self.publish(gathered.freeze());
+                    return self.broken(Some(error));
+                }
+                Poll::Pending => {
+                    if self.ended.is_none() {
+                        // The channel between hyper's connection and its body holds one chunk: give it a turn.
+                        let before = self.wire.borrow().bytes_read();
+                        self.drive(cx);
+                        if self.ended.is_some() || self.wire.borrow().bytes_read() != before {
+                            continue;
+                        }
+                    }
+                    self.publish(gathered.freeze());
+                    return Step::Wait;
+                }
+            }
+        }
+    }
+
+    /// Tells what has been read of the response so far.
+    fn publish(&mut self, body: Bytes) {
+        let Some(exchange) = self.current.as_mut() else {
+            return;
+        };
+        let id = exchange.begin.exchange;
+        let request_written = exchange.outgoing.is_finished();
+        let Answer::Body {
+            head,
+            published,
+            unacknowledged,
+            ..
+        } = &mut exchange.answer
+        else {
+            return;
+        };
+        *unacknowledged += body.len();
+        if !*published {
+            *published = true;
+            if request_written {
+                exchange.told_written = exchange.outgoing.written();
+            }
+            self.task.events.response(
+                id,
+                Response {
+                    head,
+                    body: &body,
+                    end: false,
+                    request_written,
+                },
+            );
+        } else if !body.is_empty() {
+            self.task.events.data(id, body, false);
+        }
+    }
+
+    /// The message is complete: looks for surplus bytes, closes the wire for others, and tells.
+    fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
+        self.completed += 1;
+        self.wire.borrow_mut().end();
+        self.drive(cx);
+        let Some(exchange) = self.current.as_mut() else {
+            return Step::Wait;
+        };
+        let id = exchange.begin.exchange;
+        let request_written = exchange.outgoing.is_finished();
+        if request_written {
+            exchange.told_written = exchange.outgoing.written();
+        }
+        let answer = std::mem::replace(&mut exchange.answer, Answer::Told);
+        let Answer::Body {
+            head, published, ..
+        } = answer
+        else {
+            return Step::Wait;
+        };
+        let events = &self.task.events;
+        let keep_alive = head.keep_alive && self.ended.is_none();
+        if !published {
+            let end = trailers.is_empty();
+            events.response(
+                id,
+                Response {
+                    head: &head,
+                    body: &rest,
+                    end,
+                    request_written,
+                },
+            );
+            if !end {
+                events.end(id, keep_alive, request_written, trailers);
+            }
+        } else if rest.is_empty() || !trailers.is_empty() {
+            if !rest.is_empty() {
+                events.data(id, rest, false);
+            }
+            events.end(id, keep_alive, request_written, trailers);
+        } else {
+            events.data(id, rest, true);
+        }
+        match &self.ended {
+            Some(Err(error)) if is_unsolicited(error) => {
+                // The bytes came along with the response, so its request hears of them, as from the runtime.
+                Step::Over(Outcome::Failed(Box::new(parse_failure(
+                    ParseFault::not_http(),
+                ))))
+            }
+            _ => Step::Again,
+        }
+    }
+
+    /// Nothing is due: the connection may only stay silent.
+    fn watch(&mut self) -> Step {
+        let Some(ended) = &self.ended else {
+            return Step::Wait;
+        };
+        let reason = match (self.wire.borrow_mut().take_fault(), ended) {
+            (Some(Fault::Io(_)), _) => CloseReason::PeerReset,
+            (_, Err(error)) if is_unsolicited(error) => CloseReason::UnsolicitedBytes,
+            _ => CloseReason::PeerClosed,
+        };
+        let unfinished = self
+            .current
+            .as_ref()
+            .is_some_and(|exchange| !exchange.outgoing.is_finished());
+        Step::Over(if unfinished {
+            Outcome::Closed(reason)
+        } else {
+            Outcome::Died(reason)
+        })
+    }
+
+    /// The response can't be completed.
+    fn broken(&mut self, error: Option<hyper::Error>) -> Step {
+        let fault = self.wire.borrow_mut().take_fault();
+        let has_head = self
+            .current
+            .as_ref()
+            .is_some_and(|exchange| matches!(exchange.answer, Answer::Body { .. }));
+        let write_error = self
+            .current
+            .as_mut()
+            .and_then(|exchange| exchange.write_error.take());
+        let decoding = error.as_ref().and_then(decoder_error);
+        let failure = match (fault, decoding, write_error) {
+            (Some(Fault::Parse(fault)), _, _) => {
+                return Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
+            }
+            (_, Some(fault), _) => {
+                return Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
+            }
+            (Some(Fault::Io(error)), _, _) => Failure::from_io(
+                &error,
+                "read",
+                None,
+                None,
+                if has_head { Phase::Body } else { Phase::Head },
+            ),
+            (_, _, Some(error)) => Failure::from_io(&error, "write", None, None, Phase::Write),
+            _ if has_head => aborted(),
+            _ => hang_up(),
+        };
+        if has_head {
+            return Step::Over(Outcome::Failed(Box::new(failure)));
+        }
+        Step::Over(self.replace_or(|| failure))
+    }
+
+    /// Moves the exchange to a fresh transport if that can't hurt; else it fails.
+    pub(super) fn replace_or(&mut self, failure: impl FnOnce() -> Failure) -> Outcome {
+        let served = self.completed > 0;
+        let answered = self.wire.borrow().answered();
+        let Some(exchange) = self.current.as_mut() else {
+            return Outcome::Closed(CloseReason::PeerClosed);
+        };
+        let asked = !matches!(exchange.answer, Answer::NotAsked);
+        let unsent = exchange.outgoing.written() == 0;
+        let may_move = served && !(asked && answered) && (unsent || !exchange.resent);
+        if may_move && exchange.outgoing.rewind() {
+            exchange.resent |= !unsent;
+            exchange.answer = Answer::NotAsked;
+            exchange.write_error = None;
+            return Outcome::Replace;
+        }
+        Outcome::Failed(Box::new(failure()))
+    }
+}
+pub(super) fn hang_up() -> Failure {
+    Failure::hang_up(Phase::Head)
+}
+
+fn aborted() -> Failure {
+    Failure::new("ECONNRESET", "aborted", Phase::Body)
+}
+
+fn parse_failure(fault: ParseFault) -> Failure {
+    Failure {
+        reason: Some(fault.reason.into()),
+        bytes_parsed: Some(fault.offset as u64),
+        ..Failure::new(
+            fault.code,
+            format!("Parse Error: {}", fault.reason),
+            Phase::Head,
+        )
+    }
+}
+
+fn is_unsolicited(error: &hyper::Error) -> bool {
+    // hyper names it only in its words.
+    error.to_string().contains("unexpected message")
+}
+
+fn decoder_error(error: &hyper::Error) -> Option<ParseFault> {
+    let source = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
+    matches!(
+        source.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+    )
+    .then(|| diagnose::body(source))
+}

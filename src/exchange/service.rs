@@ -1,0 +1,288 @@
+//! The exchanges on one transport: commands in, request bytes out, hyper driven.
+//!
+//! One task polls everything that belongs to a connection, so nothing is handed between tasks. What comes back is
+//! read in [`super::reading`].
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::connection::Task;
+use super::head::Head;
+use super::mailbox::{Begin, Input};
+use super::outgoing::Outgoing;
+use super::reading::{hang_up, Step};
+use super::wire::{UnderHyper, Wire};
+use crate::connect::{IdleState, Transport};
+use crate::error::Failure;
+use crate::pool::CloseReason;
+
+/// Turns of one poll before the task yields to the others.
+const BUDGET: u32 = 64;
+
+/// How a transport's service ended.
+pub(super) enum Outcome {
+    Closed(CloseReason),
+    /// It died with no exchange under way.
+    Died(CloseReason),
+    /// The exchange failed; tell its caller.
+    Failed(Box<Failure>),
+    /// The transport is dead and the current exchange may go to a fresh one.
+    Replace,
+}
+
+type Reply = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
+
+/// Where the response is.
+pub(super) enum Answer {
+    /// hyper has not been asked yet: not a byte of the request may be written.
+    NotAsked,
+    Awaited(Reply),
+    /// The head is known; its body follows.
+    Body {
+        head: Head,
+        published: bool,
+        incoming: Option<Incoming>,
+        unacknowledged: usize,
+    },
+    /// The message is complete and its end was told.
+    Told,
+}
+
+pub(super) struct Exchange {
+    pub(super) begin: Begin,
+    pub(super) outgoing: Outgoing,
+    pub(super) answer: Answer,
+    pub(super) want_ack: bool,
+    /// Bytes up to here were told as written.
+    pub(super) told_written: u64,
+    /// It has been moved once already after bytes of it were written.
+    pub(super) resent: bool,
+    pub(super) write_error: Option<io::Error>,
+}
+
+impl Exchange {
+    pub(super) fn new(begin: Begin) -> Self {
+        Self {
+            begin,
+            outgoing: Outgoing::new(begin.idempotent),
+            answer: Answer::NotAsked,
+            want_ack: false,
+            told_written: 0,
+            resent: false,
+            write_error: None,
+        }
+    }
+
+    pub(super) fn has_head(&self) -> bool {
+        matches!(
+            self.answer,
+            Answer::Body {
+                published: true,
+                ..
+            } | Answer::Told
+        )
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self.answer, Answer::Told)
+    }
+}
+type Under = TokioIo<UnderHyper<Transport>>;
+
+/// The exchanges on one transport.
+pub(super) struct Service<'a> {
+    pub(super) task: &'a Task,
+    pub(super) wire: Rc<RefCell<Wire<Transport>>>,
+    pub(super) sender: http1::SendRequest<Empty<Bytes>>,
+    pub(super) connection: http1::Connection<Under, Empty<Bytes>>,
+    /// How hyper's connection ended.
+    pub(super) ended: Option<hyper::Result<()>>,
+    pub(super) current: Option<Exchange>,
+    /// Messages this transport has completed.
+    pub(super) completed: u32,
+}
+impl<'a> Service<'a> {
+    pub(super) fn new(
+        task: &'a Task,
+        wire: Rc<RefCell<Wire<Transport>>>,
+        sender: http1::SendRequest<Empty<Bytes>>,
+        connection: http1::Connection<Under, Empty<Bytes>>,
+        current: Option<Exchange>,
+    ) -> Self {
+        Self {
+            task,
+            wire,
+            sender,
+            connection,
+            ended: None,
+            current,
+            completed: 0,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        self.task.mailbox.register(cx);
+        for _ in 0..BUDGET {
+            if let Some(reason) = self.task.mailbox.killed() {
+                return Poll::Ready(Outcome::Closed(reason));
+            }
+            if let Some(outcome) = self.take_inputs() {
+                return Poll::Ready(outcome);
+            }
+            if let Some(outcome) = self.ask(cx) {
+                return Poll::Ready(outcome);
+            }
+            self.write(cx);
+            self.drive(cx);
+            match self.read(cx) {
+                Step::Again => continue,
+                Step::Over(outcome) => return Poll::Ready(outcome),
+                Step::Wait => {
+                    self.tell_written(false);
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn take_inputs(&mut self) -> Option<Outcome> {
+        while let Some(input) = self.task.mailbox.pop() {
+            match (input, &mut self.current) {
+                (Input::Begin(begin), current) => {
+                    // An unfinished request before it: its bytes would run into the new one's.
+                    let unfinished = current
+                        .as_ref()
+                        .is_some_and(|before| !before.is_told() || !before.outgoing.is_finished());
+                    *current = Some(Exchange::new(begin));
+                    if unfinished {
+                        return Some(Outcome::Replace);
+                    }
+                }
+                (
+                    Input::Write {
+                        bytes,
+                        end,
+                        want_ack,
+                    },
+                    Some(exchange),
+                ) => {
+                    exchange.outgoing.push(bytes);
+                    exchange.want_ack |= want_ack;
+                    if end {
+                        exchange.outgoing.complete();
+                    }
+                }
+                (Input::Ack(count), Some(exchange)) => {
+                    if let Answer::Body { unacknowledged, .. } = &mut exchange.answer {
+                        *unacknowledged = unacknowledged.saturating_sub(count);
+                    }
+                }
+                (Input::Tick, Some(_)) => self.tell_written(true),
+                // Socket options are hints: a socket that is closing may refuse them.
+                (Input::NoDelay(on), _) => {
+                    let _ = self.wire.borrow().transport.set_nodelay(on);
+                }
+                (Input::KeepAlive(on, delay), _) => {
+                    let _ = self.wire.borrow().transport.set_keepalive(on, delay);
+                }
+                (Input::Write { .. } | Input::Ack(_) | Input::Tick, None) => {}
+            }
+        }
+        None
+    }
+
+    /// The hand-over: looks at the connection once more, then tells hyper that a response is due.
+    fn ask(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
+        let exchange = self.current.as_mut()?;
+        if !matches!(exchange.answer, Answer::NotAsked) || exchange.outgoing.is_drained() {
+            return None;
+        }
+        if self.ended.is_none() {
+            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
+                self.ended = Some(ended);
+            }
+        }
+        // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
+        let open = self.ended.is_none()
+            && self.wire.borrow().transport.idle_state() == IdleState::Open
+            && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
+        if !open {
+            return Some(self.replace_or(hang_up));
+        }
+        let request = http::Request::new(Empty::new());
+        self.wire
+            .borrow_mut()
+            .begin(exchange.begin.bodiless, exchange.begin.max_header_size);
+        exchange.answer = Answer::Awaited(Box::pin(self.sender.send_request(request)));
+        None
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let Some(exchange) = self.current.as_mut() else {
+            return;
+        };
+        if matches!(exchange.answer, Answer::NotAsked) || exchange.write_error.is_some() {
+            return;
+        }
+        // hyper must have "sent" its request, or it takes the response for an unsolicited one.
+        if self.ended.is_none() && exchange.outgoing.written() == 0 {
+            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
+                self.ended = Some(ended);
+            }
+        }
+        let wrote = exchange
+            .outgoing
+            .poll_write(cx, &mut self.wire.borrow_mut().transport);
+        match wrote {
+            Poll::Pending => {}
+            // The peer may have answered before it closed: reading goes on and decides.
+            Poll::Ready(Err(error)) => exchange.write_error = Some(error),
+            Poll::Ready(Ok(())) => {
+                if exchange.want_ack {
+                    exchange.want_ack = false;
+                    self.tell_written(true);
+                }
+            }
+        }
+    }
+
+    /// Tells the caller that its bytes are in the kernel: at once if it waits for that, else by a reminder.
+    fn tell_written(&mut self, now: bool) {
+        let Some(exchange) = self.current.as_mut() else {
+            return;
+        };
+        let written = exchange.outgoing.written();
+        let pending = &self.task.mailbox.ack_pending;
+        if written == exchange.told_written || !exchange.outgoing.is_drained() {
+            pending.set(false);
+        } else if now {
+            exchange.told_written = written;
+            pending.set(false);
+            self.task
+                .events
+                .written(exchange.begin.exchange, written, true);
+        } else if !pending.replace(true) {
+            self.task.host.remind();
+        }
+    }
+
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if self.ended.is_none() {
+            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
+                self.ended = Some(ended);
+            }
+        }
+    }
+}
