@@ -1,0 +1,395 @@
+//! Records: what the engine tells JavaScript, gathered until JavaScript fetches it.
+//!
+//! One flag coalesces wake-ups: set by whoever wakes, cleared by the fetch. On the I/O thread a wake-up waits until that
+//! thread has nothing else to do (or [`WAKE_AFTER_RECORDS`] have come), so one serves a batch.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+
+use super::layout::{record, ALIGN, RECORD_HEADER};
+use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
+use crate::connect::Connected;
+use crate::error::Failure;
+use crate::exchange::events::{Assigned, Events, Response};
+use crate::pool::{CloseReason, ConnId};
+use crate::runtime;
+
+/// Calls into JavaScript's thread.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// The records of one port.
+pub struct Completions {
+    me: Weak<Completions>,
+    queue: Mutex<Queue>,
+    wake: Mutex<Option<Wake>>,
+    /// JavaScript has been woken and has not fetched yet.
+    woken: AtomicBool,
+    /// The I/O thread has this port on its list of those to wake.
+    listed: AtomicBool,
+    undelivered: AtomicU32,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// Where the records begin that have not been fetched.
+    start: usize,
+    chunks: VecDeque<Vec<u8>>,
+    closed_idle: Vec<ConnId>,
+}
+
+/// What a fetch gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// So many bytes of whole records.
+    Bytes(usize),
+    /// The next record alone needs a buffer of so many bytes.
+    Needs(usize),
+}
+
+impl Completions {
+    /// An empty queue whose owner is woken by `wake`.
+    pub fn new(wake: Wake) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            queue: Mutex::default(),
+            wake: Mutex::new(Some(wake)),
+            woken: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
+            undelivered: AtomicU32::new(0),
+        })
+    }
+
+    /// Wakes nobody from now on.
+    pub fn close(&self) {
+        drop(
+            self.wake
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves whole records into `buffer`.
+    pub fn fetch(&self, buffer: &mut [u8]) -> Fetched {
+        self.woken.store(false, Ordering::Release);
+        let mut queue = self.queue();
+        let Queue {
+            bytes,
+            start,
+            closed_idle,
+            ..
+        } = &mut *queue;
+        let records = &bytes[*start..];
+        let mut end = records.len();
+        if end > buffer.len() {
+            end = 0;
+            loop {
+                let len = record_len(&records[end..]);
+                if end + len > buffer.len() {
+                    break;
+                }
+                end += len;
+            }
+            if end == 0 {
+                return Fetched::Needs(record_len(records));
+            }
+        }
+        buffer[..end].copy_from_slice(&records[..end]);
+        *start += end;
+        if *start == bytes.len() {
+            bytes.clear();
+            *start = 0;
+            // A burst's memory is given back; the steady state's is kept.
+            bytes.shrink_to(1 << 20);
+            self.undelivered.store(0, Ordering::Relaxed);
+            // Their CLOSED records have just been fetched.
+            closed_idle.clear();
+        }
+        Fetched::Bytes(end)
+    }
+
+    /// The next chunk that a DATA record announced.
+    pub fn take_chunk(&self) -> Option<Vec<u8>> {
+        self.queue().chunks.pop_front()
+    }
+
+    /// Connections that closed while idle since the last call.
+    pub fn take_closed_idle(&self) -> Vec<ConnId> {
+        std::mem::take(&mut self.queue().closed_idle)
+    }
+
+    /// Appends a record and sees to it that it is fetched; a lazy one waits for [`Events::wake`] or another.
+    fn push(&self, lazy: bool, write: impl FnOnce(&mut Queue)) {
+        write(&mut self.queue());
+        let undelivered = self.undelivered.fetch_add(1, Ordering::Relaxed) + 1;
+        if lazy || self.woken.load(Ordering::Acquire) {
+            return;
+        }
+        if !runtime::on_io_thread() || undelivered >= WAKE_AFTER_RECORDS {
+            self.wake_now();
+        } else if !self.listed.swap(true, Ordering::AcqRel) {
+            if let Some(me) = self.me.upgrade() {
+                runtime::wake_when_done(me);
+            }
+        }
+    }
+
+    fn wake_now(&self) {
+        if self.woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(wake) = &*self.wake.lock().unwrap_or_else(PoisonError::into_inner) {
+            wake();
+        }
+    }
+}
+
+impl Queue {
+    fn record(&mut self, kind: u8, flags: u8, aux: u16, id: u32, extra: u32, parts: [&[u8]; 2]) {
+        let [first, second] = parts;
+        let bytes = &mut self.bytes;
+        bytes.reserve(RECORD_HEADER + first.len() + second.len() + 2 * ALIGN);
+        bytes.extend_from_slice(&[kind, flags]);
+        bytes.extend_from_slice(&aux.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+        bytes.extend_from_slice(&(first.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&extra.to_le_bytes());
+        for part in [first, second] {
+            bytes.extend_from_slice(part);
+            bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+        }
+    }
+}
+
+/// Bytes of the record at the start of `records`, header and padding included.
+fn record_len(records: &[u8]) -> usize {
+    let field = |at: usize| {
+        let bytes = records
+            .get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok());
+        u32::from_le_bytes(bytes.unwrap_or_default()) as usize
+    };
+    let first = field(8).next_multiple_of(ALIGN);
+    let second = match records.first() {
+        Some(&record::RESPONSE) => field(12).next_multiple_of(ALIGN),
+        _ => 0,
+    };
+    RECORD_HEADER + first + second
+}
+
+fn flag(condition: bool, flag: u8) -> u8 {
+    if condition {
+        flag
+    } else {
+        0
+    }
+}
+
+impl Events for Completions {
+    fn response(&self, exchange: u32, response: Response<'_>) {
+        let Response {
+            head,
+            body,
+            end,
+            request_written,
+        } = response;
+        let flags = flag(head.http10, record::HTTP10)
+            | flag(head.keep_alive, record::KEEP_ALIVE)
+            | flag(end, record::LAST)
+            | flag(request_written, record::REQUEST_WRITTEN)
+            | flag(head.is_informational(), record::INFORMATIONAL);
+        self.push(false, |queue| {
+            queue.record(
+                record::RESPONSE,
+                flags,
+                head.status,
+                exchange,
+                body.len() as u32,
+                [&head.text, body],
+            );
+        });
+    }
+
+    fn data(&self, exchange: u32, bytes: Bytes, end: bool) {
+        let last = flag(end, record::LAST);
+        if bytes.len() < INLINE_BODY {
+            self.push(false, |queue| {
+                queue.record(record::DATA, last, 0, exchange, 0, [&bytes, &[]]);
+            });
+            return;
+        }
+        let flags = record::EXTERNAL | last;
+        let chunk = Vec::from(bytes);
+        self.push(false, |queue| {
+            queue.record(
+                record::DATA,
+                flags,
+                0,
+                exchange,
+                chunk.len() as u32,
+                [&[], &[]],
+            );
+            queue.chunks.push_back(chunk);
+        });
+    }
+
+    fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]) {
+        let flags =
+            flag(keep_alive, record::KEEP_ALIVE) | flag(request_written, record::REQUEST_WRITTEN);
+        self.push(false, |queue| {
+            queue.record(record::END, flags, 0, exchange, 0, [trailers, &[]]);
+        });
+    }
+
+    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
+        let text = failure_text(failure);
+        let flags = flag(after_head, record::AFTER_HEAD);
+        self.push(false, |queue| {
+            queue.record(
+                record::ERROR,
+                flags,
+                0,
+                exchange,
+                failure.errno as u32,
+                [&text, &[]],
+            );
+        });
+    }
+
+    fn written(&self, exchange: u32, bytes: u64, eager: bool) {
+        let total = (bytes as f64).to_le_bytes();
+        self.push(!eager, |queue| {
+            queue.record(record::WRITTEN, 0, 0, exchange, 0, [&total, &[]]);
+        });
+    }
+
+    fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned) {
+        self.push(false, |queue| {
+            queue.record(record::ASSIGNED, 0, how as u16, exchange, conn, [&[], &[]]);
+        });
+    }
+
+    fn connected(&self, conn: ConnId, connected: &Connected) {
+        let fields = [
+            connected
+                .local
+                .map_or_else(String::new, |local| local.ip().to_string()),
+            connected
+                .local
+                .map_or_else(String::new, |local| local.port().to_string()),
+            connected
+                .remote
+                .map_or_else(String::new, |remote| remote.ip().to_string()),
+            connected
+                .remote
+                .map_or_else(String::new, |remote| remote.port().to_string()),
+            connected.dns_ms.to_string(),
+            connected.connect_ms.to_string(),
+        ];
+        let text = fields.join("\0");
+        self.push(true, |queue| {
+            queue.record(record::CONNECTED, 0, 0, conn, 0, [text.as_bytes(), &[]]);
+        });
+    }
+
+    fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool) {
+        self.push(false, |queue| {
+            if idle {
+                queue.closed_idle.push(conn);
+            }
+            queue.record(record::CLOSED, 0, reason as u16, conn, 0, [&[], &[]]);
+        });
+    }
+
+    fn evict_foreign(&self, agent: u32, key: u32) {
+        self.push(false, |queue| {
+            queue.record(record::EVICT, 0, 0, key, agent, [&[], &[]]);
+        });
+    }
+
+    fn wake(&self) {
+        self.listed.store(false, Ordering::Release);
+        if self.undelivered.load(Ordering::Relaxed) > 0 {
+            self.wake_now();
+        }
+    }
+}
+
+/// A failure's fields, joined by NUL: `code, syscall, address, port, hostname, message, reason, bytesParsed`, then seven
+/// for each cause.
+fn failure_text(failure: &Failure) -> Vec<u8> {
+    let mut fields = base_fields(failure).to_vec();
+    fields.push(failure.reason.as_deref().unwrap_or_default().to_owned());
+    fields.push(
+        failure
+            .bytes_parsed
+            .map_or_else(String::new, |count| count.to_string()),
+    );
+    for cause in &failure.causes {
+        fields.extend(base_fields(cause));
+        fields.push(cause.errno.to_string());
+    }
+    // The texts are latin1 on the other side; only a host name or path can hold more, which becomes '?'.
+    fields
+        .join("\0")
+        .chars()
+        .map(|char| u8::try_from(char).unwrap_or(b'?'))
+        .collect()
+}
+
+fn base_fields(failure: &Failure) -> [String; 6] {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    [
+        failure.code.to_string(),
+        failure.syscall.to_owned(),
+        text(&failure.address),
+        failure
+            .port
+            .map_or_else(String::new, |port| port.to_string()),
+        text(&failure.hostname),
+        failure.message.clone(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetch_moves_whole_records_only() {
+        let completions = Completions::new(Box::new(|| {}));
+        for _ in 0..3 {
+            completions.data(1, Bytes::from_static(b"hello"), false);
+        }
+        let mut buffer = [0; 60];
+        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(48));
+        assert_eq!(completions.fetch(&mut buffer[..20]), Fetched::Needs(24));
+        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(24));
+        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(0));
+    }
+
+    #[test]
+    fn wake_ups_are_coalesced_until_the_fetch() {
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&count);
+        let completions = Completions::new(Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }));
+        completions.end(1, true, true, &[]);
+        completions.end(2, true, true, &[]);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        completions.fetch(&mut [0; 64]);
+        completions.written(3, 1, false);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        completions.wake();
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+}

@@ -1,0 +1,76 @@
+//! The numbers of commands, records and flags, the same in `lib/bridge/layout.js`.
+
+/// Bytes before a command's payload: `u8 op, u8 flags, u16 aux, u32 id, u32 len`, little endian.
+pub const COMMAND_HEADER: usize = 12;
+/// Bytes before a record's payload: `u8 kind, u8 flags, u16 aux, u32 id, u32 len, u32 extra`, little endian.
+pub const RECORD_HEADER: usize = 16;
+/// Payloads are padded to a multiple of this.
+pub const ALIGN: usize = 4;
+
+/// Commands.
+pub mod command {
+    /// An exchange begins: payload `u32 maxHeaderSize, u32 conn`.
+    pub const BEGIN: u8 = 1;
+    /// Request bytes.
+    pub const WRITE: u8 = 2;
+    /// The request is complete.
+    pub const END: u8 = 3;
+    /// The exchange is given up; `len` is its connection.
+    pub const ABORT: u8 = 4;
+    /// `len` body bytes were consumed.
+    pub const ACK: u8 = 5;
+    /// A socket option of connection `id`: `aux` names it.
+    pub const SOCKOPT: u8 = 6;
+    /// Connection `id` is closed.
+    pub const CLOSE: u8 = 7;
+
+    /// BEGIN: the response has no body.
+    pub const BODILESS: u8 = 1;
+    /// BEGIN: the request may be sent again.
+    pub const IDEMPOTENT: u8 = 4;
+    /// WRITE: the request is complete with these bytes.
+    pub const LAST: u8 = 1;
+    /// WRITE: tell when all bytes so far are in the kernel.
+    pub const WANT_ACK: u8 = 2;
+    /// SOCKOPT: TCP_NODELAY.
+    pub const NO_DELAY: u16 = 1;
+    /// SOCKOPT: TCP keep-alive, `len` is its initial delay in ms.
+    pub const KEEP_ALIVE: u16 = 2;
+}
+
+/// Records.
+pub mod record {
+    /// A response head: `aux` status, `len` head text, `extra` body bytes after it.
+    pub const RESPONSE: u8 = 1;
+    /// Body bytes.
+    pub const DATA: u8 = 2;
+    /// The message is complete; payload: trailers.
+    pub const END: u8 = 3;
+    /// The exchange failed.
+    pub const ERROR: u8 = 4;
+    /// `f64` request bytes are in the kernel.
+    pub const WRITTEN: u8 = 5;
+    /// A queued exchange has its turn: `extra` connection, `aux` how.
+    pub const ASSIGNED: u8 = 6;
+    /// Connection `id` is open.
+    pub const CONNECTED: u8 = 7;
+    /// Connection `id` is gone: `aux` reason.
+    pub const CLOSED: u8 = 8;
+    /// An idle socket of the runtime, of key `id` and agent `extra`, must go.
+    pub const EVICT: u8 = 9;
+
+    /// RESPONSE: the peer speaks HTTP/1.0. DATA: the bytes are fetched with `takeChunk`.
+    pub const HTTP10: u8 = 1;
+    /// DATA: the bytes are fetched with `takeChunk`.
+    pub const EXTERNAL: u8 = 1;
+    /// RESPONSE, END: the message allows another on its connection.
+    pub const KEEP_ALIVE: u8 = 2;
+    /// RESPONSE, DATA: the message is complete.
+    pub const LAST: u8 = 4;
+    /// RESPONSE, END: the whole request is in the kernel.
+    pub const REQUEST_WRITTEN: u8 = 8;
+    /// RESPONSE: not the final one.
+    pub const INFORMATIONAL: u8 = 16;
+    /// ERROR: after the response's head.
+    pub const AFTER_HEAD: u8 = 32;
+}

@@ -1,0 +1,305 @@
+//! The class that JavaScript sees, and the calls that are answered at once.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use napi::bindgen_prelude::{BufferSlice, Function, Uint32Array};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Result, Status};
+use napi_derive::napi;
+
+use super::completion::{Completions, Fetched, Wake};
+use super::submission::{self, Commands};
+use crate::agent::{PortId, ENGINE};
+use crate::connect::Profile;
+use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, WaiterId};
+use crate::runtime;
+
+type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
+
+/// An agent's limits. `Infinity` means none.
+#[napi(object)]
+pub struct BindingLimits {
+    pub keep_alive: bool,
+    pub max_sockets: f64,
+    pub max_total_sockets: f64,
+    pub max_free_sockets: f64,
+    pub fifo: bool,
+    pub free_socket_timeout_ms: f64,
+    pub max_requests_per_socket: f64,
+    pub max_pending: f64,
+}
+
+impl From<BindingLimits> for Limits {
+    fn from(limits: BindingLimits) -> Self {
+        // `as` saturates: Infinity is the largest number, which the pool takes for "no limit".
+        Limits {
+            keep_alive: limits.keep_alive,
+            max_sockets: limits.max_sockets as u32,
+            max_total_sockets: limits.max_total_sockets as u32,
+            max_free_sockets: limits.max_free_sockets as u32,
+            scheduling: if limits.fifo {
+                Scheduling::Fifo
+            } else {
+                Scheduling::Lifo
+            },
+            free_socket_timeout_ms: limits.free_socket_timeout_ms as u64,
+            max_requests_per_socket: limits.max_requests_per_socket as u32,
+            max_pending: limits.max_pending as u32,
+        }
+    }
+}
+
+/// How to connect.
+#[napi(object)]
+pub struct BindingProfile {
+    pub host: String,
+    pub port: u32,
+    pub socket_path: Option<String>,
+    pub family: u32,
+    pub local_address: Option<String>,
+    pub local_port: u32,
+    pub keep_alive: bool,
+    pub keep_alive_initial_delay_ms: f64,
+    pub no_delay: bool,
+    pub auto_select_family: bool,
+    pub attempt_timeout_ms: f64,
+    pub connect_timeout_ms: f64,
+}
+
+impl TryFrom<BindingProfile> for Profile {
+    type Error = napi::Error;
+
+    fn try_from(profile: BindingProfile) -> Result<Self> {
+        let invalid = |what: &str| napi::Error::new(Status::InvalidArg, format!("invalid {what}"));
+        let local_address = profile.local_address.filter(|address| !address.is_empty());
+        Ok(Profile {
+            host: profile.host,
+            port: u16::try_from(profile.port).map_err(|_| invalid("port"))?,
+            socket_path: profile.socket_path,
+            family: u8::try_from(profile.family).map_err(|_| invalid("family"))?,
+            local_address: local_address
+                .map(|address| address.parse().map_err(|_| invalid("localAddress")))
+                .transpose()?,
+            local_port: u16::try_from(profile.local_port).map_err(|_| invalid("localPort"))?,
+            keep_alive: profile.keep_alive,
+            keep_alive_initial_delay_ms: profile.keep_alive_initial_delay_ms as u32,
+            no_delay: profile.no_delay,
+            auto_select_family: profile.auto_select_family,
+            auto_select_family_attempt_timeout_ms: profile.attempt_timeout_ms as u32,
+            connect_timeout_ms: profile.connect_timeout_ms as u32,
+        })
+    }
+}
+
+/// One JavaScript thread's way into the engine.
+#[napi]
+pub struct Port {
+    id: PortId,
+    completions: Arc<Completions>,
+    waker: Arc<Mutex<Option<Waker>>>,
+    active: Cell<bool>,
+}
+
+#[napi]
+impl Port {
+    /// `wake` is called on this thread when records wait, once until `drain`; it keeps no process alive by itself.
+    #[napi(constructor)]
+    pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Self> {
+        let waker: Waker = wake
+            .build_threadsafe_function::<()>()
+            .callee_handled::<false>()
+            .weak::<true>()
+            .build()?;
+        let waker = Arc::new(Mutex::new(Some(waker)));
+        let call: Wake = {
+            let waker = Arc::clone(&waker);
+            Box::new(move || {
+                if let Some(waker) = &*waker.lock().unwrap_or_else(PoisonError::into_inner) {
+                    waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+                }
+            })
+        };
+        let completions = Completions::new(call);
+        let id = ENGINE.open_port(Arc::clone(&completions) as _);
+        let port = Self {
+            id,
+            completions,
+            waker,
+            active: Cell::new(false),
+        };
+        let (completions, waker) = (Arc::clone(&port.completions), Arc::clone(&port.waker));
+        env.add_env_cleanup_hook((), move |()| shut(id, &completions, &waker))?;
+        Ok(port)
+    }
+
+    /// While `active` the event loop stays alive.
+    #[napi]
+    pub fn set_active(&self, env: Env, active: bool) -> Result<()> {
+        if self.active.replace(active) == active {
+            return Ok(());
+        }
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(waker) = &mut *waker else {
+            return Ok(());
+        };
+        // Deprecated in favour of clones, which can't be weak and strong in turn.
+        #[allow(deprecated)]
+        if active {
+            waker.refer(&env)
+        } else {
+            waker.unref(&env)
+        }
+    }
+
+    /// Adds an agent.
+    #[napi]
+    pub fn create_agent(&self, limits: BindingLimits) -> AgentId {
+        ENGINE.add_agent(self.id, limits.into())
+    }
+
+    /// Changes an agent's limits.
+    #[napi]
+    pub fn set_limits(&self, agent: AgentId, limits: BindingLimits) {
+        ENGINE.set_limits(agent, limits.into());
+    }
+
+    /// Ends an agent.
+    #[napi]
+    pub fn drop_agent(&self, agent: AgentId) {
+        ENGINE.remove_agent(agent);
+    }
+
+    /// Closes an agent's idle connections.
+    #[napi]
+    pub fn close_idle(&self, agent: AgentId) {
+        ENGINE.close_idle(agent);
+    }
+
+    /// The key of an identity.
+    #[napi]
+    pub fn intern_key(&self, identity: String) -> KeyId {
+        ENGINE.intern_key(identity.as_bytes())
+    }
+
+    /// The number of a way to connect.
+    #[napi]
+    pub fn intern_profile(&self, profile: BindingProfile) -> Result<u32> {
+        Ok(ENGINE.intern_profile(profile.try_into()?))
+    }
+
+    /// Asks for a connection: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue is full.
+    #[napi]
+    pub fn lease(
+        &self,
+        agent: AgentId,
+        key: KeyId,
+        profile: u32,
+        exchange: u32,
+        foreign: bool,
+    ) -> f64 {
+        let kind = if foreign { Kind::Foreign } else { Kind::Engine };
+        let (conn, code) = match ENGINE.lease(agent, key, profile, self.waiter(exchange), kind) {
+            Lease::Queued => (0, 0),
+            Lease::Idle { conn, .. } => (conn, 1),
+            Lease::Dial { conn } => (conn, 2),
+            Lease::Granted => (0, 3),
+            Lease::QueueFull => (0, 4),
+        };
+        f64::from(conn) * 8.0 + f64::from(code)
+    }
+
+    /// Takes an exchange out of the queue; false if it has its turn already.
+    #[napi]
+    pub fn cancel(&self, exchange: u32) -> bool {
+        ENGINE.cancel(self.waiter(exchange))
+    }
+
+    /// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none.
+    #[napi]
+    pub fn check_in(&self, conn: u32, idle_limit_ms: f64) -> u32 {
+        let limit = (idle_limit_ms >= 0.0).then_some(idle_limit_ms as u64);
+        match ENGINE.check_in(conn, limit) {
+            CheckIn::Closed(_) | CheckIn::Unknown => 0,
+            CheckIn::Idle => 1,
+            CheckIn::Handed(_) => 2,
+        }
+    }
+
+    /// A socket of the runtime's own is gone.
+    #[napi]
+    pub fn release_foreign(&self, agent: AgentId, key: KeyId) {
+        ENGINE.release_foreign(agent, key);
+    }
+
+    /// A socket of the runtime's own went idle, or is used again; false: destroy it.
+    #[napi]
+    pub fn foreign_idle(&self, agent: AgentId, key: KeyId, idle: bool) -> bool {
+        ENGINE.foreign_idle(agent, key, idle)
+    }
+
+    /// Hands over the first `length` bytes of commands.
+    #[napi]
+    pub fn submit(&self, commands: BufferSlice<'_>, length: u32) {
+        let length = (length as usize).min(commands.len());
+        let bytes = Bytes::copy_from_slice(&commands[..length]);
+        let port = self.id;
+        runtime::run(move |io| {
+            for command in Commands::new(bytes) {
+                submission::dispatch(io, port, command);
+            }
+        });
+    }
+
+    /// Hands over a large piece of a request's body; flags as of WRITE.
+    #[napi]
+    pub fn submit_body(&self, exchange: u32, chunk: BufferSlice<'_>, flags: u32) {
+        let bytes = Bytes::copy_from_slice(&chunk);
+        let port = self.id;
+        runtime::run(move |io| io.input(port, exchange, submission::write(bytes, flags as u8)));
+    }
+
+    /// Moves records into `buffer`: bytes moved, 0 if there are none, or minus the bytes that the next record needs.
+    #[napi]
+    pub fn drain(&self, mut buffer: BufferSlice<'_>) -> i32 {
+        match self.completions.fetch(&mut buffer) {
+            Fetched::Bytes(count) => i32::try_from(count).unwrap_or(i32::MAX),
+            Fetched::Needs(count) => i32::try_from(count).map_or(i32::MIN, |count| -count),
+        }
+    }
+
+    /// The next chunk that a DATA record announced.
+    #[napi]
+    pub fn take_chunk<'env>(&self, env: &'env Env) -> Result<BufferSlice<'env>> {
+        let chunk = self.completions.take_chunk().unwrap_or_default();
+        BufferSlice::from_data(env, chunk)
+    }
+
+    /// Connections that closed while idle since the last call.
+    #[napi]
+    pub fn closed_idle(&self) -> Option<Uint32Array> {
+        let closed = self.completions.take_closed_idle();
+        (!closed.is_empty()).then(|| Uint32Array::new(closed))
+    }
+
+    /// Ends the port.
+    #[napi]
+    pub fn close(&self) {
+        shut(self.id, &self.completions, &self.waker);
+    }
+
+    fn waiter(&self, exchange: u32) -> WaiterId {
+        WaiterId {
+            port: self.id,
+            exchange,
+        }
+    }
+}
+
+/// Ends a port: nobody is woken any more, and what it held is closed. Harmless a second time.
+fn shut(id: PortId, completions: &Completions, waker: &Mutex<Option<Waker>>) {
+    completions.close();
+    drop(waker.lock().unwrap_or_else(PoisonError::into_inner).take());
+    ENGINE.close_port(id);
+}

@@ -1,0 +1,252 @@
+//! The process-wide I/O thread: a tokio `current_thread` runtime on its own thread, made at first use.
+//!
+//! Everything on it is single-threaded: connections live in [`Io`], which closures sent with [`run`] reach in the
+//! order they were sent. The thread lives as long as the process and holds nothing that keeps a process alive.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use once_cell::sync::Lazy;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::agent::{PortId, ENGINE};
+use crate::config::LAZY_WAKE;
+use crate::connect::Profile;
+use crate::exchange::connection::{Host, Task};
+use crate::exchange::events::Events;
+use crate::exchange::mailbox::{Begin, Input, Mailbox};
+use crate::pool::{CloseReason, ConnId, WaiterId};
+
+type Job = Box<dyn FnOnce(&Io) + Send>;
+
+static JOBS: Lazy<mpsc::UnboundedSender<Job>> = Lazy::new(start);
+
+/// Runs `job` on the I/O thread, after those sent before it.
+pub fn run(job: impl FnOnce(&Io) + Send + 'static) {
+    // The receiver lives as long as the process; if its thread could not start, nothing was dialed either.
+    let _ = JOBS.send(Box::new(job));
+}
+
+fn start() -> mpsc::UnboundedSender<Job> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let spawned = std::thread::Builder::new()
+        .name("keepwire-io".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                // Name look-ups block; more at a time than these would only wait for the same resolver.
+                .max_blocking_threads(8)
+                .on_thread_park(before_park)
+                .build();
+            if let Ok(runtime) = runtime {
+                LocalSet::new().block_on(&runtime, serve(receiver));
+            }
+        });
+    drop(spawned);
+    sender
+}
+
+thread_local! {
+    /// Those who have news for another thread: woken when this thread has nothing else to do.
+    static NEWS: RefCell<Vec<Arc<dyn Events>>> = const { RefCell::new(Vec::new()) };
+    static ON_IO_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the caller is on the I/O thread.
+pub fn on_io_thread() -> bool {
+    ON_IO_THREAD.get()
+}
+
+/// Wakes `events` once the I/O thread has done all that is ready: one wake-up then serves a batch.
+pub fn wake_when_done(events: Arc<dyn Events>) {
+    NEWS.with_borrow_mut(|news| news.push(events));
+}
+
+fn before_park() {
+    let news = NEWS.take();
+    for events in &news {
+        events.wake();
+    }
+}
+
+async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>) {
+    ON_IO_THREAD.set(true);
+    let io = Rc::new_cyclic(|me| Io {
+        me: me.clone(),
+        connections: RefCell::default(),
+        exchanges: RefCell::default(),
+        reminders: RefCell::default(),
+    });
+    while let Some(job) = jobs.recv().await {
+        job(&io);
+    }
+}
+
+/// What the I/O thread holds.
+pub struct Io {
+    me: std::rc::Weak<Io>,
+    connections: RefCell<HashMap<ConnId, Rc<Connection>>>,
+    exchanges: RefCell<HashMap<(PortId, u32), Rc<Connection>>>,
+    reminders: RefCell<Vec<Rc<Connection>>>,
+}
+
+struct Connection {
+    conn: ConnId,
+    port: PortId,
+    exchange: Cell<u32>,
+    mailbox: Rc<Mailbox>,
+    events: Arc<dyn Events>,
+}
+
+impl Io {
+    /// Opens a connection for a waiter.
+    pub fn open(
+        &self,
+        waiter: WaiterId,
+        conn: ConnId,
+        profile: Arc<Profile>,
+        events: Arc<dyn Events>,
+    ) {
+        let Some(io) = self.me.upgrade() else { return };
+        let connection = Rc::new(Connection {
+            conn,
+            port: waiter.port,
+            exchange: Cell::new(waiter.exchange),
+            mailbox: Rc::default(),
+            events: Arc::clone(&events),
+        });
+        self.connections
+            .borrow_mut()
+            .insert(conn, Rc::clone(&connection));
+        let task = Task {
+            conn,
+            profile,
+            exchange: waiter.exchange,
+            events,
+            mailbox: Rc::clone(&connection.mailbox),
+            host: Box::new(OnIoThread {
+                io: self.me.clone(),
+                connection: Rc::clone(&connection),
+            }),
+        };
+        tokio::task::spawn_local(async move {
+            let reason = task.run().await;
+            io.forget(&connection);
+            let idle = ENGINE.gone(conn);
+            connection.events.closed(conn, reason, idle);
+        });
+    }
+
+    fn forget(&self, connection: &Connection) {
+        self.connections.borrow_mut().remove(&connection.conn);
+        let exchange = (connection.port, connection.exchange.get());
+        self.exchanges.borrow_mut().remove(&exchange);
+    }
+
+    /// An exchange begins on a connection that it has leased.
+    pub fn begin(&self, port: PortId, conn: ConnId, begin: Begin) {
+        let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
+            return;
+        };
+        let mut exchanges = self.exchanges.borrow_mut();
+        exchanges.remove(&(port, connection.exchange.replace(begin.exchange)));
+        exchanges.insert((port, begin.exchange), Rc::clone(&connection));
+        connection.mailbox.push(Input::Begin(begin));
+    }
+
+    /// Delivers a command of an exchange; one that has ended hears nothing.
+    pub fn input(&self, port: PortId, exchange: u32, input: Input) {
+        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
+            connection.mailbox.push(input);
+        }
+    }
+
+    /// Delivers a command of a connection.
+    pub fn socket(&self, conn: ConnId, input: Input) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.push(input);
+        }
+    }
+
+    /// Closes a connection, whatever it is doing.
+    pub fn kill(&self, conn: ConnId, reason: CloseReason) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.kill(reason);
+        }
+    }
+
+    /// Closes the connection of an exchange.
+    pub fn abort(&self, port: PortId, exchange: u32) {
+        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
+            connection.mailbox.kill(CloseReason::UserAbort);
+        }
+    }
+
+    /// Closes every connection of a thread.
+    pub fn kill_port(&self, port: PortId, reason: CloseReason) {
+        let connections = self.connections.borrow();
+        for connection in connections
+            .values()
+            .filter(|connection| connection.port == port)
+        {
+            connection.mailbox.kill(reason);
+        }
+    }
+
+    /// Calls `what` after `ms` milliseconds.
+    pub fn call_after(&self, ms: u64, what: impl FnOnce() + 'static) {
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            what();
+        });
+    }
+
+    /// Has `connection` say a little later what it has not said by then; one timer serves all.
+    fn remind(&self, connection: Rc<Connection>) {
+        let mut reminders = self.reminders.borrow_mut();
+        reminders.push(connection);
+        if reminders.len() > 1 {
+            return;
+        }
+        let Some(io) = self.me.upgrade() else { return };
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(LAZY_WAKE).await;
+            for connection in io.reminders.take() {
+                if connection.mailbox.ack_pending.get() {
+                    connection.mailbox.push(Input::Tick);
+                }
+                connection.events.wake();
+            }
+        });
+    }
+}
+
+/// The engine, as a connection's task sees it.
+struct OnIoThread {
+    io: std::rc::Weak<Io>,
+    connection: Rc<Connection>,
+}
+
+impl Host for OnIoThread {
+    fn remind(&self) {
+        if let Some(io) = self.io.upgrade() {
+            io.remind(Rc::clone(&self.connection));
+        }
+    }
+
+    fn connected(&self) {
+        ENGINE.connected(self.connection.conn);
+    }
+
+    fn died(&self, reason: CloseReason) -> bool {
+        ENGINE.died(self.connection.conn, reason)
+    }
+
+    fn redial(&self) {
+        ENGINE.redial(self.connection.conn);
+    }
+}
