@@ -1,0 +1,143 @@
+'use strict'
+
+// keepwire's http.Agent: the runtime's, with requests carried by the engine.
+//
+// It is a function like the runtime's, so that it works without `new`, and lets the runtime's constructor validate its
+// options and set its properties. What an agent shows of its connections is made by origins.js when somebody looks.
+
+const http = require('node:http')
+
+const { Exchange } = require('./carry.js')
+const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
+const { giveBack, lease } = require('./lease.js')
+const { keepAliveBuffer, merge, nameOf, validate } = require('./options.js')
+const { Origins } = require('./origins.js')
+const { connectionReset } = require('./errors.js')
+
+const RuntimeAgent = /** @type {any} */ (http.Agent)
+const runtimeGetName = RuntimeAgent.prototype.getName
+
+/** Where an agent keeps its Origins, once it has had a request. */
+const kOrigins = Symbol('keepwire.origins')
+
+/**
+ * @this {any}
+ * @param {Record<string, any>} [options]
+ */
+function Agent(options) {
+  if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
+  validate(options)
+  RuntimeAgent.call(this, options)
+  initialize(this)
+}
+Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
+Object.setPrototypeOf(Agent, RuntimeAgent)
+
+/** @param {any} agent constructed as the runtime's */
+function initialize(agent) {
+  agent.agentKeepAliveTimeoutBuffer = keepAliveBuffer(agent.options.agentKeepAliveTimeoutBuffer)
+  // The runtime's listener would pool what the engine pools.
+  agent.removeAllListeners('free')
+  agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
+  Object.defineProperties(agent, shownProperties)
+  Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
+}
+
+/** What an agent shows; the runtime's code may assign to these, to no effect. @type {PropertyDescriptorMap} */
+const shownProperties = {
+  sockets: shown((origins) => origins.sockets),
+  freeSockets: shown((origins) => origins.freeSockets),
+  totalSocketCount: shown((origins) => origins.count),
+}
+
+/** @param {(origins: Origins) => unknown} look */
+function shown(look) {
+  return {
+    /** @this {any} */
+    get() {
+      return look(originsOf(this))
+    },
+    set() {},
+    enumerable: true,
+    configurable: true,
+  }
+}
+
+/**
+ * @param {any} agent
+ * @returns {Origins}
+ */
+function originsOf(agent) {
+  agent[kOrigins] ??= new Origins(agent)
+  return agent[kOrigins]
+}
+
+/**
+ * Takes a request of the runtime's http.request(), as the runtime's agents do.
+ * @this {any}
+ * @param {any} req
+ * @param {any} options what to connect to; the legacy form is (req, host, port, localAddress)
+ * @param {number} [port]
+ * @param {string} [localAddress]
+ */
+Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
+  const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  const origins = originsOf(this)
+  origins.syncLimits()
+  const usual = this.getName === runtimeGetName
+  const name = usual ? nameOf(this.options, wanted) : this.getName(merge(this.options, wanted))
+  const origin = origins.get(name) ?? origins.add(name, merge(this.options, wanted))
+  const reason = foreignReason(this, req, wanted)
+  if (reason === undefined) lease(new Exchange(req, this, origin, wanted), false, startSoon)
+  else carryForeign(this, req, wanted, origin, reason)
+}
+
+/** @param {Exchange} exchange */
+function startSoon(exchange) {
+  process.nextTick(start, exchange)
+}
+
+/** @param {Exchange} exchange */
+function start(exchange) {
+  const { req } = exchange
+  if (req.destroyed) giveBack(exchange)
+  else if (asksForUpgrade(req)) reroute(exchange)
+  else exchange.start()
+}
+
+/**
+ * The Upgrade header came after the request was made: its connection goes back unused.
+ * @param {Exchange} exchange
+ */
+function reroute(exchange) {
+  const { agent, connection, options, origin, req } = exchange
+  if (connection !== null) {
+    connection.view._httpMessage = null
+    connection.view.destroy()
+  }
+  req.reusedSocket = false
+  carryForeign(agent, req, options, origin, 'upgrade')
+}
+
+Agent.prototype.removeSocket = removeSocket
+
+/**
+ * Closes every connection; requests under way and waiting fail with ECONNRESET. The agent stays usable.
+ * @this {any}
+ */
+Agent.prototype.destroy = function destroy() {
+  if (this[kOrigins] === undefined) return
+  /** @type {Origins} */
+  const origins = this[kOrigins]
+  for (const origin of [...origins.values()]) {
+    for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
+  }
+  for (const origin of [...origins.values()]) {
+    for (const connection of [...origin.connections]) connection.view.destroy()
+    for (const socket of [...origin.idleSockets, ...origin.busySockets]) socket.destroy()
+  }
+  origins.port.submission.flush()
+  origins.port.engine.closeIdle(origins.id)
+}
+
+module.exports = { Agent }

@@ -1,0 +1,139 @@
+'use strict'
+
+// The completion batch: records from the engine, read one at a time and dispatched to the exchange, connection or agent
+// that they are about.
+//
+// The cursor moves past a record, and an external chunk is fetched, before the record is dispatched: whatever a user's
+// callback throws, the next call goes on with the record after it. Records about exchanges that are settled already
+// (aborted while the record was under way) are skipped.
+
+const { Buffer } = require('node:buffer')
+
+const {
+  ASSIGNED,
+  CLOSED,
+  COMPLETION_BYTES,
+  CONNECTED,
+  DATA,
+  ERROR,
+  EVICT,
+  EXTERNAL,
+  RECORD_HEADER,
+  RESPONSE,
+  RESPONSE_END,
+  WRITTEN,
+} = require('./layout.js')
+
+class Completion {
+  /** @type {import('../native.js').NativePort} */
+  #native
+  #bytes = Buffer.allocUnsafeSlow(COMPLETION_BYTES)
+  #words = new Int32Array(this.#bytes.buffer)
+  #doubles = new DataView(this.#bytes.buffer)
+  #at = 0
+  #end = 0
+
+  /** @param {import('../native.js').NativePort} native */
+  constructor(native) {
+    this.#native = native
+  }
+
+  /** Fetches the next batch if the current one is read. Returns whether there is a record. */
+  fetch() {
+    if (this.#at < this.#end) return true
+    this.#at = 0
+    this.#end = this.#native.drain(this.#bytes)
+    return this.#end > 0
+  }
+
+  /**
+   * Dispatches the records of the current batch.
+   * @param {import('./port.js').Port} port
+   */
+  dispatch(port) {
+    const words = this.#words
+    while (this.#at < this.#end) {
+      const word = this.#at >> 2
+      const head = words[word]
+      const kind = head & 0xff
+      const flags = (head >>> 8) & 0xff
+      const aux = head >>> 16
+      const id = words[word + 1] >>> 0
+      const length = words[word + 2]
+      const extra = words[word + 3]
+      const at = this.#at + RECORD_HEADER
+      let next = at + ((length + 3) & ~3)
+      switch (kind) {
+        case RESPONSE: {
+          const bodyAt = next
+          next += (extra + 3) & ~3
+          this.#at = next
+          const exchange = port.exchange(id)
+          if (exchange === undefined) break
+          const text = this.#text(at, length)
+          exchange.onResponse(aux, flags, text, extra > 0 ? this.#copy(bodyAt, extra) : null)
+          break
+        }
+        case DATA: {
+          this.#at = next
+          const external = (flags & EXTERNAL) !== 0
+          const chunk = external ? this.#native.takeChunk() : null
+          const exchange = port.exchange(id)
+          if (exchange === undefined) break
+          exchange.onData(flags, chunk ?? this.#copy(at, length))
+          break
+        }
+        case RESPONSE_END:
+          this.#at = next
+          port.exchange(id)?.onEnd(flags, length > 0 ? this.#text(at, length) : '')
+          break
+        case ERROR:
+          this.#at = next
+          port.exchange(id)?.onError(flags, extra, this.#text(at, length))
+          break
+        case WRITTEN:
+          this.#at = next
+          port.exchange(id)?.onWritten(this.#doubles.getFloat64(at, true))
+          break
+        case ASSIGNED:
+          this.#at = next
+          port.exchange(id)?.onAssigned(aux, extra >>> 0)
+          break
+        case CONNECTED:
+          this.#at = next
+          port.connections.get(id)?.onConnected(this.#text(at, length))
+          break
+        case CLOSED:
+          this.#at = next
+          port.connections.get(id)?.onClosed(aux)
+          break
+        case EVICT:
+          this.#at = next
+          port.agent(extra >>> 0)?.onEvict(id)
+          break
+        default:
+          throw new Error(`keepwire: unknown record ${kind} from the engine`)
+      }
+    }
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} length
+   */
+  #text(at, length) {
+    return this.#bytes.latin1Slice(at, at + length)
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} length
+   */
+  #copy(at, length) {
+    const chunk = Buffer.allocUnsafe(length)
+    this.#bytes.copy(chunk, 0, at, at + length)
+    return chunk
+  }
+}
+
+module.exports = { Completion }

@@ -1,0 +1,193 @@
+'use strict'
+
+// The submission batch: commands to the engine, written into one buffer and handed over once per tick.
+//
+// Order is kept: whatever bypasses the buffer (large chunks) goes after what is already in it. The engine is done with
+// the buffer when submit() returns.
+
+const { Buffer } = require('node:buffer')
+
+const {
+  ABORT,
+  ACK,
+  BEGIN,
+  CLOSE,
+  COMMAND_HEADER,
+  END,
+  LARGE_CHUNK,
+  SOCKOPT,
+  SUBMISSION_BYTES,
+  WRITE,
+  WRITE_END,
+} = require('./layout.js')
+
+const NO_WRITE = -1
+
+class Submission {
+  /** @type {import('../native.js').NativePort} */
+  #native
+  #bytes = Buffer.allocUnsafeSlow(SUBMISSION_BYTES)
+  #words = new Int32Array(this.#bytes.buffer)
+  #length = 0
+  #scheduled = false
+  #flushLater
+  /** Where the batch's last command is, if that is a WRITE: END and flags can still join it. */
+  #lastWrite = NO_WRITE
+  /** Whether the batch closes connections. */
+  hasClosed = false
+
+  /** @param {import('../native.js').NativePort} native */
+  constructor(native) {
+    this.#native = native
+    this.#flushLater = () => {
+      this.#scheduled = false
+      this.flush()
+    }
+  }
+
+  flush() {
+    const length = this.#length
+    if (length === 0) return
+    this.#length = 0
+    this.#lastWrite = NO_WRITE
+    this.hasClosed = false
+    this.#native.submit(this.#bytes, length)
+  }
+
+  /**
+   * @param {number} exchange
+   * @param {number} flags
+   * @param {number} maxHeaderSize bytes
+   * @param {number} connection
+   */
+  begin(exchange, flags, maxHeaderSize, connection) {
+    const at = this.#command(BEGIN, flags, 0, exchange, 8, 8)
+    this.#words[at >> 2] = maxHeaderSize
+    this.#words[(at >> 2) + 1] = connection
+  }
+
+  /**
+   * @param {number} exchange
+   * @param {string | Uint8Array} data
+   * @param {BufferEncoding | null | undefined} encoding
+   * @param {number} flags
+   * @returns {number} bytes written
+   */
+  write(exchange, data, encoding, flags) {
+    if (typeof data !== 'string') return this.#writeBytes(exchange, data, flags)
+    const latin1 = encoding === 'latin1' || encoding === 'binary' || encoding === 'ascii'
+    const utf8 = !encoding || encoding === 'utf8' || encoding === 'utf-8'
+    const most = latin1 ? data.length : data.length * 3
+    if (!(latin1 || utf8) || most >= LARGE_CHUNK) {
+      return this.#writeBytes(exchange, Buffer.from(data, encoding ?? 'utf8'), flags)
+    }
+    const at = this.#command(WRITE, flags, 0, exchange, most, most)
+    const length = latin1 ? this.#bytes.latin1Write(data, at, most) : this.#bytes.utf8Write(data, at, most)
+    this.#length = at + ((length + 3) & ~3)
+    this.#lastWrite = at - COMMAND_HEADER
+    this.#words[(this.#lastWrite >> 2) + 2] = length
+    return length
+  }
+
+  /**
+   * @param {number} exchange
+   * @param {Uint8Array} chunk
+   * @param {number} flags
+   */
+  #writeBytes(exchange, chunk, flags) {
+    const length = chunk.byteLength
+    if (length >= LARGE_CHUNK) {
+      this.flush()
+      this.#native.submitBody(exchange, chunk, flags)
+      return length
+    }
+    const at = this.#command(WRITE, flags, 0, exchange, length, length)
+    this.#bytes.set(chunk, at)
+    this.#lastWrite = at - COMMAND_HEADER
+    return length
+  }
+
+  /**
+   * Adds flags to the exchange's last WRITE if nothing came after it.
+   * @param {number} exchange
+   * @param {number} flags
+   */
+  mark(exchange, flags) {
+    const at = this.#lastWrite
+    if (at === NO_WRITE || this.#words[(at >> 2) + 1] !== (exchange | 0)) return false
+    this.#bytes[at + 1] |= flags
+    return true
+  }
+
+  /**
+   * The request is complete.
+   * @param {number} exchange
+   * @param {number} flags
+   */
+  end(exchange, flags) {
+    if (this.mark(exchange, flags | WRITE_END)) return
+    if (flags === 0) this.#command(END, 0, 0, exchange, 0, 0)
+    else this.#command(WRITE, flags | WRITE_END, 0, exchange, 0, 0)
+  }
+
+  /**
+   * @param {number} exchange
+   * @param {number} connection
+   */
+  abort(exchange, connection) {
+    this.#command(ABORT, 0, 0, exchange, connection, 0)
+  }
+
+  /**
+   * @param {number} exchange
+   * @param {number} bytes
+   */
+  acknowledge(exchange, bytes) {
+    this.#command(ACK, 0, 0, exchange, bytes, 0)
+  }
+
+  /**
+   * @param {number} connection
+   * @param {number} option
+   * @param {boolean} on
+   * @param {number} delayMs
+   */
+  socketOption(connection, option, on, delayMs) {
+    this.#command(SOCKOPT, on ? 1 : 0, option, connection, delayMs, 0)
+  }
+
+  /** @param {number} connection */
+  close(connection) {
+    this.hasClosed = true
+    this.#command(CLOSE, 0, 0, connection, 0, 0)
+  }
+
+  /**
+   * @param {number} op
+   * @param {number} flags
+   * @param {number} aux
+   * @param {number} id
+   * @param {number} length what the header says
+   * @param {number} room payload bytes
+   * @returns {number} where the payload goes
+   */
+  #command(op, flags, aux, id, length, room) {
+    const size = COMMAND_HEADER + ((room + 3) & ~3)
+    if (this.#length + size > SUBMISSION_BYTES) this.flush()
+    const at = this.#length
+    const word = at >> 2
+    this.#words[word] = op | (flags << 8) | (aux << 16)
+    this.#words[word + 1] = id
+    this.#words[word + 2] = length
+    this.#length = at + size
+    this.#lastWrite = NO_WRITE
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      // A microtask runs after all callbacks of the current tick queue: one batch for all of them.
+      queueMicrotask(this.#flushLater)
+    }
+    return at + COMMAND_HEADER
+  }
+}
+
+module.exports = { Submission }

@@ -1,0 +1,72 @@
+'use strict'
+
+// The layout of both batches, equal to src/bridge/layout.rs (a test compares them).
+//
+// Everything is little endian and starts on a multiple of four. A command is 12 bytes (op u8, flags u8, aux u16, id u32,
+// length u32) and its payload; a record is 16 bytes (kind u8, flags u8, aux u16, id u32, length u32, extra u32) and its
+// payload. Payloads are padded to four. Texts are latin1, their fields joined by "\0".
+
+module.exports = Object.freeze({
+  COMMAND_HEADER: 12,
+  RECORD_HEADER: 16,
+  SUBMISSION_BYTES: 256 * 1024,
+  COMPLETION_BYTES: 256 * 1024,
+  /** Request chunks of at least this many bytes go to the engine on their own, without a copy into the batch. */
+  LARGE_CHUNK: 16 * 1024,
+  /** Response bytes the engine sends ahead of acknowledgements, per exchange. */
+  WINDOW: 256 * 1024,
+
+  // Commands.
+  BEGIN: 1,
+  WRITE: 2,
+  END: 3,
+  ABORT: 4,
+  ACK: 5,
+  SOCKOPT: 6,
+  CLOSE: 7,
+
+  // Flags of BEGIN.
+  BEGIN_NO_BODY: 1,
+  BEGIN_KEEP: 2,
+  BEGIN_IDEMPOTENT: 4,
+
+  // Flags of WRITE and of submitBody().
+  WRITE_END: 1,
+  WRITE_WANT_ACK: 2,
+
+  // What SOCKOPT sets (aux).
+  SOCKOPT_NO_DELAY: 1,
+  SOCKOPT_KEEP_ALIVE: 2,
+
+  // Records.
+  RESPONSE: 1,
+  DATA: 2,
+  RESPONSE_END: 3,
+  ERROR: 4,
+  WRITTEN: 5,
+  ASSIGNED: 6,
+  CONNECTED: 7,
+  CLOSED: 8,
+  EVICT: 9,
+
+  // Flags of records.
+  HTTP_1_0: 1,
+  EXTERNAL: 1,
+  KEEP_ALIVE: 2,
+  MESSAGE_END: 4,
+  ALL_WRITTEN: 8,
+  INFORMATIONAL: 16,
+  AFTER_HEAD: 32,
+
+  // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
+  QUEUED: 0,
+  IDLE: 1,
+  DIALING: 2,
+  FOREIGN: 3,
+  QUEUE_FULL: 4,
+
+  // Answers of checkIn().
+  CHECKED_IN_CLOSED: 0,
+  CHECKED_IN_IDLE: 1,
+  CHECKED_IN_HANDED: 2,
+})

@@ -1,0 +1,156 @@
+'use strict'
+
+// This thread's door to the engine: the native port, both batches, and who is behind the ids that travel in them.
+//
+// - An exchange id is a slot (low 20 bits) and its generation: a record that comes late never finds a later exchange.
+// - The event loop is kept alive exactly while exchanges are open, not by idle connections.
+// - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
+//   behind it are delivered afterwards.
+
+const native = require('../native.js')
+const { Completion } = require('./decode.js')
+const { Submission } = require('./encode.js')
+
+const SLOT_BITS = 20
+const SLOT_MASK = (1 << SLOT_BITS) - 1
+const GENERATION_MASK = 0xfff
+/** Batches read in one go; more wait for the event loop's next turn, so that timers and other sockets have theirs. */
+const MOST_BATCHES = 16
+
+/** @typedef {import('../carry.js').Exchange} Exchange */
+/** @typedef {import('../connection.js').Connection} Connection */
+/** @typedef {import('../origins.js').Origins} Origins */
+
+class Port {
+  /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
+  connections = new Map()
+  #native = new native.Port(() => this.drain())
+  #completion = new Completion(this.#native)
+  /** Slot 0 stays unused, so that no id is 0. @type {(Exchange | undefined)[]} */
+  #exchanges = [undefined]
+  #generations = [0]
+  /** @type {number[]} */
+  #freeSlots = []
+  #open = 0
+  #active = false
+  #settling = false
+  #draining = false
+  /** @type {Map<number, WeakRef<Origins>>} */
+  #agents = new Map()
+  #collected = new FinalizationRegistry((/** @type {number} */ agent) => {
+    this.#agents.delete(agent)
+    this.#native.dropAgent(agent)
+  })
+  submission = new Submission(this.#native)
+
+  get engine() {
+    return this.#native
+  }
+
+  /**
+   * @param {Origins} origins
+   * @param {import('../native.js').NativeLimits} limits
+   * @returns {number} the agent's id
+   */
+  addAgent(origins, limits) {
+    const agent = this.#native.createAgent(limits)
+    this.#agents.set(agent, new WeakRef(origins))
+    this.#collected.register(origins, agent)
+    return agent
+  }
+
+  /** @param {number} id */
+  agent(id) {
+    return this.#agents.get(id)?.deref()
+  }
+
+  /**
+   * @param {Exchange} exchange
+   * @returns {number} its id
+   */
+  open(exchange) {
+    const slot = this.#freeSlots.pop() ?? this.#exchanges.length
+    const generation = ((this.#generations[slot] ?? 0) + 1) & GENERATION_MASK
+    this.#generations[slot] = generation
+    this.#exchanges[slot] = exchange
+    this.#open += 1
+    if (!this.#active) {
+      this.#active = true
+      this.#native.setActive(true)
+    }
+    return ((generation << SLOT_BITS) | slot) >>> 0
+  }
+
+  /** @param {number} id */
+  exchange(id) {
+    const exchange = this.#exchanges[id & SLOT_MASK]
+    return exchange !== undefined && exchange.id === id ? exchange : undefined
+  }
+
+  /** @param {number} id */
+  release(id) {
+    const slot = id & SLOT_MASK
+    this.#exchanges[slot] = undefined
+    this.#freeSlots.push(slot)
+    this.#open -= 1
+    // The next request often follows within the same tick.
+    if (this.#open === 0 && !this.#settling) {
+      this.#settling = true
+      process.nextTick(settle, this)
+    }
+  }
+
+  drainSoon() {
+    if (!this.#draining) process.nextTick(drain, this)
+  }
+
+  drain() {
+    if (this.#draining) return
+    this.#draining = true
+    try {
+      for (let batch = 0; this.#completion.fetch(); batch += 1) {
+        if (batch === MOST_BATCHES) {
+          setImmediate(drain, this)
+          break
+        }
+        this.#completion.dispatch(this)
+      }
+    } catch (error) {
+      process.nextTick(rethrow, error)
+      setImmediate(drain, this)
+    } finally {
+      this.#draining = false
+    }
+  }
+
+  /** @param {Port} port */
+  static settle(port) {
+    port.#settling = false
+    if (port.#open > 0 || !port.#active) return
+    port.#active = false
+    port.#native.setActive(false)
+  }
+}
+
+const { settle } = Port
+
+/** @param {Port} port */
+function drain(port) {
+  port.drain()
+}
+
+/** @param {unknown} error */
+function rethrow(error) {
+  throw error
+}
+
+/** @type {Port | undefined} */
+let thisThread
+
+/** The thread's port, made when it is first needed. */
+function threadPort() {
+  thisThread ??= new Port()
+  return thisThread
+}
+
+module.exports = { Port, threadPort }

@@ -1,0 +1,215 @@
+'use strict'
+
+// One engine connection as this thread sees it: from the lease that dials it until it is closed. It serves one exchange
+// at a time and is what the socket view (`req.socket`) is the face of.
+
+const net = require('node:net')
+const { performance } = require('node:perf_hooks')
+const { clearTimeout, setTimeout } = require('node:timers')
+
+const { SocketView } = require('./socket-view.js')
+const { SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+/** @typedef {import('./origins.js').Origin} Origin */
+
+/** Orders connections by when they became idle. */
+let idleOrder = 0
+
+class Connection {
+  /** The exchange it serves; null while idle. @type {Exchange | null} */
+  exchange = null
+  /** Whether the engine has it no more: there is nothing to close. */
+  isClosed = false
+  idleSince = 0
+  bytesRead = 0
+  bytesWritten = 0
+  /** @type {string[]} */
+  #addresses = []
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null
+  #timeoutMs = 0
+  #lastActive = 0
+
+  /**
+   * @param {Origin} origin
+   * @param {number} id
+   * @param {Record<string, any>} options
+   */
+  constructor(origin, id, options) {
+    this.origin = origin
+    this.id = id
+    this.port = origin.origins.port
+    this.view = new SocketView(this, options)
+    this.view.connecting = true
+    this.port.connections.set(id, this)
+    origin.add(this)
+  }
+
+  get isIdle() {
+    return this.exchange === null && !this.isGone
+  }
+
+  get isGone() {
+    return this.isClosed || this.view.destroyed
+  }
+
+  /** @param {Exchange} exchange */
+  lease(exchange) {
+    this.exchange = exchange
+    this.origin.stale = true
+    this.view._httpMessage = exchange.req
+  }
+
+  /** The exchange is over and the engine keeps the connection, for nobody or for its next exchange. */
+  free() {
+    this.exchange = null
+    idleOrder += 1
+    this.idleSince = idleOrder
+    this.origin.stale = true
+  }
+
+  /** The engine has closed it. */
+  noteClosed() {
+    this.isClosed = true
+    this.origin.stale = true
+  }
+
+  /** @param {string} text fields of CONNECTED */
+  onConnected(text) {
+    const first = this.#addresses.length === 0
+    this.#addresses = text.split('\0')
+    // A replacement for a connection that died idle is none of the user's business.
+    if (!first || this.view.destroyed) return
+    this.touch()
+    const { exchange } = this
+    if (exchange === null) connected(this)
+    else exchange.resource.runInAsyncScope(connected, null, this)
+  }
+
+  /** @param {number} _reason */
+  onClosed(_reason) {
+    this.noteClosed()
+    if (!this.view.destroyed) this.view.destroy()
+    else this.leave()
+  }
+
+  /** Takes it out of sight. */
+  leave() {
+    if (this.port.connections.get(this.id) === this && this.isClosed) this.port.connections.delete(this.id)
+    this.origin.remove(this)
+  }
+
+  get localAddress() {
+    return this.#addresses[0] || undefined
+  }
+
+  get localPort() {
+    return this.#addresses[1] ? Number(this.#addresses[1]) : undefined
+  }
+
+  get remoteAddress() {
+    return this.#addresses[2] || undefined
+  }
+
+  get remotePort() {
+    return this.#addresses[3] ? Number(this.#addresses[3]) : undefined
+  }
+
+  /** @param {boolean} on */
+  setNoDelay(on) {
+    if (!this.isGone) this.port.submission.socketOption(this.id, SOCKOPT_NO_DELAY, on, 0)
+  }
+
+  /**
+   * @param {boolean} on
+   * @param {number} delayMs
+   */
+  setKeepAlive(on, delayMs) {
+    if (!this.isGone) this.port.submission.socketOption(this.id, SOCKOPT_KEEP_ALIVE, on, delayMs)
+  }
+
+  /**
+   * Reports inactivity of `ms`; 0: never. One timer lives on from request to request and looks at the time of the last
+   * activity when it fires.
+   * @param {number} ms
+   */
+  setTimeout(ms) {
+    this.#timeoutMs = ms
+    this.#stopTimer()
+    if (ms > 0) this.#startTimer(ms)
+  }
+
+  /**
+   * What the exchange starts with; cheap if it is what the last one had.
+   * @param {number} ms
+   */
+  startTimeout(ms) {
+    if (this.#timeoutMs === ms && (ms === 0 || this.#timer !== null)) this.touch()
+    else this.setTimeout(ms)
+  }
+
+  /** There was activity. */
+  touch() {
+    if (this.#timeoutMs === 0) return
+    this.#lastActive = performance.now()
+    if (this.#timer === null) this.#startTimer(this.#timeoutMs)
+  }
+
+  /** @param {number} ms */
+  #startTimer(ms) {
+    this.#lastActive = performance.now()
+    this.#arm(ms)
+  }
+
+  /** @param {number} ms */
+  #arm(ms) {
+    this.#timer = setTimeout(onTimer, Math.ceil(ms), this)
+    this.#timer.unref()
+  }
+
+  #stopTimer() {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  stopTimeout() {
+    this.#timeoutMs = 0
+    this.#stopTimer()
+  }
+
+  onTimer() {
+    this.#timer = null
+    // Idle connections are closed by the engine, in time.
+    if (this.exchange === null || this.view.destroyed) return
+    const left = this.#timeoutMs - (performance.now() - this.#lastActive)
+    if (left > 0) this.#arm(left)
+    else this.exchange.onTimeout()
+  }
+
+  /** Whether a name was looked up for it. */
+  get isResolved() {
+    const { options } = this.origin
+    return !options.socketPath && net.isIP(options.host ?? '') === 0
+  }
+}
+
+/** @param {Connection} connection */
+function onTimer(connection) {
+  connection.onTimer()
+}
+
+/** @param {Connection} connection */
+function connected(connection) {
+  const { view } = connection
+  const { options } = connection.origin
+  view.connecting = false
+  const address = connection.remoteAddress
+  if (connection.isResolved && address !== undefined) {
+    view.emit('lookup', null, address, net.isIP(address), options.host || 'localhost')
+  }
+  view.emit('connect')
+  view.emit('ready')
+}
+
+module.exports = { Connection }

@@ -1,0 +1,257 @@
+'use strict'
+
+// The runtime's own way, for requests that the engine cannot carry verbatim: a real socket and the runtime's parser,
+// within the same limits and shown in the same `sockets`, `freeSockets` and `requests`.
+//
+// The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
+// the agent; a slot is released exactly once.
+
+const http = require('node:http')
+
+const { Exchange } = require('./carry.js')
+const { lease } = require('./lease.js')
+const { isUnusual, merge, pick } = require('./options.js')
+const { isWindows, parsesLeniently } = require('./runtime.js')
+const { SocketView } = require('./socket-view.js')
+const { remove } = require('./waiting.js')
+
+/** @typedef {import('./origins.js').Origin} Origin */
+/** @typedef {import('./origins.js').Origins} Origins */
+/** @typedef {import('node:net').Socket} Socket */
+/** @typedef {Record<string, any>} Options */
+
+const runtime = /** @type {any} */ (http.Agent.prototype)
+const own = Object.freeze({
+  createConnection: runtime.createConnection,
+  createSocket: runtime.createSocket,
+  keepSocketAlive: runtime.keepSocketAlive,
+  reuseSocket: runtime.reuseSocket,
+})
+
+/** Options of net.connect that only a real socket can honour. */
+const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', 'blockList']
+
+/** An Upgrade line in a head that is serialized already. */
+const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i
+
+/**
+ * Every reason to go the runtime's own way.
+ * @type {[reason: string, applies: (agent: any, req: any, options: Options) => unknown][]}
+ */
+const REASONS = [
+  ['connect', (_agent, req) => req.method === 'CONNECT'],
+  ['upgrade', (_agent, req) => asksForUpgrade(req)],
+  ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
+  ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
+  ['create-connection', (agent) => agent.createConnection !== own.createConnection],
+  ['create-socket', (agent) => agent.createSocket !== own.createSocket],
+  ['keep-socket-alive', (agent) => agent.keepSocketAlive !== own.keepSocketAlive],
+  ['reuse-socket', (agent) => agent.reuseSocket !== own.reuseSocket],
+  ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
+  ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
+  ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],
+  ['named-pipe', (agent, _req, options) => isWindows && pick(agent.options, options, 'socketPath')],
+  ['unusual-option', (agent, _req, options) => isUnusual(agent.options, options)],
+]
+
+/** @param {unknown} value */
+function isObject(value) {
+  return typeof value === 'object' && value !== null
+}
+
+/** @param {any} req */
+function asksForUpgrade(req) {
+  if (req.getHeader('upgrade') !== undefined) return true
+  // Headers given as an array, or an Expect, are serialized by the constructor.
+  return req._header !== null && req._header !== undefined && req.getHeader('host') === undefined
+    ? UPGRADE_LINE.test(req._header)
+    : false
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Options} options as addRequest() got them
+ * @returns {string | undefined} why the engine cannot carry the request
+ */
+function foreignReason(agent, req, options) {
+  for (let at = 0; at < REASONS.length; at += 1) {
+    if (REASONS[at][1](agent, req, options)) return REASONS[at][0]
+  }
+  return undefined
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Options} options as addRequest() got them
+ * @param {Origin} origin
+ * @param {string} reason
+ */
+function carryForeign(agent, req, options, origin, reason) {
+  const { origins } = origin
+  origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
+  const socket = takeIdle(agent, origin)
+  if (socket !== undefined) {
+    origins.port.engine.foreignIdle(origins.id, origin.key, false)
+    use(agent, req, origin, socket)
+    return
+  }
+  lease(new Exchange(req, agent, origin, options), true, (exchange) => {
+    exchange.settle()
+    create(exchange)
+  })
+}
+
+/**
+ * @param {any} agent
+ * @param {Origin} origin
+ * @returns {Socket | undefined} an idle socket that is still what it was when it became idle
+ */
+function takeIdle(agent, origin) {
+  for (;;) {
+    const socket = agent.scheduling === 'fifo' ? origin.idleSockets.shift() : origin.idleSockets.pop()
+    if (socket === undefined) return undefined
+    origin.stale = true
+    const state = idleStates.get(socket)
+    idleStates.delete(socket)
+    socket.removeListener('error', onIdleError)
+    if (!socket.destroyed && socket.writable && socket.bytesRead === state) return socket
+    socket.destroy()
+  }
+}
+
+/** How many bytes an idle socket had received: more mean an answer to no request. @type {WeakMap<Socket, number>} */
+const idleStates = new WeakMap()
+
+/** @this {Socket} */
+function onIdleError() {
+  this.destroy()
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Origin} origin
+ * @param {Socket} socket an idle one
+ */
+function use(agent, req, origin, socket) {
+  agent.reuseSocket(socket, req)
+  origin.busySockets.add(socket)
+  origin.stale = true
+  assign(agent, req, socket)
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Socket} socket
+ */
+function assign(agent, req, socket) {
+  req.onSocket(socket)
+  if (req.timeout !== undefined && req.timeout !== (agent.options.timeout || 0)) socket.setTimeout(req.timeout)
+}
+
+/** Creates the socket that the exchange got a slot for. @param {Exchange} exchange */
+function create(exchange) {
+  const { agent, origin, req } = exchange
+  let held = true
+  const release = () => {
+    if (!held) return
+    held = false
+    origin.origins.port.engine.releaseForeign(origin.origins.id, origin.key)
+    origin.origins.port.drainSoon()
+  }
+  try {
+    agent.createSocket(
+      req,
+      merge(agent.options, exchange.options),
+      (/** @type {any} */ error, /** @type {any} */ socket) => {
+        if (error) {
+          release()
+          origin.origins.forget(origin)
+          // A proxy's refusal is for the request alone; the runtime's onSocket() keeps quiet about it.
+          if (error.code === 'ERR_PROXY_TUNNEL') {
+            if (error.proxyTunnelTimeout) req.emit('timeout')
+            req.emit('error', error)
+          }
+          req.onSocket(socket, error)
+          return
+        }
+        track(origin, socket, release)
+        assign(agent, req, socket)
+      },
+    )
+  } catch (error) {
+    release()
+    origin.origins.forget(origin)
+    throw error
+  }
+}
+
+/**
+ * @param {Origin} origin
+ * @param {Socket} socket
+ * @param {() => void} release
+ */
+function track(origin, socket, release) {
+  origin.busySockets.add(socket)
+  origin.stale = true
+  const gone = () => {
+    socket.removeListener('close', gone)
+    socket.removeListener('agentRemove', gone)
+    origin.busySockets.delete(socket)
+    remove(origin.idleSockets, socket)
+    origin.stale = true
+    release()
+    origin.origins.forget(origin)
+  }
+  socket.on('close', gone)
+  socket.on('agentRemove', gone)
+}
+
+/**
+ * The agent's own 'free' listener.
+ * @param {any} agent
+ * @param {Origins} origins
+ * @param {any} socket
+ * @param {Options} options
+ */
+function onFree(agent, origins, socket, options) {
+  if (socket instanceof SocketView) return
+  const origin = origins.get(agent.getName(options))
+  if (origin === undefined || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const { engine } = origins.port
+  const first = origin.queue[0]
+  if (first?.isForeign && first.wait !== null && engine.cancel(first.id)) {
+    first.wait.end()
+    first.settle()
+    first.resource.runInAsyncScope(assign, null, agent, first.req, socket)
+    return
+  }
+  const req = socket._httpMessage
+  const wanted = req?.shouldKeepAlive && agent.keepAlive && origin.idleSockets.length < agent.maxFreeSockets
+  if (!wanted || !agent.keepSocketAlive(socket) || !engine.foreignIdle(origins.id, origin.key, true)) {
+    socket.destroy()
+    return
+  }
+  socket._httpMessage = null
+  origin.busySockets.delete(socket)
+  origin.idleSockets.push(socket)
+  origin.stale = true
+  idleStates.set(socket, socket.bytesRead)
+  socket.on('error', onIdleError)
+}
+
+/**
+ * The agent's removeSocket(): slots and waiters are the engine's, all that is left to do is to forget the socket.
+ * @this {any}
+ * @param {any} _socket
+ * @param {Options} _options
+ */
+function removeSocket(_socket, _options) {}
+
+module.exports = { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket }

@@ -1,0 +1,260 @@
+'use strict'
+
+// From the engine's records to the runtime's IncomingMessage, and from its end to the connection's check-in.
+//
+// The check-in happens in our own first 'end' listener, before the user's: when they run, the connection is idle or
+// serves the next waiter already (invariant I3).
+
+const diagnostics = require('node:diagnostics_channel')
+const { IncomingMessage } = require('node:http')
+
+const {
+  CHECKED_IN_CLOSED,
+  CHECKED_IN_HANDED,
+  HTTP_1_0,
+  INFORMATIONAL,
+  KEEP_ALIVE,
+  MESSAGE_END,
+} = require('./bridge/layout.js')
+const { endMeasurement, isMeasured, kDetachAbortSignal } = require('./runtime.js')
+const { kExchange } = require('./socket-view.js')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+/** @typedef {import('./connection.js').Connection} Connection */
+
+const responseFinishes = diagnostics.channel('http.client.response.finish')
+
+/** The runtime's own limit of header lines (names and values) where the request sets none. */
+const MOST_HEADER_LINES = 2000
+const CONTINUE = 100
+const NOT_MODIFIED = 304
+
+/**
+ * @param {any} exchange
+ * @param {number} status
+ * @param {number} flags
+ * @param {string} head
+ */
+function readHead(exchange, status, flags, head) {
+  const { req } = exchange
+  const lines = head.split('\0')
+  const res = /** @type {any} */ (new IncomingMessage(exchange.connection.view))
+  res.statusMessage = lines.pop()
+  res.statusCode = status
+  const old = (flags & HTTP_1_0) !== 0
+  res.httpVersionMajor = 1
+  res.httpVersionMinor = old ? 0 : 1
+  res.httpVersion = old ? '1.0' : '1.1'
+  res.joinDuplicateHeaders = req.joinDuplicateHeaders
+  res.upgrade = false
+  const most = typeof req.maxHeadersCount === 'number' ? req.maxHeadersCount * 2 : MOST_HEADER_LINES
+  res._addHeaderLines(lines, most > 0 ? Math.min(lines.length, most) : lines.length)
+  return res
+}
+
+/**
+ * The shortest idle time that the server's Keep-Alive header announces, less the agent's safety margin; -1 without one.
+ * @param {string[]} lines raw headers
+ * @param {any} agent
+ */
+function readHint(lines, agent) {
+  let hint = -1
+  for (let at = 0; at < lines.length; at += 2) {
+    if (lines[at].length !== 10 || lines[at].toLowerCase() !== 'keep-alive') continue
+    const value = lines[at + 1]
+    if (/(?:^|[\s,;])max\s*=\s*"?0+(?!\d)/i.test(value)) return 0
+    const timeout = /(?:^|[\s,;])timeout\s*=\s*"?(\d+)/i.exec(value)
+    if (timeout !== null) hint = Math.max(0, Number(timeout[1]) * 1000 - agent.agentKeepAliveTimeoutBuffer)
+  }
+  return hint
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} status
+ * @param {number} flags
+ * @param {string} head
+ * @param {Buffer | null} body
+ */
+function deliverResponse(exchange, status, flags, head, body) {
+  exchange.noteWritten(flags)
+  if (exchange.isSettled) return
+  const res = readHead(exchange, status, flags, head)
+  if ((flags & INFORMATIONAL) !== 0) {
+    inform(exchange.req, res)
+    return
+  }
+  try {
+    announce(exchange, res, flags)
+  } finally {
+    // A listener that throws must not cost the request its body or its end.
+    if (body !== null && !exchange.isSettled) push(exchange, res, body)
+    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) complete(res)
+  }
+}
+
+/**
+ * A 1xx response: not the final one.
+ * @param {any} req
+ * @param {any} res
+ */
+function inform(req, res) {
+  if (res.statusCode === CONTINUE) req.emit('continue')
+  const { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, headers, rawHeaders } = res
+  const information = {
+    statusCode,
+    statusMessage,
+    httpVersion,
+    httpVersionMajor,
+    httpVersionMinor,
+    headers,
+    rawHeaders,
+  }
+  req.emit('information', information)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {number} flags
+ */
+function announce(exchange, res, flags) {
+  const { req } = exchange
+  if (req.shouldKeepAlive && (flags & KEEP_ALIVE) === 0) req.shouldKeepAlive = false
+  exchange.idleHintMs = readHint(res.rawHeaders, exchange.agent)
+  if (isMeasured(req)) endMeasurement(req, res)
+  if (responseFinishes.hasSubscribers) responseFinishes.publish({ request: req, response: res })
+  req.res = res
+  res.req = req
+  // The first 'end' listener: the check-in comes before whatever the user does then.
+  res.on('end', onResponseEnd)
+  if (req.aborted || !req.emit('response', res)) res._dump()
+  if (res.statusCode === NOT_MODIFIED && req.method !== 'HEAD') res.complete = true
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {Buffer} chunk
+ */
+function push(exchange, res, chunk) {
+  exchange.received(chunk.length, res._dumped || res.push(chunk))
+}
+
+/** @param {any} res */
+function complete(res) {
+  res.complete = true
+  res.push(null)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} flags
+ * @param {Buffer} chunk
+ */
+function deliverBody(exchange, flags, chunk) {
+  const { res } = exchange.req
+  if (res === null) return
+  try {
+    push(exchange, res, chunk)
+  } finally {
+    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) complete(res)
+  }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} flags
+ * @param {string} trailers
+ */
+function completeResponse(exchange, flags, trailers) {
+  exchange.noteWritten(flags)
+  const { req } = exchange
+  const { res } = req
+  if (exchange.isSettled || res === null) return
+  if ((flags & KEEP_ALIVE) === 0) req.shouldKeepAlive = false
+  res.complete = true
+  if (trailers !== '') {
+    const lines = trailers.split('\0')
+    res._addHeaderLines(lines, lines.length)
+  }
+  res.push(null)
+}
+
+/** @this {any} a response whose user has read all of it */
+function onResponseEnd() {
+  const { req } = this
+  /** @type {Exchange} */
+  const exchange = req[kExchange]
+  if (kDetachAbortSignal !== undefined) this[kDetachAbortSignal]()
+  req._ended = true
+  exchange.isResponseEnded = true
+  if (exchange.isSettled) return
+  if (!req.shouldKeepAlive) closeConnection(exchange)
+  else if (req.writableFinished && !this.aborted) keepConnection(exchange)
+}
+
+/**
+ * The exchange is over and its connection is not to be used again: the request closes with it.
+ * @param {Exchange} exchange
+ */
+function closeConnection(exchange) {
+  const connection = /** @type {Connection} */ (exchange.connection)
+  checkIn(exchange, 0)
+  connection.noteClosed()
+  connection.view.destroy()
+}
+
+/**
+ * The exchange is over; its connection is free for the next one, which the engine decides about at once.
+ * @param {Exchange} exchange
+ */
+function keepConnection(exchange) {
+  const { req } = exchange
+  const connection = /** @type {Connection} */ (exchange.connection)
+  const { view } = connection
+  if (req.timeoutCb) {
+    view.removeListener('timeout', req.timeoutCb)
+    req.timeoutCb = null
+  }
+  view.timeout = exchange.agent.options.timeout || 0
+  const outcome = checkIn(exchange, exchange.idleHintMs)
+  if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
+  connection.free()
+  if (outcome === CHECKED_IN_HANDED) exchange.port.drainSoon()
+  req.destroyed = true
+  // Destroying the response from now on is not to hurt the connection.
+  if (req.res) req.res.socket = null
+  process.nextTick(emitFree, exchange, outcome === CHECKED_IN_CLOSED)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} idleLimitMs
+ */
+function checkIn(exchange, idleLimitMs) {
+  exchange.origin.origins.syncLimits()
+  const outcome = exchange.port.engine.checkIn(/** @type {Connection} */ (exchange.connection).id, idleLimitMs)
+  exchange.settle()
+  return outcome
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {boolean} closed
+ */
+function emitFree(exchange, closed) {
+  const { req, agent } = exchange
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  req._closed = true
+  try {
+    req.emit('close')
+    if (view.listenerCount('free') > 0) view.emit('free')
+    if (agent.listenerCount('free') > 1) agent.emit('free', view, exchange.origin.options)
+  } finally {
+    if (view._httpMessage === req) view._httpMessage = null
+    if (closed && !view.destroyed) view.destroy()
+  }
+}
+
+module.exports = { completeResponse, deliverBody, deliverResponse, keepConnection }

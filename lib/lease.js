@@ -1,0 +1,99 @@
+'use strict'
+
+// How an exchange gets its connection: the engine's pool answers at once, with an idle connection, one to be dialed, a
+// place in the queue or a refusal; a queued exchange has its turn later.
+
+const { DIALING, FOREIGN, IDLE, QUEUED } = require('./bridge/layout.js')
+const { Connection } = require('./connection.js')
+const { coded } = require('./errors.js')
+const { kDestroyError } = require('./runtime.js')
+const { settleUnserved, Wait } = require('./waiting.js')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+
+/**
+ * @param {Exchange} exchange
+ * @param {boolean} foreign whether it only wants a slot, for a real socket
+ * @param {(exchange: Exchange) => void} onServed it has its connection, or its slot
+ */
+function lease(exchange, foreign, onServed) {
+  const { agent, origin, port } = exchange
+  const { engine } = port
+  exchange.isForeign = foreign
+  // What this thread closed must not come back as idle.
+  if (port.submission.hasClosed) port.submission.flush()
+  const profile = foreign ? 0 : origin.profile(agent, exchange.options)
+  for (;;) {
+    const answer = engine.lease(origin.origins.id, origin.key, profile, exchange.id, foreign)
+    const kind = answer % 8
+    if (kind === QUEUED) {
+      exchange.wait = new Wait(exchange, (kind, id) => {
+        if (take(exchange, kind, id)) onServed(exchange)
+        else lease(exchange, foreign, onServed)
+      })
+      return
+    }
+    if (kind !== DIALING && kind !== IDLE && kind !== FOREIGN) {
+      refuse(exchange)
+      return
+    }
+    if (take(exchange, kind, (answer - kind) / 8)) {
+      onServed(exchange)
+      return
+    }
+  }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} kind
+ * @param {number} id the connection's
+ * @returns {boolean} false: the connection is of no use, another one must be found
+ */
+function take(exchange, kind, id) {
+  if (kind === FOREIGN) return true
+  const { origin, port } = exchange
+  const known = port.connections.get(id)
+  if (known === undefined) {
+    exchange.connect(new Connection(origin, id, exchange.options))
+    return true
+  }
+  if (known.view.destroyed) {
+    // The user destroyed it, and the engine has not heard yet.
+    port.engine.checkIn(exchange.id, 0)
+    return false
+  }
+  exchange.connect(known)
+  exchange.req.reusedSocket = kind === IDLE
+  return true
+}
+
+/** @param {Exchange} exchange */
+function refuse(exchange) {
+  exchange.settle()
+  const message = `${exchange.origin.queue.length} requests to ${exchange.origin.name} are waiting already (maxPending)`
+  process.nextTick(settleUnserved, exchange.req, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
+  exchange.origin.origins.forget(exchange.origin)
+}
+
+/**
+ * A request was destroyed in the tick in which it got its connection: not a byte of it was written.
+ * @param {Exchange} exchange
+ */
+function giveBack(exchange) {
+  const { connection, port, req } = exchange
+  if (connection !== null && !exchange.isSettled) {
+    connection.view._httpMessage = null
+    if (connection.view.connecting) {
+      connection.view.destroy()
+    } else {
+      port.engine.checkIn(exchange.id, -1)
+      exchange.settle()
+      connection.free()
+      port.drainSoon()
+    }
+  }
+  settleUnserved(req, req[kDestroyError])
+}
+
+module.exports = { giveBack, lease }

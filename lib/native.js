@@ -1,0 +1,133 @@
+'use strict'
+
+// Loads the addon: lib/native/keepwire.<target>.node of a checkout, else the platform package keepwire-<target> that
+// npm installed beside this one. `npm run build` in a checkout makes the former.
+
+const { existsSync } = require('node:fs')
+const path = require('node:path')
+
+const { name, version } = require('../package.json')
+const { libc, nativeTargets } = require('./native-target.js')
+
+/**
+ * @typedef {object} NativeLimits
+ * @property {boolean} keepAlive
+ * @property {number} maxSockets
+ * @property {number} maxTotalSockets
+ * @property {number} maxFreeSockets
+ * @property {boolean} fifo
+ * @property {number} freeSocketTimeoutMs
+ * @property {number} maxRequestsPerSocket
+ * @property {number} maxPending
+ */
+
+/**
+ * @typedef {object} NativeProfile
+ * @property {string} host
+ * @property {number} port
+ * @property {string | undefined} [socketPath]
+ * @property {number} family
+ * @property {string | undefined} [localAddress]
+ * @property {number} localPort
+ * @property {boolean} keepAlive
+ * @property {number} keepAliveInitialDelayMs
+ * @property {boolean} noDelay
+ * @property {boolean} autoSelectFamily
+ * @property {number} attemptTimeoutMs
+ * @property {number} connectTimeoutMs
+ */
+
+/**
+ * One JavaScript thread's door to the engine; ARCHITECTURE.md says how its batches are laid out.
+ * @typedef {object} NativePort
+ * @property {(active: boolean) => void} setActive
+ * @property {(limits: NativeLimits) => number} createAgent
+ * @property {(agent: number, limits: NativeLimits) => void} setLimits
+ * @property {(agent: number) => void} dropAgent
+ * @property {(agent: number) => void} closeIdle
+ * @property {(identity: string) => number} internKey
+ * @property {(profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
+ * @property {(exchange: number) => boolean} cancel
+ * @property {(connection: number, idleLimitMs: number) => number} checkIn
+ * @property {(agent: number, key: number) => void} releaseForeign
+ * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
+ * @property {(batch: Uint8Array, length: number) => void} submit
+ * @property {(exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
+ * @property {(into: Uint8Array) => number} drain
+ * @property {() => Buffer} takeChunk
+ * @property {() => Uint32Array | null} closedIdle
+ * @property {() => void} close
+ */
+
+/**
+ * @typedef {object} NativeBinding
+ * @property {new (wake: () => void) => NativePort} Port
+ */
+
+function runtimeName() {
+  const { bun, deno, node } = process.versions
+  if (bun !== undefined) return `Bun ${bun}`
+  if (deno !== undefined) return `Deno ${deno}`
+  return `Node ${node}`
+}
+
+/** @param {string} file */
+function loadFile(file) {
+  if (!existsSync(file)) throw new Error('no such file')
+  return require(file)
+}
+
+/** @param {string} packageName */
+function loadPackage(packageName) {
+  let manifest
+  try {
+    manifest = require(`${packageName}/package.json`)
+  } catch (error) {
+    // Bun's is no Error, and some runtimes spell the code ERR_MODULE_NOT_FOUND.
+    const { code } = /** @type {{ code?: string }} */ (error)
+    throw code?.endsWith('MODULE_NOT_FOUND') ? new Error('not installed', { cause: error }) : error
+  }
+  // Both sides of the bridge lay out their batches alike only within one release.
+  if (manifest.version !== version) throw new Error(`version ${manifest.version} does not belong to ${name} ${version}`)
+  return require(packageName)
+}
+
+/**
+ * @param {{ looked: string, error: unknown }[]} attempts
+ * @returns {Error}
+ */
+function cannotLoad(attempts) {
+  const library = libc()
+  const place = `${process.platform} ${process.arch}${library === null ? '' : ` (${library})`}, ${runtimeName()}`
+  const reason = (/** @type {unknown} */ error) => (error instanceof Error ? error.message : String(error))
+  const message = [
+    `keepwire's native addon could not be loaded for ${place}. Looked for:`,
+    ...attempts.map(({ looked, error }) => `  - ${looked}: ${reason(error).trim()}`),
+    'What to do: reinstall without leaving out optional dependencies (npm install keepwire --include=optional),',
+    'or, in a checkout, build the addon from source with `npm run build` (needs Rust).',
+  ].join('\n')
+  const cause = new AggregateError(attempts.map(({ error }) => error))
+  return Object.assign(new Error(message, { cause }), { code: 'ERR_KEEPWIRE_ADDON' })
+}
+
+/** @returns {NativeBinding} */
+function load() {
+  const attempts = []
+  const targets = nativeTargets()
+  const candidates = [
+    ...targets.map((target) => ({ load: loadFile, what: path.join(__dirname, 'native', `${name}.${target}.node`) })),
+    ...targets.map((target) => ({ load: loadPackage, what: `${name}-${target}` })),
+  ]
+  for (const candidate of candidates) {
+    try {
+      return candidate.load(candidate.what)
+    } catch (error) {
+      const kind = candidate.load === loadFile ? 'file' : 'package'
+      attempts.push({ looked: `${kind} ${candidate.what}`, error })
+    }
+  }
+  throw cannotLoad(attempts)
+}
+
+module.exports = load()

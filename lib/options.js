@@ -1,0 +1,213 @@
+'use strict'
+
+// Options of agents and requests: which apply (an agent's win over a request's, as in the runtime), what of them the
+// engine must know, and the defaults of the options that are ours.
+
+const net = require('node:net')
+
+const { notANumber, outOfRange } = require('./errors.js')
+const { defaultAttemptTimeout, defaultAutoSelectFamily } = require('./runtime.js')
+
+const DEFAULT_FREE_SOCKET_TIMEOUT = 90_000
+const DEFAULT_KEEP_ALIVE_BUFFER = 1000
+/** As net.connect: shorter attempts are raised to this. */
+const LEAST_ATTEMPT_TIMEOUT = 10
+
+/** @typedef {Record<string, any>} Options */
+
+/**
+ * @param {Options} agentOptions
+ * @param {Options} options a request's
+ * @param {string} key
+ */
+function pick(agentOptions, options, key) {
+  return key in agentOptions ? agentOptions[key] : options[key]
+}
+
+/**
+ * All of them, as the runtime hands them to createSocket() and getName().
+ * @param {Options} agentOptions
+ * @param {Options} options a request's
+ */
+function merge(agentOptions, options) {
+  /** @type {Options} */
+  const merged = { __proto__: null, ...options, ...agentOptions }
+  if (merged.socketPath) merged.path = merged.socketPath
+  return merged
+}
+
+/**
+ * What the runtime's getName() answers for merge(agentOptions, options), without the merge: that costs more than all
+ * else in addRequest().
+ * @param {Options} agentOptions
+ * @param {Options} options a request's
+ */
+function nameOf(agentOptions, options) {
+  const port = pick(agentOptions, options, 'port')
+  const localAddress = pick(agentOptions, options, 'localAddress')
+  const family = pick(agentOptions, options, 'family')
+  const socketPath = pick(agentOptions, options, 'socketPath')
+  let name = `${pick(agentOptions, options, 'host') || 'localhost'}:${port || ''}:${localAddress || ''}`
+  if (family === 4 || family === 6) name += `:${family}`
+  if (socketPath) name += `:${socketPath}`
+  return name
+}
+
+/** @param {string | undefined} value */
+function number(value, name, least = 0) {
+  if (value === undefined) return
+  if (typeof value !== 'number') throw notANumber(name, value)
+  if (Number.isNaN(value) || value < least) throw outOfRange(name, `>= ${least}`, value)
+}
+
+/**
+ * Checks the options that are ours, at construction as the runtime checks its own.
+ * @param {Options | undefined} options
+ */
+function validate(options) {
+  if (options === undefined || options === null) return
+  number(options.freeSocketTimeout, 'freeSocketTimeout')
+  number(options.connectTimeout, 'connectTimeout')
+  number(options.maxRequestsPerSocket, 'maxRequestsPerSocket')
+  number(options.maxPending, 'maxPending')
+}
+
+/** @param {unknown} value */
+function keepAliveBuffer(value) {
+  return typeof value === 'number' && value >= 0 && Number.isFinite(value) ? value : DEFAULT_KEEP_ALIVE_BUFFER
+}
+
+/** @param {unknown} value */
+function limit(value) {
+  return typeof value === 'number' && !Number.isNaN(value) ? value : Number.POSITIVE_INFINITY
+}
+
+/** @param {unknown} value milliseconds; 0, undefined: no limit */
+function milliseconds(value) {
+  return typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : 0
+}
+
+/**
+ * An idle connection lives until the agent's freeSocketTimeout or, as in the runtime, its timeout: whichever is shorter.
+ * @param {Options} options an agent's
+ */
+function idleLimit(options) {
+  const own = milliseconds(options.freeSocketTimeout ?? DEFAULT_FREE_SOCKET_TIMEOUT)
+  const timeout = milliseconds(options.timeout)
+  return own > 0 && timeout > 0 ? Math.min(own, timeout) : own || timeout
+}
+
+/**
+ * @param {any} agent
+ * @returns {import('./native.js').NativeLimits}
+ */
+function limitsOf(agent) {
+  return {
+    keepAlive: Boolean(agent.keepAlive),
+    maxSockets: limit(agent.maxSockets),
+    maxTotalSockets: limit(agent.maxTotalSockets),
+    maxFreeSockets: limit(agent.maxFreeSockets),
+    fifo: agent.scheduling === 'fifo',
+    freeSocketTimeoutMs: idleLimit(agent.options),
+    maxRequestsPerSocket: milliseconds(agent.options.maxRequestsPerSocket),
+    maxPending: limit(agent.options.maxPending),
+  }
+}
+
+/**
+ * @param {import('./native.js').NativeLimits} limits
+ * @param {any} agent
+ */
+function limitsDiffer(limits, agent) {
+  return (
+    limits.maxSockets !== limit(agent.maxSockets) ||
+    limits.maxTotalSockets !== limit(agent.maxTotalSockets) ||
+    limits.maxFreeSockets !== limit(agent.maxFreeSockets) ||
+    limits.keepAlive !== Boolean(agent.keepAlive) ||
+    limits.fifo !== (agent.scheduling === 'fifo') ||
+    limits.freeSocketTimeoutMs !== idleLimit(agent.options)
+  )
+}
+
+/** Every request option that a connection's profile is made of. */
+const PROFILE_KEYS = [
+  'host',
+  'port',
+  'socketPath',
+  'family',
+  'localAddress',
+  'localPort',
+  'noDelay',
+  'autoSelectFamily',
+  'autoSelectFamilyAttemptTimeout',
+]
+
+/**
+ * How the engine is to connect; as net.connect takes the same options.
+ * @param {any} agent
+ * @param {Options} options a request's
+ * @returns {import('./native.js').NativeProfile}
+ */
+function profileOf(agent, options) {
+  const own = agent.options
+  const family = pick(own, options, 'family')
+  const socketPath = pick(own, options, 'socketPath')
+  const attemptTimeout = pick(own, options, 'autoSelectFamilyAttemptTimeout')
+  return {
+    host: pick(own, options, 'host') || 'localhost',
+    port: socketPath ? 0 : Number(pick(own, options, 'port')),
+    socketPath: socketPath || undefined,
+    family: family === 4 || family === 6 ? family : 0,
+    localAddress: pick(own, options, 'localAddress') || undefined,
+    localPort: pick(own, options, 'localPort') || 0,
+    keepAlive: Boolean(agent.keepAlive || pick(own, options, 'keepAlive')),
+    keepAliveInitialDelayMs: agent.keepAlive ? milliseconds(agent.keepAliveMsecs) : 0,
+    noDelay: Boolean(pick(own, options, 'noDelay')),
+    autoSelectFamily: pick(own, options, 'autoSelectFamily') ?? defaultAutoSelectFamily(),
+    attemptTimeoutMs:
+      attemptTimeout === undefined ? defaultAttemptTimeout() : Math.max(attemptTimeout, LEAST_ATTEMPT_TIMEOUT),
+    connectTimeoutMs: milliseconds(own.connectTimeout),
+  }
+}
+
+/** @param {unknown} value */
+function isPort(value, least = 0) {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  return typeof number === 'number' && Number.isInteger(number) && number >= least && number <= 0xffff
+}
+
+/**
+ * Whether net.connect would refuse these options, or read them in a way that the engine does not know.
+ * @param {Options} own an agent's
+ * @param {Options} options a request's
+ */
+function isUnusual(own, options) {
+  const host = pick(own, options, 'host')
+  if (host !== undefined && host !== null && typeof host !== 'string') return true
+  const socketPath = pick(own, options, 'socketPath')
+  if (socketPath ? typeof socketPath !== 'string' : !isPort(pick(own, options, 'port'))) return true
+  const family = pick(own, options, 'family')
+  if (family && family !== 4 && family !== 6) return true
+  const localAddress = pick(own, options, 'localAddress')
+  if (localAddress && (typeof localAddress !== 'string' || net.isIP(localAddress) === 0)) return true
+  const localPort = pick(own, options, 'localPort')
+  if (localPort && (typeof localPort !== 'number' || !isPort(localPort))) return true
+  const autoSelectFamily = pick(own, options, 'autoSelectFamily')
+  if (autoSelectFamily !== undefined && typeof autoSelectFamily !== 'boolean') return true
+  const attemptTimeout = pick(own, options, 'autoSelectFamilyAttemptTimeout')
+  return attemptTimeout !== undefined && !(Number.isInteger(attemptTimeout) && attemptTimeout > 0)
+}
+
+module.exports = {
+  isUnusual,
+  keepAliveBuffer,
+  limitsDiffer,
+  limitsOf,
+  merge,
+  milliseconds,
+  nameOf,
+  pick,
+  PROFILE_KEYS,
+  profileOf,
+  validate,
+}

@@ -1,0 +1,215 @@
+'use strict'
+
+// One agent's side of the pool: its origins (one per getName()), and behind each the connections and real sockets that
+// `agent.sockets`, `agent.freeSockets` and `agent.totalSocketCount` show.
+//
+// The engine owns the state of connections. What an agent shows is made from it when somebody looks: a request costs
+// nothing here. The shown objects stay the same ones, and the runtime's createSocket() may push real sockets into them.
+
+const { limitsDiffer, limitsOf, PROFILE_KEYS, pick, profileOf } = require('./options.js')
+const { threadPort } = require('./bridge/port.js')
+
+/** @typedef {import('./connection.js').Connection} Connection */
+/** @typedef {import('./carry.js').Exchange} Exchange */
+/** @typedef {import('node:net').Socket} Socket */
+/** @typedef {Record<string, any>} Options */
+
+/** Everything an agent has for one getName(). */
+class Origin {
+  /** @type {Set<Connection>} */
+  connections = new Set()
+  /** Real sockets in use and idle: those of requests that go the runtime's own way. @type {Set<Socket>} */
+  busySockets = new Set()
+  /** Oldest first. @type {Socket[]} */
+  idleSockets = []
+  /** In order of arrival; as long as it is not empty it is also `agent.requests[name]`. @type {Exchange[]} */
+  queue = []
+  /** Whether the shown arrays are out of date. */
+  stale = true
+  /** @type {unknown[]} */
+  #profileValues = []
+  #profile = 0
+
+  /**
+   * @param {Origins} origins
+   * @param {string} name
+   * @param {Options} options those of the first request, merged
+   */
+  constructor(origins, name, options) {
+    this.origins = origins
+    this.name = name
+    this.options = options
+    this.key = origins.port.engine.internKey(name)
+  }
+
+  get isEmpty() {
+    return (
+      this.connections.size === 0 &&
+      this.busySockets.size === 0 &&
+      this.idleSockets.length === 0 &&
+      this.queue.length === 0
+    )
+  }
+
+  /**
+   * @param {any} agent
+   * @param {Options} options a request's
+   * @returns {number} the id of the profile to connect with
+   */
+  profile(agent, options) {
+    const values = this.#profileValues
+    let same = values.length > 0
+    for (let at = 0; at < PROFILE_KEYS.length; at += 1) {
+      const value = pick(agent.options, options, PROFILE_KEYS[at])
+      if (values[at] !== value) {
+        values[at] = value
+        same = false
+      }
+    }
+    if (!same) this.#profile = this.origins.port.engine.internProfile(profileOf(agent, options))
+    return this.#profile
+  }
+
+  /** @param {Connection} connection */
+  add(connection) {
+    this.connections.add(connection)
+    this.stale = true
+  }
+
+  /** @param {Connection} connection */
+  remove(connection) {
+    this.connections.delete(connection)
+    this.stale = true
+    this.origins.forget(this)
+  }
+}
+
+class Origins {
+  /** Shown as `agent.sockets` and `agent.freeSockets`. @type {Record<string, any[]>} */
+  #sockets = Object.create(null)
+  /** @type {Record<string, any[]>} */
+  #freeSockets = Object.create(null)
+  /** @type {Map<string, Origin>} */
+  #byName = new Map()
+  /** @type {Map<number, Origin>} */
+  #byKey = new Map()
+  /** @type {import('./native.js').NativeLimits} */
+  #limits
+
+  /** Why requests went the runtime's own way, and how often. @type {Map<string, number>} */
+  foreignReasons = new Map()
+
+  /** @param {any} agent */
+  constructor(agent) {
+    this.port = threadPort()
+    this.agent = agent
+    this.#limits = limitsOf(agent)
+    this.id = this.port.addAgent(this, this.#limits)
+  }
+
+  /** Tells the engine about limits that were changed on the agent. */
+  syncLimits() {
+    if (!limitsDiffer(this.#limits, this.agent)) return
+    this.#limits = limitsOf(this.agent)
+    this.port.engine.setLimits(this.id, this.#limits)
+    this.port.drainSoon()
+  }
+
+  /** @param {string} name */
+  get(name) {
+    return this.#byName.get(name)
+  }
+
+  /**
+   * @param {string} name
+   * @param {Options} options
+   */
+  add(name, options) {
+    const origin = new Origin(this, name, options)
+    this.#byName.set(name, origin)
+    this.#byKey.set(origin.key, origin)
+    return origin
+  }
+
+  /** @param {Origin} origin */
+  forget(origin) {
+    if (!origin.isEmpty || this.#byName.get(origin.name) !== origin) return
+    this.#byName.delete(origin.name)
+    this.#byKey.delete(origin.key)
+    delete this.#sockets[origin.name]
+    delete this.#freeSockets[origin.name]
+  }
+
+  values() {
+    return this.#byName.values()
+  }
+
+  get sockets() {
+    this.#show()
+    return this.#sockets
+  }
+
+  get freeSockets() {
+    this.#show()
+    return this.#freeSockets
+  }
+
+  get count() {
+    this.#noteClosed()
+    let count = 0
+    for (const origin of this.#byName.values()) {
+      count += origin.busySockets.size + origin.idleSockets.length
+      for (const connection of origin.connections) if (!connection.isGone) count += 1
+    }
+    return count
+  }
+
+  /**
+   * A waiter needs the slot of an idle real socket of this key.
+   * @param {number} key
+   */
+  onEvict(key) {
+    this.#byKey.get(key)?.idleSockets[0]?.destroy()
+  }
+
+  /** Connections that closed while this thread was busy are not free any more, though their records wait. */
+  #noteClosed() {
+    const closed = this.port.engine.closedIdle()
+    if (closed === null) return
+    for (const id of closed) this.port.connections.get(id)?.noteClosed()
+  }
+
+  #show() {
+    this.#noteClosed()
+    for (const origin of this.#byName.values()) {
+      if (!origin.stale) continue
+      origin.stale = false
+      const busy = []
+      const idle = []
+      for (const connection of origin.connections) {
+        if (connection.isIdle) idle.push(connection)
+        else if (!connection.isGone) busy.push(connection.view)
+      }
+      idle.sort((one, other) => one.idleSince - other.idleSince)
+      const free = idle.map((connection) => connection.view)
+      show(this.#sockets, origin.name, [...origin.busySockets, ...busy])
+      show(this.#freeSockets, origin.name, [...origin.idleSockets, ...free])
+    }
+  }
+}
+
+/**
+ * @param {Record<string, any[]>} shown
+ * @param {string} name
+ * @param {any[]} sockets
+ */
+function show(shown, name, sockets) {
+  if (sockets.length === 0) {
+    delete shown[name]
+    return
+  }
+  shown[name] ??= []
+  shown[name].splice(0, shown[name].length, ...sockets)
+}
+
+module.exports = { Origin, Origins }

@@ -1,0 +1,175 @@
+'use strict'
+
+// What differs between Node 18–26, Bun and Deno, found out once by looking rather than by version number.
+
+const { AsyncResource } = require('node:async_hooks')
+const diagnostics = require('node:diagnostics_channel')
+const http = require('node:http')
+const net = require('node:net')
+const { PerformanceObserver } = require('node:perf_hooks')
+
+const isNode = process.versions.bun === undefined && process.versions.deno === undefined
+const isWindows = process.platform === 'win32'
+
+const requestStarts = diagnostics.channel('http.client.request.start')
+const responseFinishes = diagnostics.channel('http.client.response.finish')
+
+/**
+ * Runs `action` while nobody hears `channel`: probing is not a request.
+ * @param {import('node:diagnostics_channel').Channel} channel
+ * @param {() => void} action
+ */
+function unheard(channel, action) {
+  Object.defineProperty(channel, 'publish', { value: () => {}, configurable: true })
+  try {
+    action()
+  } finally {
+    Reflect.deleteProperty(channel, 'publish')
+  }
+}
+
+/** The symbol under which an outgoing message notes that someone waits for its 'drain'. */
+function findNeedDrain() {
+  const message = /** @type {any} */ (new http.OutgoingMessage())
+  return Object.getOwnPropertySymbols(message).find((symbol) => {
+    if (message[symbol] !== false) return false
+    message[symbol] = true
+    const found = message.writableNeedDrain === true
+    message[symbol] = false
+    return found
+  })
+}
+
+/** The symbol under which a request keeps the error that it was destroyed with. */
+function findDestroyError() {
+  const request = Object.create(http.ClientRequest.prototype)
+  const error = new Error('probe')
+  request.destroy(error)
+  return Object.getOwnPropertySymbols(request).find((symbol) => request[symbol] === error)
+}
+
+/** The symbol under which Node ≥ 24 keeps the callbacks of end(). */
+function findEndCallbacks() {
+  const message = new http.OutgoingMessage()
+  return Object.getOwnPropertySymbols(message).find((symbol) => symbol.description === 'kEndCallbacks')
+}
+
+/** The method by which Node ≥ 24 takes a finished response's `signal` off its socket. */
+function findDetachAbortSignal() {
+  const symbols = Object.getOwnPropertySymbols(http.IncomingMessage.prototype)
+  return symbols.find((symbol) => symbol.description === 'kDetachAbortSignal')
+}
+
+/** The symbol under which a request carries the start of its perf_hooks entry; undefined where there are none. */
+function findStatistics() {
+  if (!isNode || !PerformanceObserver.supportedEntryTypes.includes('http')) return undefined
+  const request = Object.create(http.ClientRequest.prototype)
+  request.socket = {}
+  const before = new Set(Object.getOwnPropertySymbols(request))
+  const observer = new PerformanceObserver(() => {})
+  observer.observe({ entryTypes: ['http'] })
+  try {
+    unheard(requestStarts, () => request._finish())
+  } finally {
+    observer.disconnect()
+  }
+  return Object.getOwnPropertySymbols(request).find((symbol) => !before.has(symbol))
+}
+
+const kNeedDrain = /** @type {symbol} */ (findNeedDrain())
+const kDestroyError = /** @type {symbol} */ (findDestroyError())
+const kEndCallbacks = findEndCallbacks()
+const kDetachAbortSignal = findDetachAbortSignal()
+const kStatistics = findStatistics()
+
+/**
+ * Node's own handler of a parsed response head, the only way to its performance entries and trace events. Taken from
+ * the parser that a request gets with its socket: one parser, once per thread, returned at once.
+ * @type {((this: object, res: object, keepAlive: boolean) => number) | undefined}
+ */
+let onIncoming
+
+function captureOnIncoming() {
+  if (onIncoming !== undefined) return
+  onIncoming = () => 0
+  const request = Object.assign(Object.create(http.ClientRequest.prototype), {
+    agent: null,
+    destroyed: false,
+    maxHeaderSize: 0,
+    outputData: [],
+    insecureHTTPParser: false,
+  })
+  const socket = new net.Socket()
+  socket.once('close', () => {})
+  request.on('error', () => {})
+  request.once('socket', () => {
+    onIncoming = request.parser.onIncoming
+    request.destroyed = true
+    socket.destroy()
+  })
+  request.onSocket(socket)
+}
+
+/**
+ * Whether a performance or trace-event consumer waits for this request's end.
+ * @param {any} req
+ */
+function isMeasured(req) {
+  return (kStatistics !== undefined && req[kStatistics] !== undefined) || typeof req._traceEventId === 'number'
+}
+
+/**
+ * Ends the request's performance entry and trace event as the runtime does when the response head is there.
+ * @param {any} req
+ * @param {any} res
+ */
+function endMeasurement(req, res) {
+  const nothing = () => {}
+  const measured = {
+    method: 'GET',
+    path: req.path,
+    shouldKeepAlive: true,
+    res: null,
+    _traceEventId: req._traceEventId,
+    on: nothing,
+    emit: () => true,
+  }
+  if (kStatistics !== undefined) Reflect.set(measured, kStatistics, req[kStatistics])
+  const { statusCode, statusMessage, headers } = res
+  const shown = { upgrade: false, statusCode, statusMessage, headers, on: nothing }
+  const socket = { _httpMessage: measured, on: nothing }
+  unheard(responseFinishes, () => onIncoming?.call({ socket }, shown, true))
+  if (kStatistics !== undefined) req[kStatistics] = undefined
+}
+
+/** Whether the process was started with Node's lenient parser for every message. */
+function parsesLeniently() {
+  const flag = '--insecure-http-parser'
+  return process.execArgv.includes(flag) || (process.env.NODE_OPTIONS ?? '').split(/\s+/).includes(flag)
+}
+
+/** What the runtime's own global agent gets as `proxyEnv`. */
+function globalProxyEnv() {
+  const flag = '--use-env-proxy'
+  const given = process.execArgv.includes(flag) || (process.env.NODE_OPTIONS ?? '').split(/\s+/).includes(flag)
+  return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
+}
+
+const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
+const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
+
+module.exports = {
+  AsyncResource,
+  captureOnIncoming,
+  defaultAttemptTimeout,
+  defaultAutoSelectFamily,
+  endMeasurement,
+  globalProxyEnv,
+  isMeasured,
+  isWindows,
+  kDestroyError,
+  kDetachAbortSignal,
+  kEndCallbacks,
+  kNeedDrain,
+  parsesLeniently: parsesLeniently(),
+}

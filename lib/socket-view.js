@@ -1,0 +1,240 @@
+'use strict'
+
+// What `req.socket` and `res.socket` show: a net.Socket without a handle in front of an engine connection.
+//
+// - One view per connection, the same for every request on it.
+// - Bytes written go to the exchange under way; its response never passes through here.
+// - destroy() ends the connection and settles the exchange: 'error' if there is one, then 'close', exactly once.
+
+const net = require('node:net')
+
+const { streamDestroyed } = require('./errors.js')
+
+/** @typedef {import('./connection.js').Connection} Connection */
+
+const Socket = /** @type {new (options?: object) => any} */ (net.Socket)
+
+class SocketView extends Socket {
+  /** @type {Connection} */
+  #connection
+  /** The request under way, as the runtime's sockets have it. @type {any} */
+  _httpMessage = null
+
+  /**
+   * @param {Connection} connection
+   * @param {Record<string, any>} options
+   */
+  constructor(connection, options) {
+    super(options.highWaterMark == null ? undefined : { highWaterMark: options.highWaterMark })
+    this.#connection = connection
+    // As on the runtime's sockets of a request, an error is the request's.
+    this.on('error', onError)
+  }
+
+  get pending() {
+    return this.connecting
+  }
+
+  get readyState() {
+    if (this.connecting) return 'opening'
+    return this.destroyed ? 'closed' : 'open'
+  }
+
+  get localAddress() {
+    return this.#connection.localAddress
+  }
+
+  get localPort() {
+    return this.#connection.localPort
+  }
+
+  get localFamily() {
+    return familyOf(this.localAddress)
+  }
+
+  get remoteAddress() {
+    return this.#connection.remoteAddress
+  }
+
+  get remotePort() {
+    return this.#connection.remotePort
+  }
+
+  get remoteFamily() {
+    return familyOf(this.remoteAddress)
+  }
+
+  address() {
+    const address = this.localAddress
+    return address === undefined ? {} : { address, family: this.localFamily, port: this.localPort }
+  }
+
+  /** Heads and bodies received, without the framing between them. */
+  get bytesRead() {
+    return this.#connection.bytesRead
+  }
+
+  // Some runtimes assign it in their constructor.
+  set bytesRead(_bytes) {}
+
+  get bytesWritten() {
+    return this.#connection.bytesWritten
+  }
+
+  set bytesWritten(_bytes) {}
+
+  /** Bytes that the kernel does not have yet. */
+  get writableLength() {
+    return this.#connection.exchange?.unacknowledged ?? 0
+  }
+
+  get bufferSize() {
+    return this.writableLength
+  }
+
+  /**
+   * @param {any} data
+   * @param {any} [encoding]
+   * @param {any} [callback]
+   */
+  write(data, encoding, callback) {
+    if (typeof encoding === 'function') {
+      callback = encoding
+      encoding = undefined
+    }
+    const { exchange } = this.#connection
+    if (exchange === null || this.destroyed) {
+      if (typeof callback === 'function') process.nextTick(callback, streamDestroyed('write'))
+      return false
+    }
+    return exchange.write(data, encoding, callback)
+  }
+
+  /**
+   * The connection takes no further request.
+   * @param {any} [data]
+   * @param {any} [encoding]
+   * @param {any} [callback]
+   */
+  end(data, encoding, callback) {
+    const done = [data, encoding, callback].find((argument) => typeof argument === 'function')
+    if (data !== undefined && data !== null && typeof data !== 'function') this.write(data, encoding)
+    if (done !== undefined) this.once('close', done)
+    this.destroySoon()
+    return this
+  }
+
+  destroySoon() {
+    const { exchange } = this.#connection
+    if (exchange === null) this.destroy()
+    else exchange.req.shouldKeepAlive = false
+  }
+
+  resetAndDestroy() {
+    return this.destroy()
+  }
+
+  /**
+   * @param {number} msecs
+   * @param {() => void} [callback]
+   */
+  setTimeout(msecs, callback) {
+    if (this.destroyed) return this
+    if (
+      typeof msecs !== 'number' ||
+      !(msecs >= 0) ||
+      msecs > 0x7fffffff ||
+      (callback && typeof callback !== 'function')
+    ) {
+      // The runtime's own complaint.
+      super.setTimeout(msecs, callback)
+      super.setTimeout(0)
+    }
+    this.timeout = msecs
+    this.#connection.setTimeout(Math.min(msecs, 0x7fffffff))
+    if (callback === undefined) return this
+    if (msecs === 0) this.removeListener('timeout', callback)
+    else this.once('timeout', callback)
+    return this
+  }
+
+  setNoDelay(enable = true) {
+    this.#connection.setNoDelay(Boolean(enable))
+    return this
+  }
+
+  setKeepAlive(enable = false, initialDelay = 0) {
+    this.#connection.setKeepAlive(Boolean(enable), Math.max(0, Number(initialDelay) || 0))
+    return this
+  }
+
+  /** Idle connections never keep the process alive, those in use always do. */
+  ref() {
+    return this
+  }
+
+  unref() {
+    return this
+  }
+
+  pause() {
+    this.#connection.exchange?.hold()
+    return this
+  }
+
+  resume() {
+    this.#connection.exchange?.resume()
+    return this
+  }
+
+  _read() {}
+
+  /**
+   * @param {Error | null} error
+   * @param {(error?: Error | null) => void} callback
+   */
+  _destroy(error, callback) {
+    this.connecting = false
+    const connection = this.#connection
+    connection.stopTimeout()
+    connection.origin.stale = true
+    if (connection.exchange !== null) connection.exchange.onDestroyed(error)
+    else if (!connection.isClosed) connection.port.submission.close(connection.id)
+    callback(error)
+    setImmediate(close, this, connection, error !== null)
+  }
+}
+
+/** @param {string | undefined} address */
+function familyOf(address) {
+  const version = net.isIP(address ?? '')
+  return version === 0 ? undefined : `IPv${version}`
+}
+
+/**
+ * @this {SocketView}
+ * @param {Error} error
+ */
+function onError(error) {
+  this._httpMessage?.[kExchange]?.onSocketError(error)
+}
+
+/**
+ * @param {SocketView} view
+ * @param {Connection} connection
+ * @param {boolean} hadError
+ */
+function close(view, connection, hadError) {
+  connection.leave()
+  const req = view._httpMessage
+  try {
+    req?.[kExchange]?.onSocketClose()
+  } finally {
+    view.emit('close', hadError)
+  }
+}
+
+/** Where a request keeps its exchange. */
+const kExchange = Symbol('keepwire.exchange')
+
+module.exports = { kExchange, SocketView }

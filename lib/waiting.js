@@ -1,0 +1,128 @@
+'use strict'
+
+// Requests that wait for a slot of their origin, in `agent.requests`. A waiting request has no socket, through which the
+// runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
+
+const { clearTimeout, setTimeout } = require('node:timers')
+
+const { connectionReset, emitRequestError } = require('./errors.js')
+const { kDestroyError } = require('./runtime.js')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+
+const MOST_TIMER_MS = 0x7fffffff
+
+class Wait {
+  /** Called when the engine has something for the exchange. @type {(kind: number, connection: number) => void} */
+  onTurn
+  #exchange
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null
+
+  /**
+   * @param {Exchange} exchange
+   * @param {(kind: number, connection: number) => void} onTurn
+   */
+  constructor(exchange, onTurn) {
+    this.#exchange = exchange
+    this.onTurn = onTurn
+    const { req, agent, origin } = exchange
+    origin.queue.push(exchange)
+    agent.requests[origin.name] ??= []
+    agent.requests[origin.name].push(req)
+    shadow(req, 'destroy', () => this.#onDestroy())
+    shadow(req, 'setTimeout', (ms) => this.#watch(ms))
+    this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
+  }
+
+  /** @param {unknown} ms */
+  #watch(ms) {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    if (typeof ms !== 'number' || !(ms > 0)) return
+    this.#timer = setTimeout(() => this.#onTimeout(), Math.min(ms, MOST_TIMER_MS))
+    this.#timer.unref()
+  }
+
+  #onTimeout() {
+    this.#exchange.hasTimedOut = true
+    this.#exchange.resource.runInAsyncScope(emitTimeout, null, this.#exchange.req)
+  }
+
+  #onDestroy() {
+    const exchange = this.#exchange
+    this.end()
+    exchange.port.engine.cancel(exchange.id)
+    exchange.settle()
+    process.nextTick(settleUnserved, exchange.req, undefined)
+  }
+
+  /** The request waits no more. */
+  end() {
+    const exchange = this.#exchange
+    const { req, agent, origin } = exchange
+    exchange.wait = null
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    Reflect.deleteProperty(req, 'destroy')
+    Reflect.deleteProperty(req, 'setTimeout')
+    remove(origin.queue, exchange)
+    const shown = agent.requests[origin.name]
+    if (shown === undefined) return
+    remove(shown, req)
+    if (shown.length === 0) delete agent.requests[origin.name]
+  }
+}
+
+/**
+ * Has `react` called after the request's own method, invisibly to whoever lists the request's properties.
+ * @param {any} req
+ * @param {string} method
+ * @param {(argument: unknown) => void} react
+ */
+function shadow(req, method, react) {
+  const own = req[method]
+  /**
+   * @this {any}
+   * @param {...any} values
+   */
+  function shadowed(...values) {
+    const result = own.apply(this, values)
+    react(values[0])
+    return result
+  }
+  Object.defineProperty(req, method, { value: shadowed, configurable: true, writable: true, enumerable: false })
+}
+
+/** @param {any} req */
+function emitTimeout(req) {
+  req.emit('timeout')
+}
+
+/**
+ * @template T
+ * @param {T[]} list
+ * @param {T} item
+ */
+function remove(list, item) {
+  const at = list.indexOf(item)
+  if (at === 0) list.shift()
+  else if (at > 0) list.splice(at, 1)
+}
+
+/**
+ * Ends a request that got no connection, as the runtime ends one that was destroyed before its socket came.
+ * @param {any} req
+ * @param {Error | undefined} error
+ */
+function settleUnserved(req, error) {
+  req.destroyed = true
+  const reason = error ?? req[kDestroyError] ?? (req.aborted ? undefined : connectionReset('socket hang up'))
+  try {
+    if (reason) emitRequestError(req, reason)
+  } finally {
+    req._closed = true
+    req.emit('close')
+  }
+}
+
+module.exports = { remove, settleUnserved, Wait }

@@ -1,0 +1,83 @@
+import type * as nodeHttp from 'node:http'
+import { Agent as NodeAgent } from 'node:http'
+
+/** What an {@link Agent} can be told: all that the runtime's own `http.Agent` takes, and these. */
+export interface AgentOptions extends nodeHttp.AgentOptions {
+  /**
+   * Whether small writes are sent at once instead of being collected (Nagle's algorithm).
+   *
+   * Default: true. Disabled by: false.
+   */
+  noDelay?: boolean | undefined
+
+  /** Path of a Unix domain socket or Windows named pipe to connect to, in place of `host` and `port`. Default: none. */
+  socketPath?: string | undefined
+
+  /**
+   * How long a connection may stay idle before it is closed. The agent's `timeout`, and a server's
+   * `Keep-Alive: timeout=…` hint less `agentKeepAliveTimeoutBuffer`, limit that as well: the shortest counts.
+   *
+   * Unit: milliseconds. Default: 90,000. Disabled by: 0 (idle connections stay until something else closes them).
+   */
+  freeSocketTimeout?: number | undefined
+
+  /**
+   * How many requests a connection serves; after the last one it is closed instead of being kept.
+   *
+   * Unit: requests. Default: 0. Disabled by: 0 (no limit).
+   */
+  maxRequestsPerSocket?: number | undefined
+
+  /**
+   * How many requests may wait for a connection to one origin while `maxSockets` or `maxTotalSockets` is reached. One
+   * more fails with `ERR_KEEPWIRE_QUEUE_FULL`.
+   *
+   * Unit: requests. Default: `Infinity`. Disabled by: `Infinity` (no limit).
+   */
+  maxPending?: number | undefined
+
+  /**
+   * How long opening a connection may take: name resolution and TCP together, over all addresses tried. A request whose
+   * connection takes longer fails with `ERR_KEEPWIRE_CONNECT_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (only the operating system's own limits apply).
+   */
+  connectTimeout?: number | undefined
+}
+
+/**
+ * An `http.Agent` whose keep-alive connections are reused every time they can be. Hand it to the runtime's own
+ * `http.request` or `http.get`, or to a library that takes an `http.Agent`:
+ *
+ * ```js
+ * const { Agent } = require('keepwire')
+ * const agent = new Agent({ keepAlive: true, maxSockets: 50 })
+ * require('node:http').get('http://example.com/', { agent }, (response) => response.resume())
+ * ```
+ *
+ * @throws `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` or `ERR_OUT_OF_RANGE` for options that make no sense.
+ */
+export class Agent extends NodeAgent {
+  constructor(options?: AgentOptions)
+
+  /** A copy of the options that this agent was made with, defaults filled in. */
+  readonly options: AgentOptions
+
+  /** Whether idle connections are kept for later requests. */
+  keepAlive: boolean
+
+  /** Delay before the first TCP keep-alive probe of an idle connection, in milliseconds. Default: 1000. */
+  keepAliveMsecs: number
+
+  /** Which idle connection serves next: the one used last (`'lifo'`, the default) or first (`'fifo'`). */
+  scheduling: 'fifo' | 'lifo'
+
+  /** The port of requests that name none. Default: 80. */
+  defaultPort: number
+
+  /** The protocol of the requests that this agent serves. Default: `'http:'`. */
+  protocol: string
+
+  /** Connections of this agent that exist or are being opened, busy or idle, to all origins together. */
+  readonly totalSocketCount: number
+}
