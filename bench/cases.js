@@ -1,0 +1,78 @@
+'use strict'
+
+// What is measured, and what is aimed at. An aim compares keepwire's figure with a peer's: ours ÷ peer.
+
+const SMALL_BYTES = 100
+const LARGE_BYTES = 1024 * 1024
+const POST_BYTES = 1024
+
+/** The figures of a round; `better`: whether a larger or a smaller one is. */
+const metrics = {
+  perSecond: { title: 'requests/s', better: 'larger', digits: 0 },
+  jsMicros: { title: 'JS thread µs', better: 'smaller', digits: 1 },
+  otherMicros: { title: 'other threads µs', better: 'smaller', digits: 1 },
+  medianMicros: { title: 'latency µs', better: 'smaller', digits: 0 },
+}
+
+/**
+ * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
+ * body, checked for each response; `postBytes` that of the request's. `timed`: the latency of each request is taken.
+ */
+const cases = [
+  {
+    name: 'get',
+    title: 'small GET, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    aims: [
+      { metric: 'jsMicros', peer: 'runtime', atMost: 0.35 },
+      { metric: 'jsMicros', peer: 'runtime', atMost: 0.2 },
+      { metric: 'perSecond', peer: 'runtime', atLeast: 4 },
+    ],
+  },
+  {
+    name: 'sequential',
+    title: 'small GET, one after another on one connection',
+    clients: 1,
+    maxSockets: 1,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    timed: true,
+    aims: [{ metric: 'medianMicros', peer: 'runtime', atMost: 0.4 }],
+  },
+  {
+    name: 'post',
+    title: 'POST of 1 KB, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    postBytes: POST_BYTES,
+    aims: [],
+  },
+  {
+    name: 'download',
+    title: 'body of 1 MB, 8 connections',
+    clients: 8,
+    maxSockets: 8,
+    path: '/large',
+    bytes: LARGE_BYTES,
+    aims: [
+      { metric: 'perSecond', peer: 'runtime', atLeast: 3 },
+      { metric: 'perSecond', peer: 'undici', atLeast: 3 },
+    ],
+  },
+  {
+    name: 'queue',
+    title: 'small GET, 50 clients over maxSockets 10',
+    clients: 50,
+    maxSockets: 10,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    aims: [],
+  },
+]
+
+module.exports = { LARGE_BYTES, SMALL_BYTES, cases, metrics }

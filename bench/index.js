@@ -1,0 +1,62 @@
+'use strict'
+
+// `npm run bench`: keepwire against its peers on one nginx worker. PERFORMANCE figures are ratios: each side is a process
+// of its own, rounds are interleaved (A B C A B C …), a ratio compares two sides within a round, and its median is reported.
+
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+
+const { runScript, say } = require('../scripts/report.js')
+const { ensureReady } = require('../scripts/setup.js')
+const { cases } = require('./cases.js')
+const { drawChart } = require('./chart.js')
+const { startNginx } = require('./nginx.js')
+const { readOptions, usage } = require('./options.js')
+const { measureCase } = require('./rounds.js')
+const { summarizeCase } = require('./summary.js')
+const { aimLines, tableLines } = require('./table.js')
+
+const RESULTS = path.join(__dirname, 'results')
+
+async function main() {
+  const options = readOptions(process.argv.slice(2))
+  if (options.help) return console.log(usage)
+  await ensureReady({ dev: true })
+
+  const chosen = cases.filter(({ name }) => options.cases.length === 0 || options.cases.includes(name))
+  const { pace, runtime } = options
+  say(`bench on ${runtime.name} ${runtime.version}: ${pace.rounds} rounds of ${pace.roundMs} ms a side and case`)
+  const nginx = await startNginx()
+  const results = []
+  try {
+    for (const [index, scenario] of chosen.entries()) {
+      say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
+      const sides = await measureCase(scenario, { pace, runtime, origin: nginx.origin, note: say })
+      results.push(summarizeCase(scenario, sides))
+    }
+  } finally {
+    await nginx.stop()
+  }
+  console.log(`\n${tableLines(results).join('\n')}\n\n${aimLines(results).join('\n')}\n`)
+  const written = save({ runtime, pace, cpus: os.cpus().length, cases: results })
+  say(`wrote ${written.map((file) => path.relative(process.cwd(), file)).join(' and ')}`)
+}
+
+/** @returns {string[]} the files written */
+function save(report) {
+  fs.mkdirSync(RESULTS, { recursive: true })
+  const date = new Date()
+  const stamp = date.toISOString().slice(0, 19).replaceAll(':', '')
+  const base = path.join(RESULTS, `${stamp}-${report.runtime.name.toLowerCase()}-${report.runtime.version}`)
+  fs.writeFileSync(`${base}.json`, `${JSON.stringify({ date, ...report }, null, 2)}\n`)
+  fs.writeFileSync(`${base}.svg`, drawChart(report))
+  return [`${base}.json`, `${base}.svg`]
+}
+
+// Ctrl-C ends the sides by itself; nginx is ended by the way out.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => process.exit(1))
+}
+
+runScript(main)

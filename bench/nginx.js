@@ -1,0 +1,121 @@
+'use strict'
+
+// One nginx worker on loopback, with a configuration, folder and port of its own.
+
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const http = require('node:http')
+const net = require('node:net')
+const os = require('node:os')
+const path = require('node:path')
+
+const { UserError } = require('../scripts/report.js')
+const { LARGE_BYTES, SMALL_BYTES } = require('./cases.js')
+
+const HOST = '127.0.0.1'
+const START_MS = 5_000
+// Debian keeps it out of the PATH of ordinary users.
+const USUAL_FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin']
+
+/** @returns {Promise<{ origin: string, stop(): Promise<void> }>} */
+async function startNginx() {
+  const program = findNginx()
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-bench-'))
+  const port = await freePort()
+  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port))
+  fs.writeFileSync(path.join(folder, 'large'), Buffer.alloc(LARGE_BYTES, 'keepwire '))
+  const child = spawn(program, ['-p', folder, '-e', 'error.log', '-c', 'nginx.conf'], { stdio: 'ignore' })
+  const ended = once(child, 'exit')
+  const kill = () => child.kill('SIGTERM')
+  const remove = () => fs.rmSync(folder, { recursive: true, force: true })
+  const clear = () => {
+    kill()
+    remove()
+  }
+  process.once('exit', clear)
+  try {
+    await answering(`http://${HOST}:${port}/small`, child)
+  } catch (error) {
+    kill()
+    const log = readIfThere(path.join(folder, 'error.log')).trim().split('\n').slice(-1)[0]
+    remove()
+    throw new UserError(`nginx did not start: ${log || error.message}`)
+  }
+  return {
+    origin: `http://${HOST}:${port}`,
+    async stop() {
+      process.removeListener('exit', clear)
+      kill()
+      await ended
+      remove()
+    },
+  }
+}
+
+function findNginx() {
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), ...USUAL_FOLDERS]
+  const found = folders.map((folder) => path.join(folder, 'nginx')).find((file) => fs.existsSync(file))
+  if (found !== undefined) return found
+  throw new UserError(
+    'the benchmark needs nginx: install it (Debian, Ubuntu: "apt-get install nginx-light"; macOS: "brew install nginx")',
+  )
+}
+
+/** Connections live as long as the benchmark; nothing is logged a request. The user matters only when started as root. */
+function configuration(port) {
+  return `
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+${process.getuid?.() === 0 ? 'user root;' : ''}
+events { worker_connections 2048; }
+http {
+  access_log off;
+  default_type text/plain;
+  sendfile on;
+  tcp_nodelay on;
+  keepalive_timeout 1h;
+  keepalive_requests 1000000000;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  server {
+    listen ${HOST}:${port} backlog=1024;
+    root .;
+    location = /small { return 200 "${'k'.repeat(SMALL_BYTES)}"; }
+    location = /large { }
+  }
+}
+`
+}
+
+async function freePort() {
+  const server = net.createServer()
+  await once(server.listen(0, HOST), 'listening')
+  const { port } = /** @type {net.AddressInfo} */ (server.address())
+  await once(server.close(), 'close')
+  return port
+}
+
+/** Resolves when `url` answers with 200. */
+async function answering(url, child) {
+  const deadline = performance.now() + START_MS
+  while (child.exitCode === null && performance.now() < deadline) {
+    const status = await new Promise((resolve) => {
+      const request = http.get(url, { agent: false }, (response) => resolve(response.resume().statusCode))
+      request.on('error', () => resolve(0))
+    })
+    if (status === 200) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error(child.exitCode === null ? `no answer within ${START_MS} ms` : `exit code ${child.exitCode}`)
+}
+
+function readIfThere(file) {
+  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
+}
+
+module.exports = { startNginx }

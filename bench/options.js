@@ -1,0 +1,61 @@
+'use strict'
+
+// The command line of the benchmark.
+
+const { spawnSync } = require('node:child_process')
+const path = require('node:path')
+const { parseArgs } = require('node:util')
+
+const { UserError } = require('../scripts/report.js')
+const { cases } = require('./cases.js')
+
+// Quick: five cases of four sides, each (7 × 0.25 s + start), stay below a minute.
+const PACES = {
+  full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500 },
+  quick: { rounds: 5, roundMs: 250, warmUpMs: 500 },
+}
+
+const usage = `npm run bench -- [options]
+  --quick           ${PACES.quick.rounds} short rounds: ends within a minute
+  --case NAME       only this case; may be repeated: ${cases.map(({ name }) => name).join(', ')}
+  --runtime PATH    node, bun or deno to run the sides with (default: the one that runs this)`
+
+/** @param {string[]} args */
+function readOptions(args) {
+  let values
+  try {
+    values = parseArgs({
+      args,
+      options: {
+        quick: { type: 'boolean', default: false },
+        case: { type: 'string', multiple: true, default: [] },
+        runtime: { type: 'string', default: process.execPath },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values
+  } catch (error) {
+    throw new UserError(`${error.message}\n${usage}`)
+  }
+  const unknown = values.case.find((name) => cases.every((scenario) => scenario.name !== name))
+  if (unknown !== undefined) throw new UserError(`there is no case "${unknown}"\n${usage}`)
+  return {
+    help: values.help,
+    cases: values.case,
+    pace: values.quick ? PACES.quick : PACES.full,
+    runtime: findRuntime(values.runtime),
+  }
+}
+
+/** @returns {{ name: string, version: string, command: string, args: string[] }} args: what goes before a script */
+function findRuntime(command) {
+  const { stdout, error, status } = spawnSync(command, ['--version'], { encoding: 'utf8' })
+  if (error || status !== 0)
+    throw new UserError(`"${command}" cannot be started: ${error?.message ?? `exit code ${status}`}`)
+  const version = /\d+\.\d+\.\d+\S*/.exec(stdout)?.[0] ?? 'unknown'
+  if (stdout.startsWith('deno')) return { name: 'Deno', version, command, args: ['run', '-A'] }
+  if (stdout.startsWith('v')) return { name: 'Node', version, command, args: [] }
+  if (path.basename(command).startsWith('bun')) return { name: 'Bun', version, command, args: [] }
+  throw new UserError(`"${command}" is none of node, bun and deno`)
+}
+
+module.exports = { readOptions, usage }

@@ -1,0 +1,71 @@
+'use strict'
+
+// Runs one case: a process for each side, all warmed up, then rounds in turn.
+
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const path = require('node:path')
+const readline = require('node:readline')
+
+const { UserError } = require('../scripts/report.js')
+const { sideNames } = require('./side/clients.js')
+
+const SIDE = path.join(__dirname, 'side', 'index.js')
+
+/**
+ * @param {object} scenario of cases.js
+ * @param {{ pace: object, runtime: object, origin: string, note(line: string): void }} setting
+ * @returns {Promise<{ name: string, rounds: object[] }[]>} keepwire first; a peer that can't run here is left out, with a note
+ */
+async function measureCase(scenario, { pace, runtime, origin, note }) {
+  const sides = []
+  try {
+    for (const name of sideNames) {
+      const side = startSide(name, scenario, runtime, origin)
+      sides.push(side)
+      const { unavailable } = await side.next()
+      if (unavailable === undefined) continue
+      if (name === 'keepwire')
+        throw new UserError(`keepwire cannot run on ${runtime.name} ${runtime.version}: ${unavailable}`)
+      note(`${name} cannot run here and is left out (${unavailable})`)
+      await sides.pop().stop()
+    }
+    for (const side of sides) await side.round(pace.warmUpMs)
+    for (let round = 0; round < pace.rounds; round++) {
+      for (const side of sides) side.rounds.push(await side.round(pace.roundMs))
+    }
+    return sides.map(({ name, rounds }) => ({ name, rounds }))
+  } finally {
+    await Promise.all(sides.map((side) => side.stop()))
+  }
+}
+
+/** Speaks with a side's process in lines of JSON; the end of its input ends it. */
+function startSide(name, scenario, runtime, origin) {
+  const task = JSON.stringify({ name, scenario, origin })
+  const child = spawn(runtime.command, [...runtime.args, SIDE, task], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const ended = once(child, 'exit')
+  const next = async () => {
+    const { done, value } = await lines.next()
+    if (done) throw new UserError(`the process of ${name} ended in the middle of "${scenario.title}"`)
+    const message = JSON.parse(value)
+    if (message.error !== undefined) throw new UserError(`"${scenario.title}" failed for ${name}: ${message.error}`)
+    return message
+  }
+  return {
+    name,
+    rounds: [],
+    next,
+    round(durationMs) {
+      child.stdin.write(`${JSON.stringify({ durationMs })}\n`)
+      return next()
+    },
+    async stop() {
+      child.stdin.end()
+      await ended
+    },
+  }
+}
+
+module.exports = { measureCase }

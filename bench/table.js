@@ -1,0 +1,59 @@
+'use strict'
+
+// The table and the aims as text.
+
+const { metrics } = require('./cases.js')
+
+const NAME_WIDTH = 24
+const VALUE_WIDTH = 18
+const RATIO_WIDTH = 8
+
+const labels = {
+  keepwire: 'keepwire',
+  runtime: "runtime's own agent",
+  agentkeepalive: 'agentkeepalive',
+  undici: 'undici.request',
+}
+
+/** @param {object[]} results of summarizeCase */
+function tableLines(results) {
+  const used = Object.keys(metrics).filter((metric) => results.some(({ sides }) => sides[0].medians[metric] !== null))
+  const head = used.map((metric) => metrics[metric].title.padStart(VALUE_WIDTH) + 'ratio'.padStart(RATIO_WIDTH))
+  return [
+    'Medians of the rounds; µs are a request. ratio: keepwire ÷ this side, within a round.',
+    '',
+    ' '.repeat(NAME_WIDTH) + head.join(''),
+    ...results.flatMap(({ title, sides }) => [title, ...sides.map((side) => sideLine(side, used))]),
+  ]
+}
+
+function sideLine(side, used) {
+  const cells = used.map((metric) => {
+    const value = side.medians[metric]
+    const ratio = side.name === 'keepwire' || value === null ? '' : times(side.ratios[metric])
+    return number(value, metrics[metric].digits).padStart(VALUE_WIDTH) + ratio.padStart(RATIO_WIDTH)
+  })
+  return `  ${labels[side.name]}`.padEnd(NAME_WIDTH) + cells.join('')
+}
+
+/** One line an aim: what was asked, what was measured, whether it is reached. */
+function aimLines(results) {
+  return results.flatMap(({ title, aims }) =>
+    aims.map(({ metric, peer, atMost, atLeast, ratio, reached }) => {
+      const asked = atLeast === undefined ? `at most ${times(atMost)}` : `at least ${times(atLeast)}`
+      const verdict = reached === null ? 'not measured' : `${times(ratio)} ${reached ? '✓ reached' : '✗ not reached'}`
+      return `aim: ${title}: ${metrics[metric].title} ${asked} ${labels[peer]}: ${verdict}`
+    }),
+  )
+}
+
+function number(value, digits) {
+  if (value === null) return ''
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}
+
+function times(ratio) {
+  return `${ratio.toFixed(2)}×`
+}
+
+module.exports = { aimLines, labels, number, tableLines, times }

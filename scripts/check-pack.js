@@ -1,0 +1,149 @@
+'use strict'
+
+// `npm run check:pack`: makes the package as npm would publish it, checks what is in it, installs it into an empty
+// project as a user would, without and with a platform package, and uses it there.
+
+const assert = require('node:assert')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+
+const manifest = require('../package.json')
+const { nativeTargets } = require('../lib/native-target.js')
+const { ensureReady } = require('./setup.js')
+const { root, run, runNpm } = require('./process.js')
+const { UserError, runScript, say } = require('./report.js')
+
+const target = nativeTargets()[0]
+const REQUIRED = [
+  'LICENSE',
+  'README.md',
+  'index.d.ts',
+  'index.js',
+  'lib/native-target.js',
+  'lib/native.js',
+  'package.json',
+]
+const ALLOWED =
+  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.js)$/
+const MAX_UNPACKED_BYTES = 1024 * 1024
+
+const USE_REQUIRE = `
+const http = require('node:http')
+const { Agent } = require('keepwire')
+const agent = new Agent({ keepAlive: true })
+const server = http.createServer((request, response) => response.end('works')).listen(0, '127.0.0.1', () => {
+  http.get({ host: '127.0.0.1', port: server.address().port, agent }, (response) => {
+    response.setEncoding('utf8').on('data', (text) => console.log(text)).on('end', () => {
+      agent.destroy()
+      server.close()
+    })
+  })
+})
+`
+const USE_IMPORT = `
+import { Agent, http } from 'keepwire'
+if (http.Agent !== Agent) throw new Error('two agents')
+console.log('works')
+`
+
+/**
+ * @param {string} from folder of the package
+ * @param {string} into folder for the tarball
+ * @returns {Promise<{ tarball: string, files: string[], bytes: number }>}
+ */
+async function pack(from, into) {
+  const { code, stdout } = await runNpm(
+    ['pack', '--json', '--ignore-scripts', '--pack-destination', into, '--loglevel=error'],
+    {
+      cwd: from,
+      capture: 'stdout',
+    },
+  )
+  if (code !== 0) throw new UserError(`npm pack failed in ${from}.`)
+  const [{ filename, files, unpackedSize }] = JSON.parse(stdout)
+  return {
+    tarball: path.join(into, path.basename(filename)),
+    files: files.map((/** @type {{ path: string }} */ file) => file.path),
+    bytes: unpackedSize,
+  }
+}
+
+/** @param {{ files: string[], bytes: number }} packed */
+function checkContents({ files, bytes }) {
+  const missing = REQUIRED.filter((file) => !files.includes(file))
+  const unwanted = files.filter((file) => !ALLOWED.test(file) || file.startsWith('lib/native/'))
+  if (missing.length > 0) throw new UserError(`the package lacks ${missing.join(', ')}.`)
+  if (unwanted.length > 0) throw new UserError(`the package has what users do not need: ${unwanted.join(', ')}.`)
+  if (bytes > MAX_UNPACKED_BYTES)
+    throw new UserError(`the package is ${bytes} bytes unpacked; expected less than 1 MiB.`)
+}
+
+/**
+ * The platform package as the release makes it.
+ * @param {string} folder
+ */
+function makePlatformPackage(folder) {
+  const addon = `keepwire.${target}.node`
+  fs.mkdirSync(folder)
+  fs.copyFileSync(path.join(root, 'lib', 'native', addon), path.join(folder, addon))
+  const platformManifest = { name: `keepwire-${target}`, version: manifest.version, main: addon, files: [addon] }
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(platformManifest))
+}
+
+/**
+ * @param {string} project
+ * @param {string} tarball
+ */
+async function installTarball(project, tarball) {
+  const args = ['install', tarball, '--offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  const { code, output } = await runNpm(args, { cwd: project, capture: 'both' })
+  if (code !== 0) throw new UserError(`npm install of ${path.basename(tarball)} failed:\n${output.trim()}`)
+}
+
+/**
+ * @param {string} project
+ * @param {string[]} args
+ */
+function runNode(project, args) {
+  return run(process.execPath, args, { cwd: project, capture: 'both', timeoutMs: 30_000 })
+}
+
+/** @param {string} scratch an empty folder */
+async function check(scratch) {
+  const packed = await pack(root, scratch)
+  checkContents(packed)
+  say(`the package has ${packed.files.length} files, ${packed.bytes} bytes`)
+
+  const project = path.join(scratch, 'project')
+  fs.mkdirSync(project)
+  fs.writeFileSync(path.join(project, 'package.json'), '{ "private": true }')
+  fs.writeFileSync(path.join(project, 'use.js'), USE_REQUIRE)
+  fs.writeFileSync(path.join(project, 'use.mjs'), USE_IMPORT)
+
+  await installTarball(project, packed.tarball)
+  const without = await runNode(project, ['use.js'])
+  assert.notStrictEqual(without.code, 0, 'the package loaded without an addon')
+  for (const words of ['ERR_KEEPWIRE_ADDON', `keepwire.${target}.node`, `keepwire-${target}`, 'What to do']) {
+    assert.ok(without.output.includes(words), `without an addon, the message lacks "${words}":\n${without.output}`)
+  }
+
+  const platform = path.join(scratch, 'platform')
+  makePlatformPackage(platform)
+  await installTarball(project, (await pack(platform, scratch)).tarball)
+  for (const file of ['use.js', 'use.mjs']) {
+    const { code, output } = await runNode(project, [file])
+    assert.strictEqual(`${code} ${output.trim()}`, '0 works', `${file} in a project with keepwire-${target}`)
+  }
+  say(`installed and used it with keepwire-${target}`)
+}
+
+runScript(async () => {
+  await ensureReady({ dev: false })
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-pack-'))
+  try {
+    await check(scratch)
+  } finally {
+    fs.rmSync(scratch, { recursive: true, force: true })
+  }
+})

@@ -1,0 +1,62 @@
+'use strict'
+
+// `npm run matrix [-- --only bun,node18] [--quick] [WORD…]`: the JavaScript tests on every runtime, and a table.
+// --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds. Words select test files as in `npm test`.
+
+const { ensureReady } = require('./setup.js')
+const { UserError, runScript, say, secondsSince } = require('./report.js')
+const { fetchRuntimes } = require('./runtimes.js')
+const { closingLine, runSuite, testFiles } = require('./suite.js')
+
+const USAGE = 'usage: npm run matrix -- [--only name,…] [--quick] [word…]'
+
+/** Tests of what does not depend on the runtime's own http.request. */
+const NEEDS_NO_AGENT = '__test__/package/'
+
+/** @param {string[]} args */
+function parseArguments(args) {
+  const options = { only: /** @type {string[]} */ ([]), quick: false, words: /** @type {string[]} */ ([]) }
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === '--quick') options.quick = true
+    else if (args[i] === '--only' && i + 1 < args.length) options.only = args[++i].split(',').filter(Boolean)
+    else if (args[i].startsWith('-')) throw new UserError(USAGE)
+    else options.words.push(args[i])
+  }
+  return options
+}
+
+/** @param {{ name: string, passed: number, failed: number, skipped: number, took: string }[]} rows */
+function printTable(rows) {
+  const columns = /** @type {const} */ (['name', 'passed', 'failed', 'skipped', 'took'])
+  const titles = { name: 'runtime', passed: 'passed', failed: 'failed', skipped: 'skipped', took: 'time' }
+  const lines = [titles, ...rows].map((row) =>
+    columns
+      .map((column) => (column === 'name' ? String(row[column]).padEnd(20) : String(row[column]).padStart(9)))
+      .join(''),
+  )
+  console.log(`\n${lines.join('\n')}\n`)
+}
+
+runScript(async () => {
+  const { only, quick, words } = parseArguments(process.argv.slice(2))
+  await ensureReady({ dev: true })
+  const runtimes = await fetchRuntimes(only)
+  const files = testFiles(words)
+  if (quick) process.env.KEEPWIRE_TEST_QUICK = '1'
+
+  const rows = []
+  const total = { passed: 0, failed: 0, skipped: 0 }
+  for (const runtime of runtimes) {
+    const startedAt = performance.now()
+    say(`JavaScript tests on ${runtime.name}`)
+    const suitable = runtime.agents ? files : files.filter((file) => file.startsWith(NEEDS_NO_AGENT))
+    const counts = await runSuite(runtime, suitable)
+    rows.push({ name: runtime.name, ...counts, took: secondsSince(startedAt) })
+    total.passed += counts.passed
+    total.failed += counts.failed
+    total.skipped += counts.skipped
+  }
+  printTable(rows)
+  console.log(closingLine(total))
+  if (total.failed > 0) process.exitCode = 1
+})
