@@ -1,0 +1,60 @@
+'use strict'
+
+// Reuse is exact: never one connection more than needed, whatever the shape of the responses. The server counts, from
+// a process of its own. The full-length version is `node __test__/long/exactness.js`.
+
+const assert = require('node:assert')
+const http = require('node:http')
+
+const { send } = require('./support/client')
+const { closedLoop, sequentialShapes } = require('./support/exactness')
+const { agentUnderTest } = require('./support/runtime')
+const { test } = require('./support/suite')
+
+const Agent = agentUnderTest()
+
+for (const shape of sequentialShapes) {
+  test(`1,000 sequential requests use 1 connection: ${shape.name}`, async (scope) => {
+    const remote = await scope.remote()
+    assert.strictEqual(await shape.run(Agent, remote, 1_000), 1)
+  })
+}
+
+test('a closed loop of 50 with maxSockets 50 uses 50 connections, run after run', async (scope) => {
+  const remote = await scope.remote()
+  for (let run = 0; run < 3; run++) {
+    assert.strictEqual(await closedLoop(Agent, remote, { width: 50, maxSockets: 50, requests: 1_000 }), 50)
+  }
+})
+
+test('200 requests at once with maxSockets 10 use 10 connections', async (scope) => {
+  const remote = await scope.remote()
+  assert.strictEqual(await closedLoop(Agent, remote, { width: 200, maxSockets: 10, requests: 200 }), 10)
+})
+
+test('a closed loop of 8 without limits never has more than 8 connections', async (scope) => {
+  const remote = await scope.remote()
+  assert.ok((await closedLoop(Agent, remote, { width: 8, maxSockets: Infinity, requests: 800 })) <= 8)
+})
+
+test(
+  "a request made inside an 'end' listener reuses the connection that just ended",
+  { ours: 'frees the connection one tick later' },
+  async (scope) => {
+    const remote = await scope.remote()
+    const agent = scope.agent({ keepAlive: true })
+    for (let i = 0; i < 50; i++) {
+      const first = await send({ port: remote.port, path: '/split', agent, method: 'GET' })
+      const nested = await new Promise((resolve, reject) => {
+        http
+          .get({ host: '127.0.0.1', port: remote.port, path: '/length', agent }, (response) => {
+            response.resume()
+            response.on('end', () => send({ port: remote.port, path: '/chunked', agent }).then(resolve, reject))
+          })
+          .on('error', reject)
+      })
+      assert.strictEqual(first.body + nested.body, 'hello worldhello world')
+    }
+    assert.strictEqual((await remote.counts()).accepted, 1)
+  },
+)

@@ -1,0 +1,77 @@
+'use strict'
+
+// Sending requests the way users do, as promises.
+
+const http = require('node:http')
+
+/**
+ * Sends one request and reads its whole response. Rejects with the request's or response's first error.
+ *
+ * @param {http.RequestOptions} options
+ * @param {string | Buffer} [body]
+ */
+function send(options, body) {
+  const request = http.request({ host: '127.0.0.1', ...options })
+  const answer = read(request)
+  request.end(body)
+  return answer
+}
+
+/** Reads the response of a request that the caller ends. */
+function read(request) {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject)
+    request.on('response', (response) => {
+      const chunks = []
+      response.on('data', (chunk) => chunks.push(chunk))
+      response.on('error', reject)
+      response.on('end', () => {
+        resolve({
+          request,
+          response,
+          status: response.statusCode,
+          headers: response.headers,
+          body: chunks.length > 0 && typeof chunks[0] === 'string' ? chunks.join('') : Buffer.concat(chunks).toString('latin1'),
+          reused: request.reusedSocket,
+          socket: request.socket,
+        })
+      })
+    })
+  })
+}
+
+/** Runs `n` requests one after another; `make(i)` gives options. */
+async function sequential(n, make) {
+  const answers = []
+  for (let i = 0; i < n; i++) answers.push(await send(make(i)))
+  return answers
+}
+
+/** Starts `n` requests at once. */
+function parallel(n, make) {
+  return Promise.all(Array.from({ length: n }, (_, i) => send(make(i))))
+}
+
+/** Resolves with the error of a request that must fail. */
+async function failure(promise) {
+  let answer
+  try {
+    answer = await promise
+  } catch (error) {
+    return error
+  }
+  throw new Error(`expected a failure, got status ${answer && answer.status}`)
+}
+
+/** A small seeded generator (mulberry32): the same numbers on every runtime. */
+function random(seed) {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = Math.imul(state ^ (state >>> 15), state | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+module.exports = { failure, parallel, random, read, send, sequential }

@@ -1,0 +1,54 @@
+'use strict'
+
+// The server process of support/remote.js: really parallel to the JavaScript thread under test. The path of a request
+// chooses the shape of its response; a second port tells the counts.
+
+const net = require('node:net')
+
+const { Peer, chunkedReply, reply } = require('./peer')
+
+const HELLO = 'hello world'
+
+const shapes = {
+  length: (_, connection) => connection.write(reply(HELLO)),
+  chunked: (_, connection) => connection.write(chunkedReply(['hello', ' ', 'world'])),
+  split: (_, connection) => {
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${HELLO.length}\r\n\r\n`)
+    setImmediate(() => connection.write(HELLO))
+  },
+  'split-chunked': (_, connection) => {
+    const parts = ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '5\r\nhello\r\n', '6\r\n world\r\n', '0\r\n\r\n']
+    const next = () => {
+      connection.write(parts.shift())
+      if (parts.length > 0) setImmediate(next)
+    }
+    next()
+  },
+  empty: (_, connection) => connection.write(reply('')),
+  none: (_, connection) => connection.write('HTTP/1.1 204 No Content\r\n\r\n'),
+  head: (_, connection) => connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${HELLO.length}\r\n\r\n`),
+  echo: (request, connection) => connection.write(reply(request.body.toString('latin1'))),
+  // FIN right behind the reply, unannounced.
+  fin: (_, connection) => connection.end(reply(HELLO)),
+  // A reply, and the FIN some time after it: /fin-after?50
+  'fin-after': (request, connection) => {
+    connection.write(reply(HELLO))
+    setTimeout(() => connection.end(), Number(request.target.split('?')[1]))
+  },
+}
+
+const peer = new Peer((request, connection) => shapes[request.target.slice(1).split('?')[0]](request, connection))
+peer.handlers.forget = true
+
+const control = net.createServer((socket) => {
+  socket.on('error', () => {})
+  socket.end(JSON.stringify({ accepted: peer.accepted, open: peer.open.size, peak: peer.peak, requests: peer.requests.length }))
+})
+
+peer.listen().then(() => {
+  control.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: peer.port, controlPort: control.address().port })))
+})
+
+// The parent's end of stdin closes when the parent ends, however it ends.
+process.stdin.on('end', () => process.exit(0))
+process.stdin.resume()

@@ -1,0 +1,57 @@
+'use strict'
+
+// A server in a process of its own; see support/remote-peer.js for what its paths answer.
+
+const { spawn } = require('node:child_process')
+const net = require('node:net')
+const path = require('node:path')
+
+const { commandFor } = require('./runtime')
+
+/** Starts the server; `counts()` asks it, `stop()` ends it. */
+async function startRemote() {
+  const { file, args } = commandFor(path.join(__dirname, 'remote-peer.js'))
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const { port, controlPort } = JSON.parse(await firstLine(child))
+  return {
+    port,
+    counts: () => ask(controlPort),
+    nobodyConnected: async (deadlineMs) => {
+      const deadline = Date.now() + deadlineMs
+      for (;;) {
+        const { open } = await ask(controlPort)
+        if (open === 0) return
+        if (Date.now() > deadline) throw new Error(`${open} connections are still open ${deadlineMs} ms after agent.destroy()`)
+      }
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        child.once('exit', () => resolve())
+        child.stdin.end()
+      }),
+  }
+}
+
+function firstLine(child) {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+      if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')))
+    })
+    child.once('error', reject)
+    child.once('exit', (code) => reject(new Error(`the server process ended with ${code}`)))
+  })
+}
+
+function ask(port) {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    const socket = net.connect(port, '127.0.0.1')
+    socket.on('data', (chunk) => (text += chunk))
+    socket.on('error', reject)
+    socket.on('close', () => resolve(JSON.parse(text)))
+  })
+}
+
+module.exports = { startRemote }

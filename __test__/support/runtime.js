@@ -1,0 +1,29 @@
+'use strict'
+
+// Which runtime runs the suite, and which agent it looks at. KEEPWIRE_TEST_BASELINE=1 puts the runtime's own agent
+// in keepwire's place: what the suite then says is true of the runtime, so a test that fails there is a wrong test.
+
+const http = require('node:http')
+
+const name = typeof Bun !== 'undefined' ? 'bun' : typeof Deno !== 'undefined' ? 'deno' : 'node'
+const baseline = process.env.KEEPWIRE_TEST_BASELINE === '1'
+
+function agentUnderTest() {
+  return baseline ? http.Agent : require('../..').Agent
+}
+
+/** How a script of ours is started in a process of its own. */
+function commandFor(script, args = []) {
+  return { file: process.execPath, args: [...(name === 'deno' ? ['run', '-A', '--quiet'] : []), script, ...args] }
+}
+
+module.exports = {
+  agentUnderTest,
+  baseline,
+  commandFor,
+  isBun: name === 'bun',
+  isDeno: name === 'deno',
+  isNode: name === 'node',
+  major: Number(process.versions.node.split('.')[0]),
+  runtimeName: name,
+}

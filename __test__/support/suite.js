@@ -1,0 +1,132 @@
+'use strict'
+
+// `test(sentence, body)`: every test gets a scope that makes its agents and servers, and that fails the test if one of
+// their connections, sockets or timers outlives it. Only what node:test offers on every runtime is used.
+
+const assert = require('node:assert')
+const http = require('node:http')
+const { test: nodeTest } = require('node:test')
+
+const { Peer } = require('./peer')
+const { startRemote } = require('./remote')
+const { agentUnderTest, baseline } = require('./runtime')
+const { turns } = require('./wait')
+
+const LEAK_DEADLINE_MS = 10_000
+const WATCHED_RESOURCES =
+  /^(TCP|Pipe|Shutdown|Process|GetAddrInfo|Timeout$|TLS|Worker|MessagePort$|HTTP)/
+
+class Scope {
+  #agents = []
+  #peers = []
+  #remotes = []
+  #deferred = []
+
+  /** An agent under test, destroyed at the end of the test. */
+  agent(options) {
+    return this.adopt(new (agentUnderTest())(options))
+  }
+
+  /** The runtime's own agent, for comparison. */
+  runtimeAgent(options) {
+    return this.adopt(new http.Agent(options))
+  }
+
+  adopt(agent) {
+    this.#agents.push(agent)
+    return agent
+  }
+
+  /** A server on loopback; see support/peer.js. */
+  async peer(handlers, listenOptions) {
+    const peer = new Peer(handlers)
+    this.#peers.push(peer)
+    await peer.listen(listenOptions)
+    return peer
+  }
+
+  /** A server in a process of its own; see support/remote-peer.js. */
+  async remote() {
+    const remote = await startRemote()
+    this.#remotes.push(remote)
+    return remote
+  }
+
+  /** Runs before the agents are destroyed, last one first. */
+  defer(cleanUp) {
+    this.#deferred.push(cleanUp)
+  }
+
+  async end(failed) {
+    for (const cleanUp of this.#deferred.reverse()) await cleanUp()
+    for (const agent of this.#agents) agent.destroy()
+    if (!failed) {
+      for (const peer of this.#peers) await peer.nobodyConnected(LEAK_DEADLINE_MS)
+    }
+    for (const peer of this.#peers) await peer.close()
+    for (const remote of this.#remotes) {
+      if (!failed) await remote.nobodyConnected(LEAK_DEADLINE_MS)
+      await remote.stop()
+    }
+  }
+}
+
+function countResources() {
+  const counts = {}
+  if (typeof process.getActiveResourcesInfo !== 'function') return counts
+  for (const resource of process.getActiveResourcesInfo()) {
+    if (WATCHED_RESOURCES.test(resource)) counts[resource] = (counts[resource] || 0) + 1
+  }
+  return counts
+}
+
+function leaked(before) {
+  const now = countResources()
+  return Object.keys(now)
+    .filter((resource) => now[resource] > (before[resource] || 0))
+    .map((resource) => `${resource} ×${now[resource] - (before[resource] || 0)}`)
+}
+
+async function nothingLeaked(before) {
+  const deadline = Date.now() + LEAK_DEADLINE_MS
+  let rest = leaked(before)
+  while (rest.length > 0 && Date.now() < deadline) {
+    await turns(5)
+    rest = leaked(before)
+  }
+  assert.deepStrictEqual(rest, [], 'the test leaves resources behind')
+}
+
+function watchdog(ms, body) {
+  let timer
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the test did not end within ${ms} ms`)), ms)
+  })
+  return Promise.race([body(), late]).finally(() => clearTimeout(timer))
+}
+
+/**
+ * @param {string} sentence what holds
+ * @param {{ skip?: string | false, ours?: string, timeout?: number, leaks?: boolean }} [options] `ours`: why the
+ *   runtime's own agent does not do this (the test is skipped on the baseline); `leaks: false`: no resource check
+ * @param {(scope: Scope) => Promise<void>} body
+ */
+function test(sentence, options, body) {
+  if (typeof options === 'function') return test(sentence, {}, options)
+  const timeout = options.timeout || 30_000
+  const skip = options.skip || (baseline && options.ours ? `the runtime's own agent: ${options.ours}` : false)
+  return nodeTest(sentence, { skip, timeout: timeout + 30_000 }, async () => {
+    const before = countResources()
+    const scope = new Scope()
+    let failed = true
+    try {
+      await watchdog(timeout, () => body(scope))
+      failed = false
+    } finally {
+      await scope.end(failed)
+    }
+    if (options.leaks !== false) await nothingLeaked(before)
+  })
+}
+
+module.exports = { Scope, test }

@@ -1,0 +1,79 @@
+// Compiled, never run: `npm run types` fails if a line here does not check, or if one marked as an error does.
+
+import * as nodeHttp from 'node:http'
+import type * as net from 'node:net'
+
+import type * as keepwire from 'keepwire'
+import { Agent, type AgentOptions, http } from 'keepwire'
+
+/** Both directions: neither type may have something that the other lacks. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const holds = <_T extends true>(): void => {}
+
+// Our agent is an http.Agent wherever one is asked for.
+const agent = new Agent({ keepAlive: true, maxSockets: 50 })
+const asRuntimeAgent: nodeHttp.Agent = agent
+const asRuntimeClass: typeof nodeHttp.Agent = Agent
+nodeHttp.request({ host: 'localhost', agent })
+nodeHttp.get('http://localhost/', { agent }, (response) => response.resume())
+http.get('http://localhost/', { agent }, (response) => response.resume())
+http.request('http://localhost/', { agent: http.globalAgent }).end()
+
+// Every option of the runtime's agent is one of ours, and ours take what they say.
+const runtimeOptions: nodeHttp.AgentOptions = { scheduling: 'fifo', localAddress: '127.0.0.1', timeout: 1 }
+new Agent(runtimeOptions)
+const options: AgentOptions = {
+  freeSocketTimeout: 0,
+  maxRequestsPerSocket: 100,
+  maxPending: Number.POSITIVE_INFINITY,
+  connectTimeout: 1_000,
+  maxTotalSockets: 10,
+  autoSelectFamily: true,
+  noDelay: undefined,
+}
+new http.Agent(options)
+
+// @ts-expect-error a duration is a number of milliseconds
+new Agent({ freeSocketTimeout: '90s' })
+// @ts-expect-error there is no such scheduling
+new Agent({ scheduling: 'random' })
+// @ts-expect-error a limit is a number
+new Agent({ maxPending: true })
+// @ts-expect-error there is no such option
+new Agent({ maxSocketz: 1 })
+// @ts-expect-error options are an object
+new Agent(50)
+
+// What the agent shows.
+const total: number = agent.totalSocketCount
+const sockets: net.Socket[] | undefined = agent.sockets['localhost:80:']
+const waiting: nodeHttp.ClientRequest[] | undefined = agent.requests['localhost:80:']
+const name: string = agent.getName({ host: 'localhost', port: 80 })
+agent.maxSockets = 10
+agent.on('free', () => {})
+agent.destroy()
+holds<Same<typeof agent.scheduling, 'fifo' | 'lifo'>>()
+holds<Same<typeof agent.options, AgentOptions>>()
+// @ts-expect-error counted, not set
+agent.totalSocketCount = 0
+
+// Subclasses.
+class Counting extends Agent {
+  override createConnection(...args: Parameters<Agent['createConnection']>): ReturnType<Agent['createConnection']> {
+    return super.createConnection(...args)
+  }
+}
+const counting: nodeHttp.Agent = new Counting({ maxPending: 5 })
+
+// keepwire.http is node:http with our agents.
+holds<Same<typeof http.Agent, typeof Agent>>()
+holds<Same<http.Agent, Agent>>()
+holds<Same<typeof http.globalAgent, Agent>>()
+holds<Same<http.IncomingMessage, nodeHttp.IncomingMessage>>()
+holds<Same<typeof http.createServer, typeof nodeHttp.createServer>>()
+holds<Same<Exclude<keyof typeof nodeHttp, keyof typeof http>, never>>()
+holds<Same<typeof keepwire.http, typeof http>>()
+// @ts-expect-error there is no such export
+http.nothing
+
+export { asRuntimeAgent, asRuntimeClass, counting, name, sockets, total, waiting }
