@@ -41,7 +41,8 @@ function aimLines(results) {
   return results.flatMap(({ title, aims }) =>
     aims.map(({ metric, peer, atMost, atLeast, ratio, reached }) => {
       const asked = atLeast === undefined ? `at most ${times(atMost)}` : `at least ${times(atLeast)}`
-      const verdict = reached === null ? 'not measured' : `${times(ratio)} ${reached ? '✓ reached' : '✗ not reached'}`
+      const verdict =
+        reached === null ? 'not measured' : `${times(ratio, 3)} ${reached ? '✓ reached' : '✗ not reached'}`
       return `aim: ${title}: ${metrics[metric].title} ${asked} ${labels[peer]}: ${verdict}`
     }),
   )
@@ -52,8 +53,8 @@ function number(value, digits) {
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-function times(ratio) {
-  return `${ratio.toFixed(2)}×`
+function times(ratio, digits = 2) {
+  return `${ratio.toFixed(digits)}×`
 }
 
 module.exports = { aimLines, labels, number, tableLines, times }

@@ -10,7 +10,7 @@ const http = require('node:http')
 const { Exchange } = require('./carry.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
 const { giveBack, lease } = require('./lease.js')
-const { keepAliveBuffer, merge, nameOf, validate } = require('./options.js')
+const { merge, nameOf, plainName, validate } = require('./options.js')
 const { Origins } = require('./origins.js')
 const { connectionReset } = require('./errors.js')
 
@@ -35,7 +35,6 @@ Object.setPrototypeOf(Agent, RuntimeAgent)
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {
-  agent.agentKeepAliveTimeoutBuffer = keepAliveBuffer(agent.options.agentKeepAliveTimeoutBuffer)
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
@@ -85,11 +84,17 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const origins = originsOf(this)
   origins.syncLimits()
   const usual = this.getName === runtimeGetName
-  const name = usual ? nameOf(this.options, wanted) : this.getName(merge(this.options, wanted))
+  const plain = plainName(this.options, wanted)
+  const name = usual ? (plain ?? nameOf(this.options, wanted)) : this.getName(merge(this.options, wanted))
   const origin = origins.get(name) ?? origins.add(name, merge(this.options, wanted))
-  const reason = foreignReason(this, req, wanted)
-  if (reason === undefined) lease(new Exchange(req, this, origin, wanted), false, startSoon)
-  else carryForeign(this, req, wanted, origin, reason)
+  const reason = foreignReason(this, req, wanted, plain !== undefined)
+  if (reason !== undefined) {
+    carryForeign(this, req, wanted, origin, reason)
+    return
+  }
+  const exchange = new Exchange(req, this, origin, wanted)
+  exchange.isPlain = plain !== undefined
+  lease(exchange, false, startSoon)
 }
 
 /** @param {Exchange} exchange */

@@ -1,65 +1,59 @@
 'use strict'
 
-// Carries one of the runtime's ClientRequests over the engine: the bytes it serializes go out on the leased connection,
-// what the engine reports comes back as the events that the runtime's own socket and parser would cause.
+// Carries one of the runtime's ClientRequests over the engine: the bytes it serializes go out on the leased connection
+// (outgoing.js), what the engine reports comes back as the events that the runtime's own socket and parser would cause
+// (incoming.js).
 //
-// - An exchange has its connection from the lease to its check-in (see incoming.js), or to its connection's end.
+// - An exchange has its connection from the lease to its check-in, or to the connection's end.
 // - It settles once: response end, error or abort. After that the port does not know it any more.
 // - Everything is delivered in the asynchronous context of the request's creation.
 
-const http = require('node:http')
-
-const {
-  ALL_WRITTEN,
-  AFTER_HEAD,
-  BEGIN_IDEMPOTENT,
-  BEGIN_KEEP,
-  BEGIN_NO_BODY,
-  LARGE_CHUNK,
-  WINDOW,
-  WRITE_WANT_ACK,
-} = require('./bridge/layout.js')
+const { AFTER_HEAD, ALL_WRITTEN, WINDOW } = require('./bridge/layout.js')
 const { connectionReset, emitRequestError, fromRecord, streamDestroyed } = require('./errors.js')
-const { completeResponse, deliverBody, deliverResponse, keepConnection } = require('./incoming.js')
-const { AsyncResource, captureOnIncoming, isMeasured, kEndCallbacks, kNeedDrain } = require('./runtime.js')
+const {
+  checkIn,
+  complete,
+  completeResponse,
+  deliverBody,
+  deliverResponse,
+  isDelimitedByClose,
+  keepConnection,
+} = require('./incoming.js')
+const { Outgoing } = require('./outgoing.js')
+const { AsyncResource, captureOnIncoming, isMeasured } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('./origins.js').Origin} Origin */
 
-/** Re-sent on a fresh connection if the one it was written to died without a response byte: nothing can happen twice. */
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 /** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
 const CREDIT_STEP = WINDOW / 4
-const MAX_HEADER_SIZE = http.maxHeaderSize
 
 const RESOURCE_OPTIONS = { requireManualDestroy: true }
 
 class Exchange {
   /** @type {Connection | null} */
   connection = null
-  /** Whether port and engine have forgotten it. */
-  isSettled = false
-  /** The response's last byte was read by the user. */
-  isResponseEnded = false
-  /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
-  idleHintMs = -1
   /** Its place in the queue, while it waits. @type {import('./waiting.js').Wait | null} */
   wait = null
   /** Whether it wants a slot for a real socket only. */
   isForeign = false
   /** Whether 'timeout' was emitted while it waited. */
   hasTimedOut = false
+  /** Whether its options say no more about the connection than host and port. */
+  isPlain = false
+  /** Whether port and engine have forgotten it. */
+  isSettled = false
+  /** Whether its connection was destroyed under it. */
+  isAborted = false
+  /** Whether the response's last byte was read by the user. */
+  isResponseEnded = false
+  /** Whether the user's side is over, and the connection is checked in as soon as the request's last byte is out. */
+  isCheckInDue = false
+  /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
+  idleHintMs = -1
   resource = new AsyncResource('HTTPCLIENTREQUEST', RESOURCE_OPTIONS)
-  #began = false
-  #requestEnded = false
-  /** Whether the request was still being written when it got its connection. */
-  #streaming = false
-  #written = 0
-  #acknowledged = 0
-  /** Pairs: how many bytes must be written, and what is called then. @type {any[] | null} */
-  #callbacks = null
-  #needDrain = false
+  outgoing = new Outgoing(this)
   #unread = 0
   #held = false
   #timeoutDue = false
@@ -80,10 +74,6 @@ class Exchange {
     req[kExchange] = this
   }
 
-  get unacknowledged() {
-    return this.#written - this.#acknowledged
-  }
-
   /** @param {Connection} connection */
   connect(connection) {
     this.connection = connection
@@ -92,7 +82,7 @@ class Exchange {
 
   /** The request's turn, in the tick after its connection was found. */
   start() {
-    const { req, connection } = this
+    const { req, connection, outgoing } = this
     if (connection === null) return
     const { view } = connection
     req.socket = view
@@ -110,35 +100,14 @@ class Exchange {
     req.emit('socket', view)
     req._flush()
     if (this.isSettled) return
-    if (req.finished) {
-      this.#endRequest(this.#callbacks !== null && (this.#callbacks.length > 2 || awaitsFinish(req)))
-    } else {
-      this.#streaming = true
-      if (this.#callbacks !== null || this.#needDrain) this.port.submission.mark(this.id, WRITE_WANT_ACK)
-      req.once('prefinish', onPrefinish)
-    }
-  }
-
-  /** @param {boolean} wantsAcknowledgement */
-  #endRequest(wantsAcknowledgement) {
-    if (!this.#began) this.#begin()
-    this.#requestEnded = true
-    this.port.submission.end(this.id, wantsAcknowledgement ? WRITE_WANT_ACK : 0)
-    if (isMeasured(this.req)) captureOnIncoming()
+    if (req.finished) this.onPrefinish()
+    else if (!outgoing.isEnded) req.once('prefinish', onPrefinish)
   }
 
   onPrefinish() {
-    if (!this.isSettled && !this.#requestEnded) this.#endRequest(this.#callbacks !== null)
-  }
-
-  #begin() {
-    this.#began = true
-    const { req } = this
-    let flags = req.shouldKeepAlive ? BEGIN_KEEP : 0
-    if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (SAFE_METHODS.has(req.method)) flags |= BEGIN_IDEMPOTENT
-    const connection = /** @type {Connection} */ (this.connection)
-    this.port.submission.begin(this.id, flags, req.maxHeaderSize || MAX_HEADER_SIZE, connection.id)
+    if (this.isSettled) return
+    this.outgoing.end()
+    if (isMeasured(this.req)) captureOnIncoming()
   }
 
   /**
@@ -148,66 +117,37 @@ class Exchange {
    * @returns {boolean} false: wait for 'drain'
    */
   write(data, encoding, callback) {
-    if (!this.#began) this.#begin()
     const connection = /** @type {Connection} */ (this.connection)
-    const highWaterMark = connection.view.writableHighWaterMark
-    if (data.length > 0) {
-      const large = data.length >= LARGE_CHUNK && this.unacknowledged + data.length >= highWaterMark
-      const flags = large || (this.#streaming && typeof callback === 'function') ? WRITE_WANT_ACK : 0
-      const length = this.port.submission.write(this.id, data, encoding, flags)
-      this.#written += length
-      connection.bytesWritten += length
-      connection.touch()
-    }
-    if (typeof callback === 'function') {
-      this.#callbacks ??= []
-      this.#callbacks.push(this.#written, callback)
-      if (this.unacknowledged === 0) process.nextTick(acknowledge, this)
-    }
-    if (this.unacknowledged < highWaterMark) return true
-    if (!this.#needDrain) {
-      this.#needDrain = true
-      if (this.#streaming) this.port.submission.mark(this.id, WRITE_WANT_ACK)
-    }
-    return false
+    const { outgoing } = this
+    const before = outgoing.written
+    const room = outgoing.write(data, encoding, callback, connection.view.writableHighWaterMark)
+    connection.bytesWritten += outgoing.written - before
+    connection.touch()
+    return room
   }
 
   /** @param {number} written bytes the kernel has */
   onWritten(written) {
+    this.connection?.touch()
     this.resource.runInAsyncScope(acknowledge, null, this, written)
   }
 
-  /** @param {number} written */
-  acknowledge(written) {
-    if (written > this.#acknowledged) {
-      this.#acknowledged = Math.min(written, this.#written)
-      this.connection?.touch()
-    }
-    const callbacks = this.#callbacks
-    if (callbacks !== null) {
-      let at = 0
-      while (at < callbacks.length && callbacks[at] <= this.#acknowledged) at += 2
-      this.#callbacks = at < callbacks.length ? callbacks.slice(at) : null
-      for (let done = 0; done < at; done += 2) callbacks[done + 1]()
-    }
-    if (this.#needDrain && this.unacknowledged === 0) this.#drained()
-    this.keepIfOver()
+  /**
+   * What was sent before the peer's answer is told before it.
+   * @param {number} flags of any record: whether it acknowledges the whole request
+   */
+  noteWritten(flags) {
+    if ((flags & ALL_WRITTEN) !== 0 && !this.outgoing.isDone) this.outgoing.acknowledgeAll()
+    else this.outgoing.report()
   }
 
-  #drained() {
-    this.#needDrain = false
+  /** More of the request is sent. The response may have ended before: the connection is free when both are over. */
+  onSent() {
     const { req } = this
-    this.connection?.view.emit('drain')
-    if (!req.finished && req[kNeedDrain]) {
-      req[kNeedDrain] = false
-      req.emit('drain')
-    }
-  }
-
-  /** The response may end before the request is fully written: the connection is free when both are. */
-  keepIfOver() {
-    const { req } = this
-    if (this.isResponseEnded && !this.isSettled && req.shouldKeepAlive && !req.destroyed && req.writableFinished) {
+    if (this.isSettled || !this.isResponseEnded) return
+    if (this.isCheckInDue) {
+      if (this.outgoing.isDone) checkIn(this)
+    } else if (req.shouldKeepAlive && !req.destroyed && req.writableFinished) {
       keepConnection(this)
     }
   }
@@ -215,13 +155,13 @@ class Exchange {
   /**
    * @param {number} status
    * @param {number} flags
-   * @param {string} head
+   * @param {import('./bridge/heads.js').Head} head
    * @param {Buffer | null} body
    */
   onResponse(status, flags, head, body) {
     const connection = /** @type {Connection} */ (this.connection)
     connection.touch()
-    connection.bytesRead += head.length + (body === null ? 0 : body.length)
+    connection.bytesRead += head.size + (body === null ? 0 : body.length)
     this.resource.runInAsyncScope(deliverResponse, null, this, status, flags, head, body)
   }
 
@@ -242,13 +182,6 @@ class Exchange {
    */
   onEnd(flags, trailers) {
     this.resource.runInAsyncScope(completeResponse, null, this, flags, trailers)
-  }
-
-  /** @param {number} flags of any record: whether it acknowledges the whole request */
-  noteWritten(flags) {
-    if ((flags & ALL_WRITTEN) !== 0 && (this.#callbacks !== null || this.unacknowledged > 0)) {
-      this.acknowledge(this.#written)
-    }
   }
 
   /**
@@ -274,7 +207,7 @@ class Exchange {
   }
 
   #grant() {
-    this.port.submission.acknowledge(this.id, this.#unread)
+    if (!this.isSettled) this.port.submission.acknowledge(this.id, this.#unread)
     this.#unread = 0
   }
 
@@ -285,6 +218,18 @@ class Exchange {
    */
   onError(flags, errno, fields) {
     this.resource.runInAsyncScope(fail, null, this, flags, fromRecord(fields, errno))
+  }
+
+  /**
+   * Its turn has come.
+   * @param {number} kind
+   * @param {number} connection
+   */
+  onAssigned(kind, connection) {
+    const { wait } = this
+    if (wait === null) return
+    wait.end()
+    this.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
   }
 
   /** The engine has nothing more to say about it. */
@@ -310,13 +255,12 @@ class Exchange {
    * @param {Error | null} error
    */
   onDestroyed(error) {
+    this.isAborted = true
     if (!this.isSettled) {
       this.port.submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
       this.settle()
     }
-    const callbacks = this.#callbacks
-    this.#callbacks = null
-    if (callbacks !== null) process.nextTick(failWrites, this, callbacks, error ?? streamDestroyed('write'))
+    this.outgoing.fail(error ?? streamDestroyed('write'))
   }
 
   /**
@@ -350,36 +294,17 @@ class Exchange {
     }
     if (req.outputData) req.outputData.length = 0
   }
-
-  /**
-   * Its turn has come.
-   * @param {number} kind
-   * @param {number} connection
-   */
-  onAssigned(kind, connection) {
-    const { wait } = this
-    if (wait === null) return
-    wait.end()
-    this.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
-  }
 }
 
 /**
  * @param {Exchange} exchange
- * @param {number} [written]
+ * @param {number} written
  */
-function acknowledge(exchange, written = 0) {
-  if (!exchange.isSettled) exchange.acknowledge(written)
+function acknowledge(exchange, written) {
+  exchange.outgoing.acknowledge(written)
 }
 
-/** Whether anybody wants to know when the request is written. @param {any} req */
-function awaitsFinish(req) {
-  return req.listenerCount('finish') > 0 || (kEndCallbacks !== undefined && req[kEndCallbacks] !== null)
-}
-
-/**
- * @this {any} a request
- */
+/** @this {any} a request */
 function onPrefinish() {
   this[kExchange]?.onPrefinish()
 }
@@ -399,23 +324,6 @@ function reportTimeout(exchange) {
 
 /**
  * @param {Exchange} exchange
- * @param {any[]} callbacks
- * @param {Error} error
- */
-function failWrites(exchange, callbacks, error) {
-  const view = /** @type {any} */ (exchange.connection).view
-  // Runtimes before Node 24 look at this mark to tell a failed 'finish' from a good one.
-  const hadError = view._hadError
-  view._hadError = true
-  try {
-    for (let at = 1; at < callbacks.length; at += 2) callbacks[at](error)
-  } finally {
-    view._hadError = hadError
-  }
-}
-
-/**
- * @param {Exchange} exchange
  * @param {number} flags
  * @param {Error & { code?: string, syscall?: string }} error
  */
@@ -427,19 +335,25 @@ function fail(exchange, flags, error) {
   const connection = /** @type {Connection} */ (exchange.connection)
   const { view } = connection
   connection.noteClosed()
-  if (error.code?.startsWith('HPE_')) {
+  if (exchange.isCheckInDue) {
+    // The request is over for its user; its connection was not handed on.
+    view.destroy()
+  } else if (error.code?.startsWith('HPE_')) {
     view.destroy()
     view._hadError = true
     emitRequestError(req, error)
   } else if (error.code === 'ECONNRESET' && !error.syscall) {
     // The peer ended the connection: an error of the request before the head, of the response after it.
-    if ((flags & AFTER_HEAD) === 0 && !req.res) {
+    view.emit('end')
+    if ((flags & AFTER_HEAD) === 0 && !req.res && !view._hadError) {
       view._hadError = true
       emitRequestError(req, connectionReset('socket hang up'))
     }
     view.destroy()
   } else {
     view.destroy(error)
+    // Whatever ended the connection ended a body that lasts until then.
+    if (req.res && !req.res.complete && isDelimitedByClose(req)) complete(req.res)
   }
 }
 

@@ -21,6 +21,8 @@ class Connection {
   exchange = null
   /** Whether the engine has it no more: there is nothing to close. */
   isClosed = false
+  /** Whether it was opened, ever. */
+  isConnected = false
   idleSince = 0
   bytesRead = 0
   bytesWritten = 0
@@ -204,12 +206,14 @@ function connected(connection) {
   const { view } = connection
   const { options } = connection.origin
   view.connecting = false
+  connection.isConnected = true
   const address = connection.remoteAddress
   if (connection.isResolved && address !== undefined) {
     view.emit('lookup', null, address, net.isIP(address), options.host || 'localhost')
   }
   view.emit('connect')
   view.emit('ready')
+  connection.exchange?.outgoing.connected()
 }
 
 module.exports = { Connection }

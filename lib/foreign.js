@@ -48,11 +48,14 @@ const REASONS = [
   ['keep-socket-alive', (agent) => agent.keepSocketAlive !== own.keepSocketAlive],
   ['reuse-socket', (agent) => agent.reuseSocket !== own.reuseSocket],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
+  // Those from here on can't apply to plain options.
   ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
   ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],
   ['named-pipe', (agent, _req, options) => isWindows && pick(agent.options, options, 'socketPath')],
   ['unusual-option', (agent, _req, options) => isUnusual(agent.options, options)],
 ]
+
+const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
 
 /** @param {unknown} value */
 function isObject(value) {
@@ -72,10 +75,12 @@ function asksForUpgrade(req) {
  * @param {any} agent
  * @param {any} req
  * @param {Options} options as addRequest() got them
+ * @param {boolean} plain whether the options say no more than host and port
  * @returns {string | undefined} why the engine cannot carry the request
  */
-function foreignReason(agent, req, options) {
-  for (let at = 0; at < REASONS.length; at += 1) {
+function foreignReason(agent, req, options, plain) {
+  const end = plain ? PLAIN_REASONS : REASONS.length
+  for (let at = 0; at < end; at += 1) {
     if (REASONS[at][1](agent, req, options)) return REASONS[at][0]
   }
   return undefined

@@ -16,6 +16,7 @@ const {
   KEEP_ALIVE,
   MESSAGE_END,
 } = require('./bridge/layout.js')
+const { keepAliveBuffer } = require('./options.js')
 const { endMeasurement, isMeasured, kDetachAbortSignal } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
 
@@ -27,19 +28,20 @@ const responseFinishes = diagnostics.channel('http.client.response.finish')
 /** The runtime's own limit of header lines (names and values) where the request sets none. */
 const MOST_HEADER_LINES = 2000
 const CONTINUE = 100
+const NO_CONTENT = 204
 const NOT_MODIFIED = 304
 
 /**
  * @param {any} exchange
  * @param {number} status
  * @param {number} flags
- * @param {string} head
+ * @param {import('./bridge/heads.js').Head} head
  */
 function readHead(exchange, status, flags, head) {
   const { req } = exchange
-  const lines = head.split('\0')
+  const lines = head.rawHeaders()
   const res = /** @type {any} */ (new IncomingMessage(exchange.connection.view))
-  res.statusMessage = lines.pop()
+  res.statusMessage = head.reason
   res.statusCode = status
   const old = (flags & HTTP_1_0) !== 0
   res.httpVersionMajor = 1
@@ -53,27 +55,10 @@ function readHead(exchange, status, flags, head) {
 }
 
 /**
- * The shortest idle time that the server's Keep-Alive header announces, less the agent's safety margin; -1 without one.
- * @param {string[]} lines raw headers
- * @param {any} agent
- */
-function readHint(lines, agent) {
-  let hint = -1
-  for (let at = 0; at < lines.length; at += 2) {
-    if (lines[at].length !== 10 || lines[at].toLowerCase() !== 'keep-alive') continue
-    const value = lines[at + 1]
-    if (/(?:^|[\s,;])max\s*=\s*"?0+(?!\d)/i.test(value)) return 0
-    const timeout = /(?:^|[\s,;])timeout\s*=\s*"?(\d+)/i.exec(value)
-    if (timeout !== null) hint = Math.max(0, Number(timeout[1]) * 1000 - agent.agentKeepAliveTimeoutBuffer)
-  }
-  return hint
-}
-
-/**
  * @param {Exchange} exchange
  * @param {number} status
  * @param {number} flags
- * @param {string} head
+ * @param {import('./bridge/heads.js').Head} head
  * @param {Buffer | null} body
  */
 function deliverResponse(exchange, status, flags, head, body) {
@@ -85,6 +70,8 @@ function deliverResponse(exchange, status, flags, head, body) {
     return
   }
   try {
+    const announced = head.announcedMs()
+    exchange.idleHintMs = announced < 0 ? -1 : Math.max(0, announced - keepAliveBuffer(exchange.agent))
     announce(exchange, res, flags)
   } finally {
     // A listener that throws must not cost the request its body or its end.
@@ -121,7 +108,6 @@ function inform(req, res) {
 function announce(exchange, res, flags) {
   const { req } = exchange
   if (req.shouldKeepAlive && (flags & KEEP_ALIVE) === 0) req.shouldKeepAlive = false
-  exchange.idleHintMs = readHint(res.rawHeaders, exchange.agent)
   if (isMeasured(req)) endMeasurement(req, res)
   if (responseFinishes.hasSubscribers) responseFinishes.publish({ request: req, response: res })
   req.res = res
@@ -200,52 +186,69 @@ function onResponseEnd() {
  */
 function closeConnection(exchange) {
   const connection = /** @type {Connection} */ (exchange.connection)
-  checkIn(exchange, 0)
+  exchange.port.engine.checkIn(connection.id, 0)
+  exchange.settle()
   connection.noteClosed()
+  if (isDelimitedByClose(exchange.req)) connection.view.emit('end')
   connection.view.destroy()
 }
 
 /**
- * The exchange is over; its connection is free for the next one, which the engine decides about at once.
+ * Whether the peer's end of the connection was the end of the body.
+ * @param {any} req
+ */
+function isDelimitedByClose({ method, res }) {
+  const { headers, statusCode } = res
+  if (method === 'HEAD' || statusCode === NO_CONTENT || statusCode === NOT_MODIFIED) return false
+  return headers['content-length'] === undefined && !/chunked/i.test(headers['transfer-encoding'] ?? '')
+}
+
+/**
+ * The exchange is over for its user, who hears so in the next tick; its connection is free for the next one as soon as
+ * the request's last byte is out.
  * @param {Exchange} exchange
  */
 function keepConnection(exchange) {
   const { req } = exchange
-  const connection = /** @type {Connection} */ (exchange.connection)
-  const { view } = connection
+  const { view } = /** @type {Connection} */ (exchange.connection)
   if (req.timeoutCb) {
     view.removeListener('timeout', req.timeoutCb)
     req.timeoutCb = null
   }
   view.timeout = exchange.agent.options.timeout || 0
-  const outcome = checkIn(exchange, exchange.idleHintMs)
-  if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
-  connection.free()
-  if (outcome === CHECKED_IN_HANDED) exchange.port.drainSoon()
+  if (exchange.outgoing.isDone) {
+    checkIn(exchange)
+  } else {
+    exchange.isCheckInDue = true
+    exchange.outgoing.demandAcknowledgement()
+  }
+  process.nextTick(emitFree, exchange)
   req.destroyed = true
   // Destroying the response from now on is not to hurt the connection.
   if (req.res) req.res.socket = null
-  process.nextTick(emitFree, exchange, outcome === CHECKED_IN_CLOSED)
 }
 
 /**
+ * Gives the connection back; the engine decides at once whether it is idle, serves a waiter or is closed.
  * @param {Exchange} exchange
- * @param {number} idleLimitMs
  */
-function checkIn(exchange, idleLimitMs) {
-  exchange.origin.origins.syncLimits()
-  const outcome = exchange.port.engine.checkIn(/** @type {Connection} */ (exchange.connection).id, idleLimitMs)
+function checkIn(exchange) {
+  const { origin, port } = exchange
+  const connection = /** @type {Connection} */ (exchange.connection)
+  origin.origins.syncLimits()
+  const outcome = port.engine.checkIn(connection.id, exchange.idleHintMs)
   exchange.settle()
-  return outcome
+  connection.free()
+  if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
+  else if (outcome === CHECKED_IN_HANDED) port.drainSoon()
+  if (exchange.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.view.destroy()
 }
 
-/**
- * @param {Exchange} exchange
- * @param {boolean} closed
- */
-function emitFree(exchange, closed) {
+/** @param {Exchange} exchange */
+function emitFree(exchange) {
   const { req, agent } = exchange
-  const { view } = /** @type {Connection} */ (exchange.connection)
+  const connection = /** @type {Connection} */ (exchange.connection)
+  const { view } = connection
   req._closed = true
   try {
     req.emit('close')
@@ -253,8 +256,16 @@ function emitFree(exchange, closed) {
     if (agent.listenerCount('free') > 1) agent.emit('free', view, exchange.origin.options)
   } finally {
     if (view._httpMessage === req) view._httpMessage = null
-    if (closed && !view.destroyed) view.destroy()
+    if (connection.isClosed) view.destroy()
   }
 }
 
-module.exports = { completeResponse, deliverBody, deliverResponse, keepConnection }
+module.exports = {
+  checkIn,
+  complete,
+  completeResponse,
+  deliverBody,
+  deliverResponse,
+  isDelimitedByClose,
+  keepConnection,
+}

@@ -22,13 +22,16 @@ function lease(exchange, foreign, onServed) {
   exchange.isForeign = foreign
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
-  const profile = foreign ? 0 : origin.profile(agent, exchange.options)
+  const profile = foreign ? 0 : profileFor(exchange)
   for (;;) {
     const answer = engine.lease(origin.origins.id, origin.key, profile, exchange.id, foreign)
     const kind = answer % 8
     if (kind === QUEUED) {
       exchange.wait = new Wait(exchange, (kind, id) => {
-        if (take(exchange, kind, id)) onServed(exchange)
+        const taken = take(exchange, kind, id)
+        // As in the runtime: only who found the connection idle has reused it.
+        exchange.req.reusedSocket = false
+        if (taken) onServed(exchange)
         else lease(exchange, foreign, onServed)
       })
       return
@@ -42,6 +45,11 @@ function lease(exchange, foreign, onServed) {
       return
     }
   }
+}
+
+/** @param {Exchange} exchange */
+function profileFor({ agent, isPlain, options, origin }) {
+  return isPlain ? origin.plainProfile(agent, options) : origin.profile(agent, options)
 }
 
 /**
@@ -60,7 +68,7 @@ function take(exchange, kind, id) {
   }
   if (known.view.destroyed) {
     // The user destroyed it, and the engine has not heard yet.
-    port.engine.checkIn(exchange.id, 0)
+    port.engine.checkIn(id, 0)
     return false
   }
   exchange.connect(known)
@@ -87,7 +95,7 @@ function giveBack(exchange) {
     if (connection.view.connecting) {
       connection.view.destroy()
     } else {
-      port.engine.checkIn(exchange.id, -1)
+      port.engine.checkIn(connection.id, -1)
       exchange.settle()
       connection.free()
       port.drainSoon()

@@ -29,6 +29,9 @@ class Origin {
   /** @type {unknown[]} */
   #profileValues = []
   #profile = 0
+  /** What the profile of plain options was made with besides them. @type {any[]} */
+  #plainValues = []
+  #plainProfile = 0
 
   /**
    * @param {Origins} origins
@@ -68,6 +71,24 @@ class Origin {
     }
     if (!same) this.#profile = this.origins.port.engine.internProfile(profileOf(agent, options))
     return this.#profile
+  }
+
+  /**
+   * profile() for plain options: the same for every request of this name until the agent changes.
+   * @param {any} agent
+   * @param {Options} options a request's
+   */
+  plainProfile(agent, options) {
+    const values = this.#plainValues
+    const { keepAlive, keepAliveMsecs } = agent
+    const { noDelay, connectTimeout } = agent.options
+    const same =
+      values[0] === keepAlive && values[1] === keepAliveMsecs && values[2] === noDelay && values[3] === connectTimeout
+    if (!same || this.#plainProfile === 0) {
+      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout]
+      this.#plainProfile = this.origins.port.engine.internProfile(profileOf(agent, options)) + 1
+    }
+    return this.#plainProfile - 1
   }
 
   /** @param {Connection} connection */

@@ -83,9 +83,9 @@ class SocketView extends Socket {
 
   set bytesWritten(_bytes) {}
 
-  /** Bytes that the kernel does not have yet. */
+  /** Bytes that are not sent yet. */
   get writableLength() {
-    return this.#connection.exchange?.unacknowledged ?? 0
+    return this.#connection.exchange?.outgoing.pending ?? 0
   }
 
   get bufferSize() {
@@ -122,6 +122,16 @@ class SocketView extends Socket {
     if (done !== undefined) this.once('close', done)
     this.destroySoon()
     return this
+  }
+
+  cork() {
+    super.cork()
+    this.#connection.exchange?.outgoing.cork()
+  }
+
+  uncork() {
+    super.uncork()
+    if (this.writableCorked === 0) this.#connection.exchange?.outgoing.uncork()
   }
 
   destroySoon() {

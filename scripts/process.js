@@ -23,6 +23,17 @@ const isWindows = process.platform === 'win32'
  * @property {boolean} [shell] default false
  */
 
+/** What ends the processes that a Ctrl-C at the terminal would not reach, being in groups of their own. @type {Set<() => void>} */
+const running = new Set()
+
+function endAll() {
+  for (const end of running) end()
+}
+
+process.once('exit', endAll)
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
+
 /**
  * Runs a program to its end, with standard input closed. Rejects only if it can't be started.
  * @param {string} file
@@ -54,7 +65,7 @@ function run(file, args, { cwd = root, env, capture = 'none', timeoutMs = 0, she
       }
       child.kill('SIGKILL')
     }
-    if (ownGroup) process.once('exit', end)
+    if (ownGroup) running.add(end)
     const timer = timeoutMs > 0 ? setTimeout(late, timeoutMs) : undefined
     function late() {
       outcome.timedOut = true
@@ -73,7 +84,7 @@ function run(file, args, { cwd = root, env, capture = 'none', timeoutMs = 0, she
     })
     child.once('close', (code) => {
       clearTimeout(timer)
-      if (ownGroup) process.removeListener('exit', end)
+      running.delete(end)
       outcome.code = code ?? 1
       resolve(outcome)
     })

@@ -26,25 +26,28 @@ const { secondsSince } = require('./report.js')
 const FILE_TIMEOUT_MS = 5 * 60_000
 const TEST_FOLDER = '__test__'
 
-/** How each kind runs one test file, and how its closing lines count. */
+/** How each kind runs one test file, how its closing lines count, and which of its lines are `noise` if a test fails. */
 const KINDS = {
   node: {
     args: (/** @type {string} */ file) => ['--test-reporter=spec', file],
     passed: /^ℹ pass (\d+)$/m,
     failed: /^ℹ (?:fail|cancelled) (\d+)$/gm,
     skipped: /^ℹ (?:skipped|todo) (\d+)$/gm,
+    noise: /^ *[✔﹣].*\n/gm,
   },
   bun: {
     args: (/** @type {string} */ file) => ['test', `./${file}`, '--timeout', String(FILE_TIMEOUT_MS)],
     passed: /^ *(\d+) pass$/m,
     failed: /^ *(\d+) (?:fail|errors?)$/gm,
     skipped: /^ *(\d+) (?:skip|todo)$/gm,
+    noise: /^\((?:pass|skip)\) .*\n/gm,
   },
   deno: {
     args: (/** @type {string} */ file) => ['test', '--allow-all', '--no-check', '--no-lock', file],
     passed: /^(?:ok|FAILED) \| (\d+) passed/m,
     failed: /^(?:ok|FAILED) \|.* (\d+) failed/gm,
     skipped: /^(?:ok|FAILED) \|.* (\d+) ignored/gm,
+    noise: /^.* \.\.\. (?:ok|ignored) .*\n/gm,
   },
 }
 
@@ -95,11 +98,11 @@ async function runFile(runtime, file) {
   if (note !== '') failed++
   const counts = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}${note}`
   const line = `${failed === 0 ? 'ok    ' : 'FAILED'} ${file}: ${counts} (${secondsSince(startedAt)})`
-  return { passed, failed, skipped, line, output }
+  return { passed, failed, skipped, line, output: output.replace(kind.noise, '').trim() }
 }
 
 /**
- * Runs the files, prints a line for each and the whole output of those that fail.
+ * Runs the files, prints a line for each and, of those that fail, what they said of failures.
  * @param {Runtime} runtime
  * @param {string[]} files
  * @param {{ jobs?: number }} [options] `jobs`: files at a time, default 2

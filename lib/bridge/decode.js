@@ -9,6 +9,8 @@
 
 const { Buffer } = require('node:buffer')
 
+const { Head, SLOT_SHIFT, STATUS_MASK } = require('./heads.js')
+
 const {
   ASSIGNED,
   CLOSED,
@@ -30,6 +32,8 @@ class Completion {
   #bytes = Buffer.allocUnsafeSlow(COMPLETION_BYTES)
   #words = new Int32Array(this.#bytes.buffer)
   #doubles = new DataView(this.#bytes.buffer)
+  /** Heads by the numbers they were kept under. @type {Head[]} */
+  #heads = []
   #at = 0
   #end = 0
 
@@ -43,7 +47,21 @@ class Completion {
     if (this.#at < this.#end) return true
     this.#at = 0
     this.#end = this.#native.drain(this.#bytes)
+    if (this.#end < 0) {
+      this.#grow(-this.#end)
+      this.#end = this.#native.drain(this.#bytes)
+    }
     return this.#end > 0
+  }
+
+  /**
+   * A response head may be larger than the buffer: maxHeaderSize is the user's.
+   * @param {number} bytes
+   */
+  #grow(bytes) {
+    this.#bytes = Buffer.allocUnsafeSlow((bytes + 3) & ~3)
+    this.#words = new Int32Array(this.#bytes.buffer)
+    this.#doubles = new DataView(this.#bytes.buffer)
   }
 
   /**
@@ -54,10 +72,10 @@ class Completion {
     const words = this.#words
     while (this.#at < this.#end) {
       const word = this.#at >> 2
-      const head = words[word]
-      const kind = head & 0xff
-      const flags = (head >>> 8) & 0xff
-      const aux = head >>> 16
+      const first = words[word]
+      const kind = first & 0xff
+      const flags = (first >>> 8) & 0xff
+      const aux = first >>> 16
       const id = words[word + 1] >>> 0
       const length = words[word + 2]
       const extra = words[word + 3]
@@ -68,10 +86,11 @@ class Completion {
           const bodyAt = next
           next += (extra + 3) & ~3
           this.#at = next
+          // Also for an exchange that is over: its head may be told by number from now on.
+          const head = this.#head(at, length, aux >>> SLOT_SHIFT)
           const exchange = port.exchange(id)
           if (exchange === undefined) break
-          const text = this.#text(at, length)
-          exchange.onResponse(aux, flags, text, extra > 0 ? this.#copy(bodyAt, extra) : null)
+          exchange.onResponse(aux & STATUS_MASK, flags, head, extra > 0 ? this.#copy(bodyAt, extra) : null)
           break
         }
         case DATA: {
@@ -115,6 +134,18 @@ class Completion {
           throw new Error(`keepwire: unknown record ${kind} from the engine`)
       }
     }
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} length 0: the head is the one kept under the number
+   * @param {number} slot 0: it is not to be kept
+   */
+  #head(at, length, slot) {
+    if (length === 0 && slot > 0) return this.#heads[slot]
+    const head = new Head(this.#text(at, length), slot > 0)
+    if (slot > 0) this.#heads[slot] = head
+    return head
   }
 
   /**

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
+use super::interning::{Heads, Told};
 use super::layout::{record, ALIGN, RECORD_HEADER};
 use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
 use crate::connect::Connected;
@@ -39,6 +40,7 @@ struct Queue {
     start: usize,
     chunks: VecDeque<Vec<u8>>,
     closed_idle: Vec<ConnId>,
+    heads: Heads,
 }
 
 /// What a fetch gave.
@@ -207,14 +209,14 @@ impl Events for Completions {
             | flag(request_written, record::REQUEST_WRITTEN)
             | flag(head.is_informational(), record::INFORMATIONAL);
         self.push(false, |queue| {
-            queue.record(
-                record::RESPONSE,
-                flags,
-                head.status,
-                exchange,
-                body.len() as u32,
-                [&head.text, body],
-            );
+            let (text, slot): (&[u8], u16) = match queue.heads.tell(&head.text) {
+                Told::Once => (&head.text, 0),
+                Told::Keep(slot) => (&head.text, slot),
+                Told::Again(slot) => (&[], slot),
+            };
+            let aux = head.status | slot << record::SLOT_SHIFT;
+            let extra = body.len() as u32;
+            queue.record(record::RESPONSE, flags, aux, exchange, extra, [text, body]);
         });
     }
 

@@ -40,7 +40,8 @@ pub mod command {
 
 /// Records.
 pub mod record {
-    /// A response head: `aux` status, `len` head text, `extra` body bytes after it.
+    /// A response head: `aux` status and slot, `len` head text, `extra` body bytes after it. A slot other than 0 with a
+    /// text: keep what is made of it under this number; without one: the head kept there.
     pub const RESPONSE: u8 = 1;
     /// Body bytes.
     pub const DATA: u8 = 2;
@@ -59,6 +60,8 @@ pub mod record {
     /// An idle socket of the runtime, of key `id` and agent `extra`, must go.
     pub const EVICT: u8 = 9;
 
+    /// RESPONSE: where the slot begins in `aux`.
+    pub const SLOT_SHIFT: u16 = 10;
     /// RESPONSE: the peer speaks HTTP/1.0. DATA: the bytes are fetched with `takeChunk`.
     pub const HTTP10: u8 = 1;
     /// DATA: the bytes are fetched with `takeChunk`.

@@ -222,21 +222,17 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Explains why the body decoder refused a body, from hyper's words.
-pub fn body(error: &std::io::Error) -> ParseFault {
-    let words = error.to_string();
-    let (code, reason) = if words.contains("overflow") {
-        ("HPE_INVALID_CHUNK_SIZE", "Chunk size overflow")
-    } else if words.contains("body CR") || words.contains("body LF") {
-        ("HPE_STRICT", "Expected LF after chunk data")
-    } else if words.contains("size LF") {
-        ("HPE_LF_EXPECTED", "Missing expected LF after chunk size")
-    } else if words.contains("chunk") {
-        ("HPE_INVALID_CHUNK_SIZE", "Invalid character in chunk size")
-    } else {
-        ("HPE_INVALID_HEADER_TOKEN", "Invalid header token")
-    };
-    ParseFault::new(code, reason, 0)
+/// Explains httparse's refusal of a trailer section.
+pub fn trailers(section: &[u8], error: httparse::Error) -> ParseFault {
+    let mut at = 0;
+    for line in section.split_inclusive(|&byte| byte == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if let Some(fault) = (text != b"\r").then(|| header_line(text, at)).flatten() {
+            return fault;
+        }
+        at += line.len();
+    }
+    header_lines(section, 0, error)
 }
 
 #[cfg(test)]

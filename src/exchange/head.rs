@@ -31,6 +31,8 @@ pub struct Head {
     pub keep_alive: bool,
     /// How the body ends.
     pub framing: Framing,
+    /// The peer switches to another protocol.
+    pub upgrades: bool,
     /// `name\0value\0…\0reason`, bytes as they came.
     pub text: Vec<u8>,
     /// Bytes of input that the head took, blank line included.
@@ -132,8 +134,9 @@ fn parse_with<'b>(
     Ok(Some(Ok(Head {
         status,
         http10,
-        keep_alive: wanted && framing != Framing::UntilClose,
+        keep_alive: wanted && framing != Framing::UntilClose && status != 101,
         framing,
+        upgrades: status == 101 && fields.upgrade,
         text,
         len,
     })))
@@ -162,6 +165,7 @@ struct Fields {
     chunked: bool,
     connection_close: bool,
     connection_keep_alive: bool,
+    upgrade: bool,
 }
 
 impl Fields {
@@ -175,6 +179,7 @@ impl Fields {
                     self.connection_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
+            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
             14 if name.eq_ignore_ascii_case("content-length") => {
                 if self.length.is_some() {
                     return Err(ParseFault::new(

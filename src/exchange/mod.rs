@@ -3,13 +3,14 @@
 //! * [`connection`]: the task that owns a connection for its whole life, dialing included.
 //! * `service`, `reading`: the exchanges on one transport of it.
 //! * [`wire`]: the I/O under hyper, which keeps bytes verbatim both ways.
-//! * [`head`], [`diagnose`]: raw response heads, and why one was refused.
+//! * [`head`], [`chunks`], [`diagnose`]: raw response heads, chunked framing, and why a message was refused.
 //! * [`outgoing`]: request bytes, kept while they may be sent again.
 //! * [`mailbox`], [`events`]: what goes in, and what comes out.
 //!
 //! The lease of a connection ends when the caller checks it in, not when the message ends: until then the
 //! connection's task only watches it.
 
+pub mod chunks;
 pub mod connection;
 pub mod diagnose;
 pub mod events;

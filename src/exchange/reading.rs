@@ -1,6 +1,5 @@
 //! What comes back on a transport: heads, bodies, ends and faults of the current exchange.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::diagnose::{self, ParseFault};
+use super::diagnose::ParseFault;
 use super::events::Response;
 use super::head::Framing;
 use super::service::{Answer, Exchange, Outcome, Service};
@@ -50,7 +49,7 @@ impl Service<'_> {
                         );
                         continue;
                     }
-                    if head.status == 101 {
+                    if head.upgrades {
                         // Nobody asked for another protocol: such requests go the runtime's own way.
                         drop(wire);
                         return Step::Over(Outcome::Failed(Box::new(hang_up())));
@@ -60,13 +59,13 @@ impl Service<'_> {
                     drop(wire);
                     let incoming = match polled {
                         Poll::Ready(Ok(response)) => Some(response.into_body()),
-                        Poll::Ready(Err(error)) => return self.broken(Some(error)),
+                        Poll::Ready(Err(_)) => return self.broken(),
                         Poll::Pending => {
                             // hyper has read the head but not delivered it: its task needs another turn.
                             self.drive(cx);
                             match self.take_reply(cx) {
                                 Some(incoming) => Some(incoming),
-                                None => return self.broken(None),
+                                None => return self.broken(),
                             }
                         }
                     };
@@ -83,7 +82,7 @@ impl Service<'_> {
                 }
                 drop(wire);
                 if self.wire.borrow().has_fault() || self.ended.is_some() {
-                    return self.broken(None);
+                    return self.broken();
                 }
                 Step::Wait
             }
@@ -139,16 +138,22 @@ impl Service<'_> {
                             self.publish(gathered.split().freeze());
                         }
                     }
-                    Err(frame) => {
-                        let decoded = frame.into_trailers().unwrap_or_default();
-                        let trailers = self.wire.borrow().trailers(&decoded);
-                        return self.message_end(cx, gathered.freeze(), &trailers);
-                    }
+                    // Trailers do not reach hyper.
+                    Err(_) => {}
                 },
-                Poll::Ready(None) => return self.message_end(cx, gathered.freeze(), &[]),
-                Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(None) => {
+                    let trailers = self.wire.borrow().trailers();
+                    return match trailers {
+                        Ok(trailers) => self.message_end(cx, gathered.freeze(), &trailers),
+                        Err(fault) => {
+                            self.publish(gathered.freeze());
+                            Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
+                        }
+                    };
+                }
+                Poll::Ready(Some(Err(_))) => {
                     self.publish(gathered.freeze());
-                    return self.broken(Some(error));
+                    return self.broken();
                 }
                 Poll::Pending => {
                     if self.ended.is_none() {
@@ -246,14 +251,17 @@ impl Service<'_> {
         } else {
             events.data(id, rest, true);
         }
-        match &self.ended {
-            Some(Err(error)) if is_unsolicited(error) => {
-                // The bytes came along with the response, so its request hears of them, as from the runtime.
-                Step::Over(Outcome::Failed(Box::new(parse_failure(
-                    ParseFault::not_http(),
-                ))))
+        let wire = self.wire.borrow();
+        match wire.surplus() {
+            [] => Step::Again,
+            // A response that nobody asked for: the runtime drops the connection without a word.
+            surplus if surplus.starts_with(b"HTTP/") => {
+                Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes))
             }
-            _ => Step::Again,
+            // They came along with the response, so its request hears of them, as from the runtime.
+            _ => Step::Over(Outcome::Failed(Box::new(parse_failure(
+                ParseFault::not_http(),
+            )))),
         }
     }
 
@@ -279,7 +287,7 @@ impl Service<'_> {
     }
 
     /// The response can't be completed.
-    fn broken(&mut self, error: Option<hyper::Error>) -> Step {
+    fn broken(&mut self) -> Step {
         let fault = self.wire.borrow_mut().take_fault();
         let has_head = self
             .current
@@ -289,22 +297,18 @@ impl Service<'_> {
             .current
             .as_mut()
             .and_then(|exchange| exchange.write_error.take());
-        let decoding = error.as_ref().and_then(decoder_error);
-        let failure = match (fault, decoding, write_error) {
-            (Some(Fault::Parse(fault)), _, _) => {
+        let failure = match (fault, write_error) {
+            (Some(Fault::Parse(fault)), _) => {
                 return Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
             }
-            (_, Some(fault), _) => {
-                return Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
-            }
-            (Some(Fault::Io(error)), _, _) => Failure::from_io(
+            (Some(Fault::Io(error)), _) => Failure::from_io(
                 &error,
                 "read",
                 None,
                 None,
                 if has_head { Phase::Body } else { Phase::Head },
             ),
-            (_, _, Some(error)) => Failure::from_io(&error, "write", None, None, Phase::Write),
+            (_, Some(error)) => Failure::from_io(&error, "write", None, None, Phase::Write),
             _ if has_head => aborted(),
             _ => hang_up(),
         };
@@ -356,13 +360,4 @@ fn parse_failure(fault: ParseFault) -> Failure {
 fn is_unsolicited(error: &hyper::Error) -> bool {
     // hyper names it only in its words.
     error.to_string().contains("unexpected message")
-}
-
-fn decoder_error(error: &hyper::Error) -> Option<ParseFault> {
-    let source = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
-    matches!(
-        source.kind(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
-    )
-    .then(|| diagnose::body(source))
 }

@@ -16,12 +16,11 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::chunks::{Chunks, Scan};
 use super::diagnose::ParseFault;
 use super::head::{self, Framing, Head};
 use crate::config::MAX_INFORMATIONAL;
 
-/// Raw bytes kept of the end of a chunked body: what a trailer section can be found in.
-const TAIL: usize = 16 * 1024;
 const SCRATCH: usize = 64 * 1024;
 
 thread_local! {
@@ -44,7 +43,7 @@ pub enum Fault {
 enum Mode {
     Idle,
     Head,
-    Body { chunked: bool },
+    Body,
 }
 
 /// One connection's transport and where it is in its message.
@@ -58,7 +57,12 @@ pub struct Wire<T> {
     for_hyper: BytesMut,
     heads: VecDeque<Head>,
     informational: u32,
-    tail: Vec<u8>,
+    /// Bytes of a body of known length still to come.
+    remaining: u64,
+    /// The framing of a chunked body.
+    chunks: Option<Chunks>,
+    /// Bytes that came along with a message, after its end.
+    surplus: Vec<u8>,
     fault: Option<Fault>,
     answered: bool,
     bytes_read: u64,
@@ -76,7 +80,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             for_hyper: BytesMut::new(),
             heads: VecDeque::new(),
             informational: 0,
-            tail: Vec::new(),
+            remaining: 0,
+            chunks: None,
+            surplus: Vec::new(),
             fault: None,
             answered: false,
             bytes_read: 0,
@@ -89,7 +95,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.bodiless = bodiless;
         self.max_header_size = max_header_size;
         self.informational = 0;
-        self.tail.clear();
+        self.chunks = None;
+        self.surplus.clear();
         self.answered = false;
     }
 
@@ -108,6 +115,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.answered
     }
 
+    /// What came along with the message after its end.
+    pub fn surplus(&self) -> &[u8] {
+        &self.surplus
+    }
+
     /// Whether reading has stopped.
     pub fn has_fault(&self) -> bool {
         self.fault.is_some()
@@ -123,9 +135,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.fault.take()
     }
 
-    /// The trailer section as sent, `name\0value…`, given the names hyper decoded.
-    pub fn trailers(&self, decoded: &http::HeaderMap) -> Vec<u8> {
-        raw_trailers(&self.tail, decoded)
+    /// The trailer section as sent, `name\0value…`.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a field that is none.
+    pub fn trailers(&self) -> Result<Vec<u8>, ParseFault> {
+        self.chunks.as_ref().map_or(Ok(Vec::new()), Chunks::fields)
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -186,17 +202,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                     }
                     Ok(Some(head)) => {
                         let rest = &input[head.len..];
-                        self.mode = Mode::Body {
-                            chunked: head.framing == Framing::Chunked,
-                        };
-                        self.keep_tail(rest);
-                        let minimal = minimal_head(&head);
-                        self.heads.push_back(head);
-                        for piece in [&minimal[..], rest] {
-                            let fits = piece.len().min(out.remaining());
-                            out.put_slice(&piece[..fits]);
-                            self.for_hyper.extend_from_slice(&piece[fits..]);
+                        self.mode = Mode::Body;
+                        match head.framing {
+                            Framing::Length(length) => self.remaining = length,
+                            Framing::Chunked => {
+                                self.chunks = Some(Chunks::new(self.max_header_size));
+                            }
+                            Framing::None => self.remaining = 0,
+                            Framing::UntilClose => self.remaining = u64::MAX,
                         }
+                        self.for_hyper.extend_from_slice(&minimal_head(&head));
+                        self.heads.push_back(head);
+                        self.pass(rest);
+                        self.hand_out(out);
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -204,43 +222,101 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         })
     }
 
-    fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.for_hyper.is_empty() {
-            let fits = self.for_hyper.len().min(out.remaining());
-            out.put_slice(&self.for_hyper.split_to(fits));
-            return Poll::Ready(Ok(()));
-        }
-        let before = out.filled().len();
-        match Pin::new(&mut self.transport).poll_read(cx, out) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Err(error)) => {
-                let seen = io::Error::from(error.kind());
-                self.fault = Some(Fault::Io(error));
-                return Poll::Ready(Err(seen));
+    /// Queues body bytes for hyper, as far as their framing is in order and without trailers.
+    fn pass(&mut self, bytes: &[u8]) {
+        let Some(chunks) = &mut self.chunks else {
+            let passed = self.remaining.min(bytes.len() as u64) as usize;
+            self.remaining -= passed as u64;
+            self.for_hyper.extend_from_slice(&bytes[..passed]);
+            self.surplus.extend_from_slice(&bytes[passed..]);
+            return;
+        };
+        match chunks.scan(bytes) {
+            Scan::Pass => self.for_hyper.extend_from_slice(bytes),
+            Scan::TrailerFrom(at) => {
+                let (body, section) = bytes.split_at(at);
+                self.for_hyper.extend_from_slice(body);
+                match chunks.trailer(section) {
+                    Ok(None) => {}
+                    Ok(Some(taken)) => {
+                        self.for_hyper.extend_from_slice(b"\r\n");
+                        self.surplus.extend_from_slice(&section[taken..]);
+                    }
+                    Err(fault) => self.fault = Some(Fault::Parse(fault)),
+                }
             }
-            Poll::Ready(Ok(())) => {}
+            Scan::Refused(at, fault) => {
+                self.for_hyper.extend_from_slice(&bytes[..at]);
+                self.fault = Some(Fault::Parse(fault));
+            }
         }
-        if out.filled().len() == before {
-            self.fault = Some(Fault::Eof);
-        } else {
-            let filled = out.filled();
-            self.bytes_read += (filled.len() - before) as u64;
-            self.keep_tail(&filled[before..]);
-        }
-        Poll::Ready(Ok(()))
     }
 
-    fn keep_tail(&mut self, fresh: &[u8]) {
-        if self.mode != (Mode::Body { chunked: true }) {
-            return;
+    fn hand_out(&mut self, out: &mut ReadBuf<'_>) {
+        let fits = self.for_hyper.len().min(out.remaining());
+        out.put_slice(&self.for_hyper.split_to(fits));
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if !self.for_hyper.is_empty() {
+                self.hand_out(out);
+                return Poll::Ready(Ok(()));
+            }
+            if matches!(self.fault, Some(Fault::Parse(_))) || !self.surplus.is_empty() {
+                // What was in order has passed; hyper takes this for the peer's end.
+                return Poll::Ready(Ok(()));
+            }
+            let before = out.filled().len();
+            match Pin::new(&mut self.transport).poll_read(cx, out) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => {
+                    let seen = io::Error::from(error.kind());
+                    self.fault = Some(Fault::Io(error));
+                    return Poll::Ready(Err(seen));
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            let fresh = out.filled().len() - before;
+            self.bytes_read += fresh as u64;
+            if fresh == 0 {
+                self.fault = Some(Fault::Eof);
+                return Poll::Ready(Ok(()));
+            }
+            if self.mode == Mode::Idle {
+                return Poll::Ready(Ok(()));
+            }
+            let scan = match &mut self.chunks {
+                Some(chunks) => chunks.scan(&out.filled()[before..]),
+                None if fresh as u64 <= self.remaining => {
+                    self.remaining -= fresh as u64;
+                    Scan::Pass
+                }
+                None => {
+                    let passed = self.remaining as usize;
+                    self.remaining = 0;
+                    self.surplus
+                        .extend_from_slice(&out.filled()[before + passed..]);
+                    out.set_filled(before + passed);
+                    Scan::Pass
+                }
+            };
+            match scan {
+                Scan::Pass => {}
+                Scan::TrailerFrom(at) => {
+                    let section = out.filled()[before + at..].to_vec();
+                    out.set_filled(before + at);
+                    self.pass(&section);
+                }
+                Scan::Refused(at, fault) => {
+                    out.set_filled(before + at);
+                    self.fault = Some(Fault::Parse(fault));
+                }
+            }
+            if out.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
         }
-        if fresh.len() >= TAIL {
-            self.tail.clear();
-        } else if self.tail.len() + fresh.len() > 2 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
-        }
-        self.tail
-            .extend_from_slice(&fresh[fresh.len().saturating_sub(TAIL)..]);
     }
 }
 
@@ -259,43 +335,6 @@ fn minimal_head(head: &Head) -> Vec<u8> {
     }
 }
 
-fn raw_trailers(tail: &[u8], decoded: &http::HeaderMap) -> Vec<u8> {
-    let mut fields: Vec<(&[u8], &[u8])> = Vec::new();
-    let section = tail
-        .strip_suffix(b"\r\n\r\n")
-        .map(|rest| rest.split(|&byte| byte == b'\n').rev());
-    for line in section.into_iter().flatten().take(decoded.len()) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
-            break;
-        };
-        let known =
-            std::str::from_utf8(&line[..colon]).is_ok_and(|name| decoded.contains_key(name));
-        if !known {
-            break;
-        }
-        fields.push((&line[..colon], line[colon + 1..].trim_ascii()));
-    }
-    fields.reverse();
-    if fields.len() != decoded.len() {
-        // Bytes came after the message, so its end is not the tail's: hyper's lower-case names are all there is.
-        fields = decoded
-            .iter()
-            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-            .collect();
-    }
-    let mut text = Vec::new();
-    for (name, value) in fields {
-        if !text.is_empty() {
-            text.push(0);
-        }
-        text.extend_from_slice(name);
-        text.push(0);
-        text.extend_from_slice(value);
-    }
-    text
-}
-
 /// hyper's end of a [`Wire`].
 pub struct UnderHyper<T>(pub Rc<RefCell<Wire<T>>>);
 
@@ -308,7 +347,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for UnderHyper<T> {
         let mut wire = self.0.borrow_mut();
         match wire.mode {
             Mode::Head => wire.poll_head(cx, out),
-            Mode::Idle | Mode::Body { .. } => wire.poll_body(cx, out),
+            Mode::Idle | Mode::Body => wire.poll_body(cx, out),
         }
     }
 }
@@ -329,35 +368,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UnderHyper<T> {
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Closing is the connection task's: it drops the transport.
         Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map(fields: &[(&'static str, &'static str)]) -> http::HeaderMap {
-        fields
-            .iter()
-            .map(|(name, value)| {
-                (
-                    http::HeaderName::from_static(name),
-                    http::HeaderValue::from_static(value),
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn trailers_keep_case_order_and_repeats() {
-        let tail = b"3\r\nabc\r\n0\r\nX-B: 1\r\nx-A:  2 \r\n\r\n";
-        let text = raw_trailers(tail, &map(&[("x-a", "2"), ("x-b", "1")]));
-        assert_eq!(text, b"X-B\x001\x00x-A\x002");
-    }
-
-    #[test]
-    fn trailers_fall_back_to_decoded_names_when_bytes_follow() {
-        let tail = b"0\r\nX-B: 1\r\n\r\nJUNK";
-        assert_eq!(raw_trailers(tail, &map(&[("x-b", "1")])), b"x-b\x001");
     }
 }

@@ -1,0 +1,208 @@
+'use strict'
+
+// The request's way out: bytes into the submission batch, and when the runtime hears that they are sent.
+//
+// To the runtime the engine is what the kernel is to its own sockets: once the connection is there, up to SEND_BUFFER
+// bytes count as sent as soon as they are written; beyond that the engine's acknowledgements decide. So write callbacks,
+// 'finish' and 'drain' come when they come on a real socket, and what waits in memory stays bounded.
+
+const { maxHeaderSize } = require('node:http')
+
+const { BEGIN_IDEMPOTENT, BEGIN_KEEP, BEGIN_NO_BODY, WRITE_WANT_ACK } = require('./bridge/layout.js')
+const { kNeedDrain } = require('./runtime.js')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+
+const SEND_BUFFER = 256 * 1024
+/** May be sent again when a reused connection died without a byte of response: nothing can happen twice. */
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+class Outgoing {
+  /** Whether the kernel has every byte of the whole request. */
+  isDone = false
+  /** Whether the request is complete. */
+  isEnded = false
+  #began = false
+  #written = 0
+  #acknowledged = 0
+  /** Pairs: up to where bytes must be sent, and what is called then. @type {any[] | null} */
+  #callbacks = null
+  #needDrain = false
+  #reporting = false
+  /** Where the bytes start that wait for uncork(), to the runtime's mind; -1: nowhere. */
+  #corkedAt = -1
+  #exchange
+
+  /** @param {Exchange} exchange */
+  constructor(exchange) {
+    this.#exchange = exchange
+  }
+
+  /** Bytes that count as sent. */
+  get #sent() {
+    const { isConnected } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
+    if (this.#corkedAt >= 0) return Math.min(this.#corkedAt, this.#acknowledged + SEND_BUFFER)
+    return isConnected ? Math.min(this.#written, this.#acknowledged + SEND_BUFFER) : this.#acknowledged
+  }
+
+  /** Bytes that do not count as sent yet. */
+  get pending() {
+    return this.#written - this.#sent
+  }
+
+  #begin() {
+    this.#began = true
+    const { connection, id, port, req } = this.#exchange
+    let flags = req.shouldKeepAlive ? BEGIN_KEEP : 0
+    if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
+    if (SAFE_METHODS.has(req.method)) flags |= BEGIN_IDEMPOTENT
+    const { id: connectionId } = /** @type {import('./connection.js').Connection} */ (connection)
+    port.submission.begin(id, flags, req.maxHeaderSize || maxHeaderSize, connectionId)
+  }
+
+  /**
+   * @param {string | Uint8Array} data
+   * @param {BufferEncoding | null | undefined} encoding
+   * @param {((error?: Error) => void) | undefined} callback
+   * @param {number} highWaterMark
+   * @returns {boolean} false: wait for 'drain'
+   */
+  write(data, encoding, callback, highWaterMark) {
+    if (!this.#began) this.#begin()
+    const { id, port } = this.#exchange
+    const before = this.#written
+    const waiting = before - this.#sent
+    if (data.length > 0) {
+      const beyond = before + data.length > this.#acknowledged + SEND_BUFFER
+      this.#written += port.submission.write(id, data, encoding, beyond ? WRITE_WANT_ACK : 0)
+    }
+    if (typeof callback === 'function') {
+      this.#callbacks ??= []
+      this.#callbacks.push(this.#written, callback)
+    }
+    const room = waiting + this.#written - before < highWaterMark
+    if (!room) this.#needDrain = true
+    this.#reportSoon()
+    return room
+  }
+
+  /** What is written from now on counts as waiting until uncork(). */
+  cork() {
+    if (this.#corkedAt < 0) this.#corkedAt = this.#sent
+  }
+
+  uncork() {
+    this.#corkedAt = -1
+    this.#reportSoon()
+  }
+
+  get written() {
+    return this.#written
+  }
+
+  /** The request is complete. */
+  end() {
+    if (this.isEnded) return
+    if (!this.#began) this.#begin()
+    this.isEnded = true
+    const { id, port } = this.#exchange
+    port.submission.end(id, 0)
+  }
+
+  /** Has the engine tell when all is with the kernel. */
+  demandAcknowledgement() {
+    const { id, port } = this.#exchange
+    port.submission.write(id, '', 'latin1', WRITE_WANT_ACK)
+  }
+
+  /**
+   * @param {number} total bytes the kernel has
+   */
+  acknowledge(total) {
+    if (total > this.#acknowledged) this.#acknowledged = Math.min(total, this.#written)
+    if (this.isEnded && this.#acknowledged === this.#written) this.isDone = true
+    this.report()
+  }
+
+  /** The kernel has the whole request. */
+  acknowledgeAll() {
+    this.isDone = true
+    this.#acknowledged = this.#written
+    this.report()
+  }
+
+  #reportSoon() {
+    if (this.#reporting || (this.#callbacks === null && !this.#needDrain)) return
+    if (this.#sent < (this.#callbacks?.[0] ?? this.#written)) return
+    this.#reporting = true
+    process.nextTick(report, this)
+  }
+
+  /** The connection is there. */
+  connected() {
+    this.#reportSoon()
+  }
+
+  /** Calls back for what counts as sent. */
+  report() {
+    this.#reporting = false
+    if (this.#callbacks === null && !this.#needDrain) return
+    const exchange = this.#exchange
+    if (exchange.isAborted) return
+    const sent = this.#sent
+    const callbacks = this.#callbacks
+    if (callbacks !== null) {
+      let count = 0
+      while (count < callbacks.length && callbacks[count] <= sent) count += 2
+      this.#callbacks = count < callbacks.length ? callbacks.slice(count) : null
+      for (let at = 1; at < count; at += 2) callbacks[at]()
+    }
+    if (this.#needDrain && sent === this.#written) this.#drained()
+    exchange.onSent()
+  }
+
+  #drained() {
+    this.#needDrain = false
+    const { connection, req } = this.#exchange
+    connection?.view.emit('drain')
+    if (!req.finished && req[kNeedDrain]) {
+      req[kNeedDrain] = false
+      req.emit('drain')
+    }
+  }
+
+  /**
+   * The connection is gone: whoever waits for bytes to be sent is told why they are not.
+   * @param {Error} error
+   */
+  fail(error) {
+    const callbacks = this.#callbacks
+    this.#callbacks = null
+    this.#needDrain = false
+    if (callbacks !== null) process.nextTick(failWrites, this.#exchange, callbacks, error)
+  }
+}
+
+/** @param {Outgoing} outgoing */
+function report(outgoing) {
+  outgoing.report()
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any[]} callbacks
+ * @param {Error} error
+ */
+function failWrites(exchange, callbacks, error) {
+  const { view } = /** @type {any} */ (exchange.connection)
+  // Runtimes before Node 24 look at this mark to tell a failed 'finish' from a good one.
+  const hadError = view._hadError
+  view._hadError = true
+  try {
+    for (let at = 1; at < callbacks.length; at += 2) callbacks[at](error)
+  } finally {
+    view._hadError = hadError
+  }
+}
+
+module.exports = { Outgoing }
