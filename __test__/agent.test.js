@@ -18,8 +18,17 @@ const { once, turns, until } = require('./support/wait')
 const Agent = agentUnderTest()
 const KEEP_ALIVE = { keepAlive: true }
 const FIELDS = [
-  'defaultPort', 'protocol', 'maxSockets', 'maxFreeSockets', 'maxTotalSockets', 'keepAlive', 'keepAliveMsecs', 'scheduling',
-  'totalSocketCount', 'maxRequestsPerSocket', 'agentKeepAliveTimeoutBuffer',
+  'defaultPort',
+  'protocol',
+  'maxSockets',
+  'maxFreeSockets',
+  'maxTotalSockets',
+  'keepAlive',
+  'keepAliveMsecs',
+  'scheduling',
+  'totalSocketCount',
+  'maxRequestsPerSocket',
+  'agentKeepAliveTimeoutBuffer',
 ]
 
 const OK = (_, connection) => connection.write(reply('ok'))
@@ -40,7 +49,9 @@ function outcome(make) {
     for (const field of FIELDS) fields[field] = agent[field]
     const options = {}
     for (const key of Object.keys(agent.options)) options[key] = agent.options[key]
-    const nullTables = ['requests', 'sockets', 'freeSockets'].map((table) => Object.getPrototypeOf(agent[table]) === null)
+    const nullTables = ['requests', 'sockets', 'freeSockets'].map(
+      (table) => Object.getPrototypeOf(agent[table]) === null,
+    )
     agent.destroy()
     return { fields, options, nullTables }
   } catch (error) {
@@ -49,23 +60,62 @@ function outcome(make) {
 }
 
 const constructions = [
-  undefined, null, {}, { keepAlive: true }, { keepAlive: false }, { keepAlive: 'yes' }, { keepAlive: 0 },
-  { keepAliveMsecs: 0 }, { keepAliveMsecs: 5_000 }, { keepAliveMsecs: '7' },
-  { maxSockets: 0 }, { maxSockets: 5 }, { maxSockets: '5' }, { maxSockets: Infinity }, { maxSockets: -1 }, { maxSockets: null },
-  { maxFreeSockets: 0 }, { maxFreeSockets: 3 }, { maxFreeSockets: null },
-  { maxTotalSockets: 0 }, { maxTotalSockets: 1 }, { maxTotalSockets: -5 }, { maxTotalSockets: '3' }, { maxTotalSockets: NaN },
-  { maxTotalSockets: null }, { maxTotalSockets: Infinity }, { maxTotalSockets: 1.5 },
-  { scheduling: 'lifo' }, { scheduling: 'fifo' }, { scheduling: 'random' }, { scheduling: '' }, { scheduling: 1 }, { scheduling: null },
-  { timeout: 100 }, { timeout: 0 }, { noDelay: false }, { noDelay: true }, { host: 'h', port: 1, path: '/p' },
-  { socketPath: '/x' }, { localAddress: '127.0.0.1', family: 4 }, { defaultPort: 8080 }, { protocol: 'x:' },
-  { agentKeepAliveTimeoutBuffer: 0 }, { agentKeepAliveTimeoutBuffer: 2_000 }, { agentKeepAliveTimeoutBuffer: -1 },
-  { agentKeepAliveTimeoutBuffer: 'x' }, { foreign: 'option' },
+  undefined,
+  null,
+  {},
+  { keepAlive: true },
+  { keepAlive: false },
+  { keepAlive: 'yes' },
+  { keepAlive: 0 },
+  { keepAliveMsecs: 0 },
+  { keepAliveMsecs: 5_000 },
+  { keepAliveMsecs: '7' },
+  { maxSockets: 0 },
+  { maxSockets: 5 },
+  { maxSockets: '5' },
+  { maxSockets: Infinity },
+  { maxSockets: -1 },
+  { maxSockets: null },
+  { maxFreeSockets: 0 },
+  { maxFreeSockets: 3 },
+  { maxFreeSockets: null },
+  { maxTotalSockets: 0 },
+  { maxTotalSockets: 1 },
+  { maxTotalSockets: -5 },
+  { maxTotalSockets: '3' },
+  { maxTotalSockets: NaN },
+  { maxTotalSockets: null },
+  { maxTotalSockets: Infinity },
+  { maxTotalSockets: 1.5 },
+  { scheduling: 'lifo' },
+  { scheduling: 'fifo' },
+  { scheduling: 'random' },
+  { scheduling: '' },
+  { scheduling: 1 },
+  { scheduling: null },
+  { timeout: 100 },
+  { timeout: 0 },
+  { noDelay: false },
+  { noDelay: true },
+  { host: 'h', port: 1, path: '/p' },
+  { socketPath: '/x' },
+  { localAddress: '127.0.0.1', family: 4 },
+  { defaultPort: 8080 },
+  { protocol: 'x:' },
+  { agentKeepAliveTimeoutBuffer: 0 },
+  { agentKeepAliveTimeoutBuffer: 2_000 },
+  { agentKeepAliveTimeoutBuffer: -1 },
+  { agentKeepAliveTimeoutBuffer: 'x' },
+  { foreign: 'option' },
 ]
 
 for (const options of constructions) {
   const shown = options && JSON.stringify(options, (_, value) => (typeof value === 'number' ? String(value) : value))
   test(`new Agent(${shown}) is the runtime's`, async () => {
-    assert.deepStrictEqual(outcome(() => new Agent(options)), outcome(() => new http.Agent(options)))
+    assert.deepStrictEqual(
+      outcome(() => new Agent(options)),
+      outcome(() => new http.Agent(options)),
+    )
   })
 }
 
@@ -112,7 +162,16 @@ test('an agent is an http.Agent and an EventEmitter, by class and by util.inheri
 })
 
 test("the methods are the runtime's, with the same arity", async () => {
-  const methods = ['addRequest', 'createConnection', 'createSocket', 'removeSocket', 'keepSocketAlive', 'reuseSocket', 'getName', 'destroy']
+  const methods = [
+    'addRequest',
+    'createConnection',
+    'createSocket',
+    'removeSocket',
+    'keepSocketAlive',
+    'reuseSocket',
+    'getName',
+    'destroy',
+  ]
   for (const method of methods) {
     assert.strictEqual(typeof Agent.prototype[method], 'function', method)
     assert.strictEqual(Agent.prototype[method].length, http.Agent.prototype[method].length, method)
@@ -125,10 +184,21 @@ test('the default maxSockets is a static, as on the runtime', async () => {
 })
 
 const names = [
-  undefined, {}, { host: 'h' }, { host: 'h', port: 80 }, { host: 'h', port: 80, localAddress: '127.0.0.1' },
-  { host: 'h', port: 80, family: 4 }, { host: 'h', port: 80, family: 6 }, { host: 'h', port: 80, family: 0 },
-  { host: 'h', port: 80, socketPath: '/tmp/s' }, { socketPath: '/tmp/s' }, { host: '::1', port: 1, localAddress: '::1', family: 6 },
-  { hostname: 'ignored', port: 5 }, { port: 0 }, { host: 'h', port: 80, localPort: 9 }, { host: 'h', noDelay: false, timeout: 4 },
+  undefined,
+  {},
+  { host: 'h' },
+  { host: 'h', port: 80 },
+  { host: 'h', port: 80, localAddress: '127.0.0.1' },
+  { host: 'h', port: 80, family: 4 },
+  { host: 'h', port: 80, family: 6 },
+  { host: 'h', port: 80, family: 0 },
+  { host: 'h', port: 80, socketPath: '/tmp/s' },
+  { socketPath: '/tmp/s' },
+  { host: '::1', port: 1, localAddress: '::1', family: 6 },
+  { hostname: 'ignored', port: 5 },
+  { port: 0 },
+  { host: 'h', port: 80, localPort: 9 },
+  { host: 'h', noDelay: false, timeout: 4 },
 ]
 for (const options of names) {
   test(`getName(${JSON.stringify(options)}) is the runtime's`, async (scope) => {
@@ -185,7 +255,8 @@ test('the tables tell the truth at every moment of a request', async (scope) => 
   await second
   await turns(2)
   assert.deepStrictEqual(tables(), { sockets: {}, free: { [name]: 1 }, queued: {}, total: 1 })
-  for (const table of [agent.sockets, agent.freeSockets, agent.requests]) assert.strictEqual(Object.getPrototypeOf(table), null)
+  for (const table of [agent.sockets, agent.freeSockets, agent.requests])
+    assert.strictEqual(Object.getPrototypeOf(table), null)
 
   agent.destroy()
   await peer.nobodyConnected(5_000)
@@ -246,12 +317,16 @@ test('maxSockets counts each origin for itself', async (scope) => {
     ...answers,
     (async () => {
       while (answered[0] + answered[1] < 6) {
-        for (const which of [0, 1]) while (answered[which] < holds[which].held.length) holds[which].held[answered[which]++].answer()
+        for (const which of [0, 1])
+          while (answered[which] < holds[which].held.length) holds[which].held[answered[which]++].answer()
         await turns()
       }
     })(),
   ])
-  assert.deepStrictEqual(peers.map((peer) => peer.accepted), [2, 2])
+  assert.deepStrictEqual(
+    peers.map((peer) => peer.accepted),
+    [2, 2],
+  )
 })
 
 test('maxTotalSockets limits the agent over all origins', async (scope) => {
@@ -422,9 +497,20 @@ test('req.socket tells its addresses', async (scope) => {
   const seen = await new Promise((resolve, reject) => {
     http
       .get({ host: '127.0.0.1', port: peer.port, agent }, (response) => {
-        const { remoteAddress, remotePort, remoteFamily, localAddress, localPort, connecting, destroyed, readyState } = response.socket
+        const { remoteAddress, remotePort, remoteFamily, localAddress, localPort, connecting, destroyed, readyState } =
+          response.socket
         const address = response.socket.address()
-        resolve({ remoteAddress, remotePort, remoteFamily, localAddress, localPort, connecting, destroyed, readyState, address })
+        resolve({
+          remoteAddress,
+          remotePort,
+          remoteFamily,
+          localAddress,
+          localPort,
+          connecting,
+          destroyed,
+          readyState,
+          address,
+        })
         response.resume()
       })
       .on('error', reject)
@@ -546,7 +632,9 @@ test('a free socket that the user destroys is not used again', async (scope) => 
   assert.strictEqual((await send({ port: peer.port, agent })).reused, false)
 })
 
-test("a Keep-Alive hint of the server limits how long the connection idles, with the agent's buffer", { ours: 'the buffer came with newer versions' }, async (scope) => {
+test("a Keep-Alive hint of the server limits how long the connection idles, with the agent's buffer", {
+  ours: 'the buffer came with newer versions',
+}, async (scope) => {
   const peer = await scope.peer((_, connection) => connection.write(reply('ok', ['Keep-Alive: timeout=1'])))
   const agent = scope.agent(KEEP_ALIVE)
   await send({ port: peer.port, agent })
@@ -563,7 +651,9 @@ test('a connection is kept for another request within the Keep-Alive hint', asyn
   assert.deepStrictEqual(answers, [false, true, true])
 })
 
-test('socketPath: requests over a Unix domain socket, reused', { skip: process.platform === 'win32' && 'no Unix domain sockets' }, async (scope) => {
+test('socketPath: requests over a Unix domain socket, reused', {
+  skip: process.platform === 'win32' && 'no Unix domain sockets',
+}, async (scope) => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'kw-'))
   const socketPath = path.join(directory, 's')
   const peer = await scope.peer(OK, { path: socketPath })
@@ -576,20 +666,28 @@ test('socketPath: requests over a Unix domain socket, reused', { skip: process.p
   assert.strictEqual(peer.accepted, 1)
 })
 
-test('a socketPath that does not exist fails with ENOENT', { skip: process.platform === 'win32' && 'no Unix domain sockets' }, async (scope) => {
+test('a socketPath that does not exist fails with ENOENT', {
+  skip: process.platform === 'win32' && 'no Unix domain sockets',
+}, async (scope) => {
   const options = { socketPath: '/nonexistent/keepwire.sock', path: '/' }
   const theirs = await failure(send({ ...options, agent: scope.runtimeAgent(KEEP_ALIVE) }))
   const ours = await failure(send({ ...options, agent: scope.agent(KEEP_ALIVE) }))
-  for (const field of ['code', 'syscall', 'address', 'message', 'errno']) assert.strictEqual(ours[field], theirs[field], field)
+  for (const field of ['code', 'syscall', 'address', 'message', 'errno'])
+    assert.strictEqual(ours[field], theirs[field], field)
 })
 
-test('localAddress binds the connection and is a key of its own', { skip: process.platform !== 'linux' && 'only Linux has all of 127/8 on loopback' }, async (scope) => {
+test('localAddress binds the connection and is a key of its own', {
+  skip: process.platform !== 'linux' && 'only Linux has all of 127/8 on loopback',
+}, async (scope) => {
   const peer = await scope.peer(OK)
   const agent = scope.agent(KEEP_ALIVE)
   await send({ port: peer.port, agent, localAddress: '127.0.0.2' })
   await send({ port: peer.port, agent })
   await send({ port: peer.port, agent, localAddress: '127.0.0.2' })
-  assert.deepStrictEqual(peer.connections.map((one) => one.socket.remoteAddress), ['127.0.0.2', '127.0.0.1'])
+  assert.deepStrictEqual(
+    peer.connections.map((one) => one.socket.remoteAddress),
+    ['127.0.0.2', '127.0.0.1'],
+  )
 })
 
 test('localPort binds the connection', { skip: isBun && 'the runtime ignores localPort' }, async (scope) => {
@@ -647,7 +745,9 @@ test('the exported Agent is the same from every door', { ours: 'is not exported 
   assert.strictEqual(keepwire.Agent, keepwire.http.Agent)
 })
 
-test('http.globalAgent may be replaced by ours', { skip: (isBun || isDeno) && 'the property is not replaceable here' }, async (scope) => {
+test('http.globalAgent may be replaced by ours', {
+  skip: (isBun || isDeno) && 'the property is not replaceable here',
+}, async (scope) => {
   const peer = await scope.peer(OK)
   const original = http.globalAgent
   const agent = scope.agent(KEEP_ALIVE)
@@ -687,11 +787,16 @@ test('20 origins at once have a connection each', async (scope) => {
     await parallel(20, (i) => ({ port: peers[i].port, agent }))
     await turns(2)
   }
-  assert.deepStrictEqual(peers.map((peer) => peer.accepted), peers.map(() => 1))
+  assert.deepStrictEqual(
+    peers.map((peer) => peer.accepted),
+    peers.map(() => 1),
+  )
   assert.strictEqual(agent.totalSocketCount, 20)
 })
 
-test('a hostname in upper case and in lower case are two names, as on the runtime', { skip: !baseline && isDeno && 'resolves on its own' }, async (scope) => {
+test('a hostname in upper case and in lower case are two names, as on the runtime', {
+  skip: !baseline && isDeno && 'resolves on its own',
+}, async (scope) => {
   const peer = await scope.peer(OK)
   const counts = []
   for (const agent of [scope.runtimeAgent(KEEP_ALIVE), scope.agent(KEEP_ALIVE)]) {

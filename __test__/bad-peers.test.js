@@ -17,7 +17,7 @@ const KEEP_ALIVE = { keepAlive: true }
 
 /** What the bad server sends when it has a request; `end`: then closes; `reset`: then resets; `head`: at its head. */
 const cases = {
-  'garbage': { bytes: 'this is not HTTP at all\r\n\r\n' },
+  garbage: { bytes: 'this is not HTTP at all\r\n\r\n' },
   'binary garbage': { bytes: '\x00\x01\x02\xff\xfe\r\n\r\n' },
   'a TLS alert': { bytes: '\x15\x03\x01\x00\x02\x02\x28', end: true },
   'nothing, then FIN': { bytes: '', end: true },
@@ -64,21 +64,28 @@ const cases = {
   },
   'a wrong chunk size': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n' },
   'an empty chunk size': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\nok\r\n0\r\n\r\n' },
-  'a chunk longer than its size': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n' },
+  'a chunk longer than its size': {
+    bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n',
+  },
   'a chunk size beyond 64 bits': {
     bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nok\r\n0\r\n\r\n',
   },
   'a chunk extension': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b;c="d"\r\nok\r\n0\r\n\r\n' },
   'a chunk size with a space': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\r\n\r\n' },
   'a chunk with a bare LF': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n' },
-  'a bad trailer': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nBad Trailer\r\n\r\n' },
+  'a bad trailer': {
+    bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nBad Trailer\r\n\r\n',
+  },
   'a wrong chunk size after a good chunk, in a packet of its own': {
     bytes: ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n', 'zz\r\n'],
   },
   'half a body by length, then FIN': { bytes: 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf', end: true },
   'half a body by length, then RST': { bytes: ['HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n', 'half'], reset: true },
   'half a chunk, then FIN': { bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf', end: true },
-  'half a chunk, then RST': { bytes: ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 'ff\r\nhalf'], reset: true },
+  'half a chunk, then RST': {
+    bytes: ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 'ff\r\nhalf'],
+    reset: true,
+  },
   'chunks without the last one, then FIN': {
     bytes: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n',
     end: true,
@@ -119,23 +126,39 @@ const cases = {
   'empty lines before the status line': { bytes: `\r\n\r\n${reply('ok')}` },
 }
 
-const insecure = ['a bare CR in a header value', 'Transfer-Encoding and Content-Length', 'a chunk size with a space', 'a NUL in a header value']
+const insecure = [
+  'a bare CR in a header value',
+  'Transfer-Encoding and Content-Length',
+  'a chunk size with a space',
+  'a NUL in a header value',
+]
 
 for (const [name, bad] of Object.entries(cases)) {
   test(`a server that sends ${name}: the runtime's own outcome, for that request alone`, async (scope) => {
-    assert.deepStrictEqual(await meet(scope, scope.agent(KEEP_ALIVE), bad), await meet(scope, scope.runtimeAgent(KEEP_ALIVE), bad))
+    assert.deepStrictEqual(
+      await meet(scope, scope.agent(KEEP_ALIVE), bad),
+      await meet(scope, scope.runtimeAgent(KEEP_ALIVE), bad),
+    )
   })
 }
 
 for (const name of insecure) {
   test(`insecureHTTPParser and ${name}: the runtime's own outcome`, async (scope) => {
     const bad = { ...cases[name], options: { insecureHTTPParser: true } }
-    assert.deepStrictEqual(await meet(scope, scope.agent(KEEP_ALIVE), bad), await meet(scope, scope.runtimeAgent(KEEP_ALIVE), bad))
+    assert.deepStrictEqual(
+      await meet(scope, scope.agent(KEEP_ALIVE), bad),
+      await meet(scope, scope.runtimeAgent(KEEP_ALIVE), bad),
+    )
   })
 }
 
-test('a bad server on a reused connection: the runtime\'s own outcome for a POST', async (scope) => {
-  for (const name of ['garbage', 'half a head, then FIN', 'two different Content-Length', 'half a body by length, then FIN']) {
+test("a bad server on a reused connection: the runtime's own outcome for a POST", async (scope) => {
+  for (const name of [
+    'garbage',
+    'half a head, then FIN',
+    'two different Content-Length',
+    'half a body by length, then FIN',
+  ]) {
     const bad = { ...cases[name], options: { method: 'POST' }, warm: true }
     assert.deepStrictEqual(
       await meet(scope, scope.agent(KEEP_ALIVE), bad),
@@ -150,7 +173,10 @@ test('the outcomes differ between good and bad', async (scope) => {
   const good = await meet(scope, agent(), { bytes: reply('ok') })
   assert.deepStrictEqual(good.events, ['response 200 OK', 'body ok', 'end'])
   const bad = await meet(scope, agent(), cases['half a body by length, then FIN'])
-  assert.ok(bad.events.some((line) => line.includes('ECONNRESET')), `${bad.events}`)
+  assert.ok(
+    bad.events.some((line) => line.includes('ECONNRESET')),
+    `${bad.events}`,
+  )
 })
 
 /** One request to a bad server, beside a slow good one, followed by a good one. */

@@ -51,7 +51,8 @@ function pour(connection, total, state = { sent: 0 }) {
 
 function expectedHash(total) {
   const hash = createHash('sha1')
-  for (let sent = 0; sent < total; sent += BLOCK.length) hash.update(BLOCK.subarray(0, Math.min(BLOCK.length, total - sent)))
+  for (let sent = 0; sent < total; sent += BLOCK.length)
+    hash.update(BLOCK.subarray(0, Math.min(BLOCK.length, total - sent)))
   return hash.digest('hex')
 }
 
@@ -340,7 +341,9 @@ test('uploads and downloads at once on 8 connections, mixed sizes by seed', asyn
   await Promise.all(
     Array.from({ length: 120 }, async (_, i) => {
       const size = Math.floor(next() ** 3 * 300_000)
-      const body = BLOCK.toString('latin1').repeat(5).slice(i, i + size)
+      const body = BLOCK.toString('latin1')
+        .repeat(5)
+        .slice(i, i + size)
       const request = http.request({ host: '127.0.0.1', port: peer.port, method: 'POST', agent })
       const answer = read(request)
       const middle = Math.floor(size / 3)
@@ -353,7 +356,9 @@ test('uploads and downloads at once on 8 connections, mixed sizes by seed', asyn
   assert.ok(peer.accepted <= 8)
 })
 
-test('200 MB through one connection do not stay in memory', { skip: isDeno && 'its garbage collector lets go late' }, async (scope) => {
+test('200 MB through one connection do not stay in memory', {
+  skip: isDeno && 'its garbage collector lets go late',
+}, async (scope) => {
   const total = 20 * MB
   const peer = await scope.peer((_, connection) => {
     connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)

@@ -50,7 +50,8 @@ test('AsyncLocalStorage: every callback of a request sees the store of its calle
   const expected = new Set(await observe(scope.runtimeAgent(options)))
   const actual = new Set(await observe(scope.agent(options)))
   assert.deepStrictEqual([...actual], [...expected])
-  for (const line of actual) if (/response (callback|data|end)/.test(line)) assert.ok(line.endsWith(`: ${line.split(' ')[0]}`), line)
+  for (const line of actual)
+    if (/response (callback|data|end)/.test(line)) assert.ok(line.endsWith(`: ${line.split(' ')[0]}`), line)
 })
 
 test('AsyncLocalStorage: errors, timeouts and aborts see the store of their caller', async (scope) => {
@@ -108,15 +109,23 @@ test('AsyncLocalStorage: 50 requests over 3 connections, none sees the store of 
   )
 })
 
-const CHANNELS = ['http.client.request.created', 'http.client.request.start', 'http.client.request.error', 'http.client.response.finish']
+const CHANNELS = [
+  'http.client.request.created',
+  'http.client.request.start',
+  'http.client.request.error',
+  'http.client.response.finish',
+]
 
 test('diagnostics channels: the messages are those of the runtime, in the same order', async (scope) => {
-  const peer = await scope.peer((request, connection) => (request.target === '/fin' ? connection.end() : OK(request, connection)))
+  const peer = await scope.peer((request, connection) =>
+    request.target === '/fin' ? connection.end() : OK(request, connection),
+  )
   const observe = async (agent) => {
     const seen = []
     const listeners = CHANNELS.map((name) => {
       const listener = (message) => {
-        if (message.request.agent === agent) seen.push([name, message.request.path, Object.keys(message).sort().join(), message.response?.statusCode])
+        if (message.request.agent === agent)
+          seen.push([name, message.request.path, Object.keys(message).sort().join(), message.response?.statusCode])
       }
       diagnostics.subscribe(name, listener)
       return () => diagnostics.unsubscribe(name, listener)
@@ -138,7 +147,9 @@ test('diagnostics channels: the messages are those of the runtime, in the same o
   if (isNode) assert.ok(expected.length >= 4)
 })
 
-test('performance entries: one of type http for each request, as on the runtime', { skip: !isNode && 'no http entries on this runtime' }, async (scope) => {
+test('performance entries: one of type http for each request, as on the runtime', {
+  skip: !isNode && 'no http entries on this runtime',
+}, async (scope) => {
   const peer = await scope.peer(OK)
   const observe = async (agent) => {
     const entries = []
@@ -151,7 +162,11 @@ test('performance entries: one of type http for each request, as on the runtime'
       name,
       entryType,
       request: detail && { method: detail.req.method, url: detail.req.url, headers: detail.req.headers },
-      response: detail && { statusCode: detail.res.statusCode, statusMessage: detail.res.statusMessage, headers: detail.res.headers },
+      response: detail && {
+        statusCode: detail.res.statusCode,
+        statusMessage: detail.res.statusMessage,
+        headers: detail.res.headers,
+      },
       measured: duration > 0 && startTime > 0,
     }))
   }

@@ -37,24 +37,22 @@ test('a closed loop of 8 without limits never has more than 8 connections', asyn
   assert.ok((await closedLoop(Agent, remote, { width: 8, maxSockets: Infinity, requests: 800 })) <= 8)
 })
 
-test(
-  "a request made inside an 'end' listener reuses the connection that just ended",
-  { ours: 'frees the connection one tick later' },
-  async (scope) => {
-    const remote = await scope.remote()
-    const agent = scope.agent({ keepAlive: true })
-    for (let i = 0; i < 50; i++) {
-      const first = await send({ port: remote.port, path: '/split', agent, method: 'GET' })
-      const nested = await new Promise((resolve, reject) => {
-        http
-          .get({ host: '127.0.0.1', port: remote.port, path: '/length', agent }, (response) => {
-            response.resume()
-            response.on('end', () => send({ port: remote.port, path: '/chunked', agent }).then(resolve, reject))
-          })
-          .on('error', reject)
-      })
-      assert.strictEqual(first.body + nested.body, 'hello worldhello world')
-    }
-    assert.strictEqual((await remote.counts()).accepted, 1)
-  },
-)
+test("a request made inside an 'end' listener reuses the connection that just ended", {
+  ours: 'frees the connection one tick later',
+}, async (scope) => {
+  const remote = await scope.remote()
+  const agent = scope.agent({ keepAlive: true })
+  for (let i = 0; i < 50; i++) {
+    const first = await send({ port: remote.port, path: '/split', agent, method: 'GET' })
+    const nested = await new Promise((resolve, reject) => {
+      http
+        .get({ host: '127.0.0.1', port: remote.port, path: '/length', agent }, (response) => {
+          response.resume()
+          response.on('end', () => send({ port: remote.port, path: '/chunked', agent }).then(resolve, reject))
+        })
+        .on('error', reject)
+    })
+    assert.strictEqual(first.body + nested.body, 'hello worldhello world')
+  }
+  assert.strictEqual((await remote.counts()).accepted, 1)
+})

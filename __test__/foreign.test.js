@@ -78,7 +78,13 @@ test('an upgrade that the server answers as a plain request', async (scope) => {
 test('CONNECT: a tunnel through the agent', async (scope) => {
   const peer = await scope.peer(upgrading())
   const agent = scope.agent(KEEP_ALIVE)
-  const request = http.request({ host: '127.0.0.1', port: peer.port, method: 'CONNECT', path: 'example.test:443', agent })
+  const request = http.request({
+    host: '127.0.0.1',
+    port: peer.port,
+    method: 'CONNECT',
+    path: 'example.test:443',
+    agent,
+  })
   request.end()
   const [response, socket, head] = await once(request, 'connect')
   assert.strictEqual(response.statusCode, 200)
@@ -91,7 +97,12 @@ test('CONNECT: a tunnel through the agent', async (scope) => {
 test('an upgraded connection frees its place under maxSockets', async (scope) => {
   const peer = await scope.peer(upgrading())
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
-  const request = http.request({ host: '127.0.0.1', port: peer.port, headers: { Connection: 'Upgrade', Upgrade: 'echo' }, agent })
+  const request = http.request({
+    host: '127.0.0.1',
+    port: peer.port,
+    headers: { Connection: 'Upgrade', Upgrade: 'echo' },
+    agent,
+  })
   request.end()
   const queued = send({ port: peer.port, agent })
   const [, socket, head] = await once(request, 'upgrade')
@@ -99,7 +110,9 @@ test('an upgraded connection frees its place under maxSockets', async (scope) =>
   await echoThrough(socket, head)
 })
 
-test('a WebSocket of ws over our agent', { skip: isBun && 'the runtime replaces ws, and its own takes no agent' }, async (scope) => {
+test('a WebSocket of ws over our agent', {
+  skip: isBun && 'the runtime replaces ws, and its own takes no agent',
+}, async (scope) => {
   const WebSocket = require('ws')
   const server = new WebSocket.Server({ host: '127.0.0.1', port: 0 })
   await once(server, 'listening')
@@ -128,7 +141,9 @@ test('a raw WebSocket handshake by http.request carries its accept key', async (
   const peer = await scope.peer({
     onHead(request, connection) {
       request.upgraded = true
-      const accept = createHash('sha1').update(request.headers['sec-websocket-key'] + guid).digest('base64')
+      const accept = createHash('sha1')
+        .update(request.headers['sec-websocket-key'] + guid)
+        .digest('base64')
       connection.write(
         `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
       )
@@ -206,7 +221,7 @@ test('createConnection that answers by callback', async (scope) => {
   assert.strictEqual(peer.accepted, 1)
 })
 
-test('createConnection that fails by callback: the runtime\'s own error', async (scope) => {
+test("createConnection that fails by callback: the runtime's own error", async (scope) => {
   const outcome = async (agent) => {
     agent.createConnection = (_, callback) => {
       setImmediate(() => callback(Object.assign(new Error('no connection today'), { code: 'NOT_TODAY' })))
@@ -239,7 +254,9 @@ test('a custom lookup of the request is asked', async (scope) => {
   const asked = []
   const lookup = (host, options, callback) => {
     asked.push(host)
-    setImmediate(() => (options.all ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4)))
+    setImmediate(() =>
+      options.all ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4),
+    )
   }
   for (let i = 0; i < 3; i++) {
     assert.strictEqual((await send({ host: 'made-up.test', port: peer.port, agent, lookup })).body, 'ok')
@@ -255,7 +272,9 @@ test('a custom lookup of the agent is asked', async (scope) => {
   const asked = []
   const lookup = (host, options, callback) => {
     asked.push(host)
-    setImmediate(() => (options.all ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4)))
+    setImmediate(() =>
+      options.all ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4),
+    )
   }
   const agent = scope.agent({ keepAlive: true, lookup })
   for (const host of ['one.test', 'two.test', 'one.test']) {
@@ -269,7 +288,8 @@ test('a custom lookup of the agent is asked', async (scope) => {
 test('a custom lookup that fails: its error, and the next request works', async (scope) => {
   const peer = await scope.peer(OK)
   const outcome = async (agent) => {
-    const lookup = (_host, _options, callback) => setImmediate(() => callback(Object.assign(new Error('unknown to me'), { code: 'ENOTHERE' })))
+    const lookup = (_host, _options, callback) =>
+      setImmediate(() => callback(Object.assign(new Error('unknown to me'), { code: 'ENOTHERE' })))
     const error = await failure(send({ host: 'made-up.test', port: peer.port, agent, lookup }))
     const next = await send({ port: peer.port, agent })
     return [error.code, error.message, next.body]
@@ -282,17 +302,24 @@ test('plain requests and ones with a connection of their own share one limit', a
   const peer = await scope.peer((request, connection) => held.push(() => connection.write(reply(request.target))))
   const agent = scope.agent({ keepAlive: true, maxSockets: 2 })
   const upgrade = { Connection: 'Upgrade', Upgrade: 'echo' }
-  const answers = [0, 1, 2, 3, 4, 5].map((i) => send({ port: peer.port, path: `/${i}`, agent, headers: i % 2 ? upgrade : {} }))
+  const answers = [0, 1, 2, 3, 4, 5].map((i) =>
+    send({ port: peer.port, path: `/${i}`, agent, headers: i % 2 ? upgrade : {} }),
+  )
   for (let i = 0; i < 6; i++) {
     await until(() => held.length > i)
     assert.ok(peer.open.size <= 2, `${peer.open.size} connections`)
     assert.ok(agent.totalSocketCount <= 2)
     held[i]()
   }
-  assert.deepStrictEqual((await Promise.all(answers)).map(({ body }) => body), ['/0', '/1', '/2', '/3', '/4', '/5'])
+  assert.deepStrictEqual(
+    (await Promise.all(answers)).map(({ body }) => body),
+    ['/0', '/1', '/2', '/3', '/4', '/5'],
+  )
 })
 
-test('an agent of another class may wrap ours', { skip: isBun && 'the runtime insists on an agent of a class of its own' }, async (scope) => {
+test('an agent of another class may wrap ours', {
+  skip: isBun && 'the runtime insists on an agent of a class of its own',
+}, async (scope) => {
   const peer = await scope.peer(OK)
   const inner = scope.agent(KEEP_ALIVE)
   const outer = {
@@ -321,7 +348,9 @@ test('a request with agent: false and one without an agent go past ours', async 
   assert.match(peer.requests[0].head, /Connection: close/i)
 })
 
-test('insecureHTTPParser lets through what the strict parser refuses', { skip: (isBun || isDeno) && 'the runtime has no lenient parser' }, async (scope) => {
+test('insecureHTTPParser lets through what the strict parser refuses', {
+  skip: (isBun || isDeno) && 'the runtime has no lenient parser',
+}, async (scope) => {
   const peer = await scope.peer((_, connection) =>
     connection.write('HTTP/1.1 200 OK\r\nX-Odd: a\x01b\r\nContent-Length: 2\r\n\r\nok'),
   )
@@ -334,7 +363,12 @@ test('insecureHTTPParser lets through what the strict parser refuses', { skip: (
 test('a request that ends late is read by its own parser only', async (scope) => {
   const peer = await scope.peer(upgrading())
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
-  const upgrade = http.request({ host: '127.0.0.1', port: peer.port, headers: { Connection: 'Upgrade', Upgrade: 'echo' }, agent })
+  const upgrade = http.request({
+    host: '127.0.0.1',
+    port: peer.port,
+    headers: { Connection: 'Upgrade', Upgrade: 'echo' },
+    agent,
+  })
   upgrade.on('error', () => {})
   const waiting = http.get({ host: '127.0.0.1', port: peer.port, agent })
   const answer = read(waiting)

@@ -22,7 +22,9 @@ function block(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
-test('a server that sends FIN after each reply, unannounced: 100 sequential GETs succeed', { ours: '50 fail' }, async (scope) => {
+test('a server that sends FIN after each reply, unannounced: 100 sequential GETs succeed', {
+  ours: '50 fail',
+}, async (scope) => {
   const remote = await scope.remote()
   const agent = scope.agent(KEEP_ALIVE)
   for (let i = 0; i < 100; i++) {
@@ -31,7 +33,9 @@ test('a server that sends FIN after each reply, unannounced: 100 sequential GETs
   }
 })
 
-test('a server that sends FIN after each reply, unannounced: 50 requests queued on one socket succeed', { ours: '25 fail' }, async (scope) => {
+test('a server that sends FIN after each reply, unannounced: 50 requests queued on one socket succeed', {
+  ours: '25 fail',
+}, async (scope) => {
   const remote = await scope.remote()
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
   const answers = await Promise.all(Array.from({ length: 50 }, () => send({ port: remote.port, path: '/fin', agent })))
@@ -40,21 +44,22 @@ test('a server that sends FIN after each reply, unannounced: 50 requests queued 
 })
 
 for (const method of ['GET', 'POST']) {
-  test(
-    `the JavaScript thread is blocked while the server closes an idle connection: a ${method} then succeeds`,
-    { ours: 'fails with ECONNRESET' },
-    async (scope) => {
-      const remote = await scope.remote()
-      const agent = scope.agent(KEEP_ALIVE)
-      for (let i = 0; i < 5; i++) {
-        await send({ port: remote.port, path: '/fin-after?20', agent })
-        await turns(2)
-        block(300)
-        const { body } = await send({ port: remote.port, path: '/echo', method, agent }, method === 'POST' ? 'x' : undefined)
-        assert.strictEqual(body, method === 'POST' ? 'x' : '')
-      }
-    },
-  )
+  test(`the JavaScript thread is blocked while the server closes an idle connection: a ${method} then succeeds`, {
+    ours: 'fails with ECONNRESET',
+  }, async (scope) => {
+    const remote = await scope.remote()
+    const agent = scope.agent(KEEP_ALIVE)
+    for (let i = 0; i < 5; i++) {
+      await send({ port: remote.port, path: '/fin-after?20', agent })
+      await turns(2)
+      block(300)
+      const { body } = await send(
+        { port: remote.port, path: '/echo', method, agent },
+        method === 'POST' ? 'x' : undefined,
+      )
+      assert.strictEqual(body, method === 'POST' ? 'x' : '')
+    }
+  })
 }
 
 /** Serves `served` requests of each of the first connections, then drops the next one unanswered. */
@@ -71,13 +76,18 @@ function dropping({ dropped = 1, how = 'end' } = {}) {
 }
 
 for (const how of ['end', 'reset']) {
-  test(`a GET that is dropped unanswered (${how}) on a reused connection is answered by one retry`, { ours: 'fails' }, async (scope) => {
+  test(`a GET that is dropped unanswered (${how}) on a reused connection is answered by one retry`, {
+    ours: 'fails',
+  }, async (scope) => {
     const peer = await scope.peer(dropping({ how }))
     const agent = scope.agent(KEEP_ALIVE)
     await send({ port: peer.port, agent })
     const { body } = await send({ port: peer.port, path: '/dropped', agent })
     assert.strictEqual(body, 'ok')
-    assert.deepStrictEqual(peer.requests.map(({ target }) => target), ['/', '/dropped', '/dropped'])
+    assert.deepStrictEqual(
+      peer.requests.map(({ target }) => target),
+      ['/', '/dropped', '/dropped'],
+    )
     assert.strictEqual(peer.accepted, 2)
   })
 }
@@ -114,22 +124,28 @@ test('a GET whose response has begun is not retried', DENO_RETRIES, async (scope
 })
 
 for (const method of ['POST', 'PATCH']) {
-  test(`a ${method} that is dropped unanswered on a reused connection fails, and was sent once`, DENO_RETRIES, async (scope) => {
-    const peer = await scope.peer(dropping({ dropped: 5 }))
-    const agent = scope.agent(KEEP_ALIVE)
-    await send({ port: peer.port, agent })
-    const request = http.request({ host: '127.0.0.1', port: peer.port, path: '/dropped', method, agent })
-    const answer = read(request)
-    request.end('body')
-    const error = await failure(answer)
-    assert.deepStrictEqual([error.code, error.message], ['ECONNRESET', 'socket hang up'])
-    assert.strictEqual(request.reusedSocket, true)
-    await turns(10)
-    assert.strictEqual(peer.requests.filter(({ target }) => target === '/dropped').length, 1)
-  })
+  test(
+    `a ${method} that is dropped unanswered on a reused connection fails, and was sent once`,
+    DENO_RETRIES,
+    async (scope) => {
+      const peer = await scope.peer(dropping({ dropped: 5 }))
+      const agent = scope.agent(KEEP_ALIVE)
+      await send({ port: peer.port, agent })
+      const request = http.request({ host: '127.0.0.1', port: peer.port, path: '/dropped', method, agent })
+      const answer = read(request)
+      request.end('body')
+      const error = await failure(answer)
+      assert.deepStrictEqual([error.code, error.message], ['ECONNRESET', 'socket hang up'])
+      assert.strictEqual(request.reusedSocket, true)
+      await turns(10)
+      assert.strictEqual(peer.requests.filter(({ target }) => target === '/dropped').length, 1)
+    },
+  )
 }
 
-test('Keep-Alive: timeout=2: the connection is gone before the hint runs out', { ours: 'keeps it beyond the hint' }, async (scope) => {
+test('Keep-Alive: timeout=2: the connection is gone before the hint runs out', {
+  ours: 'keeps it beyond the hint',
+}, async (scope) => {
   for (const hint of ['timeout=2', 'max=100, timeout=2', 'TIMEOUT = 2 ,max=5']) {
     const peer = await scope.peer((_, connection) => connection.write(reply('ok', [`Keep-Alive: ${hint}`])))
     const agent = scope.agent(KEEP_ALIVE)
@@ -145,7 +161,9 @@ test('Keep-Alive: timeout=2: the connection is gone before the hint runs out', {
   }
 })
 
-test('Keep-Alive: timeout=1 leaves nothing of the buffer: the connection is not kept', { ours: 'keeps it on some versions' }, async (scope) => {
+test('Keep-Alive: timeout=1 leaves nothing of the buffer: the connection is not kept', {
+  ours: 'keeps it on some versions',
+}, async (scope) => {
   const peer = await scope.peer((_, connection) => connection.write(reply('ok', ['Keep-Alive: timeout=1'])))
   const agent = scope.agent(KEEP_ALIVE)
   await send({ port: peer.port, agent })
@@ -158,7 +176,9 @@ for (const [how, abort] of [
   ['abort()', (request) => request.abort()],
   ['an AbortSignal', (_, controller) => controller.abort()],
 ]) {
-  test(`a queued request that is aborted by ${how} settles at once`, { ours: 'waits for a free slot' }, async (scope) => {
+  test(`a queued request that is aborted by ${how} settles at once`, {
+    ours: 'waits for a free slot',
+  }, async (scope) => {
     const peer = await scope.peer()
     const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
     const busy = http.get({ host: '127.0.0.1', port: peer.port, agent })
@@ -191,8 +211,15 @@ test('a queue survives the abort of any of its members', { ours: 'settles them l
   })
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
   const first = send({ port: peer.port, path: '/first', agent })
-  const requests = Array.from({ length: 9 }, (_, i) => http.get({ host: '127.0.0.1', port: peer.port, path: `/${i}`, agent }))
-  const answers = requests.map((request) => read(request).then(({ body }) => body, (error) => error.code))
+  const requests = Array.from({ length: 9 }, (_, i) =>
+    http.get({ host: '127.0.0.1', port: peer.port, path: `/${i}`, agent }),
+  )
+  const answers = requests.map((request) =>
+    read(request).then(
+      ({ body }) => body,
+      (error) => error.code,
+    ),
+  )
   await until(() => held.length === 1)
   for (const i of [0, 4, 8]) requests[i].destroy()
   for (const i of [0, 4, 8]) assert.strictEqual(await answers[i], 'ECONNRESET')
@@ -229,7 +256,9 @@ for (const [how, make] of [
   })
 }
 
-test('agent.destroy() with a queue: the queued requests fail, nothing stays open', { ours: 'opens a connection for them' }, async (scope) => {
+test('agent.destroy() with a queue: the queued requests fail, nothing stays open', {
+  ours: 'opens a connection for them',
+}, async (scope) => {
   const peer = await scope.peer()
   const agent = scope.agent({ keepAlive: true, maxSockets: 2 })
   const failed = Array.from({ length: 8 }, () => failure(send({ port: peer.port, agent })))
@@ -239,7 +268,10 @@ test('agent.destroy() with a queue: the queued requests fail, nothing stays open
   await peer.nobodyConnected(5_000)
   await turns(10)
   assert.strictEqual(peer.accepted, 2)
-  assert.deepStrictEqual([Object.keys(agent.requests), Object.keys(agent.sockets), Object.keys(agent.freeSockets)], [[], [], []])
+  assert.deepStrictEqual(
+    [Object.keys(agent.requests), Object.keys(agent.sockets), Object.keys(agent.freeSockets)],
+    [[], [], []],
+  )
 })
 
 test('maxTotalSockets 1 and an idle connection to another origin: it makes room', { ours: 'hangs' }, async (scope) => {
@@ -267,18 +299,20 @@ test('origins under a total limit take turns', { ours: 'starves the others' }, a
     )
   }
   const agent = scope.agent({ keepAlive: true, maxTotalSockets: 1 })
-  await Promise.all(
-    Array.from({ length: 12 }, (_, i) => send({ port: peers[Math.floor(i / 4)].port, agent })),
-  )
+  await Promise.all(Array.from({ length: 12 }, (_, i) => send({ port: peers[Math.floor(i / 4)].port, agent })))
   assert.strictEqual(order.length, 12)
   const firstOfC = order.indexOf('c')
   const lastOfA = order.lastIndexOf('a')
   assert.ok(firstOfC < lastOfA || order.indexOf('b') < lastOfA, `served in order ${order.join('')}`)
 })
 
-test('lifo: the newest idle connection was destroyed by the user: the next one is used', { ours: 'hands it out' }, async (scope) => {
+test('lifo: the newest idle connection was destroyed by the user: the next one is used', {
+  ours: 'hands it out',
+}, async (scope) => {
   const held = []
-  const peer = await scope.peer((request, connection) => (request.target === '/held' ? held.push(connection) : OK(request, connection)))
+  const peer = await scope.peer((request, connection) =>
+    request.target === '/held' ? held.push(connection) : OK(request, connection),
+  )
   const agent = scope.agent({ keepAlive: true, scheduling: 'lifo' })
   const pair = [send({ port: peer.port, path: '/held', agent }), send({ port: peer.port, path: '/held', agent })]
   await until(() => held.length === 2)
@@ -296,7 +330,9 @@ test('lifo: the newest idle connection was destroyed by the user: the next one i
   assert.strictEqual(peer.accepted, 2)
 })
 
-test('unsolicited bytes on an idle connection: it is dropped, and never read as the next response', { ours: 'poisons the next one on some' }, async (scope) => {
+test('unsolicited bytes on an idle connection: it is dropped, and never read as the next response', {
+  ours: 'poisons the next one on some',
+}, async (scope) => {
   const peer = await scope.peer((_, connection) => connection.write(reply('mine')))
   const agent = scope.agent(KEEP_ALIVE)
   await send({ port: peer.port, agent })
@@ -308,7 +344,9 @@ test('unsolicited bytes on an idle connection: it is dropped, and never read as 
   assert.deepStrictEqual([next.body, next.reused], ['mine', false])
 })
 
-test('unsolicited bytes while the JavaScript thread is blocked: the next request is on a fresh connection', { ours: 'reads them' }, async (scope) => {
+test('unsolicited bytes while the JavaScript thread is blocked: the next request is on a fresh connection', {
+  ours: 'reads them',
+}, async (scope) => {
   const peer = await scope.peer((_, connection) => connection.write(reply('mine')))
   const agent = scope.agent(KEEP_ALIVE)
   await send({ port: peer.port, agent })
@@ -350,7 +388,9 @@ test('an early response is not followed by the rest of its request on the next o
   }
 })
 
-test('a server that closes at random moments: idempotent requests all succeed, none is answered twice', { ours: 'fails now and then' }, async (scope) => {
+test('a server that closes at random moments: idempotent requests all succeed, none is answered twice', {
+  ours: 'fails now and then',
+}, async (scope) => {
   const peer = await scope.peer((request, connection) => {
     connection.write(reply(request.target))
     // Every third reply is followed by an unannounced FIN, one turn later.
@@ -402,7 +442,9 @@ test('aborting requests at every stage leaks no connection and no slot', async (
     })
     await turns(stage)
     for (const request of requests) request.destroy()
-    await Promise.all(requests.map((request) => request.closed || new Promise((resolve) => request.on('close', resolve))))
+    await Promise.all(
+      requests.map((request) => request.closed || new Promise((resolve) => request.on('close', resolve))),
+    )
   }
   await until(() => Object.keys(agent.sockets).length === 0 && Object.keys(agent.requests).length === 0)
   assert.strictEqual((await send({ port: peer.port, agent })).body, 'half')

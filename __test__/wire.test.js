@@ -24,9 +24,12 @@ const shapes = {
   'an absolute-form path': { options: { path: 'http://other.example/x?y' } },
   'an asterisk path': { options: { method: 'OPTIONS', path: '*' } },
   'a path with characters above ASCII': { options: { path: '/caf\u00e9' } },
-  'HEAD': { options: { method: 'HEAD' } },
+  HEAD: { options: { method: 'HEAD' } },
   'DELETE without a body': { options: { method: 'DELETE' } },
-  'DELETE with a body': { options: { method: 'DELETE', headers: { 'Content-Length': 5 } }, drive: (r) => r.end('hello') },
+  'DELETE with a body': {
+    options: { method: 'DELETE', headers: { 'Content-Length': 5 } },
+    drive: (r) => r.end('hello'),
+  },
   'DELETE with a body of unknown length': { options: { method: 'DELETE' }, drive: (r) => r.end('hello') },
   'GET with a body by length': { options: { headers: { 'content-length': '3' } }, drive: (r) => r.end('abc') },
   'GET with a written body': { drive: (r) => (r.write('abc'), r.end()) },
@@ -57,7 +60,7 @@ const shapes = {
     drive: (r) => r.end('<x/>'),
   },
   'a method in lower case': { options: { method: 'post' }, drive: (r) => r.end('x') },
-  'trailers': {
+  trailers: {
     options: { method: 'POST', headers: { Trailer: 'X-Sum, X-Other' } },
     drive: (r) => {
       r.write('body')
@@ -82,8 +85,12 @@ const shapes = {
       r.end('body')
     },
   },
-  'header names in mixed case': { options: { headers: { 'X-MiXeD': 'a', 'x-lower': 'b', 'X-UPPER': 'c', host: 'Some.Host' } } },
-  'repeated headers from an array value': { options: { headers: { 'X-Multi': ['a', 'b', 'c'], Cookie: ['a=1', 'b=2'] } } },
+  'header names in mixed case': {
+    options: { headers: { 'X-MiXeD': 'a', 'x-lower': 'b', 'X-UPPER': 'c', host: 'Some.Host' } },
+  },
+  'repeated headers from an array value': {
+    options: { headers: { 'X-Multi': ['a', 'b', 'c'], Cookie: ['a=1', 'b=2'] } },
+  },
   'headers as a flat array': {
     options: { headers: ['X-First', '1', 'Host', 'flat.example', 'x-first', '2', 'Accept', '*/*'] },
   },
@@ -106,7 +113,7 @@ const shapes = {
       r.end()
     },
   },
-  'appendHeader': {
+  appendHeader: {
     drive: (r) => {
       r.appendHeader('X-Many', 'a')
       r.appendHeader('x-many', ['b', 'c'])
@@ -154,8 +161,14 @@ const shapes = {
       r.end()
     },
   },
-  'a body in latin1': { options: { method: 'POST' }, drive: (r) => (r.write('\u00e4\u00f6', 'latin1'), r.end('\u00fc', 'latin1')) },
-  'a body in UTF-8': { options: { method: 'POST' }, drive: (r) => (r.write('\u00e4\u{1f600}'), r.end('\u20ac', 'utf8')) },
+  'a body in latin1': {
+    options: { method: 'POST' },
+    drive: (r) => (r.write('\u00e4\u00f6', 'latin1'), r.end('\u00fc', 'latin1')),
+  },
+  'a body in UTF-8': {
+    options: { method: 'POST' },
+    drive: (r) => (r.write('\u00e4\u{1f600}'), r.end('\u20ac', 'utf8')),
+  },
   'a body in hex and base64': {
     options: { method: 'POST' },
     drive: (r) => (r.write('00ff10', 'hex'), r.end('aGVsbG8=', 'base64')),
@@ -200,11 +213,14 @@ const shapes = {
       r.end()
     },
   },
-  'strictContentLength': {
+  strictContentLength: {
     options: { method: 'POST', headers: { 'Content-Length': 2 } },
     drive: (r) => ((r.strictContentLength = true), r.end('ok')),
   },
-  'useChunkedEncodingByDefault off': { options: { method: 'POST' }, drive: (r) => ((r.useChunkedEncodingByDefault = false), r.end('x')) },
+  'useChunkedEncodingByDefault off': {
+    options: { method: 'POST' },
+    drive: (r) => ((r.useChunkedEncodingByDefault = false), r.end('x')),
+  },
   'a body through pipe': {
     options: { method: 'POST' },
     drive: (r) => {
@@ -272,7 +288,8 @@ test('an aborted upload has sent a prefix of what the runtime would have sent', 
 function answering() {
   return {
     onHead: (request, connection) => request.headers.expect && connection.write('HTTP/1.1 100 Continue\r\n\r\n'),
-    onRequest: (request, connection) => connection.write(request.method === 'HEAD' ? reply('').replace(': 0', ': 2') : reply('ok')),
+    onRequest: (request, connection) =>
+      connection.write(request.method === 'HEAD' ? reply('').replace(': 0', ': 2') : reply('ok')),
   }
 }
 

@@ -29,8 +29,6 @@ const { kExchange } = require('./socket-view.js')
 /** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
 const CREDIT_STEP = WINDOW / 4
 
-const RESOURCE_OPTIONS = { requireManualDestroy: true }
-
 class Exchange {
   /** @type {Connection | null} */
   connection = null
@@ -52,7 +50,7 @@ class Exchange {
   isCheckInDue = false
   /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
   idleHintMs = -1
-  resource = new AsyncResource('HTTPCLIENTREQUEST', RESOURCE_OPTIONS)
+  resource = new AsyncResource('HTTPCLIENTREQUEST')
   outgoing = new Outgoing(this)
   #unread = 0
   #held = false
@@ -94,7 +92,7 @@ class Exchange {
       req.timeoutCb = onRequestTimeout
     }
     if (!view.destroyed) {
-      view.timeout = timeout
+      if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
       connection.startTimeout(timeout)
     }
     req.emit('socket', view)

@@ -161,12 +161,19 @@ function assign(agent, req, socket) {
 function create(exchange) {
   const { agent, origin, req } = exchange
   let held = true
+  let creating = true
+  const created = () => {
+    if (creating) origin.creating -= 1
+    creating = false
+  }
   const release = () => {
+    created()
     if (!held) return
     held = false
     origin.origins.port.engine.releaseForeign(origin.origins.id, origin.key)
     origin.origins.port.drainSoon()
   }
+  origin.creating += 1
   try {
     agent.createSocket(
       req,
@@ -184,6 +191,7 @@ function create(exchange) {
           return
         }
         track(origin, socket, release)
+        created()
         assign(agent, req, socket)
       },
     )

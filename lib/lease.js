@@ -17,7 +17,7 @@ const { settleUnserved, Wait } = require('./waiting.js')
  * @param {(exchange: Exchange) => void} onServed it has its connection, or its slot
  */
 function lease(exchange, foreign, onServed) {
-  const { agent, origin, port } = exchange
+  const { origin, port } = exchange
   const { engine } = port
   exchange.isForeign = foreign
   // What this thread closed must not come back as idle.

@@ -22,6 +22,8 @@ class Origin {
   busySockets = new Set()
   /** Oldest first. @type {Socket[]} */
   idleSockets = []
+  /** Real sockets that createSocket() has yet to deliver. */
+  creating = 0
   /** In order of arrival; as long as it is not empty it is also `agent.requests[name]`. @type {Exchange[]} */
   queue = []
   /** Whether the shown arrays are out of date. */
@@ -50,6 +52,7 @@ class Origin {
       this.connections.size === 0 &&
       this.busySockets.size === 0 &&
       this.idleSockets.length === 0 &&
+      this.creating === 0 &&
       this.queue.length === 0
     )
   }

@@ -122,6 +122,7 @@ class Outgoing {
     if (total > this.#acknowledged) this.#acknowledged = Math.min(total, this.#written)
     if (this.isEnded && this.#acknowledged === this.#written) this.isDone = true
     this.report()
+    this.#exchange.onSent()
   }
 
   /** The kernel has the whole request. */
@@ -129,6 +130,7 @@ class Outgoing {
     this.isDone = true
     this.#acknowledged = this.#written
     this.report()
+    this.#exchange.onSent()
   }
 
   #reportSoon() {
@@ -150,15 +152,26 @@ class Outgoing {
     const exchange = this.#exchange
     if (exchange.isAborted) return
     const sent = this.#sent
-    const callbacks = this.#callbacks
-    if (callbacks !== null) {
-      let count = 0
-      while (count < callbacks.length && callbacks[count] <= sent) count += 2
-      this.#callbacks = count < callbacks.length ? callbacks.slice(count) : null
-      for (let at = 1; at < count; at += 2) callbacks[at]()
-    }
+    if (this.#callbacks !== null) this.#callBack(this.#callbacks, sent)
     if (this.#needDrain && sent === this.#written) this.#drained()
     exchange.onSent()
+  }
+
+  /**
+   * @param {any[]} callbacks
+   * @param {number} sent
+   */
+  #callBack(callbacks, sent) {
+    let at = 0
+    try {
+      while (at < callbacks.length && callbacks[at] <= sent) {
+        at += 2
+        callbacks[at - 1]()
+      }
+    } finally {
+      // Unless the connection was destroyed by one of them.
+      if (this.#callbacks === callbacks) this.#callbacks = at < callbacks.length ? callbacks.slice(at) : null
+    }
   }
 
   #drained() {

@@ -29,7 +29,10 @@ function runScript(script, args = [], { env = {}, deadlineMs = 20_000 } = {}) {
     child.on('error', reject)
     child.on('close', (code, signal) => {
       clearTimeout(deadline)
-      const lines = stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+      const lines = stdout
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line))
       resolve({ code, signal, stdout, stderr, lines, late })
     })
   })

@@ -31,7 +31,10 @@ function read(request) {
           response,
           status: response.statusCode,
           headers: response.headers,
-          body: chunks.length > 0 && typeof chunks[0] === 'string' ? chunks.join('') : Buffer.concat(chunks).toString('latin1'),
+          body:
+            chunks.length > 0 && typeof chunks[0] === 'string'
+              ? chunks.join('')
+              : Buffer.concat(chunks).toString('latin1'),
           reused: request.reusedSocket,
           socket: request.socket,
         })

@@ -207,7 +207,11 @@ class Peer {
     if (this.open.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
       const late = setTimeout(() => {
-        reject(new Error(`${this.open.size} of ${this.accepted} connections are still open ${deadlineMs} ms after agent.destroy()`))
+        reject(
+          new Error(
+            `${this.open.size} of ${this.accepted} connections are still open ${deadlineMs} ms after agent.destroy()`,
+          ),
+        )
       }, deadlineMs)
       this.#waiting.push(() => {
         clearTimeout(late)

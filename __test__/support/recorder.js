@@ -6,13 +6,31 @@
 // The socket has a log of its own: its events may fall before or after a response's within one turn of the loop.
 
 const REQUEST_EVENTS = [
-  'abort', 'close', 'connect', 'continue', 'drain', 'error', 'finish', 'information', 'response', 'socket', 'timeout', 'upgrade',
+  'abort',
+  'close',
+  'connect',
+  'continue',
+  'drain',
+  'error',
+  'finish',
+  'information',
+  'response',
+  'socket',
+  'timeout',
+  'upgrade',
 ]
 const RESPONSE_EVENTS = ['aborted', 'close', 'end', 'error', 'timeout', 'pause', 'resume']
 const SOCKET_EVENTS = ['agentRemove', 'close', 'connect', 'end', 'error', 'free', 'ready', 'timeout']
 
 const REQUEST_FIELDS = [
-  'aborted', 'destroyed', 'finished', 'headersSent', 'reusedSocket', 'shouldKeepAlive', 'writableEnded', 'writableFinished',
+  'aborted',
+  'destroyed',
+  'finished',
+  'headersSent',
+  'reusedSocket',
+  'shouldKeepAlive',
+  'writableEnded',
+  'writableFinished',
 ]
 const RESPONSE_FIELDS = ['aborted', 'complete', 'destroyed', 'readableEnded', 'readableAborted', 'readableFlowing']
 
@@ -59,11 +77,15 @@ class Recorder {
 
   #socket(socket) {
     if (this.seen === undefined) this.seen = new Set()
-    this.socketLog.push(`given${this.seen.has(socket) ? ' again' : ''} connecting ${socket.connecting} destroyed ${socket.destroyed}`)
+    this.socketLog.push(
+      `given${this.seen.has(socket) ? ' again' : ''} connecting ${socket.connecting} destroyed ${socket.destroyed}`,
+    )
     if (this.seen.has(socket)) return
     this.seen.add(socket)
     for (const event of SOCKET_EVENTS) {
-      socket.on(event, (...args) => this.socketLog.push(`${event} ${event === 'error' ? tell(event, args) : ''}`.trim()))
+      socket.on(event, (...args) =>
+        this.socketLog.push(`${event} ${event === 'error' ? tell(event, args) : ''}`.trim()),
+      )
     }
   }
 }

@@ -17,7 +17,12 @@ const shapes = {
     setImmediate(() => connection.write(HELLO))
   },
   'split-chunked': (_, connection) => {
-    const parts = ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '5\r\nhello\r\n', '6\r\n world\r\n', '0\r\n\r\n']
+    const parts = [
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+      '5\r\nhello\r\n',
+      '6\r\n world\r\n',
+      '0\r\n\r\n',
+    ]
     const next = () => {
       connection.write(parts.shift())
       if (parts.length > 0) setImmediate(next)
@@ -42,11 +47,15 @@ peer.handlers.forget = true
 
 const control = net.createServer((socket) => {
   socket.on('error', () => {})
-  socket.end(JSON.stringify({ accepted: peer.accepted, open: peer.open.size, peak: peer.peak, requests: peer.requests.length }))
+  socket.end(
+    JSON.stringify({ accepted: peer.accepted, open: peer.open.size, peak: peer.peak, requests: peer.requests.length }),
+  )
 })
 
 peer.listen().then(() => {
-  control.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: peer.port, controlPort: control.address().port })))
+  control.listen(0, '127.0.0.1', () =>
+    console.log(JSON.stringify({ port: peer.port, controlPort: control.address().port })),
+  )
 })
 
 // The parent's end of stdin closes when the parent ends, however it ends.

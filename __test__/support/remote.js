@@ -21,7 +21,8 @@ async function startRemote() {
       for (;;) {
         const { open } = await ask(controlPort)
         if (open === 0) return
-        if (Date.now() > deadline) throw new Error(`${open} connections are still open ${deadlineMs} ms after agent.destroy()`)
+        if (Date.now() > deadline)
+          throw new Error(`${open} connections are still open ${deadlineMs} ms after agent.destroy()`)
       }
     },
     stop: () =>

@@ -13,8 +13,7 @@ const { agentUnderTest, baseline } = require('./runtime')
 const { turns } = require('./wait')
 
 const LEAK_DEADLINE_MS = 10_000
-const WATCHED_RESOURCES =
-  /^(TCP|Pipe|Shutdown|Process|GetAddrInfo|Timeout$|TLS|Worker|MessagePort$|HTTP)/
+const WATCHED_RESOURCES = /^(TCP|Pipe|Shutdown|Process|GetAddrInfo|Timeout$|TLS|Worker|MessagePort$|HTTP)/
 
 // The runtimes open these at their first use; that is nobody's leak.
 for (const stream of ['stdin', 'stdout', 'stderr']) process[stream]

@@ -131,6 +131,7 @@ class Completion {
           port.agent(extra >>> 0)?.onEvict(id)
           break
         default:
+          this.#at = next
           throw new Error(`keepwire: unknown record ${kind} from the engine`)
       }
     }

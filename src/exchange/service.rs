@@ -252,6 +252,8 @@ impl<'a> Service<'a> {
             Poll::Ready(Ok(())) => {
                 if exchange.want_ack {
                     exchange.want_ack = false;
+                    // Who asks is answered, also if it could know.
+                    exchange.told_written = u64::MAX;
                     self.tell_written(true);
                 }
             }
