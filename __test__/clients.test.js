@@ -88,18 +88,16 @@ const clients = {
         if (!handlers.has(agent)) handlers.set(agent, new NodeHttpHandler({ httpAgent: agent }))
         const { hostname, port, pathname } = new URL(url)
         const headers = text === undefined ? {} : { 'content-length': String(text.length) }
-        const { response } = await handlers
-          .get(agent)
-          .handle({
-            protocol: 'http:',
-            hostname,
-            port: Number(port),
-            path: pathname,
-            method,
-            headers,
-            query: {},
-            body: text,
-          })
+        const { response } = await handlers.get(agent).handle({
+          protocol: 'http:',
+          hostname,
+          port: Number(port),
+          path: pathname,
+          method,
+          headers,
+          query: {},
+          body: text,
+        })
         let body = ''
         for await (const chunk of response.body) body += chunk
         return body

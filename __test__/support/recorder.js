@@ -33,6 +33,8 @@ const REQUEST_FIELDS = [
   'writableFinished',
 ]
 const RESPONSE_FIELDS = ['aborted', 'complete', 'destroyed', 'readableEnded', 'readableAborted', 'readableFlowing']
+/** Whether the end has arrived when the reader starts is the network's business. */
+const FLOW_FIELDS = RESPONSE_FIELDS.filter((name) => name !== 'complete')
 
 class Recorder {
   constructor() {
@@ -62,7 +64,8 @@ class Recorder {
     for (const event of RESPONSE_EVENTS) {
       response.on(event, (...args) => {
         const trailers = event === 'end' ? ` trailers ${JSON.stringify([response.rawTrailers, response.trailers])}` : ''
-        this.log.push(`res ${event} ${tell(event, args)}${describe(response, RESPONSE_FIELDS)}${trailers}`)
+        const fields = event === 'resume' || event === 'pause' ? FLOW_FIELDS : RESPONSE_FIELDS
+        this.log.push(`res ${event} ${tell(event, args)}${describe(response, fields)}${trailers}`)
       })
     }
   }
