@@ -7,6 +7,8 @@ const { Buffer } = require('node:buffer')
 const diagnostics = require('node:diagnostics_channel')
 
 const requestErrors = diagnostics.channel('http.client.request.error')
+/** Node 18 has no such channel. */
+const publishesErrors = Number.parseInt(process.versions.node, 10) >= 20
 
 const FIELDS = 8
 const CAUSE_FIELDS = 7
@@ -125,7 +127,7 @@ function fromRecord(text, errno) {
  * @param {Error} error
  */
 function emitRequestError(request, error) {
-  if (requestErrors.hasSubscribers) requestErrors.publish({ request, error })
+  if (publishesErrors && requestErrors.hasSubscribers) requestErrors.publish({ request, error })
   request.emit('error', error)
 }
 
