@@ -252,7 +252,7 @@ function watch(request, events) {
     const done = () => responseClosed && requestClosed && resolve()
     // How errors are reported is the runtime's business: Bun repeats some.
     request.on('error', (error) => events.push(`request error ${tellError(error)}`))
-    request.on('upgrade', (response, socket) => {
+    request.on('upgrade', (_response, socket) => {
       events.push('upgrade')
       socket.destroy()
     })

@@ -204,7 +204,7 @@ const scenarios = {
     peer: {},
     drive: async (request, { peer }) => {
       request.write('part')
-      await until(() => peer.connections[0] && peer.connections[0].bytes().includes('part'))
+      await until(() => peer.connections[0]?.bytes().includes('part'))
       await until(() => !request.socket.connecting)
       request.destroy()
     },

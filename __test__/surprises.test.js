@@ -429,7 +429,7 @@ test('a response that is never read holds its connection and nothing else', asyn
 })
 
 test('aborting requests at every stage leaks no connection and no slot', async (scope) => {
-  const peer = await scope.peer(async (request, connection) => {
+  const peer = await scope.peer(async (_request, connection) => {
     await turns(2)
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha')
     await turns(2)

@@ -63,7 +63,7 @@ async function failure(promise) {
   } catch (error) {
     return error
   }
-  throw new Error(`expected a failure, got status ${answer && answer.status}`)
+  throw new Error(`expected a failure, got status ${answer?.status}`)
 }
 
 /** A small seeded generator (mulberry32): the same numbers on every runtime. */

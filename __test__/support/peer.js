@@ -196,7 +196,7 @@ class Peer {
           request.connection = connection
           if (onHead) onHead(request, connection)
         },
-        (request) => onRequest && onRequest(request, connection),
+        (request) => onRequest?.(request, connection),
       )
     })
     if (this.handlers.onConnection) this.handlers.onConnection(connection)
