@@ -179,13 +179,6 @@ impl Io {
         }
     }
 
-    /// Closes the connection of an exchange.
-    pub fn abort(&self, port: PortId, exchange: u32) {
-        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
-            connection.mailbox.kill(CloseReason::UserAbort);
-        }
-    }
-
     /// Closes every connection of a thread.
     pub fn kill_port(&self, port: PortId, reason: CloseReason) {
         let connections = self.connections.borrow();
