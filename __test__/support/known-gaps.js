@@ -15,6 +15,7 @@ const gaps = {
     'a request that ends late is read by its own parser only',
     'a request with agent: false and one without an agent go past ours',
     'plain requests and ones with a connection of their own share one limit',
+    'aborting requests at every stage leaks no connection and no slot',
   ]),
   deno: new Set([
     "a server that sends 101 that nobody asked for: the runtime's own outcome, for that request alone",
