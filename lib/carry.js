@@ -22,6 +22,7 @@ const {
 const { Outgoing } = require('./outgoing.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
+const { returnTurn } = require('./waiting.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -225,7 +226,10 @@ class Exchange {
    */
   onAssigned(kind, connection) {
     const { wait } = this
-    if (wait === null) return
+    if (wait === null) {
+      returnTurn(this, kind, connection)
+      return
+    }
     wait.end()
     this.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
   }

@@ -5,6 +5,7 @@
 
 const { clearTimeout, setTimeout } = require('node:timers')
 
+const { FOREIGN, IDLE } = require('./bridge/layout.js')
 const { connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
 
@@ -52,8 +53,8 @@ class Wait {
   #onDestroy() {
     const exchange = this.#exchange
     this.end()
-    exchange.port.engine.cancel(exchange.id)
-    exchange.settle()
+    // False: its turn has come already, and the record of that is under way; see returnTurn().
+    if (exchange.port.engine.cancel(exchange.id)) exchange.settle()
     process.nextTick(settleUnserved, exchange.req, undefined)
   }
 
@@ -110,6 +111,21 @@ function remove(list, item) {
 }
 
 /**
+ * A request's turn came when it had given up: the connection or slot goes to whoever is next.
+ * @param {Exchange} exchange
+ * @param {number} kind
+ * @param {number} connection
+ */
+function returnTurn(exchange, kind, connection) {
+  const { id, origin, port } = exchange
+  exchange.settle()
+  if (kind === FOREIGN) port.engine.releaseForeign(origin.origins.id, origin.key)
+  else if (kind === IDLE) port.engine.checkIn(connection, -1)
+  else port.submission.abort(id, connection)
+  port.drainSoon()
+}
+
+/**
  * Ends a request that got no connection, as the runtime ends one that was destroyed before its socket came.
  * @param {any} req
  * @param {Error | undefined} error
@@ -125,4 +141,4 @@ function settleUnserved(req, error) {
   }
 }
 
-module.exports = { remove, settleUnserved, Wait }
+module.exports = { remove, returnTurn, settleUnserved, Wait }
