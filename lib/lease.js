@@ -62,12 +62,12 @@ function take(exchange, kind, id) {
   if (kind === FOREIGN) return true
   const { origin, port } = exchange
   const known = port.connections.get(id)
-  if (known === undefined) {
+  if (known === undefined && kind === DIALING) {
     exchange.connect(new Connection(origin, id, exchange.options))
     return true
   }
-  if (known.view.destroyed) {
-    // The user destroyed it, and the engine has not heard yet.
+  if (known === undefined || known.view.destroyed) {
+    // It closed while its record was under way, or the user destroyed it and the engine has not heard yet.
     port.engine.checkIn(id, 0)
     return false
   }
@@ -90,8 +90,9 @@ function refuse(exchange) {
  */
 function giveBack(exchange) {
   const { connection, port, req } = exchange
+  // It hears of its end from here, not from its connection's.
+  if (connection !== null && connection.view._httpMessage === req) connection.view._httpMessage = null
   if (connection !== null && !exchange.isSettled) {
-    connection.view._httpMessage = null
     if (connection.view.connecting) {
       connection.view.destroy()
     } else {

@@ -8,6 +8,7 @@
 
 const { limitsDiffer, limitsOf, PROFILE_KEYS, pick, profileOf } = require('./options.js')
 const { threadPort } = require('./bridge/port.js')
+const { SocketView } = require('./socket-view.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -216,19 +217,31 @@ class Origins {
       }
       idle.sort((one, other) => one.idleSince - other.idleSince)
       const free = idle.map((connection) => connection.view)
-      show(this.#sockets, origin.name, [...origin.busySockets, ...busy])
-      show(this.#freeSockets, origin.name, [...origin.idleSockets, ...free])
+      const sockets = [...origin.busySockets, ...busy]
+      if (origin.creating > 0) sockets.push(...unknownSockets(this.#sockets[origin.name], sockets))
+      show(this.#sockets, origin.name, sockets, origin.creating > 0)
+      show(this.#freeSockets, origin.name, [...origin.idleSockets, ...free], false)
     }
   }
+}
+
+/**
+ * Real sockets that the runtime's createSocket() has just pushed: it looks at them before it delivers them.
+ * @param {any[] | undefined} shown
+ * @param {any[]} known
+ */
+function unknownSockets(shown, known) {
+  return (shown ?? []).filter((socket) => !(socket instanceof SocketView) && !known.includes(socket))
 }
 
 /**
  * @param {Record<string, any[]>} shown
  * @param {string} name
  * @param {any[]} sockets
+ * @param {boolean} keepEmpty whether createSocket() is about to push into it
  */
-function show(shown, name, sockets) {
-  if (sockets.length === 0) {
+function show(shown, name, sockets, keepEmpty) {
+  if (sockets.length === 0 && !(keepEmpty && shown[name] !== undefined)) {
     delete shown[name]
     return
   }

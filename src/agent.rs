@@ -175,7 +175,7 @@ impl Engine {
             lease
         });
         if let Lease::Dial { conn } = lease {
-            self.dial(waiter, conn, profile);
+            self.dial(waiter, conn, profile, false);
         }
         lease
     }
@@ -284,11 +284,8 @@ impl Engine {
         match effect {
             Effect::Dial { waiter, conn } => {
                 let profile = self.lock().waiting.remove(&waiter);
-                if let Some(events) = self.events(waiter.port) {
-                    events.assigned(waiter.exchange, conn, Assigned::Dialing);
-                }
                 match profile {
-                    Some(profile) => self.dial(waiter, conn, profile),
+                    Some(profile) => self.dial(waiter, conn, profile, true),
                     // Its thread has just ended.
                     None => drop(self.gone(conn)),
                 }
@@ -314,12 +311,16 @@ impl Engine {
         }
     }
 
-    fn dial(&self, waiter: WaiterId, conn: ConnId, profile: u32) {
+    fn dial(&self, waiter: WaiterId, conn: ConnId, profile: u32, was_queued: bool) {
         let profile = self.lock().profiles.get(profile as usize).cloned();
         match (profile, self.events(waiter.port)) {
-            (Some(profile), Some(events)) => {
-                runtime::run(move |io: &Io| io.open(waiter, conn, profile, events));
-            }
+            (Some(profile), Some(events)) => runtime::run(move |io: &Io| {
+                // Told in the same job: an abort in answer to it finds the connection.
+                if was_queued {
+                    events.assigned(waiter.exchange, conn, Assigned::Dialing);
+                }
+                io.open(waiter, conn, profile, events);
+            }),
             // Its thread has just ended.
             _ => drop(self.gone(conn)),
         }

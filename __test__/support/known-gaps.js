@@ -7,7 +7,7 @@ const { runtimeName } = require('./runtime')
 
 /** @type {Record<string, Set<string>>} */
 const gaps = {
-  node: new Set(['aborting requests at every stage leaks no connection and no slot']),
+  node: new Set(),
   bun: new Set([
     "an address of no interface as localAddress: the runtime's own error, and the next request works",
     "an empty label in a host: the runtime's own error, and the next request works",
@@ -15,7 +15,6 @@ const gaps = {
     'a request that ends late is read by its own parser only',
     'a request with agent: false and one without an agent go past ours',
     'plain requests and ones with a connection of their own share one limit',
-    'aborting requests at every stage leaks no connection and no slot',
   ]),
   deno: new Set([
     "a server that sends 101 that nobody asked for: the runtime's own outcome, for that request alone",
@@ -28,7 +27,6 @@ const gaps = {
     "the events are the runtime's own: Connection: close from the server",
     "the events are the runtime's own: HTTP/1.0 without keep-alive",
     "the events are the runtime's own: setEncoding",
-    'aborting requests at every stage leaks no connection and no slot',
   ]),
 }
 
