@@ -28,6 +28,8 @@ function Agent(options) {
   if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
   validate(options)
   RuntimeAgent.call(this, options)
+  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
+  this.options = Object.setPrototypeOf({ ...this.options }, null)
   initialize(this)
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)

@@ -16,6 +16,7 @@ const {
   KEEP_ALIVE,
   MESSAGE_END,
 } = require('./bridge/layout.js')
+const native = require('./bridge/port.js')
 const { keepAliveBuffer } = require('./options.js')
 const { endMeasurement, isMeasured, kDetachAbortSignal } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
@@ -186,7 +187,7 @@ function onResponseEnd() {
  */
 function closeConnection(exchange) {
   const connection = /** @type {Connection} */ (exchange.connection)
-  exchange.port.engine.checkIn(connection.id, 0)
+  native.checkIn(connection.id, 0)
   exchange.settle()
   connection.noteClosed()
   if (isDelimitedByClose(exchange.req)) connection.view.emit('end')
@@ -236,7 +237,7 @@ function checkIn(exchange) {
   const { origin, port } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
   origin.origins.syncLimits()
-  const outcome = port.engine.checkIn(connection.id, exchange.idleHintMs)
+  const outcome = native.checkIn(connection.id, exchange.idleHintMs)
   exchange.settle()
   connection.free()
   if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()

@@ -4,6 +4,7 @@
 // place in the queue or a refusal; a queued exchange has its turn later.
 
 const { DIALING, FOREIGN, IDLE, QUEUED } = require('./bridge/layout.js')
+const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { coded } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
@@ -18,13 +19,12 @@ const { settleUnserved, Wait } = require('./waiting.js')
  */
 function lease(exchange, foreign, onServed) {
   const { origin, port } = exchange
-  const { engine } = port
   exchange.isForeign = foreign
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
   const profile = foreign ? 0 : profileFor(exchange)
   for (;;) {
-    const answer = engine.lease(origin.origins.id, origin.key, profile, exchange.id, foreign)
+    const answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, foreign)
     const kind = answer % 8
     if (kind === QUEUED) {
       exchange.wait = new Wait(exchange, (kind, id) => {
@@ -68,7 +68,7 @@ function take(exchange, kind, id) {
   }
   if (known === undefined || known.view.destroyed) {
     // It closed while its record was under way, or the user destroyed it and the engine has not heard yet.
-    port.engine.checkIn(id, 0)
+    native.checkIn(id, 0)
     return false
   }
   exchange.connect(known)
@@ -96,7 +96,7 @@ function giveBack(exchange) {
     if (connection.view.connecting) {
       connection.view.destroy()
     } else {
-      port.engine.checkIn(connection.id, -1)
+      native.checkIn(connection.id, -1)
       exchange.settle()
       connection.free()
       port.drainSoon()

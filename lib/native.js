@@ -40,6 +40,7 @@ const { libc, nativeTargets } = require('./native-target.js')
 /**
  * One JavaScript thread's door to the engine; ARCHITECTURE.md says how its batches are laid out.
  * @typedef {object} NativePort
+ * @property {number} id
  * @property {(active: boolean) => void} setActive
  * @property {(limits: NativeLimits) => number} createAgent
  * @property {(agent: number, limits: NativeLimits) => void} setLimits
@@ -47,13 +48,9 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent: number) => void} closeIdle
  * @property {(identity: string) => number} internKey
  * @property {(profile: NativeProfile) => number} internProfile
- * @property {(agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
  * @property {(exchange: number) => boolean} cancel
- * @property {(connection: number, idleLimitMs: number) => number} checkIn
  * @property {(agent: number, key: number) => void} releaseForeign
  * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
- * @property {(batch: Uint8Array, length: number) => void} submit
- * @property {(exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
  * @property {(into: Uint8Array) => number} drain
  * @property {() => Buffer} takeChunk
  * @property {() => Uint32Array | null} closedIdle
@@ -63,6 +60,10 @@ const { libc, nativeTargets } = require('./native-target.js')
 /**
  * @typedef {object} NativeBinding
  * @property {new (wake: () => void) => NativePort} Port
+ * @property {(port: number, agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
+ * @property {(connection: number, idleLimitMs: number) => number} checkIn
+ * @property {(port: number, batch: Uint8Array, length: number) => void} submit
+ * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
  */
 
 function runtimeName() {

@@ -6,6 +6,7 @@
 const { clearTimeout, setTimeout } = require('node:timers')
 
 const { FOREIGN, IDLE } = require('./bridge/layout.js')
+const native = require('./bridge/port.js')
 const { connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
 
@@ -120,7 +121,7 @@ function returnTurn(exchange, kind, connection) {
   const { id, origin, port } = exchange
   exchange.settle()
   if (kind === FOREIGN) port.engine.releaseForeign(origin.origins.id, origin.key)
-  else if (kind === IDLE) port.engine.checkIn(connection, -1)
+  else if (kind === IDLE) native.checkIn(connection, -1)
   else port.submission.abort(id, connection)
   port.drainSoon()
 }

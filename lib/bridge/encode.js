@@ -7,6 +7,8 @@
 
 const { Buffer } = require('node:buffer')
 
+const { submit, submitBody } = require('../native.js')
+
 const {
   ABORT,
   ACK,
@@ -24,8 +26,7 @@ const {
 const NO_WRITE = -1
 
 class Submission {
-  /** @type {import('../native.js').NativePort} */
-  #native
+  #port
   #bytes = Buffer.allocUnsafeSlow(SUBMISSION_BYTES)
   #words = new Int32Array(this.#bytes.buffer)
   #length = 0
@@ -36,9 +37,9 @@ class Submission {
   /** Whether the batch closes connections. */
   hasClosed = false
 
-  /** @param {import('../native.js').NativePort} native */
-  constructor(native) {
-    this.#native = native
+  /** @param {number} port */
+  constructor(port) {
+    this.#port = port
     this.#flushLater = () => {
       this.#scheduled = false
       this.flush()
@@ -51,7 +52,7 @@ class Submission {
     this.#length = 0
     this.#lastWrite = NO_WRITE
     this.hasClosed = false
-    this.#native.submit(this.#bytes, length)
+    submit(this.#port, this.#bytes, length)
   }
 
   /**
@@ -98,7 +99,7 @@ class Submission {
     const length = chunk.byteLength
     if (length >= LARGE_CHUNK) {
       this.flush()
-      this.#native.submitBody(exchange, chunk, flags)
+      submitBody(this.#port, exchange, chunk, flags)
       return length
     }
     const at = this.#command(WRITE, flags, 0, exchange, length, length)

@@ -11,6 +11,9 @@ const native = require('../native.js')
 const { Completion } = require('./decode.js')
 const { Submission } = require('./encode.js')
 
+/** What each request calls, answered at once; src/bridge/port.rs. */
+const { checkIn, lease } = native
+
 const SLOT_BITS = 20
 const SLOT_MASK = (1 << SLOT_BITS) - 1
 const GENERATION_MASK = 0xfff
@@ -41,7 +44,8 @@ class Port {
     this.#agents.delete(agent)
     this.#native.dropAgent(agent)
   })
-  submission = new Submission(this.#native)
+  id = this.#native.id
+  submission = new Submission(this.id)
 
   get engine() {
     return this.#native
@@ -153,4 +157,4 @@ function threadPort() {
   return thisThread
 }
 
-module.exports = { Port, threadPort }
+module.exports = { checkIn, lease, Port, threadPort }
