@@ -29,7 +29,7 @@ function Agent(options) {
   validate(options)
   RuntimeAgent.call(this, options)
   // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
-  this.options = Object.setPrototypeOf({ ...this.options }, null)
+  this.options = Object.setPrototypeOf(Object.assign({}, this.options), null)
   initialize(this)
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
