@@ -5,6 +5,7 @@
 
 const assert = require('node:assert')
 const { createHash } = require('node:crypto')
+const dns = require('node:dns')
 const http = require('node:http')
 const net = require('node:net')
 
@@ -283,6 +284,27 @@ test('a custom lookup of the agent is asked', async (scope) => {
   }
   assert.deepStrictEqual(asked, ['one.test', 'two.test'])
   assert.strictEqual(peer.accepted, 2)
+})
+
+test('a replaced dns.lookup is asked, as by the runtime', {
+  skip: isDeno && 'the runtime itself does not look at it',
+}, async (scope) => {
+  const peer = await scope.peer({ onRequest: OK })
+  const agent = scope.agent(KEEP_ALIVE)
+  const runtimeLookup = dns.lookup
+  const asked = []
+  dns.lookup = (host, options, callback) => {
+    asked.push(host)
+    if (options.all) callback(null, [{ address: '127.0.0.1', family: 4 }])
+    else callback(null, '127.0.0.1', 4)
+  }
+  try {
+    assert.strictEqual((await send({ host: 'made-up.test', port: peer.port, agent })).body, 'ok')
+  } finally {
+    dns.lookup = runtimeLookup
+  }
+  assert.deepStrictEqual(asked, ['made-up.test'])
+  await failure(send({ host: 'made-up.test.invalid', port: peer.port, agent }))
 })
 
 test('a custom lookup that fails: its error, and the next request works', async (scope) => {

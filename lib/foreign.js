@@ -7,11 +7,12 @@
 // the agent; a slot is released exactly once.
 
 const http = require('node:http')
+const net = require('node:net')
 
 const { Exchange } = require('./carry.js')
 const { lease } = require('./lease.js')
 const { isUnusual, merge, pick } = require('./options.js')
-const { isWindows, parsesLeniently } = require('./runtime.js')
+const { isLookupReplaced, isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
 const { remove } = require('./waiting.js')
 
@@ -48,6 +49,10 @@ const REASONS = [
   ['keep-socket-alive', (agent) => agent.keepSocketAlive !== own.keepSocketAlive],
   ['reuse-socket', (agent) => agent.reuseSocket !== own.reuseSocket],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
+  [
+    'dns-lookup',
+    (agent, _req, options) => isLookupReplaced() && net.isIP(pick(agent.options, options, 'host') ?? '') === 0,
+  ],
   // Those from here on can't apply to plain options.
   ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
   ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],

@@ -33,6 +33,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} keepAliveInitialDelayMs
  * @property {boolean} noDelay
  * @property {boolean} autoSelectFamily
+ * @property {number} firstFamily
  * @property {number} attemptTimeoutMs
  * @property {number} connectTimeoutMs
  */

@@ -6,7 +6,7 @@
 const net = require('node:net')
 
 const { notANumber, outOfRange } = require('./errors.js')
-const { defaultAttemptTimeout, defaultAutoSelectFamily } = require('./runtime.js')
+const { defaultAttemptTimeout, defaultAutoSelectFamily, firstFamily } = require('./runtime.js')
 
 const DEFAULT_FREE_SOCKET_TIMEOUT = 90_000
 const DEFAULT_KEEP_ALIVE_BUFFER = 1000
@@ -206,6 +206,7 @@ function profileOf(agent, options) {
     keepAliveInitialDelayMs: agent.keepAlive ? milliseconds(agent.keepAliveMsecs) : 0,
     noDelay: Boolean(pick(own, options, 'noDelay')),
     autoSelectFamily: pick(own, options, 'autoSelectFamily') ?? defaultAutoSelectFamily(),
+    firstFamily: firstFamily(),
     attemptTimeoutMs:
       attemptTimeout === undefined ? defaultAttemptTimeout() : Math.max(attemptTimeout, LEAST_ATTEMPT_TIMEOUT),
     connectTimeoutMs: milliseconds(own.connectTimeout),

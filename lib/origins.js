@@ -7,6 +7,7 @@
 // nothing here. The shown objects stay the same ones, and the runtime's createSocket() may push real sockets into them.
 
 const { limitsDiffer, limitsOf, PROFILE_KEYS, pick, profileOf } = require('./options.js')
+const { firstFamily } = require('./runtime.js')
 const { threadPort } = require('./bridge/port.js')
 const { SocketView } = require('./socket-view.js')
 
@@ -32,6 +33,7 @@ class Origin {
   /** @type {unknown[]} */
   #profileValues = []
   #profile = 0
+  #profileOrder = 0
   /** What the profile of plain options was made with besides them. @type {any[]} */
   #plainValues = []
   #plainProfile = 0
@@ -73,6 +75,9 @@ class Origin {
         same = false
       }
     }
+    const order = firstFamily()
+    if (this.#profileOrder !== order) same = false
+    this.#profileOrder = order
     if (!same) this.#profile = this.origins.port.engine.internProfile(profileOf(agent, options))
     return this.#profile
   }
@@ -86,10 +91,15 @@ class Origin {
     const values = this.#plainValues
     const { keepAlive, keepAliveMsecs } = agent
     const { noDelay, connectTimeout } = agent.options
+    const order = firstFamily()
     const same =
-      values[0] === keepAlive && values[1] === keepAliveMsecs && values[2] === noDelay && values[3] === connectTimeout
+      values[0] === keepAlive &&
+      values[1] === keepAliveMsecs &&
+      values[2] === noDelay &&
+      values[3] === connectTimeout &&
+      values[4] === order
     if (!same || this.#plainProfile === 0) {
-      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout]
+      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout, order]
       this.#plainProfile = this.origins.port.engine.internProfile(profileOf(agent, options)) + 1
     }
     return this.#plainProfile - 1

@@ -4,6 +4,7 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const diagnostics = require('node:diagnostics_channel')
+const dns = require('node:dns')
 const http = require('node:http')
 const net = require('node:net')
 const { PerformanceObserver } = require('node:perf_hooks')
@@ -158,13 +159,27 @@ function globalProxyEnv() {
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
 
+/** The address family that the runtime's dns.lookup() puts first; 0: it leaves the resolver's order. */
+function firstFamily() {
+  const order = dns.getDefaultResultOrder?.()
+  if (order === 'ipv4first') return 4
+  return order === 'ipv6first' ? 6 : 0
+}
+
+const runtimeLookup = dns.lookup
+
+/** Whether somebody has replaced the function that the runtime's sockets look names up with. */
+const isLookupReplaced = () => dns.lookup !== runtimeLookup
+
 module.exports = {
   AsyncResource,
   captureOnIncoming,
   defaultAttemptTimeout,
   defaultAutoSelectFamily,
   endMeasurement,
+  firstFamily,
   globalProxyEnv,
+  isLookupReplaced,
   isMeasured,
   isWindows,
   kDestroyError,

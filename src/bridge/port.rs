@@ -64,6 +64,7 @@ pub struct BindingProfile {
     pub keep_alive_initial_delay_ms: f64,
     pub no_delay: bool,
     pub auto_select_family: bool,
+    pub first_family: u32,
     pub attempt_timeout_ms: f64,
     pub connect_timeout_ms: f64,
 }
@@ -87,6 +88,7 @@ impl TryFrom<BindingProfile> for Profile {
             keep_alive_initial_delay_ms: profile.keep_alive_initial_delay_ms as u32,
             no_delay: profile.no_delay,
             auto_select_family: profile.auto_select_family,
+            first_family: u8::try_from(profile.first_family).map_err(|_| invalid("firstFamily"))?,
             auto_select_family_attempt_timeout_ms: profile.attempt_timeout_ms as u32,
             connect_timeout_ms: profile.connect_timeout_ms as u32,
         })

@@ -41,6 +41,8 @@ pub struct Profile {
     pub no_delay: bool,
     /// Try every address of a name; applies without `family` and `local_address` only.
     pub auto_select_family: bool,
+    /// 4 or 6: addresses of that family are tried first; 0: in the resolver's order.
+    pub first_family: u8,
     /// How long an address may take while there is another to try; below 10 counts as 10.
     pub auto_select_family_attempt_timeout_ms: u32,
     /// For name and connection together; 0: no limit.

@@ -135,6 +135,7 @@ impl Client {
                 keep_alive_initial_delay_ms: 0,
                 no_delay: true,
                 auto_select_family: false,
+                first_family: 0,
                 auto_select_family_attempt_timeout_ms: 250,
                 connect_timeout_ms: 0,
             }),
