@@ -41,7 +41,7 @@ struct Shared {
     /// What a queued request will be dialed with.
     waiting: HashMap<WaiterId, u32>,
     agents: HashMap<AgentId, PortId>,
-    /// Connections on lease whose transport died while no exchange was under way.
+    /// Connections on lease whose transport died while no exchange was under way, or is of no further use.
     dead: HashMap<ConnId, CloseReason>,
     next_port: PortId,
 }
@@ -245,6 +245,14 @@ impl Engine {
                 true
             }
         })
+    }
+
+    /// A leased connection's present exchange is its last.
+    pub fn doom(&self, conn: ConnId, reason: CloseReason) {
+        let mut shared = self.lock();
+        if shared.pool.state(conn) == Some(State::Leased) {
+            shared.dead.insert(conn, reason);
+        }
     }
 
     /// A connection is gone: its place is given on. True if it was nobody's.

@@ -239,6 +239,10 @@ impl Host for OnIoThread {
         ENGINE.died(self.connection.conn, reason)
     }
 
+    fn doom(&self, reason: CloseReason) {
+        ENGINE.doom(self.connection.conn, reason);
+    }
+
     fn redial(&self) {
         ENGINE.redial(self.connection.conn);
     }

@@ -49,8 +49,8 @@ class Scope {
   }
 
   /** A server in a process of its own; see support/remote-peer.js. */
-  async remote() {
-    const remote = await startRemote()
+  async remote(program) {
+    const remote = await startRemote(program)
     this.#remotes.push(remote)
     return remote
   }

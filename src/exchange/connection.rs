@@ -49,6 +49,8 @@ pub trait Host {
     /// The transport died while no exchange was under way. True: the connection was idle and is forgotten. False: it
     /// is on lease, so its holder will check it in, give it up, or begin an exchange, which goes to a fresh transport.
     fn died(&self, reason: CloseReason) -> bool;
+    /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
+    fn doom(&self, reason: CloseReason);
     /// A dead transport is being replaced under the same lease.
     fn redial(&self);
 }

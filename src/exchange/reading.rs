@@ -212,6 +212,10 @@ impl Service<'_> {
         self.completed += 1;
         self.wire.borrow_mut().end();
         self.drive(cx);
+        if !self.wire.borrow().surplus().is_empty() {
+            // Before the end is told: the caller may check the connection in as soon as he hears of it.
+            self.task.host.doom(CloseReason::UnsolicitedBytes);
+        }
         let Some(exchange) = self.current.as_mut() else {
             return Step::Wait;
         };

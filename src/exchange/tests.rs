@@ -104,6 +104,9 @@ impl Host for Leased {
         self.1.note(format!("died {reason:?}"));
         !self.0.get()
     }
+    fn doom(&self, reason: CloseReason) {
+        self.1.note(format!("doomed {reason:?}"));
+    }
     fn redial(&self) {
         self.1.note("redial".into());
     }
@@ -514,5 +517,23 @@ fn a_failed_dial_is_told_to_the_exchange_it_was_for() {
             "{failed}"
         );
         client.task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_with_bytes_behind_a_response_is_doomed_before_its_end_is_told() {
+    let surplus: [&[u8]; 2] = [HELLO, b"what nobody asked for"];
+    run(async {
+        for behind in surplus {
+            let (client, _listener, mut peer) = Client::connect().await;
+            client.get(1);
+            expect(&mut peer, GET).await;
+            peer.write_all(&[HELLO, behind].concat()).await.unwrap();
+            client.recorder.line("1 200 hello end").await;
+            let log = client.log().await;
+            let at = |start: &str| log.iter().position(|line| line.starts_with(start));
+            assert!(at("doomed UnsolicitedBytes").unwrap() < at("1 200").unwrap());
+            client.task.await.unwrap();
+        }
     });
 }
