@@ -54,6 +54,7 @@ function one(agent, port, plan) {
     let outcome = ''
     let error
     let closes = 0
+    let aborted = false
     const wrong = (what) => {
       clearTimeout(deadline)
       reject(new Error(`request ${id} (${method} ${name} ${number}, abort ${abort}): ${what}`))
@@ -79,7 +80,8 @@ function one(agent, port, plan) {
         if (outcome !== '' && !(kind.errorBeforeEnd && error.code.startsWith('HPE_')))
           return wrong(`'end' after ${outcome}`)
         outcome = 'end'
-        if (received !== expected.length) wrong(`ended with ${received} of ${expected.length} bytes`)
+        // An aborted request's response is discarded, on some runtimes up to its 'end'.
+        if (received !== expected.length && !aborted) wrong(`ended with ${received} of ${expected.length} bytes`)
         const got = response.headers['x-got']
         if (got !== undefined && Number(got) !== sent.length) wrong(`the server got ${got} of ${sent.length} bytes`)
       })
@@ -107,8 +109,12 @@ function one(agent, port, plan) {
     })
     request.end(sent)
     if (abort >= 0) {
-      if (abort < 1) setImmediate(() => request.destroy())
-      else setTimeout(() => request.destroy(), abort)
+      const destroy = () => {
+        aborted = true
+        request.destroy()
+      }
+      if (abort < 1) setImmediate(destroy)
+      else setTimeout(destroy, abort)
     }
   })
 }
