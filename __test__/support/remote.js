@@ -9,9 +9,9 @@ const path = require('node:path')
 const { commandFor } = require('./runtime')
 
 /** Starts the server; `counts()` asks it, `stop()` ends it. */
-async function startRemote(program = 'remote-peer.js') {
+async function startRemote(program = 'remote-peer.js', programArgs = []) {
   const { file, args } = commandFor(path.join(__dirname, program))
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(file, [...args, ...programArgs], { stdio: ['pipe', 'pipe', 'inherit'] })
   const { port, controlPort } = JSON.parse(await firstLine(child))
   return {
     port,
