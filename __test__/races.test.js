@@ -7,10 +7,8 @@ const assert = require('node:assert')
 
 const { race } = require('./support/races')
 const { send } = require('./support/client')
-const { agentUnderTest } = require('./support/runtime')
 const { test } = require('./support/suite')
 
-const Agent = agentUnderTest()
 const REQUESTS = process.env.KEEPWIRE_TEST_QUICK === '1' ? 500 : 1_500
 
 for (const method of ['GET', 'POST']) {

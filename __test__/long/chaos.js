@@ -4,29 +4,14 @@
 // says things that nobody asked: `npm run chaos [-- requests [seed]]`. Each settles exactly once, with its own body or an
 // error; memory and descriptors end where they began.
 
-const fs = require('node:fs')
-const v8 = require('node:v8')
-const vm = require('node:vm')
-
 const { chaos } = require('../support/chaos')
+const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
 const { agentUnderTest } = require('../support/runtime')
 
 const requests = Number(process.argv[2] || 50_000)
 const seed = Number(process.argv[3] || Date.now() % 1_000_000)
 const MOST_GROWTH = 32 * 1024 * 1024
-
-function collect() {
-  if (process.versions.bun !== undefined) return globalThis.Bun.gc(true)
-  v8.setFlagsFromString('--expose-gc')
-  vm.runInNewContext('gc')()
-}
-
-function held() {
-  collect()
-  const descriptors = fs.existsSync('/proc/self/fd') ? fs.readdirSync('/proc/self/fd').length : 0
-  return { descriptors, rss: process.memoryUsage().rss }
-}
 
 async function main() {
   console.log(`${requests} requests, seed ${seed}`)
@@ -47,7 +32,7 @@ async function main() {
   for (const [label, count] of Object.entries(counts).sort()) console.log(`${String(count).padStart(8)}  ${label}`)
   await remote.stop()
   console.log(`descriptors ${before.descriptors} → ${after.descriptors}`)
-  console.log(`RSS ${(before.rss / 1e6).toFixed(1)} → ${(after.rss / 1e6).toFixed(1)} MB`)
+  console.log(`RSS ${megabytes(before.rss)} → ${megabytes(after.rss)}`)
   if (after.descriptors > before.descriptors) throw new Error('descriptors leak')
   if (after.rss > before.rss + MOST_GROWTH) throw new Error('memory grows')
 }
