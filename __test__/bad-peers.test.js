@@ -277,19 +277,30 @@ function watch(request, events) {
   })
 }
 
+/** A port that nobody listens at. */
+async function freePort(scope) {
+  const peer = await scope.peer({})
+  await peer.close()
+  return peer.port
+}
+
 for (const [name, options] of [
   ['an unresolvable host', { host: 'does-not-exist.invalid', port: 80 }],
   ['an empty label in a host', { host: 'a..b', port: 80 }],
+  ['a host of 300 letters', { host: 'a'.repeat(300), port: 80 }],
   ['a refused port', { host: '127.0.0.1', port: 1 }],
   ['a refused port of a name with several addresses', { host: 'localhost', port: 1 }],
   ['a refused port of family 6', { host: '::1', port: 1, family: 6 }],
   ['an address of no interface as localAddress', { host: '127.0.0.1', port: 1, localAddress: '203.0.113.7' }],
+  ['a refused port and a localPort', { host: '127.0.0.1', port: 1, localPort: 'any free one' }],
+  ['a socketPath where nothing is', { socketPath: '/nonexistent/socket' }],
 ]) {
   test(`${name}: the runtime's own error, and the next request works`, async (scope) => {
     const errors = []
+    const localPort = options.localPort && (await freePort(scope))
     for (const agent of [scope.runtimeAgent(KEEP_ALIVE), scope.agent(KEEP_ALIVE)]) {
-      const error = await failure(send({ ...options, agent }))
-      errors.push(tellError(error))
+      const error = await failure(send({ ...options, ...(localPort && { localPort }), agent }))
+      errors.push(`${tellError(error)} with ${Object.keys(error).sort()}`)
       const peer = await scope.peer((_, connection) => connection.write(reply('ok')))
       assert.strictEqual((await send({ port: peer.port, agent })).body, 'ok')
       await until(() => agent.totalSocketCount === 1)

@@ -8,7 +8,9 @@ const http = require('node:http')
 const net = require('node:net')
 const { PerformanceObserver } = require('node:perf_hooks')
 
-const isNode = process.versions.bun === undefined && process.versions.deno === undefined
+/** @type {'bun' | 'deno' | 'node'} */
+const runtimeName = process.versions.bun !== undefined ? 'bun' : process.versions.deno !== undefined ? 'deno' : 'node'
+const isNode = runtimeName === 'node'
 const isWindows = process.platform === 'win32'
 
 const requestStarts = diagnostics.channel('http.client.request.start')
@@ -172,4 +174,5 @@ module.exports = {
   kEndCallbacks,
   kNeedDrain,
   parsesLeniently: parsesLeniently(),
+  runtimeName,
 }

@@ -9,9 +9,6 @@ const { runtimeName } = require('./runtime')
 const gaps = {
   node: new Set(),
   bun: new Set([
-    "an address of no interface as localAddress: the runtime's own error, and the next request works",
-    "an empty label in a host: the runtime's own error, and the next request works",
-    "an unresolvable host: the runtime's own error, and the next request works",
     'a request that ends late is read by its own parser only',
     'a request with agent: false and one without an agent go past ours',
     'plain requests and ones with a connection of their own share one limit',
@@ -19,8 +16,6 @@ const gaps = {
   deno: new Set([
     "a server that sends 101 that nobody asked for: the runtime's own outcome, for that request alone",
     "a bad server on a reused connection: the runtime's own outcome for a POST",
-    "an empty label in a host: the runtime's own error, and the next request works",
-    "an address of no interface as localAddress: the runtime's own error, and the next request works",
     'AsyncLocalStorage: errors, timeouts and aborts see the store of their caller',
     'diagnostics channels: the messages are those of the runtime, in the same order',
     "the events are the runtime's own: head and body in separate packets",
