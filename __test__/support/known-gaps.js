@@ -8,11 +8,7 @@ const { runtimeName } = require('./runtime')
 /** @type {Record<string, Set<string>>} */
 const gaps = {
   node: new Set(),
-  bun: new Set([
-    'a request that ends late is read by its own parser only',
-    'a request with agent: false and one without an agent go past ours',
-    'plain requests and ones with a connection of their own share one limit',
-  ]),
+  bun: new Set([]),
   deno: new Set([
     "a server that sends 101 that nobody asked for: the runtime's own outcome, for that request alone",
     "a bad server on a reused connection: the runtime's own outcome for a POST",
