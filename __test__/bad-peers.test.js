@@ -6,7 +6,7 @@
 const assert = require('node:assert')
 const http = require('node:http')
 
-const { failure, read, send } = require('./support/client')
+const { failure, read, send, sentOnce } = require('./support/client')
 const { reply } = require('./support/peer')
 const { tellError } = require('./support/recorder')
 const { isBun, isNode, major } = require('./support/runtime')
@@ -230,7 +230,7 @@ async function meet(scope, agent, bad) {
   await turns(2)
 
   const events = []
-  const request = http.request({ host: '127.0.0.1', port: peer.port, path: '/bad', agent, ...bad.options })
+  const request = sentOnce(http.request({ host: '127.0.0.1', port: peer.port, path: '/bad', agent, ...bad.options }))
   const over = watch(request, events)
   request.end()
   const beside = send({ port: peer.port, path: '/slow', agent })

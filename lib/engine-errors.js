@@ -116,16 +116,15 @@ function isResolvable(hostname) {
 
 /**
  * @param {string} code
- * @param {string} message
  * @param {string} reason llhttp's
  * @param {number} bytesParsed
  */
-function parseError(code, message, reason, bytesParsed) {
+function parseError(code, reason, bytesParsed) {
   // The engine keeps no packet: the property is there, empty.
   const rawPacket = Buffer.alloc(0)
   const fields =
     runtimeName === 'deno' ? { code, reason, bytesParsed, rawPacket } : { bytesParsed, code, reason, rawPacket }
-  return withFields(reason ? `Parse Error: ${reason}` : message, fields)
+  return withFields(`Parse Error: ${reason}`, fields)
 }
 
 const systemError = { bun: bunError, deno: denoError, node: nodeError }[runtimeName]
@@ -163,7 +162,7 @@ function fromRecord(text, errno) {
   const fields = text.split('\0')
   const [code] = fields
   const [reason, bytesParsed] = fields.slice(BASE_FIELDS)
-  if (code.startsWith('HPE_')) return parseError(code, fields[5], reason, Number(bytesParsed))
+  if (code.startsWith('HPE_')) return parseError(code, reason, Number(bytesParsed))
   const causes = []
   for (let at = BASE_FIELDS + 2; at + CAUSE_FIELDS <= fields.length; at += CAUSE_FIELDS) {
     causes.push(fromFields(fields.slice(at, at + BASE_FIELDS), Number(fields[at + BASE_FIELDS])))
@@ -172,4 +171,4 @@ function fromRecord(text, errno) {
   return fromFields(fields, errno)
 }
 
-module.exports = { fromRecord }
+module.exports = { fromRecord, parseError }

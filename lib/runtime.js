@@ -157,6 +157,9 @@ function globalProxyEnv() {
   return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
 }
 
+/** Whether a 101 that nobody asked for ends its request with an error, after its response. */
+const pausesAtSwitching = runtimeName === 'deno'
+
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
 
@@ -174,5 +177,6 @@ module.exports = {
   kEndCallbacks,
   kNeedDrain,
   parsesLeniently: parsesLeniently(),
+  pausesAtSwitching,
   runtimeName,
 }
