@@ -6,7 +6,7 @@
 const { Buffer } = require('node:buffer')
 const { domainToASCII } = require('node:url')
 
-const { runtimeName } = require('./runtime.js')
+const { hasOlderParser, runtimeName } = require('./runtime.js')
 
 /** @typedef {Error & Record<string, unknown>} FieldError */
 
@@ -37,6 +37,22 @@ const UV_EINVAL = -22
 const RESOLVABLE = /^(?:[\w-]+\.)*[\w-]+\.?$/
 const BRACKETED = /^\[.*\]$/
 const LONGEST_NAME = 255
+
+/** What an older llhttp says where the engine has these reasons: code and reason. */
+const OLDER_WORDS = {
+  'Expected HTTP/, RTSP/ or ICE/': ['HPE_INVALID_CONSTANT', 'Expected HTTP/'],
+  'Invalid status code': ['HPE_INVALID_STATUS', 'Invalid response status'],
+  "Content-Length can't be present with Transfer-Encoding": [
+    'HPE_UNEXPECTED_CONTENT_LENGTH',
+    "Content-Length can't be present with Transfer-Encoding",
+  ],
+  "Transfer-Encoding can't be present with Content-Length": [
+    'HPE_UNEXPECTED_CONTENT_LENGTH',
+    "Content-Length can't be present with Transfer-Encoding",
+  ],
+  'Expected LF after chunk data': ['HPE_INVALID_CHUNK_SIZE', 'Invalid character in chunk size'],
+  'Missing expected CR after chunk size': ['HPE_INVALID_CHUNK_SIZE', 'Invalid character in chunk size'],
+}
 
 /**
  * @param {string} message
@@ -120,6 +136,9 @@ function isResolvable(hostname) {
  * @param {number} bytesParsed
  */
 function parseError(code, reason, bytesParsed) {
+  if (hasOlderParser && Object.hasOwn(OLDER_WORDS, reason)) {
+    ;[code, reason] = OLDER_WORDS[/** @type {keyof typeof OLDER_WORDS} */ (reason)]
+  }
   // The engine keeps no packet: the property is there, empty.
   const rawPacket = Buffer.alloc(0)
   const fields =

@@ -157,6 +157,9 @@ function globalProxyEnv() {
   return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
 }
 
+/** Whether the runtime's parser is llhttp before version 8, as Node 18's, which words some refusals in another way. */
+const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp, 10) < 8
+
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = runtimeName === 'deno'
 
@@ -170,6 +173,7 @@ module.exports = {
   defaultAutoSelectFamily,
   endMeasurement,
   globalProxyEnv,
+  hasOlderParser,
   isMeasured,
   isWindows,
   kDestroyError,
