@@ -158,7 +158,7 @@ function globalProxyEnv() {
 }
 
 /** Whether the runtime's parser is llhttp before version 8, as Node 18's, which words some refusals in another way. */
-const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp, 10) < 8
+const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 10) < 8
 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = runtimeName === 'deno'
