@@ -189,8 +189,12 @@ impl Engine {
     /// Takes a request out of the queue; false if it has its turn already.
     pub fn cancel(&self, waiter: WaiterId) -> bool {
         let mut shared = self.lock();
-        shared.waiting.remove(&waiter);
-        shared.pool.cancel(waiter)
+        let was_queued = shared.pool.cancel(waiter);
+        // Else its turn may be on its way, which needs to know how to dial.
+        if was_queued {
+            shared.waiting.remove(&waiter);
+        }
+        was_queued
     }
 
     /// Ends a lease whose connection is in order.

@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{channel, Receiver, Sender};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -136,7 +137,7 @@ impl Scene {
             panic!("there is nothing to reuse yet");
         };
         scene.conn = conn;
-        assert_eq!(scene.told.recv().unwrap(), Told::Connected(conn));
+        assert_eq!(scene.told(), Told::Connected(conn));
         *scene.watcher.server.lock().unwrap() = Some(scene.listener.accept().unwrap().0);
         scene
     }
@@ -149,13 +150,19 @@ impl Scene {
         ENGINE.lease(self.agent, self.key, self.profile, waiter, kind)
     }
 
+    fn told(&self) -> Told {
+        // The deadline only turns a hang into a message.
+        let told = self.told.recv_timeout(Duration::from_secs(10));
+        told.expect("to be told something")
+    }
+
     fn expect(&self, exchange: u32, how: &'static str) {
         let assigned = Told::Assigned {
             exchange,
             how,
             after_close: true,
         };
-        assert_eq!(self.told.recv().unwrap(), assigned);
+        assert_eq!(self.told(), assigned);
     }
 }
 
@@ -180,6 +187,28 @@ fn a_slot_for_a_real_socket_comes_after_the_connection_that_had_it_is_closed() {
     let evicted = CheckIn::Closed(CloseReason::Evicted);
     assert_eq!(ENGINE.check_in(scene.conn, None), evicted);
     scene.expect(WAITING, "foreign");
+}
+
+#[test]
+fn a_waiter_that_gives_up_while_its_turn_is_being_told_is_told_all_the_same() {
+    let scene = Scene::new("given up");
+    let waiter = WaiterId {
+        port: scene.port,
+        exchange: WAITING,
+    };
+    assert_eq!(scene.lease(WAITING, Kind::Engine), Lease::Queued);
+    let mut effects = Vec::new();
+    let not_reusable = Some(0);
+    ENGINE
+        .lock()
+        .pool
+        .check_in(scene.conn, not_reusable, 0, &mut effects);
+    assert!(!ENGINE.cancel(waiter), "its turn has come");
+    ENGINE.carry_out(effects.remove(0));
+    let Told::Assigned { exchange, how, .. } = scene.told() else {
+        panic!("nothing is opened before it is told");
+    };
+    assert_eq!((exchange, how), (WAITING, "dialing"));
 }
 
 #[test]
