@@ -329,8 +329,9 @@ test('plain requests and ones with a connection of their own share one limit', a
   )
   for (let i = 0; i < 6; i++) {
     await until(() => held.length > i)
-    assert.ok(peer.open.size <= 2, `${peer.open.size} connections`)
     assert.ok(agent.totalSocketCount <= 2)
+    // A server may hear of a new connection before it hears of the end of the one that made room for it.
+    await until(() => peer.alive <= 2, 'no more than 2 connections were alive')
     held[i]()
   }
   assert.deepStrictEqual(

@@ -9,7 +9,8 @@
 // - Everything is delivered in the asynchronous context of the request's creation.
 
 const { AFTER_HEAD, ALL_WRITTEN, WINDOW } = require('./bridge/layout.js')
-const { connectionReset, emitRequestError, fromRecord, streamDestroyed } = require('./errors.js')
+const { fromRecord } = require('./engine-errors.js')
+const { connectionReset, emitRequestError, streamDestroyed } = require('./errors.js')
 const {
   checkIn,
   complete,

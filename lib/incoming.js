@@ -17,8 +17,10 @@ const {
   MESSAGE_END,
 } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
+const { parseError } = require('./engine-errors.js')
+const { emitRequestError } = require('./errors.js')
 const { keepAliveBuffer } = require('./options.js')
-const { endMeasurement, isMeasured, kDetachAbortSignal } = require('./runtime.js')
+const { endMeasurement, isMeasured, kDetachAbortSignal, pausesAtSwitching } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -29,6 +31,7 @@ const responseFinishes = diagnostics.channel('http.client.response.finish')
 /** The runtime's own limit of header lines (names and values) where the request sets none. */
 const MOST_HEADER_LINES = 2000
 const CONTINUE = 100
+const SWITCHING_PROTOCOLS = 101
 const NO_CONTENT = 204
 const NOT_MODIFIED = 304
 
@@ -117,6 +120,21 @@ function announce(exchange, res, flags) {
   res.on('end', onResponseEnd)
   if (req.aborted || !req.emit('response', res)) res._dump()
   if (res.statusCode === NOT_MODIFIED && req.method !== 'HEAD') res.complete = true
+  if (pausesAtSwitching && res.statusCode === SWITCHING_PROTOCOLS) pauseAtSwitching(exchange, res)
+}
+
+/**
+ * Deno's parser stops at the head of a 101 that nobody asked for: an empty response, and an error of the request.
+ * @param {Exchange} exchange
+ * @param {any} res
+ */
+function pauseAtSwitching(exchange, res) {
+  if (exchange.isSettled) return
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  complete(res)
+  view.destroy()
+  view._hadError = true
+  emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0))
 }
 
 /**

@@ -9,7 +9,9 @@ const http = require('node:http')
 const net = require('node:net')
 const { PerformanceObserver } = require('node:perf_hooks')
 
-const isNode = process.versions.bun === undefined && process.versions.deno === undefined
+/** @type {'bun' | 'deno' | 'node'} */
+const runtimeName = process.versions.bun !== undefined ? 'bun' : process.versions.deno !== undefined ? 'deno' : 'node'
+const isNode = runtimeName === 'node'
 const isWindows = process.platform === 'win32'
 
 const requestStarts = diagnostics.channel('http.client.request.start')
@@ -156,6 +158,12 @@ function globalProxyEnv() {
   return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
 }
 
+/** Whether the runtime's parser is llhttp before version 8, as Node 18's, which words some refusals in another way. */
+const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 10) < 8
+
+/** Whether a 101 that nobody asked for ends its request with an error, after its response. */
+const pausesAtSwitching = runtimeName === 'deno'
+
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
 
@@ -180,6 +188,7 @@ module.exports = {
   firstFamily,
   globalProxyEnv,
   isLookupReplaced,
+  hasOlderParser,
   isMeasured,
   isWindows,
   kDestroyError,
@@ -187,4 +196,6 @@ module.exports = {
   kEndCallbacks,
   kNeedDrain,
   parsesLeniently: parsesLeniently(),
+  pausesAtSwitching,
+  runtimeName,
 }

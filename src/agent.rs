@@ -167,15 +167,21 @@ impl Engine {
         waiter: WaiterId,
         kind: Kind,
     ) -> Lease {
-        let lease = self.with_effects(|shared, now, effects| {
+        let (lease, made_room) = self.with_effects(|shared, now, effects| {
             let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
             if lease == Lease::Queued && kind == Kind::Engine {
                 shared.waiting.insert(waiter, profile);
             }
-            lease
+            (lease, !effects.is_empty())
         });
-        if let Lease::Dial { conn } = lease {
-            self.dial(waiter, conn, profile, false);
+        match lease {
+            Lease::Dial { conn } => self.dial(waiter, conn, profile, false),
+            // The caller opens its socket by itself: not before the one that made room for it is closed.
+            Lease::Granted if made_room => {
+                self.grant(waiter);
+                return Lease::Queued;
+            }
+            _ => {}
         }
         lease
     }
@@ -183,8 +189,12 @@ impl Engine {
     /// Takes a request out of the queue; false if it has its turn already.
     pub fn cancel(&self, waiter: WaiterId) -> bool {
         let mut shared = self.lock();
-        shared.waiting.remove(&waiter);
-        shared.pool.cancel(waiter)
+        let was_queued = shared.pool.cancel(waiter);
+        // Else its turn may be on its way, which needs to know how to dial.
+        if was_queued {
+            shared.waiting.remove(&waiter);
+        }
+        was_queued
     }
 
     /// Ends a lease whose connection is in order.
@@ -197,12 +207,14 @@ impl Engine {
                 }
                 None => shared.pool.check_in(conn, idle_limit_ms, now, effects),
             };
+            if let CheckIn::Closed(reason) = result {
+                // Before what takes its place is opened.
+                effects.insert(0, Effect::Close { conn, reason });
+            }
             (result, shared.pool.next_deadline())
         });
-        match result {
-            CheckIn::Closed(reason) => runtime::run(move |io| io.kill(conn, reason)),
-            CheckIn::Idle => self.expect_expiry(deadline),
-            CheckIn::Handed(_) | CheckIn::Unknown => {}
+        if result == CheckIn::Idle {
+            self.expect_expiry(deadline);
         }
         result
     }
@@ -304,11 +316,7 @@ impl Engine {
                     events.assigned(waiter.exchange, conn, Assigned::Idle);
                 }
             }
-            Effect::Grant { waiter } => {
-                if let Some(events) = self.events(waiter.port) {
-                    events.assigned(waiter.exchange, 0, Assigned::Foreign);
-                }
-            }
+            Effect::Grant { waiter } => self.grant(waiter),
             Effect::Close { conn, reason } => runtime::run(move |io| io.kill(conn, reason)),
             Effect::EvictForeign { agent, key } => {
                 let port = self.lock().agents.get(&agent).copied();
@@ -317,6 +325,16 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Tells a waiter of its slot for a socket of the runtime's own, when what is to be closed for it is closed.
+    fn grant(&self, waiter: WaiterId) {
+        let Some(events) = self.events(waiter.port) else {
+            return;
+        };
+        runtime::run(move |io| {
+            io.call_next(move || events.assigned(waiter.exchange, 0, Assigned::Foreign));
+        });
     }
 
     fn dial(&self, waiter: WaiterId, conn: ConnId, profile: u32, was_queued: bool) {
@@ -358,3 +376,6 @@ impl Clock {
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 }
+
+#[cfg(test)]
+mod tests;

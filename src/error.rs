@@ -45,6 +45,8 @@ pub struct Failure {
     pub hostname: Option<String>,
     /// The local end, if the user had asked for a certain port: `localAddress` and `localPort` of the runtime's error.
     pub local: Option<SocketAddr>,
+    /// Where the connection was to go, if `bind` failed: Bun names that.
+    pub target: Option<SocketAddr>,
     /// The runtime's own sentence. Empty for several causes, as that of the runtime's `AggregateError`.
     pub message: String,
     /// What a response parser adds to its message.
@@ -73,6 +75,7 @@ impl Failure {
             port: None,
             hostname: None,
             local: None,
+            target: None,
             message: message.into(),
             reason: None,
             bytes_parsed: None,

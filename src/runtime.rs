@@ -190,6 +190,11 @@ impl Io {
         }
     }
 
+    /// Calls `what` when the connections that were told something before have heard it.
+    pub fn call_next(&self, what: impl FnOnce() + 'static) {
+        tokio::task::spawn_local(async move { what() });
+    }
+
     /// Calls `what` after `ms` milliseconds.
     pub fn call_after(&self, ms: u64, what: impl FnOnce() + 'static) {
         tokio::task::spawn_local(async move {

@@ -4,6 +4,7 @@
 //! thread has nothing else to do (or [`WAKE_AFTER_RECORDS`] have come), so one serves a batch.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -325,8 +326,7 @@ impl Events for Completions {
     }
 }
 
-/// A failure's fields, joined by NUL: `code, syscall, address, port, hostname, message, reason, bytesParsed`, then seven
-/// for each cause.
+/// A failure's fields, joined by NUL: its base fields, `reason, bytesParsed`, then base fields and `errno` of each cause.
 fn failure_text(failure: &Failure) -> Vec<u8> {
     let mut fields = base_fields(failure).to_vec();
     fields.push(failure.reason.as_deref().unwrap_or_default().to_owned());
@@ -347,8 +347,11 @@ fn failure_text(failure: &Failure) -> Vec<u8> {
         .collect()
 }
 
-fn base_fields(failure: &Failure) -> [String; 6] {
+/// `code, syscall, address, port, hostname, message, localAddress, localPort, targetAddress, targetPort`
+fn base_fields(failure: &Failure) -> [String; 10] {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let ip = |end: Option<SocketAddr>| end.map_or_else(String::new, |end| end.ip().to_string());
+    let port = |end: Option<SocketAddr>| end.map_or_else(String::new, |end| end.port().to_string());
     [
         failure.code.to_string(),
         failure.syscall.to_owned(),
@@ -358,6 +361,10 @@ fn base_fields(failure: &Failure) -> [String; 6] {
             .map_or_else(String::new, |port| port.to_string()),
         text(&failure.hostname),
         failure.message.clone(),
+        ip(failure.local),
+        port(failure.local),
+        ip(failure.target),
+        port(failure.target),
     ]
 }
 
