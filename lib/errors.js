@@ -6,6 +6,8 @@
 const { Buffer } = require('node:buffer')
 const diagnostics = require('node:diagnostics_channel')
 
+const { tlsError } = require('./tls/errors.js')
+
 const requestErrors = diagnostics.channel('http.client.request.error')
 /** Node 18 has no such channel. */
 const publishesErrors = Number.parseInt(process.versions.node, 10) >= 20
@@ -118,7 +120,7 @@ function fromRecord(text, errno) {
     causes.push(networkError({ code, syscall, address, port, hostname, message, errno: Number(errno) || 0 }))
   }
   if (causes.length > 0) return Object.assign(new AggregateError(causes), { code })
-  return networkError({ code, syscall, address, port, hostname, message, errno })
+  return tlsError(networkError({ code, syscall, address, port, hostname, message, errno }), reason)
 }
 
 /**

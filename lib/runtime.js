@@ -181,6 +181,7 @@ module.exports = {
   globalProxyEnv,
   isLookupReplaced,
   isMeasured,
+  isNode,
   isWindows,
   kDestroyError,
   kDetachAbortSignal,
