@@ -7,6 +7,7 @@ const { Buffer } = require('node:buffer')
 const { domainToASCII } = require('node:url')
 
 const { hasOlderParser, runtimeName } = require('./runtime.js')
+const { tlsError } = require('./tls/errors.js')
 
 /** @typedef {Error & Record<string, unknown>} FieldError */
 
@@ -155,7 +156,7 @@ const systemError = { bun: bunError, deno: denoError, node: nodeError }[runtimeN
 function fromFields(fields, errno) {
   const [code, syscall, address, port, hostname, message, localAddress, localPort, targetAddress, targetPort] = fields
   // Ours have no system call behind them, nor has a connection that just ended.
-  if (syscall === '') return withFields(message, known({ errno, code }))
+  if (syscall === '') return withFields(message, known({ errno, code, address, port: Number(port), hostname }))
   return systemError({
     code,
     errno,
@@ -187,7 +188,7 @@ function fromRecord(text, errno) {
     causes.push(fromFields(fields.slice(at, at + BASE_FIELDS), Number(fields[at + BASE_FIELDS])))
   }
   if (causes.length > 0) return Object.assign(new AggregateError(causes), { code })
-  return fromFields(fields, errno)
+  return tlsError(fromFields(fields, errno), reason)
 }
 
 module.exports = { fromRecord, parseError }

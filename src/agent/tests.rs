@@ -67,6 +67,7 @@ impl Events for Watcher {
     fn connected(&self, conn: ConnId, _connected: &Connected) {
         self.tell(Told::Connected(conn));
     }
+    fn secured(&self, _conn: ConnId, _secured: &crate::connect::tls::Secured) {}
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
@@ -120,8 +121,10 @@ impl Scene {
             keep_alive_initial_delay_ms: 0,
             no_delay: false,
             auto_select_family: true,
+            first_family: 0,
             auto_select_family_attempt_timeout_ms: 250,
             connect_timeout_ms: 0,
+            tls: None,
         });
         let mut scene = Scene {
             watcher,
