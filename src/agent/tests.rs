@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::connect::tests::profile;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::events::Response;
@@ -110,22 +111,7 @@ impl Scene {
         let port = ENGINE.open_port(Arc::clone(&watcher) as _);
         let agent = ENGINE.add_agent(port, limits(1));
         let key = ENGINE.intern_key(name.as_bytes());
-        let profile = ENGINE.intern_profile(Profile {
-            host: "127.0.0.1".to_owned(),
-            port: listener.local_addr().unwrap().port(),
-            socket_path: None,
-            family: 0,
-            local_address: None,
-            local_port: 0,
-            keep_alive: false,
-            keep_alive_initial_delay_ms: 0,
-            no_delay: false,
-            auto_select_family: true,
-            first_family: 0,
-            auto_select_family_attempt_timeout_ms: 250,
-            connect_timeout_ms: 0,
-            tls: None,
-        });
+        let profile = ENGINE.intern_profile(profile(listener.local_addr().unwrap().port()));
         let mut scene = Scene {
             watcher,
             told,

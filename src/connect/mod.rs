@@ -20,7 +20,7 @@ pub mod tls;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use transport::{IdleState, Transport};
 

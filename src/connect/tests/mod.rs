@@ -15,7 +15,7 @@ mod transport;
 #[cfg(unix)]
 mod unix;
 
-pub(super) fn profile(port: u16) -> Profile {
+pub(crate) fn profile(port: u16) -> Profile {
     Profile {
         host: "127.0.0.1".to_owned(),
         port,
