@@ -147,4 +147,4 @@ Agent.prototype.destroy = function destroy() {
   origins.port.engine.closeIdle(origins.id)
 }
 
-module.exports = { Agent }
+module.exports = { Agent, destroy: Agent.prototype.destroy, initialize, originsOf, startSoon }

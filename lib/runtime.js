@@ -190,6 +190,7 @@ module.exports = {
   isLookupReplaced,
   hasOlderParser,
   isMeasured,
+  isNode,
   isWindows,
   kDestroyError,
   kDetachAbortSignal,

@@ -30,6 +30,7 @@ pub(super) fn profile(port: u16) -> Profile {
         first_family: 0,
         auto_select_family_attempt_timeout_ms: 250,
         connect_timeout_ms: 0,
+        tls: None,
     }
 }
 
@@ -45,7 +46,7 @@ fn tcp_socket(transport: &Transport) -> SockRef<'_> {
     match transport {
         Transport::Tcp(stream) => SockRef::from(stream),
         #[cfg(unix)]
-        Transport::Unix(_) => panic!("this is no TCP connection"),
+        Transport::Unix(_) | Transport::Tls(_) => panic!("this is no TCP connection"),
     }
 }
 
