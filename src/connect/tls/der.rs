@@ -9,6 +9,11 @@ pub(super) struct Outline<'a> {
     /// Seconds since 1970.
     pub(super) not_before: u64,
     pub(super) not_after: u64,
+    /// Which key this is, and which key signed it, as certificates name keys.
+    key: Option<&'a [u8]>,
+    signed_by: Option<&'a [u8]>,
+    /// The first eight of the uses that its key is limited to.
+    key_usage: Option<u8>,
 }
 
 const SEQUENCE: u8 = 0x30;
@@ -16,6 +21,19 @@ const INTEGER: u8 = 0x02;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_ID: u8 = 0x06;
+const EXTENSIONS: u8 = 0xa3;
+const KEY_ID: u8 = 0x80;
+
+/// Of 2.5.29, where the extensions are.
+const SUBJECT_KEY_ID: [u8; 3] = [0x55, 0x1d, 14];
+const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 15];
+const AUTHORITY_KEY_ID: [u8; 3] = [0x55, 0x1d, 35];
+
+/// Signing, agreeing on and encrypting keys: what a handshake needs at least one of.
+const USES_OF_TLS: u8 = 0b1010_1000;
 
 impl<'a> Outline<'a> {
     /// Reads a certificate's outline; `None` if it is none.
@@ -33,12 +51,57 @@ impl<'a> Outline<'a> {
         let not_before = validity.time()?;
         let not_after = validity.time()?;
         let subject = body.value(SEQUENCE)?;
-        Some(Self {
+        let mut outline = Self {
             issuer,
             subject,
             not_before,
             not_after,
-        })
+            key: None,
+            signed_by: None,
+            key_usage: None,
+        };
+        while let Some((tag, value)) = body.any() {
+            if tag == EXTENSIONS {
+                outline.read_extensions(value)?;
+            }
+        }
+        Some(outline)
+    }
+
+    fn read_extensions(&mut self, extensions: &'a [u8]) -> Option<()> {
+        let mut list = Reader(Reader(extensions).value(SEQUENCE)?);
+        while let Some((SEQUENCE, extension)) = list.any() {
+            let mut extension = Reader(extension);
+            let id = extension.value(OBJECT_ID)?;
+            let (mut tag, mut value) = extension.any()?;
+            if tag != OCTET_STRING {
+                // Whether it is critical.
+                (tag, value) = extension.any()?;
+            }
+            let mut value = Reader((tag == OCTET_STRING).then_some(value)?);
+            if id == SUBJECT_KEY_ID {
+                self.key = value.value(OCTET_STRING);
+            } else if id == AUTHORITY_KEY_ID {
+                self.signed_by = Reader(value.value(SEQUENCE)?).value(KEY_ID);
+            } else if id == KEY_USAGE {
+                self.key_usage = value.value(BIT_STRING)?.get(1).copied();
+            }
+        }
+        Some(())
+    }
+
+    /// Whether it may have issued `other`, by names of subjects and keys.
+    pub(super) fn may_have_issued(&self, other: &Outline<'_>) -> bool {
+        let same_key = match (self.key, other.signed_by) {
+            (Some(key), Some(signed_by)) => key == signed_by,
+            _ => true,
+        };
+        self.subject == other.issuer && same_key
+    }
+
+    /// Whether its key may be used in a handshake.
+    pub(super) fn may_shake_hands(&self) -> bool {
+        self.key_usage.is_none_or(|uses| uses & USES_OF_TLS != 0)
     }
 
     /// Whether it names itself as its issuer.

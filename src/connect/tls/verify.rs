@@ -77,7 +77,9 @@ impl Trust {
             return Err(UNABLE_TO_GET_ISSUER_CERT);
         };
         if self.anchored.contains(leaf) && crls.is_empty() {
-            return Walk::of(self, chain).untimely(now).map_or(Ok(()), Err);
+            let walk = Walk::of(self, chain);
+            let fault = walk.untimely(now).or_else(|| walk.misused());
+            return fault.map_or(Ok(()), Err);
         }
         let revocation = RevocationOptionsBuilder::new(crls).ok().map(|options| {
             options
@@ -100,19 +102,13 @@ impl Trust {
             )
             .map(|path| self.is_timely(&path.anchor().subject, now))
         });
-        match judged {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Walk::of(self, chain)
-                .untimely(now)
-                .unwrap_or(CERT_HAS_EXPIRED)),
-            Err(error) => {
-                let walk = Walk::of(self, chain);
-                Err(walk
-                    .untimely(now)
-                    .or_else(|| walk.incomplete())
-                    .unwrap_or_else(|| name(&error)))
-            }
-        }
+        let walk = Walk::of(self, chain);
+        let fault = match judged {
+            Ok(true) => walk.misused(),
+            Ok(false) => Some(walk.untimely(now).unwrap_or(CERT_HAS_EXPIRED)),
+            Err(error) => Some(walk.name(&error, now)),
+        };
+        fault.map_or(Ok(()), Err)
     }
 
     /// Whether an anchor of this name is valid now.
@@ -164,30 +160,21 @@ impl<'a> Walk<'a> {
             .first()
             .is_some_and(|leaf| trust.anchored.contains(leaf));
         while let Some(outline) = next.take() {
-            let issued_itself = outline.is_self_issued();
-            let issuer = outline.issuer;
             walk.path.push(outline);
-            if issued_itself || walk.anchored || walk.path.len() == MOST_LINKS {
+            let last = &walk.path[walk.path.len() - 1];
+            if last.is_self_issued() || walk.anchored || walk.path.len() == MOST_LINKS {
                 break;
             }
-            let mut issuers = trust
-                .anchored
-                .iter()
-                .filter_map(|anchor| Outline::of(anchor));
-            if trust.times.contains_key(issuer) {
-                walk.anchored = true;
-                walk.path
-                    .extend(issuers.find(|anchor| anchor.subject == issuer));
-                break;
-            }
-            let by_name = |certificate: &'a CertificateDer<'static>| {
-                Outline::of(certificate).filter(|outline| outline.subject == issuer)
+            let issuer = |certificate: &'a CertificateDer<'static>| {
+                Outline::of(certificate).filter(|outline| outline.may_have_issued(last))
             };
-            next = chain.iter().skip(1).find_map(by_name).or_else(|| {
-                let own = trust.links.iter().find_map(by_name);
-                walk.own_link |= own.is_some();
-                own
-            });
+            next = trust.anchored.iter().find_map(issuer);
+            walk.anchored = next.is_some();
+            if next.is_none() {
+                next = trust.links.iter().find_map(issuer);
+                walk.own_link |= next.is_some();
+            }
+            next = next.or_else(|| chain.iter().skip(1).find_map(issuer));
         }
         walk
     }
@@ -204,6 +191,25 @@ impl<'a> Walk<'a> {
                 None
             }
         })
+    }
+
+    /// The server's key is not meant for what it does.
+    fn misused(&self) -> Option<Distrust> {
+        let misused = self
+            .path
+            .first()
+            .is_some_and(|leaf| !leaf.may_shake_hands());
+        misused.then_some(INVALID_PURPOSE)
+    }
+
+    /// What OpenSSL would call webpki's refusal.
+    fn name(&self, error: &Error, now: UnixTime) -> Distrust {
+        let incomplete = self.incomplete();
+        self.untimely(now)
+            .or_else(|| incomplete.filter(|code| *code == UNABLE_TO_VERIFY_LEAF_SIGNATURE))
+            .or_else(|| self.misused())
+            .or(incomplete)
+            .unwrap_or_else(|| name(error))
     }
 
     /// Why the chain ends before an anchor.
