@@ -34,12 +34,15 @@ class Certificate {
    * @param {boolean} [wanted.ca]
    * @param {number} [wanted.from] days from now
    * @param {number} [wanted.until]
+   * @param {number} [wanted.keyUse] flags; 0: any use
    * @param {'server' | 'client'} [wanted.use] extended key usage
    * @param {x509.Extension[]} [wanted.extensions]
    * @param {Certificate} [issuer] none: it issues itself
    */
   static async make(wanted, issuer) {
     const { name, dns = [], ip = [], ca = false, from = -10, until = 10, use, extensions = [] } = wanted
+    const { keyCertSign, cRLSign } = x509.KeyUsageFlags
+    const { keyUse = ca ? keyCertSign | cRLSign : 0 } = wanted
     const keys = await newKeys()
     const names = [...dns.map((value) => ({ type: 'dns', value })), ...ip.map((value) => ({ type: 'ip', value }))]
     const certificate = await x509.X509CertificateGenerator.create({
@@ -55,7 +58,7 @@ class Certificate {
         new x509.BasicConstraintsExtension(ca, undefined, true),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
         ...(issuer ? [await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey)] : []),
-        ...(ca ? [new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true)] : []),
+        ...(keyUse ? [new x509.KeyUsagesExtension(keyUse, true)] : []),
         ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
         ...(use ? [new x509.ExtendedKeyUsageExtension([EKU[use]])] : []),
         ...extensions,

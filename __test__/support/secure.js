@@ -26,7 +26,7 @@ async function listen(scope, server) {
   })
   server.on('secureConnection', (socket) => {
     accepted.handshakes += 1
-    if (socket.isSessionReused()) accepted.resumed += 1
+    if (socket.isSessionReused?.()) accepted.resumed += 1
     socket.on('error', () => {})
   })
   server.on('tlsClientError', () => {})
@@ -92,7 +92,8 @@ function tellSocket(socket) {
     alpnProtocol: socket.alpnProtocol,
     servername: socket.servername,
     protocol: socket.getProtocol(),
-    isSessionReused: socket.isSessionReused(),
+    // Bun's own has no such method.
+    isSessionReused: socket.isSessionReused?.() ?? false,
   }
 }
 

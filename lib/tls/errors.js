@@ -16,13 +16,7 @@ const BORING = {
 
 /** What Node ≥ 24 adds to a refusal that a system's own authority may explain. */
 const HINT = '; if the root CA is installed locally, try running Node.js with --use-system-ca'
-const HINTED = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-])
+const HINTED = new Set(['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'])
 const hints = isNode && Number.parseInt(process.versions.node, 10) >= 24
 
 /**

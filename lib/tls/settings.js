@@ -44,6 +44,9 @@ const FOREIGN = [
   'socket',
 ]
 
+/** Deno takes every certificate in `ca` for an anchor. */
+const isDeno = process.versions.deno !== undefined
+
 const VERSIONS = ['TLSv1.2', 'TLSv1.3']
 
 /** OpenSSL's names of the cipher suites that the engine has, and rustls's. */
@@ -199,7 +202,7 @@ function secureOf(engine, options, sessions) {
   try {
     const certs = options.cert ? pemList(options.cert) : []
     id = engine.internTls({
-      roots: trustOf(engine, ca, Boolean(options.allowPartialTrustChain)),
+      roots: trustOf(engine, ca, Boolean(options.allowPartialTrustChain ?? isDeno)),
       certs,
       keys: certs.length > 0 && options.key ? keysOf(options) : [],
       crls: options.crl ? pemList(options.crl) : [],

@@ -121,6 +121,9 @@ function createTlsView(connection, options) {
   return view
 }
 
+/** How the runtime shows that none was sent. */
+const NO_SERVERNAME = process.versions.deno === undefined ? false : ''
+
 /**
  * The connection is open and hands are shaken: the view shows it.
  * @param {any} view
@@ -134,7 +137,7 @@ function showSecured(view, secured, agent) {
     agent.emit('keylog', line, view)
   }
   view.alpnProtocol = secured.alpn
-  view.servername = secured.secure.servername || false
+  view.servername = secured.secure.servername || NO_SERVERNAME
   view.authorized = secured.authorizationError === null
   view.authorizationError = secured.authorizationError
   view.secureConnecting = false
