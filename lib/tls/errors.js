@@ -19,14 +19,21 @@ const HINT = '; if the root CA is installed locally, try running Node.js with --
 const HINTED = new Set(['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'])
 const hints = isNode && Number.parseInt(process.versions.node, 10) >= 24
 
+const [openssl, opensslMinor] = (process.versions.openssl ?? '').split('.').map(Number)
+/** OpenSSL 3.2 gave the oldest alerts a new name. */
+const renamesAlerts = isNode && (openssl > 3 || (openssl === 3 && opensslMinor >= 2))
+
 /**
  * A handshake that failed or a record that made no sense.
  * @param {Error & Record<string, any>} error as Node's
  * @param {string} reason OpenSSL's
  */
 function sessionError(error, reason) {
-  const inHandshake = error.code === 'EPROTO'
-  if (isNode && inHandshake) return error
+  if (renamesAlerts) {
+    error.message = error.message.replace('sslv3 alert', 'ssl/tls alert')
+    reason = reason.replace('sslv3 alert', 'ssl/tls alert')
+  }
+  if (isNode && error.code === 'EPROTO') return error
   const name = reason.toUpperCase().replaceAll(' ', '_')
   const shown = isBun
     ? name.replace('TLSV13_', 'TLSV1_').replace('TLSV1_UNRECOGNIZED', 'TLSV1_ALERT_UNRECOGNIZED')

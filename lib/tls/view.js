@@ -7,6 +7,7 @@
 
 const tls = require('node:tls')
 
+const { isNode } = require('../runtime.js')
 const { SocketView } = require('../socket-view.js')
 
 /** @typedef {import('../connection.js').Connection} Connection */
@@ -122,7 +123,7 @@ function createTlsView(connection, options) {
 }
 
 /** How the runtime shows that none was sent. */
-const NO_SERVERNAME = process.versions.deno === undefined ? false : ''
+const NO_SERVERNAME = isNode ? false : ''
 
 /**
  * The connection is open and hands are shaken: the view shows it.
