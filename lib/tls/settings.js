@@ -108,7 +108,8 @@ let warned = false
 
 /** Says what the runtime says when its own connections are not verified. */
 function warnUnverified() {
-  if (warned) return
+  // Deno says nothing.
+  if (warned || isDeno) return
   warned = true
   process.emitWarning(
     "Setting the NODE_TLS_REJECT_UNAUTHORIZED environment variable to '0' makes TLS connections and HTTPS requests " +

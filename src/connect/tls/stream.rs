@@ -12,6 +12,7 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
 
+use bytes::{Buf, BytesMut};
 use rustls::ClientConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,9 +21,8 @@ use super::fault;
 use super::SECRETS;
 use crate::connect::{IdleState, Transport};
 
-/// Encrypted bytes taken from the kernel at once. With what rustls may hold back of a record, their plaintext stays below
-/// its limit of 64 KiB.
-const SCRATCH: usize = 32 * 1024;
+/// Encrypted bytes taken from the kernel at once. rustls would ask for 4 KiB at a time.
+const SCRATCH: usize = 64 * 1024;
 
 /// The most that one record holds.
 const RECORD: usize = 16 * 1024;
@@ -37,8 +37,8 @@ pub struct TlsStream {
     /// TCP or a Unix socket.
     socket: Transport,
     session: ClientConnection,
-    /// Decrypted bytes that wait to be read.
-    plaintext: usize,
+    /// Decrypted bytes that the last reader had no room for.
+    surplus: BytesMut,
     /// The peer sends no more.
     ended: bool,
     /// Bytes of the caller's that are encrypted, of a record that is not in the kernel as a whole.
@@ -58,7 +58,7 @@ impl TlsStream {
         Self {
             socket,
             session,
-            plaintext: 0,
+            surplus: BytesMut::new(),
             ended: false,
             unreported: 0,
         }
@@ -92,7 +92,7 @@ impl TlsStream {
             if !self.session.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_fill(cx))?;
+            ready!(self.poll_fill(cx, &mut ReadBuf::new(&mut [])))?;
             if self.ended {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -102,7 +102,7 @@ impl TlsStream {
     /// Looks at an idle connection: takes in what is no data, without waiting.
     pub(in crate::connect) fn idle_state(&mut self) -> IdleState {
         loop {
-            if self.plaintext > 0 {
+            if !self.surplus.is_empty() {
                 return IdleState::TalkingUnasked;
             }
             if self.ended {
@@ -116,7 +116,7 @@ impl TlsStream {
                     Transport::Unix(stream) => (&*SockRef::from(stream)).read(scratch)?,
                     Transport::Tls(_) => 0,
                 };
-                self.take_in(&scratch[..count])
+                self.take_in(&scratch[..count], &mut ReadBuf::new(&mut []))
             });
             match taken {
                 Ok(()) => {}
@@ -130,24 +130,24 @@ impl TlsStream {
     /// Waits for an idle connection to stop being open.
     pub(in crate::connect) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleState> {
         loop {
-            if self.plaintext > 0 {
+            if !self.surplus.is_empty() {
                 return Poll::Ready(IdleState::TalkingUnasked);
             }
             if self.ended {
                 return Poll::Ready(IdleState::Closed);
             }
-            if ready!(self.poll_fill(cx)).is_err() {
+            if ready!(self.poll_fill(cx, &mut ReadBuf::new(&mut []))).is_err() {
                 return Poll::Ready(IdleState::Reset);
             }
         }
     }
 
-    /// Reads once from the kernel.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Reads once from the kernel; what it decrypts goes into `out` as far as there is room.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let mut read = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
-            let taken = self.take_in(read.filled());
+            let taken = self.take_in(read.filled(), out);
             if self.session.wants_write() {
                 // An alert, new keys: what the kernel does not take now goes out with the next write.
                 let _ = self.poll_send(cx);
@@ -157,7 +157,7 @@ impl TlsStream {
     }
 
     /// Decrypts; no bytes: the peer has closed.
-    fn take_in(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn take_in(&mut self, mut bytes: &[u8], out: &mut ReadBuf<'_>) -> io::Result<()> {
         if bytes.is_empty() {
             self.ended = true;
         }
@@ -167,8 +167,18 @@ impl TlsStream {
                 .session
                 .process_new_packets()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, fault::of(&error)))?;
-            self.plaintext = state.plaintext_bytes_to_read();
             self.ended = state.peer_has_closed();
+            let mut left = state.plaintext_bytes_to_read();
+            let mut reader = self.session.reader();
+            while left > 0 {
+                let chunk = reader.fill_buf()?;
+                let count = chunk.len();
+                let (fits, rest) = chunk.split_at(count.min(out.remaining()));
+                out.put_slice(fits);
+                self.surplus.extend_from_slice(rest);
+                reader.consume(count);
+                left -= count;
+            }
         }
         Ok(())
     }
@@ -232,19 +242,18 @@ impl AsyncRead for TlsStream {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        while this.plaintext == 0 {
-            if this.ended {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(this.poll_fill(cx))?;
+        let before = out.filled().len();
+        while out.filled().len() == before && !this.ended && this.surplus.is_empty() {
+            ready!(this.poll_fill(cx, out))?;
         }
-        let mut reader = this.session.reader();
-        while this.plaintext > 0 && out.remaining() > 0 {
-            let chunk = reader.fill_buf()?;
-            let count = chunk.len().min(out.remaining());
-            out.put_slice(&chunk[..count]);
-            reader.consume(count);
-            this.plaintext -= count;
+        if out.filled().len() == before {
+            let count = this.surplus.len().min(out.remaining());
+            out.put_slice(&this.surplus[..count]);
+            this.surplus.advance(count);
+            if this.surplus.is_empty() {
+                // An idle connection owns no buffer.
+                this.surplus = BytesMut::new();
+            }
         }
         Poll::Ready(Ok(()))
     }
