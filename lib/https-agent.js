@@ -74,7 +74,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const plain = plainName(this.options, wanted)
   const origin = find(this, origins, req, wanted, plain)
   const { secure } = origin
-  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? tlsReason(secure)
+  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? tlsReason(secure, wanted)
   if (reason !== undefined) {
     carryForeign(this, req, wanted, origin, reason)
     return
@@ -84,9 +84,14 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   lease(exchange, false, startSoon)
 }
 
-/** @param {import('./tls/settings.js').Secure | string} secure */
-function tlsReason(secure) {
-  return typeof secure === 'string' ? `tls-${secure}` : undefined
+/**
+ * @param {import('./tls/settings.js').Secure | string} secure
+ * @param {Options} wanted
+ */
+function tlsReason(secure, wanted) {
+  if (typeof secure === 'string') return `tls-${secure}`
+  // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
+  return wanted.checkServerIdentity === undefined ? undefined : 'tls-request-identity'
 }
 
 /**

@@ -134,6 +134,8 @@ for (const [what, pair] of Object.entries(pairs)) {
       const { reused, resumed } = await get({ ...options, port: served.port, agent })
       assert.deepStrictEqual([reused, resumed], [false, false])
     }
+    // Newer runtimes keep no connection that one request alone has judged.
+    if (what === 'checkServerIdentity') return
     for (const options of asked) {
       assert.strictEqual((await get({ ...options, port: served.port, agent })).reused, true)
     }

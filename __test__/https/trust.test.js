@@ -52,7 +52,7 @@ const authorities = (async () => {
   }
 })()
 
-/** `serve` and `ca` name certificates; `host` and `options` are the request's. `ours`: what differs, by runtime. */
+/** `serve` and `ca` name certificates; `host` and `options` are the request's, `own` the agent's. `ours`: what differs, by runtime. */
 const cases = {
   'a self-signed certificate': { serve: 'selfSigned' },
   'a self-signed certificate that is in ca': { serve: 'selfSigned', ca: ['selfSigned'] },
@@ -104,12 +104,12 @@ const cases = {
   'an identity check that agrees': {
     serve: 'elsewhere',
     ca: ['root'],
-    options: { checkServerIdentity: () => undefined },
+    own: { checkServerIdentity: () => undefined },
   },
   'an identity check that does not agree': {
     serve: 'server',
     ca: ['root'],
-    options: { checkServerIdentity: (host) => Object.assign(new Error(`not ${host}`), { code: 'ENOTME' }) },
+    own: { checkServerIdentity: (host) => Object.assign(new Error(`not ${host}`), { code: 'ENOTME' }) },
   },
 }
 
@@ -177,13 +177,14 @@ function tellCertificate(certificate, depth = 0) {
   }
 }
 
-async function run(Agent, { serve, ca, crl, host = 'localhost', options = {} }, extra, scope) {
+async function run(Agent, { serve, ca, crl, host = 'localhost', options = {}, own }, extra, scope) {
   const known = await authorities
   const server = await secureServer(scope, known[serve])
   const agent = scope.adopt(
     new Agent({
       ...(ca ? { ca: ca.map((name) => known[name].pem) } : {}),
       ...(crl ? { crl: await known.root.revoke(...crl.map((name) => known[name])) } : {}),
+      ...own,
       ...extra,
     }),
   )
