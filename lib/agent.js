@@ -28,8 +28,6 @@ function Agent(options) {
   if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
   validate(options)
   RuntimeAgent.call(this, options)
-  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
-  this.options = Object.setPrototypeOf(Object.assign({}, this.options), null)
   initialize(this)
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
@@ -37,6 +35,8 @@ Object.setPrototypeOf(Agent, RuntimeAgent)
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {
+  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
+  agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
