@@ -42,7 +42,7 @@ pub(super) fn target(ip: &str, port: u16) -> Target {
 }
 
 /// For the options that it has.
-fn tcp_socket(transport: &Transport) -> SockRef<'_> {
+pub(super) fn tcp_socket(transport: &Transport) -> SockRef<'_> {
     match transport {
         Transport::Tcp(stream) => SockRef::from(stream),
         #[cfg(unix)]
