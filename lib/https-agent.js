@@ -2,8 +2,8 @@
 
 // keepwire's https.Agent: the runtime's, with requests carried by the engine as those of the http agent, over TLS.
 //
-// An origin's TLS settings are worked out once. Requests find it by host, port and servername as long as neither they nor
-// a change of the agent's options say anything new about TLS.
+// An origin's TLS settings are worked out once. Requests find it by what the http agent would call it and by servername, as
+// long as neither they nor a change of the agent's options say anything new about TLS.
 
 const https = require('node:https')
 const net = require('node:net')
@@ -12,7 +12,7 @@ const { destroy, initialize, originsOf, startSoon } = require('./agent.js')
 const { Exchange } = require('./carry.js')
 const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
-const { merge, plainName, validate } = require('./options.js')
+const { merge, nameOf, plainName, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
 const { ambient, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
 
@@ -104,9 +104,7 @@ function tlsReason(secure, wanted) {
  */
 function find(agent, origins, req, wanted, plain) {
   const servername = servernameOf(agent.options, wanted, req)
-  if (plain === undefined || agent.getName !== getName || !isPlain(wanted)) {
-    return open(agent, origins, wanted, servername)
-  }
+  if (agent.getName !== getName || !isPlain(wanted)) return open(agent, origins, wanted, servername)
   /** @type {Known} */
   const known = agent[kKnown]
   if (!isSame(agent.options, known.options) || ambient() !== known.ambient) {
@@ -114,7 +112,7 @@ function find(agent, origins, req, wanted, plain) {
     known.options = { ...agent.options }
     known.ambient = ambient()
   }
-  const short = `${plain}${servername}`
+  const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
   let origin = known.origins.get(short)
   if (origin === undefined) {
     origin = open(agent, origins, wanted, servername)
