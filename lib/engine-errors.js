@@ -180,9 +180,13 @@ function fromFields(fields, errno) {
  */
 function fromRecord(text, errno) {
   const fields = text.split('\0')
-  const [code] = fields
+  const [code, syscall, , port, hostname, message] = fields
   const [reason, bytesParsed] = fields.slice(BASE_FIELDS)
   if (code.startsWith('HPE_')) return parseError(code, reason, Number(bytesParsed))
+  // Of what fails without a system call, TLS alone has codes of its own, or names the host.
+  if (reason !== '' || (syscall === '' && (hostname !== '' || !code.startsWith('E')))) {
+    return tlsError(withFields(message, known({ errno, code, syscall, hostname, port: Number(port) })), reason)
+  }
   const causes = []
   for (let at = BASE_FIELDS + 2; at + CAUSE_FIELDS <= fields.length; at += CAUSE_FIELDS) {
     causes.push(fromFields(fields.slice(at, at + BASE_FIELDS), Number(fields[at + BASE_FIELDS])))

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::connect::tests::profile;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::events::Response;
@@ -68,7 +67,6 @@ impl Events for Watcher {
     fn connected(&self, conn: ConnId, _connected: &Connected) {
         self.tell(Told::Connected(conn));
     }
-    fn secured(&self, _conn: ConnId, _secured: &crate::connect::tls::Secured) {}
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
@@ -111,7 +109,22 @@ impl Scene {
         let port = ENGINE.open_port(Arc::clone(&watcher) as _);
         let agent = ENGINE.add_agent(port, limits(1));
         let key = ENGINE.intern_key(name.as_bytes());
-        let profile = ENGINE.intern_profile(profile(listener.local_addr().unwrap().port()));
+        let profile = ENGINE.intern_profile(Profile {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            socket_path: None,
+            family: 0,
+            local_address: None,
+            local_port: 0,
+            keep_alive: false,
+            keep_alive_initial_delay_ms: 0,
+            no_delay: false,
+            auto_select_family: true,
+            first_family: 0,
+            auto_select_family_attempt_timeout_ms: 250,
+            connect_timeout_ms: 0,
+            tls: None,
+        });
         let mut scene = Scene {
             watcher,
             told,

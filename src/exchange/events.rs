@@ -50,7 +50,7 @@ pub trait Events: Send + Sync {
     /// A connection is open.
     fn connected(&self, conn: ConnId, connected: &Connected);
     /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.
-    fn secured(&self, conn: ConnId, secured: &Secured);
+    fn secured(&self, _conn: ConnId, _secured: &Secured) {}
     /// A connection is gone. `idle`: it was nobody's.
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
     /// One of the runtime's own idle sockets must go: it takes a waiter's place.

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::der::Outline;
 
-/// What [`Trust::verify`](super::verify) starts from.
+/// What the verification of a certificate starts from.
 #[derive(Debug, Default)]
 pub struct Trust {
     pub(super) anchors: Vec<TrustAnchor<'static>>,
