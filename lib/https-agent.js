@@ -25,6 +25,9 @@ const MOST_KNOWN = 4096
 
 /** @typedef {Record<string, any>} Options */
 
+/** @type {Options} */
+const NO_OPTIONS = Object.freeze({})
+
 class Known {
   /** @type {Map<string, SecureOrigin>} */
   origins = new Map()
@@ -53,9 +56,8 @@ Object.setPrototypeOf(Agent, RuntimeAgent)
  * @this {any}
  * @param {Options} [options]
  */
-Agent.prototype.getName = function getName(options) {
-  const name = RuntimeAgent.prototype.getName.call(this, options)
-  return options === undefined ? name : name + nameSuffix(options)
+Agent.prototype.getName = function getName(options = NO_OPTIONS) {
+  return RuntimeAgent.prototype.getName.call(this, options) + nameSuffix(options)
 }
 const { getName } = Agent.prototype
 
