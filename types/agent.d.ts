@@ -37,7 +37,7 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   maxPending?: number | undefined
 
   /**
-   * How long opening a connection may take: name resolution and TCP together, over all addresses tried. A request whose
+   * How long opening a connection may take: name resolution, TCP and TLS together, over all addresses tried. A request whose
    * connection takes longer fails with `ERR_KEEPWIRE_CONNECT_TIMEOUT`.
    *
    * Unit: milliseconds. Default: 0. Disabled by: 0 (only the operating system's own limits apply).
