@@ -88,7 +88,9 @@ impl TlsStream {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_send(cx))?;
+            if let Err(error) = ready!(self.poll_send(cx)) {
+                return Poll::Ready(Err(self.last_words(cx).unwrap_or(error)));
+            }
             if !self.session.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
@@ -97,6 +99,20 @@ impl TlsStream {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
+    }
+
+    /// Why the peer takes nothing more, if it has said so before it closed.
+    fn last_words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        while !self.ended {
+            match self.poll_fill(cx, &mut ReadBuf::new(&mut [])) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Some(error);
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => return None,
+            }
+        }
+        None
     }
 
     /// Looks at an idle connection: takes in what is no data, without waiting.
