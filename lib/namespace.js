@@ -36,10 +36,18 @@ function standIn(module, Agent) {
    * @param {any} [callback]
    */
   function request(input, options, callback) {
-    const defaults = { _defaultAgent: globalAgent }
-    if (!isUrl(input)) return module.request({ ...defaults, ...input }, options)
-    if (typeof options === 'function') return module.request(input, defaults, options)
-    return module.request(input, { ...defaults, ...options }, callback)
+    if (!isUrl(input)) return module.request(withAgent(input), options)
+    if (typeof options === 'function') return module.request(input, withAgent(undefined), options)
+    return module.request(input, withAgent(options), callback)
+  }
+
+  /** @param {any} options */
+  function withAgent(options) {
+    const agent = options?.agent
+    // https.request() puts the runtime's global agent in place of any other default.
+    if (agent === false) return { ...options, agent: new globalAgent.constructor() }
+    const isDefault = (agent === undefined || agent === null) && typeof options?.createConnection !== 'function'
+    return isDefault ? { ...options, agent: globalAgent } : options
   }
 
   /**

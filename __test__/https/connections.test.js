@@ -253,11 +253,20 @@ test('keepwire.https is node:https with our agents, and its requests use the glo
   for (let i = 0; i < 2; i++) {
     const request = keepwire.https.get({ host: 'localhost', family: 4, port, ca: root.pem })
     const response = await new Promise((resolve, reject) => request.on('response', resolve).on('error', reject))
+    assert.strictEqual(request.agent, keepwire.https.globalAgent)
     response.resume()
     await new Promise((resolve) => response.on('end', resolve))
     reused.push(request.reusedSocket)
   }
   assert.deepStrictEqual(reused, [false, true])
+  const alone = keepwire.https.get({ host: 'localhost', family: 4, port, ca: root.pem, agent: false })
+  assert.ok(alone.agent instanceof keepwire.HttpsAgent && alone.agent !== keepwire.https.globalAgent)
+  await new Promise((resolve, reject) =>
+    alone
+      .on('close', resolve)
+      .on('error', reject)
+      .on('response', (response) => response.resume()),
+  )
 })
 
 /** Requests that only the runtime can carry, and what they are counted as. */
