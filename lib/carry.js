@@ -345,6 +345,10 @@ function fail(exchange, flags, error) {
     view.destroy()
     view._hadError = true
     emitRequestError(req, error)
+  } else if (error.code === 'ERR_KEEPWIRE_BODY_TIMEOUT' && req.res) {
+    // An error of the response: the request has had its answer.
+    view.destroy()
+    req.res.destroy(error)
   } else if (error.code === 'ECONNRESET' && !error.syscall && !('host' in error)) {
     // The peer ended the connection: an error of the request before the head, of the response after it.
     view.emit('end')

@@ -26,6 +26,8 @@ class Connection {
   /** What its TLS handshake came to; null: it is plain, or not that far. @type {import('./tls/secured.js').Secured | null} */
   secured = null
   idleSince = 0
+  /** How many more requests the server will take. */
+  usesLeft = Number.POSITIVE_INFINITY
   bytesRead = 0
   bytesWritten = 0
   /** @type {string[]} */
@@ -83,6 +85,7 @@ class Connection {
   onConnected(text) {
     const first = this.#addresses.length === 0
     this.#addresses = text.split('\0')
+    this.usesLeft = Number.POSITIVE_INFINITY
     // A replacement for a connection that died idle is none of the user's business.
     if (!first || this.view.destroyed) return
     this.touch()

@@ -69,6 +69,16 @@ function outOfRange(name, range, value) {
 }
 
 /**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {string} reason
+ */
+function invalidValue(name, value, reason) {
+  const message = `The argument '${name}' ${reason}. Received ${shown(value)}`
+  return optionError(TypeError, 'ERR_INVALID_ARG_VALUE', message)
+}
+
+/**
  * Tells the diagnostics channel, then the request's listeners.
  * @param {import('node:http').ClientRequest} request
  * @param {Error} error
@@ -82,6 +92,7 @@ module.exports = {
   coded,
   connectionReset,
   emitRequestError,
+  invalidValue,
   notANumber,
   outOfRange,
   streamDestroyed,

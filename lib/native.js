@@ -17,6 +17,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} maxFreeSockets
  * @property {boolean} fifo
  * @property {number} freeSocketTimeoutMs
+ * @property {number} socketActiveTtlMs
  * @property {number} maxRequestsPerSocket
  * @property {number} maxPending
  */
@@ -36,6 +37,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} firstFamily
  * @property {number} attemptTimeoutMs
  * @property {number} connectTimeoutMs
+ * @property {number} tcpUserTimeoutMs
  * @property {number | undefined} [tls]
  * @property {string | undefined} [servername]
  * @property {boolean | undefined} [keylog]

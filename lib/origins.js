@@ -6,7 +6,7 @@
 // The engine owns the state of connections. What an agent shows is made from it when somebody looks: a request costs
 // nothing here. The shown objects stay the same ones, and the runtime's createSocket() may push real sockets into them.
 
-const { limitsDiffer, limitsOf, PROFILE_KEYS, pick, profileOf } = require('./options.js')
+const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
 const { firstFamily } = require('./runtime.js')
 const { threadPort } = require('./bridge/port.js')
 const { SocketView } = require('./socket-view.js')
@@ -91,16 +91,17 @@ class Origin {
   plainProfile(agent, options) {
     const values = this.#plainValues
     const { keepAlive, keepAliveMsecs } = agent
-    const { noDelay, connectTimeout } = agent.options
+    const { noDelay, connectTimeout, tcpUserTimeout } = agent.options
     const order = firstFamily()
     const same =
       values[0] === keepAlive &&
       values[1] === keepAliveMsecs &&
       values[2] === noDelay &&
       values[3] === connectTimeout &&
-      values[4] === order
+      values[4] === order &&
+      values[5] === tcpUserTimeout
     if (!same || this.#plainProfile === 0) {
-      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout, order]
+      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout, order, tcpUserTimeout]
       this.#plainProfile = this.origins.port.engine.internProfile(this.describe(agent, options)) + 1
     }
     return this.#plainProfile - 1
@@ -157,6 +158,13 @@ class Origins {
   /** @type {import('./native.js').NativeLimits} */
   #limits
 
+  /** Whether requests may be sent again. */
+  retries
+  /** How long requests wait for their peer; null: for ever. @type {{ headersMs: number, bodyMs: number } | null} */
+  patience
+  /** How long a request may wait for a connection, in ms; 0: for ever. */
+  queueTimeoutMs
+
   /** Why requests went the runtime's own way, and how often. @type {Map<string, number>} */
   foreignReasons = new Map()
 
@@ -164,6 +172,10 @@ class Origins {
   constructor(agent) {
     this.port = threadPort()
     this.agent = agent
+    const { bodyTimeout, headersTimeout, queueTimeout, retry } = agent.options
+    this.retries = retry !== false
+    this.patience = patienceOf(headersTimeout, bodyTimeout)
+    this.queueTimeoutMs = milliseconds(queueTimeout)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)
   }

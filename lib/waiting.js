@@ -7,7 +7,7 @@ const { clearTimeout, setTimeout } = require('node:timers')
 
 const { FOREIGN, IDLE } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
-const { connectionReset, emitRequestError } = require('./errors.js')
+const { coded, connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -20,6 +20,8 @@ class Wait {
   #exchange
   /** @type {NodeJS.Timeout | null} */
   #timer = null
+  /** @type {NodeJS.Timeout | null} */
+  #lastCall = null
 
   /**
    * @param {Exchange} exchange
@@ -35,6 +37,11 @@ class Wait {
     shadow(req, 'destroy', () => this.#onDestroy())
     shadow(req, 'setTimeout', (ms) => this.#watch(ms))
     this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
+    const { queueTimeoutMs } = origin.origins
+    if (queueTimeoutMs > 0) {
+      this.#lastCall = setTimeout(() => this.#onLastCall(), Math.min(queueTimeoutMs, MOST_TIMER_MS))
+      this.#lastCall.unref()
+    }
   }
 
   /** @param {unknown} ms */
@@ -51,12 +58,26 @@ class Wait {
     this.#exchange.resource.runInAsyncScope(emitTimeout, null, this.#exchange.req)
   }
 
+  #onLastCall() {
+    const { origin, port, req, resource } = this.#exchange
+    const { name, origins } = origin
+    this.#giveUp()
+    const message = `No connection to ${name} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
+    resource.runInAsyncScope(settleUnserved, null, req, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
+    port.drainSoon()
+    origins.forget(origin)
+  }
+
   #onDestroy() {
+    this.#giveUp()
+    process.nextTick(settleUnserved, this.#exchange.req, undefined)
+  }
+
+  #giveUp() {
     const exchange = this.#exchange
     this.end()
     // False: its turn has come already, and the record of that is under way; see returnTurn().
     if (exchange.port.engine.cancel(exchange.id)) exchange.settle()
-    process.nextTick(settleUnserved, exchange.req, undefined)
   }
 
   /** The request waits no more. */
@@ -65,6 +86,7 @@ class Wait {
     const { req, agent, origin } = exchange
     exchange.wait = null
     if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#lastCall !== null) clearTimeout(this.#lastCall)
     Reflect.deleteProperty(req, 'destroy')
     Reflect.deleteProperty(req, 'setTimeout')
     remove(origin.queue, exchange)

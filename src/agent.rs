@@ -242,7 +242,7 @@ impl Engine {
     pub fn redial(&self, conn: ConnId) {
         let mut shared = self.lock();
         shared.dead.remove(&conn);
-        shared.pool.redial(conn);
+        shared.pool.redial(conn, self.clock.now());
     }
 
     /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.

@@ -22,6 +22,14 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   freeSocketTimeout?: number | undefined
 
   /**
+   * How long a connection may live, shortened by up to a tenth at random, so that connections that were opened together do
+   * not end together. A request that is under way then is finished first.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  socketActiveTTL?: number | undefined
+
+  /**
    * How many requests a connection serves; after the last one it is closed instead of being kept.
    *
    * Unit: requests. Default: 0. Disabled by: 0 (no limit).
@@ -43,6 +51,49 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
    * Unit: milliseconds. Default: 0. Disabled by: 0 (only the operating system's own limits apply).
    */
   connectTimeout?: number | undefined
+
+  /**
+   * How long a request may wait for a connection while `maxSockets` or `maxTotalSockets` is reached. One that waits longer
+   * fails with `ERR_KEEPWIRE_QUEUE_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  queueTimeout?: number | undefined
+
+  /**
+   * How long the server may take to send the response's head, from the last byte of the request that it took, or from its
+   * last informational response. It does not run while the request waits for more of its own body. The request fails with
+   * `ERR_KEEPWIRE_HEADERS_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  headersTimeout?: number | undefined
+
+  /**
+   * How long the server may be silent within a response's body. It does not run while the response is paused or not read.
+   * The response fails with `ERR_KEEPWIRE_BODY_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  bodyTimeout?: number | undefined
+
+  /**
+   * How long bytes that were sent may stay unacknowledged by the peer's system before the connection ends (TCP_USER_TIMEOUT,
+   * RFC 5482). On Linux; other systems keep their own limit.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (the system's own limit).
+   */
+  tcpUserTimeout?: number | undefined
+
+  /**
+   * Which requests may be sent again, once, on a fresh connection, when a reused connection ended without a byte of the
+   * response: `'safe'`: GET, HEAD, OPTIONS, TRACE, and any request with an `Idempotency-Key` or `X-Idempotency-Key` header,
+   * if the whole request is known and at most 64 KiB; `false`: none. A request of which nothing was written yet is not sent
+   * again but sent: it goes to a fresh connection in both cases.
+   *
+   * Default: `'safe'`. Disabled by: `false`.
+   */
+  retry?: 'safe' | false | undefined
 }
 
 /**

@@ -22,6 +22,7 @@ const NAMES = [
   ['command::ACK', 'ACK'],
   ['command::SOCKOPT', 'SOCKOPT'],
   ['command::CLOSE', 'CLOSE'],
+  ['command::PATIENCE', 'PATIENCE'],
   ['command::BODILESS', 'BEGIN_NO_BODY'],
   ['command::IDEMPOTENT', 'BEGIN_IDEMPOTENT'],
   ['command::LAST', 'WRITE_END'],

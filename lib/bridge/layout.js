@@ -25,6 +25,7 @@ module.exports = Object.freeze({
   SOCKOPT: 6,
   CLOSE: 7,
   APPROVE: 8,
+  PATIENCE: 9,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,

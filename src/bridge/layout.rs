@@ -26,6 +26,10 @@ pub mod command {
     /// The peer of connection `id` is the right one.
     pub const APPROVE: u8 = 8;
 
+    /// How long an exchange waits for its peer, in ms, 0: for ever: `len` for the head; payload `u32` between two pieces of
+    /// the body.
+    pub const PATIENCE: u8 = 9;
+
     /// BEGIN: the response has no body.
     pub const BODILESS: u8 = 1;
     /// BEGIN: the request may be sent again.

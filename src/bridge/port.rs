@@ -28,6 +28,7 @@ pub struct BindingLimits {
     pub max_free_sockets: f64,
     pub fifo: bool,
     pub free_socket_timeout_ms: f64,
+    pub socket_active_ttl_ms: f64,
     pub max_requests_per_socket: f64,
     pub max_pending: f64,
 }
@@ -46,6 +47,7 @@ impl From<BindingLimits> for Limits {
                 Scheduling::Lifo
             },
             free_socket_timeout_ms: limits.free_socket_timeout_ms as u64,
+            socket_active_ttl_ms: limits.socket_active_ttl_ms as u64,
             max_requests_per_socket: limits.max_requests_per_socket as u32,
             max_pending: limits.max_pending as u32,
         }
@@ -71,6 +73,7 @@ pub struct BindingProfile {
     pub tls: Option<u32>,
     pub servername: Option<String>,
     pub keylog: Option<bool>,
+    pub tcp_user_timeout_ms: f64,
 }
 
 impl TryFrom<BindingProfile> for Profile {
@@ -104,6 +107,7 @@ impl TryFrom<BindingProfile> for Profile {
             auto_select_family_attempt_timeout_ms: profile.attempt_timeout_ms as u32,
             connect_timeout_ms: profile.connect_timeout_ms as u32,
             tls,
+            tcp_user_timeout_ms: profile.tcp_user_timeout_ms as u32,
         })
     }
 }

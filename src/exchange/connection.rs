@@ -107,6 +107,7 @@ impl Task {
                     let exchange = self.exchange_id(service.current.as_ref());
                     self.events.failed(exchange, &failure, after_head);
                     return match failure.errno {
+                        _ if failure.is_timeout() => CloseReason::TimedOut,
                         0 => CloseReason::Error,
                         _ => CloseReason::PeerReset,
                     };

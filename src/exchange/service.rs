@@ -20,8 +20,10 @@ use super::connection::Task;
 use super::head::Head;
 use super::mailbox::{Begin, Input};
 use super::outgoing::Outgoing;
+use super::patience::{Awaited, Clock, Patience};
 use super::reading::{hang_up, Step};
 use super::wire::{UnderHyper, Wire};
+use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
 use crate::error::Failure;
 use crate::pool::CloseReason;
@@ -62,6 +64,7 @@ pub(super) struct Exchange {
     pub(super) begin: Begin,
     pub(super) outgoing: Outgoing,
     pub(super) answer: Answer,
+    pub(super) patience: Patience,
     pub(super) want_ack: bool,
     /// Bytes up to here were told as written.
     pub(super) told_written: u64,
@@ -76,6 +79,7 @@ impl Exchange {
             begin,
             outgoing: Outgoing::new(begin.idempotent),
             answer: Answer::NotAsked,
+            patience: Patience::default(),
             want_ack: false,
             told_written: 0,
             resent: false,
@@ -110,6 +114,7 @@ pub(super) struct Service<'a> {
     pub(super) current: Option<Exchange>,
     /// Messages this transport has completed.
     pub(super) completed: u32,
+    clock: Clock,
 }
 impl<'a> Service<'a> {
     pub(super) fn new(
@@ -127,6 +132,7 @@ impl<'a> Service<'a> {
             ended: None,
             current,
             completed: 0,
+            clock: Clock::new(),
         }
     }
 
@@ -149,12 +155,37 @@ impl<'a> Service<'a> {
                 Step::Over(outcome) => return Poll::Ready(outcome),
                 Step::Wait => {
                     self.tell_written(false);
-                    return Poll::Pending;
+                    return self.wait(cx);
                 }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing more can be done now: unless the peer took too long, something else must happen first.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let Some(exchange) = &self.current else {
+            return Poll::Pending;
+        };
+        if exchange.patience == Patience::default() {
+            return Poll::Pending;
+        }
+        let awaited = match &exchange.answer {
+            // While all bytes so far are sent, the next ones are the caller's to give.
+            Answer::Awaited(_)
+                if exchange.outgoing.is_finished() || !exchange.outgoing.is_drained() =>
+            {
+                let informed = u64::from(self.wire.borrow().informational());
+                Awaited::Head(exchange.outgoing.written() + informed)
+            }
+            Answer::Body { unacknowledged, .. } if *unacknowledged < RESPONSE_WINDOW => {
+                Awaited::Body(self.wire.borrow().bytes_read())
+            }
+            _ => Awaited::Nothing,
+        };
+        let polled = self.clock.poll(cx, exchange.patience, awaited);
+        polled.map(|failure| Outcome::Failed(Box::new(failure)))
     }
 
     fn take_inputs(&mut self) -> Option<Outcome> {
@@ -184,6 +215,7 @@ impl<'a> Service<'a> {
                         exchange.outgoing.complete();
                     }
                 }
+                (Input::Patience(patience), Some(exchange)) => exchange.patience = patience,
                 (Input::Ack(count), Some(exchange)) => {
                     if let Answer::Body { unacknowledged, .. } = &mut exchange.answer {
                         *unacknowledged = unacknowledged.saturating_sub(count);
@@ -197,7 +229,7 @@ impl<'a> Service<'a> {
                 (Input::KeepAlive(on, delay), _) => {
                     let _ = self.wire.borrow().transport.set_keepalive(on, delay);
                 }
-                (Input::Write { .. } | Input::Ack(_) | Input::Tick, None) => {}
+                (Input::Write { .. } | Input::Ack(_) | Input::Patience(_) | Input::Tick, None) => {}
             }
         }
         None

@@ -144,6 +144,7 @@ impl Client {
                 auto_select_family_attempt_timeout_ms: 250,
                 connect_timeout_ms: 0,
                 tls: None,
+                tcp_user_timeout_ms: 0,
             }),
             exchange: 1,
             events: Arc::clone(&recorder) as _,

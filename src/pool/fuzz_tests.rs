@@ -174,9 +174,10 @@ impl Fuzzer {
             let Some(id) = self.any_conn(|state| state == State::Leased) else {
                 return;
             };
-            self.pool.redial(id);
+            self.pool.redial(id, self.now);
+            let born = self.now;
             let conn = self.model.conn(id);
-            (conn.state, conn.uses) = (State::Dialing, 0);
+            (conn.state, conn.uses, conn.born) = (State::Dialing, 0, born);
         } else if let Some(id) = self.any_conn(|state| state == State::Dialing) {
             self.pool.connected(id);
             self.model.conn(id).state = State::Leased;
@@ -204,7 +205,7 @@ impl Fuzzer {
         let answer = self.pool.check_in(id, hint, self.now, &mut self.effects);
         let worn = agent.is_none_or(|a| {
             let most = self.model.limits[a].max_requests_per_socket;
-            most != 0 && uses >= most
+            most != 0 && uses >= most || self.model.end_of_life(id) <= self.now
         });
         if worn || over || hint == Some(0) {
             assert!(
@@ -236,7 +237,9 @@ impl Fuzzer {
         let total = counts.iter().map(Counts::live).sum::<u32>() + 1;
         let over = live > limits.max_sockets || total > limits.max_total_sockets;
         match reason {
-            CloseReason::NotReusable | CloseReason::MaxRequests => assert!(unfit),
+            CloseReason::NotReusable | CloseReason::MaxRequests | CloseReason::ActiveTtl => {
+                assert!(unfit)
+            }
             CloseReason::KeepAliveOff => assert!(!limits.keep_alive && counts[key].queued == 0),
             CloseReason::Limits => {
                 assert!(
@@ -498,6 +501,7 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
                     max_free_sockets,
                     scheduling,
                     free_socket_timeout_ms: if seed & 1 == 0 { 0 } else { 700 },
+                    socket_active_ttl_ms: if seed % 3 == 0 { 2_000 } else { 0 },
                     max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
                     max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
                 };

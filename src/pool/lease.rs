@@ -21,6 +21,7 @@ impl Pool {
         now: u64,
         effects: &mut Vec<Effect>,
     ) -> Lease {
+        self.now = now;
         let Some(a) = self.agents.find(agent).filter(|&a| !self.agents[a].removed) else {
             return Lease::QueueFull;
         };
@@ -76,7 +77,7 @@ impl Pool {
         let origin = &mut self.origins[o];
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
-        self.conns.insert(Conn::dialing(o)).1
+        self.conns.insert(Conn::dialing(o, self.now)).1
     }
 
     /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
@@ -95,7 +96,8 @@ impl Pool {
 
     /// A leased connection turned out dead and is dialed anew for the same exchange, under the same id: it counts as
     /// dialing until [`connected`](Self::connected), and its use count starts again.
-    pub fn redial(&mut self, conn: ConnId) {
+    pub fn redial(&mut self, conn: ConnId, now: u64) {
+        self.now = now;
         let Some(c) = self.conns.find(conn) else {
             return;
         };
@@ -103,6 +105,7 @@ impl Pool {
         if conn.state == State::Leased {
             conn.state = State::Dialing;
             conn.uses = 0;
+            conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
             origin.dialing += 1;
             origin.leased -= 1;
@@ -121,6 +124,7 @@ impl Pool {
         now: u64,
         effects: &mut Vec<Effect>,
     ) -> CheckIn {
+        self.now = now;
         self.connected(conn);
         let leased = self
             .conns
@@ -178,6 +182,8 @@ impl Pool {
         } else if limits.max_requests_per_socket != 0 && conn.uses >= limits.max_requests_per_socket
         {
             Some(CloseReason::MaxRequests)
+        } else if self.end_of_life(c) <= self.now {
+            Some(CloseReason::ActiveTtl)
         } else if origin.live() > limits.max_sockets || agent.total > limits.max_total_sockets {
             Some(CloseReason::Limits)
         } else {
@@ -212,7 +218,8 @@ impl Pool {
 
     /// A connection is gone, whatever its state: closed by the peer, failed to open, given up by its user. Its slot
     /// goes to a waiter at once. Returns the state it was in; `None` if the pool had forgotten it already.
-    pub fn closed(&mut self, conn: ConnId, _now: u64, effects: &mut Vec<Effect>) -> Option<State> {
+    pub fn closed(&mut self, conn: ConnId, now: u64, effects: &mut Vec<Effect>) -> Option<State> {
+        self.now = now;
         let c = self.conns.find(conn)?;
         let state = self.conns[c].state;
         self.free_slot_of(c, effects);

@@ -64,6 +64,8 @@ pub struct Pool {
     waiters: Slab<Waiter>,
     queued: HashMap<WaiterId, u32, IdHash>,
     deadlines: Deadlines,
+    /// The latest time that a caller gave.
+    now: u64,
 }
 
 /// An agent's use of one key. It exists while it holds anything.
@@ -131,6 +133,7 @@ impl Pool {
             waiters: Slab::new(),
             queued: HashMap::default(),
             deadlines: Deadlines::default(),
+            now: 0,
         }
     }
 

@@ -10,6 +10,7 @@ const UNLIMITED: Limits = Limits {
     max_free_sockets: u32::MAX,
     scheduling: Scheduling::Lifo,
     free_socket_timeout_ms: 0,
+    socket_active_ttl_ms: 0,
     max_requests_per_socket: 0,
     max_pending: u32::MAX,
 };
@@ -342,7 +343,7 @@ fn a_redialed_connection_counts_its_uses_anew() {
     });
     let conn = b.idle(1);
     b.lease(1, 1, 0);
-    b.pool.redial(conn);
+    b.pool.redial(conn, 0);
     assert_eq!(b.counts(1).dialing, 1);
     assert_eq!(b.check_in(conn, None, 0), CheckIn::Idle);
 }
@@ -685,4 +686,31 @@ fn an_origin_that_holds_nothing_is_forgotten() {
     }
     assert!(b.pool.snapshot(b.agent).is_empty());
     assert!(b.pool.lookup.is_empty());
+}
+
+#[test]
+fn a_connection_lives_as_long_as_allowed_less_a_tenth_at_most_and_finishes_its_exchange() {
+    let mut b = Bench::new(Limits {
+        socket_active_ttl_ms: 10_000,
+        ..UNLIMITED
+    });
+    let idle = b.idle(1);
+    let busy = b.dial(2);
+    b.effects.clear();
+    assert!(b.pool.expire(8_999, &mut b.effects).is_some());
+    assert_eq!(b.effects, []);
+    assert_eq!(b.pool.expire(10_000, &mut b.effects), None);
+    assert_eq!(b.effects, [close(idle, CloseReason::ActiveTtl)]);
+    assert_eq!(
+        b.check_in(busy, None, 10_001),
+        CheckIn::Closed(CloseReason::ActiveTtl)
+    );
+}
+
+#[test]
+fn connections_opened_together_do_not_end_together() {
+    let lives: std::collections::HashSet<u64> =
+        (1..200).map(|conn| idle::jittered(100_000, conn)).collect();
+    assert!(lives.iter().all(|life| (90_000..=100_000).contains(life)));
+    assert!(lives.len() > 150);
 }

@@ -68,6 +68,10 @@ pub enum CloseReason {
     KeepAliveOff = 11,
     /// More connections, or more idle ones, than the agent allows.
     Limits = 12,
+    /// It lived as long as the agent allows.
+    ActiveTtl = 13,
+    /// The peer took longer than `headersTimeout` or `bodyTimeout` allows.
+    TimedOut = 14,
 }
 
 /// The answer to [`Pool::lease`](super::Pool::lease).
