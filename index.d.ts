@@ -5,3 +5,11 @@ export { Agent, type AgentOptions } from './types/agent'
 export * as http from './types/http'
 export * as https from './types/https'
 export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
+export {
+  type Explanation,
+  explain,
+  type Histogram,
+  type OriginStats,
+  type Stats,
+  stats,
+} from './types/observability'

@@ -53,8 +53,17 @@ function shown(value) {
  * @param {unknown} value
  */
 function notANumber(name, value) {
+  return notA('number', name, value)
+}
+
+/**
+ * @param {string} type
+ * @param {string} name
+ * @param {unknown} value
+ */
+function notA(type, name, value) {
   const received = value === null || value === undefined ? String(value) : `type ${typeof value} (${shown(value)})`
-  const message = `The "${name}" argument must be of type number. Received ${received}`
+  const message = `The "${name}" argument must be of type ${type}. Received ${received}`
   return optionError(TypeError, 'ERR_INVALID_ARG_TYPE', message)
 }
 
@@ -93,6 +102,7 @@ module.exports = {
   connectionReset,
   emitRequestError,
   invalidValue,
+  notA,
   notANumber,
   outOfRange,
   streamDestroyed,

@@ -8,10 +8,11 @@
 const https = require('node:https')
 const net = require('node:net')
 
-const { destroy, initialize, originsOf, startSoon } = require('./agent.js')
+const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
 const { Exchange } = require('./carry.js')
 const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
+const { kOpen, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
 const { ambient, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
@@ -72,6 +73,7 @@ const { getName } = Agent.prototype
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   const origins = originsOf(this)
+  origins.requests += 1
   origins.syncLimits()
   const plain = plainName(this.options, wanted)
   const origin = find(this, origins, req, wanted, plain)
@@ -171,7 +173,18 @@ function hostOf(header) {
   return end === -1 ? header : header.substring(1, end)
 }
 
+/**
+ * @this {any}
+ * @param {import('./origins.js').Origins} origins
+ * @param {Options} wanted what to connect to
+ */
+Agent.prototype[kOpen] = function openFor(origins, wanted) {
+  const origin = find(this, origins, NO_REQUEST, wanted, undefined)
+  return typeof origin.secure === 'string' ? undefined : origin
+}
+
 Agent.prototype.removeSocket = removeSocket
 Agent.prototype.destroy = destroy
+Object.defineProperties(Agent.prototype, additions)
 
 module.exports = { Agent }

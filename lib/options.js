@@ -5,7 +5,7 @@
 
 const net = require('node:net')
 
-const { invalidValue, notANumber, outOfRange } = require('./errors.js')
+const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const { defaultAttemptTimeout, defaultAutoSelectFamily, firstFamily } = require('./runtime.js')
 
 const DEFAULT_FREE_SOCKET_TIMEOUT = 90_000
@@ -113,7 +113,8 @@ function validate(options) {
   number(options.tcpUserTimeout, 'tcpUserTimeout')
   number(options.maxRequestsPerSocket, 'maxRequestsPerSocket')
   number(options.maxPending, 'maxPending')
-  const { retry } = options
+  const { retry, warnings } = options
+  if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
   }

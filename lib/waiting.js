@@ -3,12 +3,14 @@
 // Requests that wait for a slot of their origin, in `agent.requests`. A waiting request has no socket, through which the
 // runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
 
+const { performance } = require('node:perf_hooks')
 const { clearTimeout, setTimeout } = require('node:timers')
 
 const { FOREIGN, IDLE } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { coded, connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
+const { watchQueue } = require('./warnings.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 
@@ -18,6 +20,7 @@ class Wait {
   /** Called when the engine has something for the exchange. @type {(kind: number, connection: number) => void} */
   onTurn
   #exchange
+  #since
   /** @type {NodeJS.Timeout | null} */
   #timer = null
   /** @type {NodeJS.Timeout | null} */
@@ -31,7 +34,9 @@ class Wait {
     this.#exchange = exchange
     this.onTurn = onTurn
     const { req, agent, origin } = exchange
+    this.#since = performance.now()
     origin.queue.push(exchange)
+    watchQueue(exchange)
     agent.requests[origin.name] ??= []
     agent.requests[origin.name].push(req)
     shadow(req, 'destroy', () => this.#onDestroy())
@@ -62,6 +67,7 @@ class Wait {
     const { origin, port, req, resource } = this.#exchange
     const { name, origins } = origin
     this.#giveUp()
+    port.engine.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
     const message = `No connection to ${name} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
     resource.runInAsyncScope(settleUnserved, null, req, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
     port.drainSoon()
@@ -85,11 +91,13 @@ class Wait {
     const exchange = this.#exchange
     const { req, agent, origin } = exchange
     exchange.wait = null
+    exchange.queuedMs += performance.now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#lastCall !== null) clearTimeout(this.#lastCall)
     Reflect.deleteProperty(req, 'destroy')
     Reflect.deleteProperty(req, 'setTimeout')
     remove(origin.queue, exchange)
+    if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
     const shown = agent.requests[origin.name]
     if (shown === undefined) return
     remove(shown, req)

@@ -1,5 +1,6 @@
 import type * as nodeHttp from 'node:http'
 import { Agent as NodeAgent } from 'node:http'
+import type { Stats } from './observability'
 
 /** What an {@link Agent} can be told: all that the runtime's own `http.Agent` takes, and these. */
 export interface AgentOptions extends nodeHttp.AgentOptions {
@@ -94,6 +95,14 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
    * Default: `'safe'`. Disabled by: `false`.
    */
   retry?: 'safe' | false | undefined
+
+  /**
+   * Whether to warn, once per thread, of an agent per request and of response bodies that are not read while other requests
+   * wait for their connections (docs/observability.md).
+   *
+   * Default: true. Disabled by: false.
+   */
+  warnings?: boolean | undefined
 }
 
 /**
@@ -131,4 +140,24 @@ export class Agent extends NodeAgent {
 
   /** Connections of this agent that exist or are being opened, busy or idle, to all origins together. */
   readonly totalSocketCount: number
+
+  /**
+   * Opens connections before they are needed, until there are `count` idle ones or a limit is reached, and resolves with their
+   * number. Without `keepAlive`, and for what goes the runtime's own way, that is 0.
+   *
+   * @param origin such as `'http://example.com:8080'`
+   * @param count default: 1
+   * @throws (rejects with) the error of a connection that failed; `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`,
+   *   `ERR_OUT_OF_RANGE`
+   */
+  preconnect(origin: string | URL, count?: number): Promise<number>
+
+  /**
+   * Waits until no request is under way or waiting, then does what `destroy()` does. At the deadline, in milliseconds, it
+   * does so in any case, and the requests that are left fail. Default: no deadline. The agent stays usable.
+   */
+  close(options?: { deadline?: number | undefined }): Promise<void>
+
+  /** What its origins did so far. */
+  stats(): Stats
 }

@@ -45,6 +45,8 @@ const NAMES = [
   ['record::REQUEST_WRITTEN', 'ALL_WRITTEN'],
   ['record::INFORMATIONAL', 'INFORMATIONAL'],
   ['record::AFTER_HEAD', 'AFTER_HEAD'],
+  ['record::REPLACES', 'REPLACES'],
+  ['record::RESENT', 'RESENT'],
 ]
 
 function constants() {

@@ -62,6 +62,8 @@ module.exports = Object.freeze({
   AFTER_HEAD: 32,
   ASK: 1,
   RESUMED: 2,
+  REPLACES: 1,
+  RESENT: 2,
 
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,

@@ -82,6 +82,10 @@ pub mod record {
     pub const REQUEST_WRITTEN: u8 = 8;
     /// RESPONSE: not the final one.
     pub const INFORMATIONAL: u8 = 16;
+    /// CONNECTED: in place of one that ended under the same lease; `aux` is the reason.
+    pub const REPLACES: u8 = 1;
+    /// CONNECTED: the request had been written to that one.
+    pub const RESENT: u8 = 2;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
     /// SECURED: APPROVE or CLOSE must follow.

@@ -136,6 +136,7 @@ impl Transport {
             }
             #[cfg(unix)]
             Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.socket().set_user_timeout(ms),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -38,8 +39,8 @@ pub(super) enum Outcome {
     Died(CloseReason),
     /// The exchange failed; tell its caller.
     Failed(Box<Failure>),
-    /// The transport is dead and the current exchange may go to a fresh one.
-    Replace,
+    /// The transport is dead and the current exchange goes to a fresh one; true: for the second time.
+    Replace(CloseReason, bool),
 }
 
 type Reply = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
@@ -65,6 +66,8 @@ pub(super) struct Exchange {
     pub(super) outgoing: Outgoing,
     pub(super) answer: Answer,
     pub(super) patience: Patience,
+    /// When it was handed over.
+    pub(super) asked: Instant,
     pub(super) want_ack: bool,
     /// Bytes up to here were told as written.
     pub(super) told_written: u64,
@@ -80,6 +83,7 @@ impl Exchange {
             outgoing: Outgoing::new(begin.idempotent),
             answer: Answer::NotAsked,
             patience: Patience::default(),
+            asked: Instant::now(),
             want_ack: false,
             told_written: 0,
             resent: false,
@@ -198,7 +202,7 @@ impl<'a> Service<'a> {
                         .is_some_and(|before| !before.is_told() || !before.outgoing.is_finished());
                     *current = Some(Exchange::new(begin));
                     if unfinished {
-                        return Some(Outcome::Replace);
+                        return Some(Outcome::Replace(CloseReason::NotReusable, false));
                     }
                 }
                 (
@@ -251,13 +255,14 @@ impl<'a> Service<'a> {
             && self.wire.borrow_mut().transport.idle_state() == IdleState::Open
             && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
         if !open {
-            return Some(self.replace_or(hang_up));
+            return Some(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
         let request = http::Request::new(Empty::new());
         self.wire
             .borrow_mut()
             .begin(exchange.begin.bodiless, exchange.begin.max_header_size);
         exchange.answer = Answer::Awaited(Box::pin(self.sender.send_request(request)));
+        exchange.asked = Instant::now();
         None
     }
 

@@ -45,9 +45,6 @@ impl Fuzzer {
         let mut pool = Pool::new();
         let mut model = Model::default();
         model.limits = vec![base; AGENTS];
-        for key in 0..KEYS {
-            assert_eq!(pool.intern_key(&[key as u8]), key as KeyId);
-        }
         model.ids = std::array::from_fn(|_| pool.add_agent(base));
         let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let (effects, orphans) = (Vec::new(), Vec::new());
@@ -476,7 +473,7 @@ impl Fuzzer {
         for id in self.model.ids {
             self.pool.close_idle(id, &mut self.effects);
             self.model.apply(&mut self.effects, self.now);
-            for (key, count) in self.pool.snapshot(id) {
+            for (key, count, _) in self.pool.snapshot(id) {
                 assert_eq!(
                     count.live(),
                     count.foreign_idle,

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use super::limits::Scheduling;
 use super::slab::Link;
-use super::types::{AgentId, CloseReason, ConnId, Effect, State};
+use super::types::{AgentId, CloseReason, ConnId, Effect, Miss, State};
 use super::Pool;
 
 const NEVER: u64 = u64::MAX;
@@ -20,6 +20,8 @@ pub(super) struct Conn {
     pub uses: u32,
     /// When it was dialed.
     pub born: u64,
+    /// Why it was opened.
+    pub miss: Miss,
     idle_since: u64,
     /// When the server's hint ends.
     hint_end: u64,
@@ -30,12 +32,13 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn dialing(origin: u32, now: u64) -> Self {
+    pub fn dialing(origin: u32, now: u64, miss: Miss) -> Self {
         Conn {
             origin,
             state: State::Dialing,
             uses: 0,
             born: now,
+            miss,
             idle_since: 0,
             hint_end: NEVER,
             alarm: NEVER,
@@ -137,6 +140,8 @@ impl Pool {
             conn: self.conns.id(c),
             reason,
         });
+        let o = self.conns[c].origin;
+        self.origins[o].last_closed = Some(reason);
         self.forget_conn(c);
     }
 

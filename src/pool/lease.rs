@@ -1,8 +1,10 @@
 //! The life of a lease: from an idle connection, a new one or a place in the queue to the check-in or the end.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::idle::Conn;
 use super::types::{
-    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, State, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, WaiterId,
 };
 use super::Pool;
 
@@ -28,6 +30,7 @@ impl Pool {
         let o = self.origin(a, key);
         if kind == Kind::Engine {
             if let Some((c, idle_ms)) = self.take_idle(o, now, effects) {
+                self.origins[o].metrics.reused.fetch_add(1, Relaxed);
                 return Lease::Idle {
                     conn: self.conns.id(c),
                     idle_ms,
@@ -75,9 +78,14 @@ impl Pool {
     /// Takes a slot for a new connection.
     pub(super) fn open(&mut self, o: u32) -> ConnId {
         let origin = &mut self.origins[o];
+        let miss = match origin.last_closed {
+            _ if origin.dialing + origin.leased > 0 => Miss::AllBusy,
+            Some(reason) => Miss::Closed(reason),
+            None => Miss::NoneIdle,
+        };
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
-        self.conns.insert(Conn::dialing(o, self.now)).1
+        self.conns.insert(Conn::dialing(o, self.now, miss)).1
     }
 
     /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
@@ -144,11 +152,13 @@ impl Pool {
             }
             if self.waiters[w].kind == Kind::Foreign {
                 // First come, first served: the slot is this waiter's, though the connection is of no use to it.
+                self.origins[o].last_closed = Some(CloseReason::Evicted);
                 self.forget_conn(c);
                 self.serve_first(o, effects);
                 return CheckIn::Closed(CloseReason::Evicted);
             }
-            let waiter = self.dequeue(w);
+            let waiter = self.serve_waiter(w);
+            self.origins[o].metrics.reused.fetch_add(1, Relaxed);
             self.keep_turn(o);
             effects.push(Effect::Assign {
                 waiter,
@@ -212,8 +222,18 @@ impl Pool {
         reason: CloseReason,
         effects: &mut Vec<Effect>,
     ) -> CheckIn {
+        let o = self.conns[c].origin;
+        self.origins[o].last_closed = Some(reason);
         self.free_slot_of(c, effects);
         CheckIn::Closed(reason)
+    }
+
+    /// Notes why a connection that is about to be [`closed`](Self::closed) ended.
+    pub fn note_end(&mut self, conn: ConnId, reason: CloseReason) {
+        if let Some(c) = self.conns.find(conn) {
+            let o = self.conns[c].origin;
+            self.origins[o].last_closed = Some(reason);
+        }
     }
 
     /// A connection is gone, whatever its state: closed by the peer, failed to open, given up by its user. Its slot

@@ -142,6 +142,7 @@ impl Pool {
             while let Some(w) = self.origins[o].queue.first() {
                 forgotten.push(self.dequeue(w));
             }
+            self.origins[o].retained = false;
             self.refresh(o);
             self.forget_if_empty(o);
         }
