@@ -143,7 +143,7 @@ impl Histogram {
 
 /// The first doublings are told apart by whole µs.
 fn bucket_of(us: u64) -> usize {
-    let us = us.max(1);
+    let us = us.clamp(1, 1 << 40);
     let doubling = u64::from(us.ilog2());
     let step = ((us - (1 << doubling)) * STEPS) >> doubling;
     ((doubling * STEPS + step) as usize).min(BUCKETS - 1)
