@@ -109,6 +109,7 @@ const pairs = {
     { ca: root.pem, servername: 'one.example' },
     { ca: root.pem, servername: 'two.example' },
   ],
+  'whether a name is sent': ({ root }) => [{ ca: root.pem }, { ca: root.pem, servername: '' }],
   rejectUnauthorized: ({ root }) => [{ ca: root.pem, rejectUnauthorized: false }, { ca: root.pem }],
   maxVersion: ({ root }) => [{ ca: root.pem }, { ca: root.pem, maxVersion: 'TLSv1.2' }],
   ALPNProtocols: ({ root }) => [{ ca: root.pem }, { ca: root.pem, ALPNProtocols: ['http/1.1'] }],
