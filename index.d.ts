@@ -3,3 +3,4 @@
 
 export { Agent, type AgentOptions } from './types/agent'
 export * as http from './types/http'
+export { install, type InstallOptions, uninstall } from './types/install'

@@ -25,7 +25,11 @@ const kOrigins = Symbol('keepwire.origins')
  * @param {Record<string, any>} [options]
  */
 function Agent(options) {
-  if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
+  if (!(this instanceof Agent)) {
+    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
+    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
+    return new /** @type {any} */ (Agent)(options)
+  }
   validate(options)
   RuntimeAgent.call(this, options)
   // The same, in the form that engines look up fastest: every request asks it for options that it does not have.

@@ -164,6 +164,10 @@ const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = runtimeName === 'deno'
 
+/** Bun up to 1.3 has a pool of its own, whatever agent its http.request() is given. */
+const ignoresAgents =
+  process.versions.bun !== undefined && !Function.prototype.toString.call(http.ClientRequest).includes('addRequest')
+
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
 
@@ -187,6 +191,7 @@ module.exports = {
   endMeasurement,
   firstFamily,
   globalProxyEnv,
+  ignoresAgents,
   isLookupReplaced,
   hasOlderParser,
   isMeasured,

@@ -1,0 +1,80 @@
+'use strict'
+
+// Stands in for node:http or node:https: everything it exports, with our Agent, and requests that default to our
+// globalAgent. Whatever is looked up in the runtime's module is looked up when it is used, so that patches of it apply.
+
+const { globalProxyEnv } = require('./runtime.js')
+
+const GLOBAL_TIMEOUT_MS = 5000
+
+/**
+ * The request() that a runtime's module had when install() put ours in its place. What wraps the module's from then on
+ * wraps ours, which therefore must not call it.
+ * @type {Map<any, Function>}
+ */
+const replaced = new Map()
+
+/**
+ * Whether the runtime would read it as a URL and not as options.
+ * @param {any} input
+ */
+function isUrl(input) {
+  if (typeof input === 'string' || input instanceof URL) return true
+  return Boolean(input?.href && input.protocol && input.auth === undefined && input.path === undefined)
+}
+
+/**
+ * @param {any} module the runtime's
+ * @param {any} Agent ours
+ * @returns {any}
+ */
+function standIn(module, Agent) {
+  let globalAgent = new Agent({
+    keepAlive: true,
+    scheduling: 'lifo',
+    timeout: GLOBAL_TIMEOUT_MS,
+    proxyEnv: globalProxyEnv(),
+  })
+
+  /**
+   * The runtime's request(), with our globalAgent where none is given.
+   * @param {any} input
+   * @param {any} [options]
+   * @param {any} [callback]
+   */
+  function request(input, options, callback) {
+    const theirs = replaced.get(module) ?? module.request
+    const defaults = { _defaultAgent: globalAgent }
+    if (!isUrl(input)) return theirs({ ...defaults, ...input }, options)
+    if (typeof options === 'function') return theirs(input, defaults, options)
+    return theirs(input, { ...defaults, ...options }, callback)
+  }
+
+  /**
+   * @param {any} input
+   * @param {any} [options]
+   * @param {any} [callback]
+   */
+  function get(input, options, callback) {
+    const req = request(input, options, callback)
+    req.end()
+    return req
+  }
+
+  const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(module))
+  return Object.defineProperties(namespace, {
+    Agent: { value: Agent, writable: true, enumerable: true, configurable: true },
+    request: { value: request, writable: true, enumerable: true, configurable: true },
+    get: { value: get, writable: true, enumerable: true, configurable: true },
+    globalAgent: {
+      get: () => globalAgent,
+      set: (agent) => {
+        globalAgent = agent
+      },
+      enumerable: true,
+      configurable: true,
+    },
+  })
+}
+
+module.exports = { replaced, standIn }
