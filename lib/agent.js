@@ -11,14 +11,12 @@ const { Exchange } = require('./carry.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
 const { giveBack, lease } = require('./lease.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
-const { Origins } = require('./origins.js')
+const { kOrigins, originsOf } = require('./origins.js')
+const { settlePending } = require('./own/pending.js')
 const { connectionReset } = require('./errors.js')
 
 const RuntimeAgent = /** @type {any} */ (http.Agent)
 const runtimeGetName = RuntimeAgent.prototype.getName
-
-/** Where an agent keeps its Origins, once it has had a request. */
-const kOrigins = Symbol('keepwire.origins')
 
 /**
  * @this {any}
@@ -44,7 +42,8 @@ function initialize(agent) {
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
-  Object.defineProperties(agent, shownProperties)
+  const { requests } = agent
+  Object.defineProperties(agent, { ...shownProperties, requests: shown(() => requests) })
   Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
 }
 
@@ -55,26 +54,18 @@ const shownProperties = {
   totalSocketCount: shown((origins) => origins.count),
 }
 
-/** @param {(origins: Origins) => unknown} look */
+/** @param {(origins: import('./origins.js').Origins) => unknown} look */
 function shown(look) {
   return {
     /** @this {any} */
     get() {
+      settlePending(this)
       return look(originsOf(this))
     },
     set() {},
     enumerable: true,
     configurable: true,
   }
-}
-
-/**
- * @param {any} agent
- * @returns {Origins}
- */
-function originsOf(agent) {
-  agent[kOrigins] ??= new Origins(agent)
-  return agent[kOrigins]
 }
 
 /**
@@ -87,6 +78,7 @@ function originsOf(agent) {
  */
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  settlePending(this)
   const origins = originsOf(this)
   origins.syncLimits()
   const usual = this.getName === runtimeGetName
@@ -137,8 +129,9 @@ Agent.prototype.removeSocket = removeSocket
  * @this {any}
  */
 Agent.prototype.destroy = function destroy() {
+  settlePending(this)
   if (this[kOrigins] === undefined) return
-  /** @type {Origins} */
+  /** @type {import('./origins.js').Origins} */
   const origins = this[kOrigins]
   for (const origin of [...origins.values()]) {
     for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
@@ -151,4 +144,4 @@ Agent.prototype.destroy = function destroy() {
   origins.port.engine.closeIdle(origins.id)
 }
 
-module.exports = { Agent }
+module.exports = { Agent, startSoon }

@@ -36,15 +36,14 @@ const NO_CONTENT = 204
 const NOT_MODIFIED = 304
 
 /**
- * @param {any} exchange
+ * @param {any} req
  * @param {number} status
  * @param {number} flags
  * @param {import('./bridge/heads.js').Head} head
+ * @param {any} res a new one
  */
-function readHead(exchange, status, flags, head) {
-  const { req } = exchange
+function readHead(req, status, flags, head, res) {
   const lines = head.rawHeaders()
-  const res = /** @type {any} */ (new IncomingMessage(exchange.connection.view))
   res.statusMessage = head.reason
   res.statusCode = status
   const old = (flags & HTTP_1_0) !== 0
@@ -68,20 +67,29 @@ function readHead(exchange, status, flags, head) {
 function deliverResponse(exchange, status, flags, head, body) {
   exchange.noteWritten(flags)
   if (exchange.isSettled) return
-  const res = readHead(exchange, status, flags, head)
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  const res = readHead(exchange.req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
   if ((flags & INFORMATIONAL) !== 0) {
     inform(exchange.req, res)
     return
   }
   try {
-    const announced = head.announcedMs()
-    exchange.idleHintMs = announced < 0 ? -1 : Math.max(0, announced - keepAliveBuffer(exchange.agent))
+    noteHint(exchange, head)
     announce(exchange, res, flags)
   } finally {
     // A listener that throws must not cost the request its body or its end.
     if (body !== null && !exchange.isSettled) push(exchange, res, body)
     if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) complete(res)
   }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {import('./bridge/heads.js').Head} head
+ */
+function noteHint(exchange, head) {
+  const announced = head.announcedMs()
+  exchange.idleHintMs = announced < 0 ? -1 : Math.max(0, announced - keepAliveBuffer(exchange.agent))
 }
 
 /**
@@ -287,4 +295,9 @@ module.exports = {
   deliverResponse,
   isDelimitedByClose,
   keepConnection,
+  MOST_HEADER_LINES,
+  noteHint,
+  onResponseEnd,
+  push,
+  readHead,
 }

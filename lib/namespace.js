@@ -26,9 +26,12 @@ function isUrl(input) {
 /**
  * @param {any} module the runtime's
  * @param {any} Agent ours
+ * @param {((agent: any, input: any, options: any, callback: any) => any) | undefined} [own] our own request(); it answers
+ *   undefined for what it leaves to the runtime's
  * @returns {any}
  */
-function standIn(module, Agent) {
+function standIn(module, Agent, own) {
+  const runtimeRequest = module.request
   let globalAgent = new Agent({
     keepAlive: true,
     scheduling: 'lifo',
@@ -44,6 +47,9 @@ function standIn(module, Agent) {
    */
   function request(input, options, callback) {
     const theirs = replaced.get(module) ?? module.request
+    // Who has wrapped the runtime's request() wants to see all requests.
+    const req = theirs === runtimeRequest ? own?.(globalAgent, input, options, callback) : undefined
+    if (req !== undefined) return req
     const defaults = { _defaultAgent: globalAgent }
     if (!isUrl(input)) return theirs({ ...defaults, ...input }, options)
     if (typeof options === 'function') return theirs(input, defaults, options)

@@ -242,6 +242,7 @@ function isUnusual(own, options) {
 }
 
 module.exports = {
+  isPlain,
   isUnusual,
   keepAliveBuffer,
   limitsDiffer,

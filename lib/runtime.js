@@ -14,6 +14,7 @@ const runtimeName = process.versions.bun !== undefined ? 'bun' : process.version
 const isNode = runtimeName === 'node'
 const isWindows = process.platform === 'win32'
 
+const requestsCreated = diagnostics.channel('http.client.request.created')
 const requestStarts = diagnostics.channel('http.client.request.start')
 const responseFinishes = diagnostics.channel('http.client.response.finish')
 
@@ -29,6 +30,15 @@ function unheard(channel, action) {
   } finally {
     Reflect.deleteProperty(channel, 'publish')
   }
+}
+
+/**
+ * Runs `action` while nobody hears that requests are created: what it creates is none.
+ * @param {() => void} action
+ */
+function quietly(action) {
+  if (requestsCreated.hasSubscribers) unheard(requestsCreated, action)
+  else action()
 }
 
 /** The symbol under which an outgoing message notes that someone waits for its 'drain'. */
@@ -145,6 +155,24 @@ function endMeasurement(req, res) {
   if (kStatistics !== undefined) req[kStatistics] = undefined
 }
 
+/** Whether a diagnostics channel of requests has subscribers. */
+function hasListeners() {
+  return requestsCreated.hasSubscribers || requestStarts.hasSubscribers || responseFinishes.hasSubscribers
+}
+
+/** A request that is nothing but what its _finish() leaves on it. */
+const probe = Object.create(http.ClientRequest.prototype)
+
+/** Whether requests that are sent now would be measured; none must listen to the channels. */
+function measuresRequests() {
+  if (kStatistics === undefined) return false
+  probe.socket ??= {}
+  probe._finish()
+  const isMeasured = probe[kStatistics] !== undefined || typeof probe._traceEventId === 'number'
+  probe[kStatistics] = undefined
+  return isMeasured
+}
+
 /** Whether the process was started with Node's lenient parser for every message. */
 function parsesLeniently() {
   const flag = '--insecure-http-parser'
@@ -191,6 +219,7 @@ module.exports = {
   endMeasurement,
   firstFamily,
   globalProxyEnv,
+  hasListeners,
   ignoresAgents,
   isLookupReplaced,
   hasOlderParser,
@@ -200,6 +229,8 @@ module.exports = {
   kDetachAbortSignal,
   kEndCallbacks,
   kNeedDrain,
+  measuresRequests,
+  quietly,
   parsesLeniently: parsesLeniently(),
   pausesAtSwitching,
   runtimeName,

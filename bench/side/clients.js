@@ -4,6 +4,7 @@
 
 const http = require('node:http')
 
+/** Ours first: what the others are compared with. */
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 
 // Sides wait for each other between rounds: nobody's connections may time out meanwhile.
@@ -11,6 +12,10 @@ const IDLE_MS = 600_000
 
 const makers = {
   keepwire: (task) => requestThrough(new (require('../..').Agent)(agentOptions(task)), task),
+  own(task) {
+    const { http } = require('../..')
+    return requestThrough(new http.Agent(agentOptions(task)), task, http)
+  },
   runtime: (task) => requestThrough(new http.Agent(agentOptions(task)), task),
   agentkeepalive(task) {
     const Agent = require('agentkeepalive')
@@ -26,7 +31,7 @@ function agentOptions({ scenario }) {
   return { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
 }
 
-function requestThrough(agent, { scenario, origin }) {
+function requestThrough(agent, { scenario, origin }, { request: send } = http) {
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)
   const options = {
@@ -38,7 +43,7 @@ function requestThrough(agent, { scenario, origin }) {
     agent,
   }
   return (done) => {
-    const request = http.request(options, (response) => {
+    const request = send(options, (response) => {
       let bytes = 0
       response.on('data', (chunk) => (bytes += chunk.length))
       response.on('end', () => done(wrongResponse(scenario, response.statusCode, bytes)))
