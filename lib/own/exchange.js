@@ -81,6 +81,8 @@ class LeanExchange extends AsyncResource {
   /** Whether the response's last byte is here. */
   isComplete = false
   isFlowing = false
+  /** Whether the user has heard of the end. */
+  isEndTold = false
   /** Whether nobody wants the response. */
   isDumped = false
   /** Bytes told that the engine has not heard of. */
@@ -145,7 +147,7 @@ class LeanExchange extends AsyncResource {
   /** The tick after the request was made. */
   start() {
     const { agent, order, req } = this
-    if (!this.isEnded || hasEarlyListeners(req) || measuresRequests() || !leaseIdle(this)) {
+    if (!this.isEnded || hasEarlyListeners(req) || hasListeners() || measuresRequests() || !leaseIdle(this)) {
       this.whole()
       return
     }
@@ -228,8 +230,7 @@ class LeanExchange extends AsyncResource {
     const connection = /** @type {Connection} */ (this.connection)
     connection.touch()
     connection.bytesRead += chunk.length
-    if (ended) this.isComplete = true
-    this.runInAsyncScope(tellChunk, null, this, chunk)
+    this.runInAsyncScope(tellChunk, null, this, chunk, ended)
   }
 
   /**
@@ -270,7 +271,12 @@ class LeanExchange extends AsyncResource {
     const { chunk } = this
     if (chunk !== null) {
       this.chunk = null
-      tellChunk(this, chunk)
+      try {
+        tellChunk(this, chunk, false)
+      } finally {
+        // Made whole on the way, it has been told.
+        if (this.isComplete && !this.isWhole) this.#tell(true)
+      }
     } else if (this.isComplete) {
       this.#tell(true)
     }
@@ -284,9 +290,15 @@ class LeanExchange extends AsyncResource {
     this.unread = 0
   }
 
-  /** After a chunk that was told outside of a tick of its own. */
-  afterChunk() {
-    if (this.isComplete && !this.isWhole && !this.#isDue) this.#tell(true)
+  /** @param {boolean} ended whether the chunk that was told just now was the last */
+  afterChunk(ended) {
+    if (!ended) return
+    if (this.#whole === null) {
+      this.isComplete = true
+      this.#tell(true)
+    } else if (this.#whole.exchange !== null) {
+      arrive(this.#whole.exchange, this.res, null, true)
+    }
   }
 
   /** The response is over: its connection is free before the user hears of the end. */
@@ -304,7 +316,12 @@ class LeanExchange extends AsyncResource {
     checkIn(/** @type {any} */ (this))
     this.#isDue = true
     enqueue(this)
-    res.emit('end')
+    try {
+      res.emit('end')
+    } finally {
+      this.isEndTold = true
+      if (this.isWhole) res._readableState.destroyed = true
+    }
   }
 
   #close() {
@@ -314,14 +331,13 @@ class LeanExchange extends AsyncResource {
     if (connection.isClosed) connection.view.destroy()
     if (this.isWhole) {
       req._closed = true
+      res._readableState.closed = true
+      res._readableState.closeEmitted = true
+    }
+    try {
       req.emit('close')
-      res.destroy()
-    } else {
-      try {
-        req.emit('close')
-      } finally {
-        res.emit('close')
-      }
+    } finally {
+      res.emit('close')
     }
   }
 
@@ -334,7 +350,7 @@ class LeanExchange extends AsyncResource {
 
   /** @param {number} written bytes the kernel has */
   onWritten(written) {
-    /** @type {Connection} */ (this.connection).touch()
+    /** @type {Connection} */ ;(this.connection).touch()
     if (written === this.sent) this.flags |= ALL_WRITTEN
   }
 
@@ -451,13 +467,14 @@ function answer(exchange, body, ended) {
 /**
  * @param {LeanExchange} exchange
  * @param {Buffer} chunk
+ * @param {boolean} ended whether the response ends with it
  */
-function tellChunk(exchange, chunk) {
+function tellChunk(exchange, chunk, ended) {
   exchange.consume(chunk.length)
   try {
     if (!exchange.isDumped) exchange.res.emit('data', chunk)
   } finally {
-    exchange.afterChunk()
+    exchange.afterChunk(ended)
   }
 }
 

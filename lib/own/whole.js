@@ -164,21 +164,18 @@ function arrive(exchange, res, body, ended) {
 function finishAgain(lean) {
   const { connection, phase, req } = lean
   const res = remake(lean, /** @type {import('../connection.js').Connection} */ (connection).view)
-  const isClosed = phase === CLOSED
   res.complete = true
   res.socket = null
   const state = res._readableState
   state.flowing = true
   state.ended = true
   state.endEmitted = true
-  if (isClosed) {
-    state.destroyed = true
-    state.closed = true
-    state.closeEmitted = true
-  }
+  state.destroyed = lean.isEndTold
+  state.closed = phase === CLOSED
+  state.closeEmitted = phase === CLOSED
   req._ended = true
   req.destroyed = true
-  req._closed = isClosed
+  req._closed = phase === CLOSED
 }
 
 module.exports = { arrive, makeWhole }
