@@ -27,7 +27,7 @@ class LeanRecorder extends Recorder {
         if (event === this.#look) this.#lookAt(request)
       })
     }
-    if (this.#look === 'sent') process.nextTick(() => process.nextTick(() => this.#lookAt(request)))
+    if (this.#look === 'sent') afterTicks(6, () => this.#lookAt(request))
   }
 
   response(response, request) {
@@ -58,6 +58,12 @@ class LeanRecorder extends Recorder {
     if (response === undefined) return
     this.log.push(`look ${fullHead(response)} ${describe(response, RESPONSE_FIELDS)} ${response.req === request}`)
   }
+}
+
+/** When everything that was put off to later ticks is done, and nothing has come from the network yet. */
+function afterTicks(count, action) {
+  if (count === 0) action()
+  else process.nextTick(afterTicks, count - 1, action)
 }
 
 module.exports = { LeanRecorder }
