@@ -6,7 +6,7 @@
 // serves the next waiter already (invariant I3).
 
 const diagnostics = require('node:diagnostics_channel')
-const { IncomingMessage } = require('node:http')
+const http = require('node:http')
 
 const {
   CHECKED_IN_CLOSED,
@@ -20,11 +20,15 @@ const native = require('./bridge/port.js')
 const { parseError } = require('./engine-errors.js')
 const { emitRequestError } = require('./errors.js')
 const { keepAliveBuffer } = require('./options.js')
-const { endMeasurement, isMeasured, kDetachAbortSignal, pausesAtSwitching } = require('./runtime.js')
+const { PlainResponse } = require('./own/plain-response.js')
+const { endMeasurement, ignoresAgents, isMeasured, kDetachAbortSignal, pausesAtSwitching } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./connection.js').Connection} Connection */
+
+/** @type {new (socket: any) => any} */
+const IncomingMessage = ignoresAgents ? /** @type {any} */ (PlainResponse) : http.IncomingMessage
 
 const responseFinishes = diagnostics.channel('http.client.response.finish')
 

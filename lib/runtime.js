@@ -89,8 +89,9 @@ function findStatistics() {
   return Object.getOwnPropertySymbols(request).find((symbol) => !before.has(symbol))
 }
 
-const kNeedDrain = /** @type {symbol} */ (findNeedDrain())
-const kDestroyError = /** @type {symbol} */ (findDestroyError())
+// Where a runtime has none, requests are our own.
+const kNeedDrain = findNeedDrain() ?? Symbol('keepwire.needDrain')
+const kDestroyError = findDestroyError() ?? Symbol('keepwire.destroyError')
 const kEndCallbacks = findEndCallbacks()
 const kDetachAbortSignal = findDetachAbortSignal()
 const kStatistics = findStatistics()
@@ -192,9 +193,8 @@ const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = runtimeName === 'deno'
 
-/** Bun up to 1.3 has a pool of its own, whatever agent its http.request() is given. */
-const ignoresAgents =
-  process.versions.bun !== undefined && !Function.prototype.toString.call(http.ClientRequest).includes('addRequest')
+/** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
+const ignoresAgents = typeof (/** @type {any} */ (http.ClientRequest.prototype).onSocket) !== 'function'
 
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250

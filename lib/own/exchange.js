@@ -350,7 +350,7 @@ class LeanExchange extends AsyncResource {
 
   /** @param {number} written bytes the kernel has */
   onWritten(written) {
-    /** @type {Connection} */ ;(this.connection).touch()
+    this.connection?.touch()
     if (written === this.sent) this.flags |= ALL_WRITTEN
   }
 

@@ -15,6 +15,7 @@ const { LeanExchange } = require('./exchange.js')
 const { forward } = require('./forward.js')
 const { headOf, isSimpleHost } = require('./head.js')
 const { add } = require('./pending.js')
+const { argumentsOf, PlainRequest } = require('./plain-request.js')
 const { ENDED, SENT } = require('./phases.js')
 const { kLean } = require('./symbols.js')
 
@@ -94,7 +95,8 @@ function unsent(options) {
   return new ClientRequest({ ...options, agent })
 }
 
-forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), accessors, lean)
+if (!ignoresAgents)
+  forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), accessors, lean)
 
 /** Whether heads made here are what the runtime makes. */
 function speaksAlike() {
@@ -235,6 +237,23 @@ function parts(url) {
 }
 
 /**
+ * Where the runtime's own request ignores agents.
+ * @param {any} defaultAgent
+ * @param {[Record<string, any>, any]} given options and callback
+ * @returns {any} undefined: the agent is not ours, or the request takes a real socket
+ */
+function plainRequest(defaultAgent, [options, callback]) {
+  const agent = options.agent ?? defaultAgent
+  const { headers, method } = options
+  if (!(agent instanceof /** @type {any} */ (Agent)) || options.createConnection !== undefined) return undefined
+  const names = Array.isArray(headers) ? headers.flat() : Object.keys(headers ?? {})
+  if (names.some((name) => String(name).toLowerCase() === 'upgrade')) return undefined
+  const wanted = { ...usualRequest, method: String(method ?? 'GET').toUpperCase() }
+  if (foreignReason(agent, wanted, { ...options, port: options.port || 80 }, false) !== undefined) return undefined
+  return new /** @type {any} */ (PlainRequest)(agent, options, callback)
+}
+
+/**
  * @param {any} defaultAgent
  * @param {any} input
  * @param {any} options
@@ -242,6 +261,7 @@ function parts(url) {
  * @returns {any} undefined: it takes the runtime's own request
  */
 function ownRequest(defaultAgent, input, options, callback) {
+  if (ignoresAgents) return plainRequest(defaultAgent, argumentsOf(input, options, callback))
   if (typeof input === 'string' || input instanceof URL) {
     const url = fromUrl(input)
     if (url === undefined) return undefined
