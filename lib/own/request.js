@@ -249,7 +249,8 @@ function plainRequest(defaultAgent, [options, callback]) {
   const names = Array.isArray(headers) ? headers.flat() : Object.keys(headers ?? {})
   if (names.some((name) => String(name).toLowerCase() === 'upgrade')) return undefined
   const wanted = { ...usualRequest, method: String(method ?? 'GET').toUpperCase() }
-  if (foreignReason(agent, wanted, { ...options, port: options.port || 80 }, false) !== undefined) return undefined
+  if (foreignReason(agent, wanted, { ...options, port: options.port || 80, signal: undefined }, false) !== undefined)
+    return undefined
   return new /** @type {any} */ (PlainRequest)(agent, options, callback)
 }
 
