@@ -1,6 +1,8 @@
 // The public types. Options, properties and methods that are not documented here are those of the runtime's own
-// http.Agent, with its meanings and defaults.
+// http.Agent and https.Agent, with their meanings and defaults.
 
 export { Agent, type AgentOptions } from './types/agent'
 export * as http from './types/http'
 export { install, type InstallOptions, uninstall } from './types/install'
+export * as https from './types/https'
+export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'

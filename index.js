@@ -3,9 +3,12 @@
 // Assigned one by one: that is how `import { … } from 'keepwire'` finds the names.
 
 const http = require('./lib/http.js')
+const https = require('./lib/https.js')
 const { install, uninstall } = require('./lib/install.js')
 
 exports.http = http
+exports.https = https
 exports.Agent = http.Agent
+exports.HttpsAgent = https.Agent
 exports.install = install
 exports.uninstall = uninstall

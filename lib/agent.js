@@ -30,8 +30,6 @@ function Agent(options) {
   }
   validate(options)
   RuntimeAgent.call(this, options)
-  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
-  this.options = Object.setPrototypeOf(Object.assign({}, this.options), null)
   initialize(this)
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
@@ -39,6 +37,8 @@ Object.setPrototypeOf(Agent, RuntimeAgent)
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {
+  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
+  agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
@@ -144,4 +144,4 @@ Agent.prototype.destroy = function destroy() {
   origins.port.engine.closeIdle(origins.id)
 }
 
-module.exports = { Agent, startSoon }
+module.exports = { Agent, destroy: Agent.prototype.destroy, initialize, originsOf, startSoon }

@@ -361,7 +361,7 @@ function fail(exchange, flags, error) {
     view.destroy()
     view._hadError = true
     emitRequestError(req, error)
-  } else if (error.code === 'ECONNRESET' && !error.syscall) {
+  } else if (error.code === 'ECONNRESET' && !error.syscall && !('host' in error)) {
     // The peer ended the connection: an error of the request before the head, of the response after it.
     view.emit('end')
     if ((flags & AFTER_HEAD) === 0 && !req.res && !view._hadError) {

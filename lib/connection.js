@@ -7,7 +7,7 @@ const net = require('node:net')
 const { performance } = require('node:perf_hooks')
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { SocketView } = require('./socket-view.js')
+const { announce, onSecured } = require('./tls/handshake.js')
 const { SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -23,6 +23,8 @@ class Connection {
   isClosed = false
   /** Whether it was opened, ever. */
   isConnected = false
+  /** What its TLS handshake came to; null: it is plain, or not that far. @type {import('./tls/secured.js').Secured | null} */
+  secured = null
   idleSince = 0
   bytesRead = 0
   bytesWritten = 0
@@ -42,7 +44,7 @@ class Connection {
     this.origin = origin
     this.id = id
     this.port = origin.origins.port
-    this.view = new SocketView(this, options)
+    this.view = origin.createView(this, options)
     this.view.connecting = true
     this.port.connections.set(id, this)
     origin.add(this)
@@ -87,6 +89,15 @@ class Connection {
     const { exchange } = this
     if (exchange === null) connected(this)
     else exchange.resource.runInAsyncScope(connected, null, this)
+  }
+
+  /**
+   * Hands are shaken.
+   * @param {number} flags
+   * @param {string} text fields of SECURED
+   */
+  onSecured(flags, text) {
+    onSecured(this, flags, text)
   }
 
   /** @param {number} _reason */
@@ -213,6 +224,7 @@ function connected(connection) {
   }
   view.emit('connect')
   view.emit('ready')
+  announce(connection)
   connection.exchange?.outgoing.connected()
 }
 

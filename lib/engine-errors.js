@@ -7,6 +7,7 @@ const { Buffer } = require('node:buffer')
 const { domainToASCII } = require('node:url')
 
 const { hasOlderParser, runtimeName } = require('./runtime.js')
+const { tlsError } = require('./tls/errors.js')
 
 /** @typedef {Error & Record<string, unknown>} FieldError */
 
@@ -155,7 +156,7 @@ const systemError = { bun: bunError, deno: denoError, node: nodeError }[runtimeN
 function fromFields(fields, errno) {
   const [code, syscall, address, port, hostname, message, localAddress, localPort, targetAddress, targetPort] = fields
   // Ours have no system call behind them, nor has a connection that just ended.
-  if (syscall === '') return withFields(message, known({ errno, code }))
+  if (syscall === '') return withFields(message, known({ errno, code, address, port: Number(port), hostname }))
   return systemError({
     code,
     errno,
@@ -179,15 +180,19 @@ function fromFields(fields, errno) {
  */
 function fromRecord(text, errno) {
   const fields = text.split('\0')
-  const [code] = fields
+  const [code, syscall, , port, hostname, message] = fields
   const [reason, bytesParsed] = fields.slice(BASE_FIELDS)
   if (code.startsWith('HPE_')) return parseError(code, reason, Number(bytesParsed))
+  // Of what fails without a system call, TLS alone has codes of its own, or names the host.
+  if (reason !== '' || (syscall === '' && (hostname !== '' || !code.startsWith('E')))) {
+    return tlsError(withFields(message, known({ errno, code, syscall, hostname, port: Number(port) })), reason)
+  }
   const causes = []
   for (let at = BASE_FIELDS + 2; at + CAUSE_FIELDS <= fields.length; at += CAUSE_FIELDS) {
     causes.push(fromFields(fields.slice(at, at + BASE_FIELDS), Number(fields[at + BASE_FIELDS])))
   }
   if (causes.length > 0) return Object.assign(new AggregateError(causes), { code })
-  return fromFields(fields, errno)
+  return tlsError(fromFields(fields, errno), reason)
 }
 
 module.exports = { fromRecord, parseError }

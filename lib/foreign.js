@@ -7,6 +7,7 @@
 // the agent; a slot is released exactly once.
 
 const http = require('node:http')
+const https = require('node:https')
 const net = require('node:net')
 
 const { Exchange } = require('./carry.js')
@@ -21,13 +22,14 @@ const { remove } = require('./waiting.js')
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 
-const runtime = /** @type {any} */ (http.Agent.prototype)
-const own = Object.freeze({
-  createConnection: runtime.createConnection,
-  createSocket: runtime.createSocket,
-  keepSocketAlive: runtime.keepSocketAlive,
-  reuseSocket: runtime.reuseSocket,
-})
+/** The methods of the runtime's agents: on some runtimes those of https differ. */
+const own = methodsOf(http.Agent.prototype)
+const ownSecure = methodsOf(https.Agent.prototype)
+
+/** @param {any} prototype */
+function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }) {
+  return { createConnection, createSocket, keepSocketAlive, reuseSocket }
+}
 
 /** Options of net.connect that only a real socket can honour. */
 const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', 'blockList']
@@ -44,10 +46,10 @@ const REASONS = [
   ['upgrade', (_agent, req) => asksForUpgrade(req)],
   ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
   ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
-  ['create-connection', (agent) => agent.createConnection !== own.createConnection],
-  ['create-socket', (agent) => agent.createSocket !== own.createSocket],
-  ['keep-socket-alive', (agent) => agent.keepSocketAlive !== own.keepSocketAlive],
-  ['reuse-socket', (agent) => agent.reuseSocket !== own.reuseSocket],
+  ['create-connection', (agent) => isReplaced(agent.createConnection, 'createConnection')],
+  ['create-socket', (agent) => isReplaced(agent.createSocket, 'createSocket')],
+  ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, 'keepSocketAlive')],
+  ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, 'reuseSocket')],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
   [
     'dns-lookup',
@@ -61,6 +63,14 @@ const REASONS = [
 ]
 
 const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
+
+/**
+ * @param {unknown} method
+ * @param {keyof typeof own} key
+ */
+function isReplaced(method, key) {
+  return method !== own[key] && method !== ownSecure[key]
+}
 
 /** @param {unknown} value */
 function isObject(value) {

@@ -6,15 +6,18 @@
 const { syncBuiltinESMExports } = require('node:module')
 
 const http = require('node:http')
-// Some runtimes' https.Agent looks for http.Agent when it is loaded; it is to find the runtime's.
-require('node:https')
+const https = require('node:https')
 
-const ours = require('./http.js')
+const ourHttp = require('./http.js')
+const ourHttps = require('./https.js')
 const { replaced } = require('./namespace.js')
 const { ignoresAgents } = require('./runtime.js')
 
 /** The runtime's modules and what stands in for each. @type {[module: any, standIn: any][]} */
-const MODULES = [[http, ours]]
+const MODULES = [
+  [http, ourHttp],
+  [https, ourHttps],
+]
 
 const AGENTS = ['Agent', 'globalAgent']
 const REQUESTS = ['request', 'get']
@@ -34,9 +37,9 @@ function put(module, standIn, name) {
 }
 
 /**
- * Makes the runtime's `http.Agent` and `http.globalAgent` ours, so that requests which name no agent are carried by
- * keepwire, and agents made from now on are ours.
- * @param {{ request?: boolean }} [options] `request`: also `http.request` and `http.get`. Default: false, but true on a
+ * Makes `Agent` and `globalAgent` of the runtime's http and https ours, so that requests which name no agent are carried
+ * by keepwire, and agents made from now on are ours.
+ * @param {{ request?: boolean }} [options] `request`: also `request` and `get`. Default: false, but true on a
  *   runtime whose own ones ignore agents.
  */
 function install({ request = ignoresAgents } = {}) {

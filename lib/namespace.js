@@ -39,6 +39,14 @@ function standIn(module, Agent, own) {
     proxyEnv: globalProxyEnv(),
   })
 
+  /** @param {any} options a request's */
+  function withAgent(options) {
+    const isOwn = options?.agent !== undefined && options.agent !== null
+    // Without an agent, a request with a connection of its own has none.
+    if (isOwn || typeof options?.createConnection === 'function') return { _defaultAgent: globalAgent, ...options }
+    return { _defaultAgent: globalAgent, ...options, agent: globalAgent }
+  }
+
   /**
    * The runtime's request(), with our globalAgent where none is given.
    * @param {any} input
@@ -50,10 +58,9 @@ function standIn(module, Agent, own) {
     // Who has wrapped the runtime's request() wants to see all requests.
     const req = theirs === runtimeRequest ? own?.(globalAgent, input, options, callback) : undefined
     if (req !== undefined) return req
-    const defaults = { _defaultAgent: globalAgent }
-    if (!isUrl(input)) return theirs({ ...defaults, ...input }, options)
-    if (typeof options === 'function') return theirs(input, defaults, options)
-    return theirs(input, { ...defaults, ...options }, callback)
+    if (!isUrl(input)) return theirs(withAgent(input), options)
+    if (typeof options === 'function') return theirs(input, withAgent({}), options)
+    return theirs(input, withAgent(options), callback)
   }
 
   /**

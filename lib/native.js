@@ -36,6 +36,24 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} firstFamily
  * @property {number} attemptTimeoutMs
  * @property {number} connectTimeoutMs
+ * @property {number | undefined} [tls]
+ * @property {string | undefined} [servername]
+ * @property {boolean | undefined} [keylog]
+ */
+
+/**
+ * @typedef {object} NativeTls
+ * @property {number} roots
+ * @property {string[]} certs
+ * @property {string[]} keys
+ * @property {string[]} crls
+ * @property {boolean} rejectUnauthorized
+ * @property {boolean} askIdentity
+ * @property {boolean} tls12
+ * @property {boolean} tls13
+ * @property {string[]} ciphers
+ * @property {string[]} alpn
+ * @property {number} sessions
  */
 
 /**
@@ -49,6 +67,8 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent: number) => void} closeIdle
  * @property {(identity: string) => number} internKey
  * @property {(profile: NativeProfile) => number} internProfile
+ * @property {(pem: string, partialChains: boolean) => number} internTrust
+ * @property {(settings: NativeTls) => number | null} internTls
  * @property {(exchange: number) => boolean} cancel
  * @property {(agent: number, key: number) => void} releaseForeign
  * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle

@@ -42,12 +42,13 @@ class Origin {
    * @param {Origins} origins
    * @param {string} name
    * @param {Options} options those of the first request, merged
+   * @param {string} identity what else than the name tells its connections from others
    */
-  constructor(origins, name, options) {
+  constructor(origins, name, options, identity = name) {
     this.origins = origins
     this.name = name
     this.options = options
-    this.key = origins.port.engine.internKey(name)
+    this.key = origins.port.engine.internKey(identity)
   }
 
   get isEmpty() {
@@ -78,7 +79,7 @@ class Origin {
     const order = firstFamily()
     if (this.#profileOrder !== order) same = false
     this.#profileOrder = order
-    if (!same) this.#profile = this.origins.port.engine.internProfile(profileOf(agent, options))
+    if (!same) this.#profile = this.origins.port.engine.internProfile(this.describe(agent, options))
     return this.#profile
   }
 
@@ -100,9 +101,34 @@ class Origin {
       values[4] === order
     if (!same || this.#plainProfile === 0) {
       this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout, order]
-      this.#plainProfile = this.origins.port.engine.internProfile(profileOf(agent, options)) + 1
+      this.#plainProfile = this.origins.port.engine.internProfile(this.describe(agent, options)) + 1
     }
     return this.#plainProfile - 1
+  }
+
+  /**
+   * How to connect.
+   * @param {any} agent
+   * @param {Options} options a request's
+   * @returns {import('./native.js').NativeProfile}
+   */
+  describe(agent, options) {
+    return profileOf(agent, options)
+  }
+
+  /**
+   * What `req.socket` will be.
+   * @param {Connection} connection
+   * @param {Options} options
+   */
+  createView(connection, options) {
+    return new SocketView(connection, options)
+  }
+
+  /** Something else than the options has changed how to connect. */
+  forgetProfiles() {
+    this.#profileValues = []
+    this.#plainProfile = 0
   }
 
   /** @param {Connection} connection */
@@ -159,8 +185,7 @@ class Origins {
    * @param {string} name
    * @param {Options} options
    */
-  add(name, options) {
-    const origin = new Origin(this, name, options)
+  add(name, options, origin = new Origin(this, name, options)) {
     this.#byName.set(name, origin)
     this.#byKey.set(origin.key, origin)
     return origin

@@ -224,6 +224,7 @@ module.exports = {
   isLookupReplaced,
   hasOlderParser,
   isMeasured,
+  isNode,
   isWindows,
   kDestroyError,
   kDetachAbortSignal,

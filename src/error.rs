@@ -9,8 +9,10 @@ use std::io;
 use std::net::SocketAddr;
 
 mod errno;
+mod tls;
 
 pub(crate) use errno::is_in_progress;
+pub use tls::TlsFault;
 
 /// How far a request had come when it failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +95,12 @@ impl Failure {
         port: Option<u16>,
         phase: Phase,
     ) -> Self {
+        if let Some(fault) = err
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<TlsFault>())
+        {
+            return fault.failure(phase);
+        }
         let (code, errno) = errno::describe(err);
         Self::system(code, errno, syscall, address, port, phase)
     }

@@ -179,6 +179,13 @@ impl Io {
         }
     }
 
+    /// Lets a connection go on whose peer was asked about.
+    pub fn approve(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.approve();
+        }
+    }
+
     /// Closes every connection of a thread.
     pub fn kill_port(&self, port: PortId, reason: CloseReason) {
         let connections = self.connections.borrow();

@@ -3,6 +3,7 @@
 // One way each to send a request: `send(done)` calls `done(error | null)` when the response has ended, and only then.
 
 const http = require('node:http')
+const https = require('node:https')
 
 /** Ours first: what the others are compared with. */
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
@@ -11,14 +12,18 @@ const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 const IDLE_MS = 600_000
 
 const makers = {
-  keepwire: (task) => requestThrough(new (require('../..').Agent)(agentOptions(task)), task),
+  keepwire(task) {
+    const { Agent, HttpsAgent } = require('../..')
+    return requestThrough(new (task.scenario.secure ? HttpsAgent : Agent)(agentOptions(task)), task)
+  },
   own(task) {
     const { http } = require('../..')
     return requestThrough(new http.Agent(agentOptions(task)), task, http)
   },
-  runtime: (task) => requestThrough(new http.Agent(agentOptions(task)), task),
+  runtime: (task) => requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task),
   agentkeepalive(task) {
-    const Agent = require('agentkeepalive')
+    const agentkeepalive = require('agentkeepalive')
+    const Agent = task.scenario.secure ? agentkeepalive.HttpsAgent : agentkeepalive
     return requestThrough(new Agent({ ...agentOptions(task), freeSocketTimeout: IDLE_MS, timeout: IDLE_MS }), task)
   },
   undici(task) {
@@ -27,8 +32,9 @@ const makers = {
   },
 }
 
-function agentOptions({ scenario }) {
-  return { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
+function agentOptions({ scenario, ca }) {
+  const limits = { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
+  return scenario.secure ? { ...limits, ca } : limits
 }
 
 function requestThrough(agent, { scenario, origin }, { request: send } = http) {
@@ -42,6 +48,7 @@ function requestThrough(agent, { scenario, origin }, { request: send } = http) {
     headers: requestHeaders(body),
     agent,
   }
+  const { request: send } = scenario.secure ? https : http
   return (done) => {
     const request = send(options, (response) => {
       let bytes = 0
@@ -54,11 +61,12 @@ function requestThrough(agent, { scenario, origin }, { request: send } = http) {
   }
 }
 
-function requestThroughUndici(undici, { scenario, origin }) {
+function requestThroughUndici(undici, { scenario, origin, ca }) {
   const dispatcher = new undici.Pool(origin, {
     connections: scenario.maxSockets,
     keepAliveTimeout: IDLE_MS,
     keepAliveMaxTimeout: IDLE_MS,
+    connect: { ca },
   })
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)

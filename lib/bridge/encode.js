@@ -12,6 +12,7 @@ const { submit, submitBody } = require('../native.js')
 const {
   ABORT,
   ACK,
+  APPROVE,
   BEGIN,
   CLOSE,
   COMMAND_HEADER,
@@ -155,6 +156,11 @@ class Submission {
    */
   socketOption(connection, option, on, delayMs) {
     this.#command(SOCKOPT, on ? 1 : 0, option, connection, delayMs, 0)
+  }
+
+  /** @param {number} connection */
+  approve(connection) {
+    this.#command(APPROVE, 0, 0, connection, 0, 0)
   }
 
   /** @param {number} connection */

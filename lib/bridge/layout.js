@@ -24,6 +24,7 @@ module.exports = Object.freeze({
   ACK: 5,
   SOCKOPT: 6,
   CLOSE: 7,
+  APPROVE: 8,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,
@@ -48,6 +49,7 @@ module.exports = Object.freeze({
   CONNECTED: 7,
   CLOSED: 8,
   EVICT: 9,
+  SECURED: 10,
 
   // Flags of records.
   HTTP_1_0: 1,
@@ -57,6 +59,8 @@ module.exports = Object.freeze({
   ALL_WRITTEN: 8,
   INFORMATIONAL: 16,
   AFTER_HEAD: 32,
+  ASK: 1,
+  RESUMED: 2,
 
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,

@@ -120,8 +120,10 @@ impl Scene {
             keep_alive_initial_delay_ms: 0,
             no_delay: false,
             auto_select_family: true,
+            first_family: 0,
             auto_select_family_attempt_timeout_ms: 250,
             connect_timeout_ms: 0,
+            tls: None,
         });
         let mut scene = Scene {
             watcher,

@@ -12,7 +12,9 @@ use bytes::Bytes;
 
 use super::interning::{Heads, Told};
 use super::layout::{record, ALIGN, RECORD_HEADER};
+use super::tls::secured_text;
 use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
+use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::events::{Assigned, Events, Response};
@@ -300,6 +302,14 @@ impl Events for Completions {
         let text = fields.join("\0");
         self.push(true, |queue| {
             queue.record(record::CONNECTED, 0, 0, conn, 0, [text.as_bytes(), &[]]);
+        });
+    }
+
+    fn secured(&self, conn: ConnId, secured: &Secured) {
+        let text = secured_text(secured);
+        let flags = flag(secured.ask, record::ASK) | flag(secured.resumed, record::RESUMED);
+        self.push(!secured.ask, |queue| {
+            queue.record(record::SECURED, flags, 0, conn, 0, [&text, &[]]);
         });
     }
 

@@ -23,6 +23,8 @@ pub mod command {
     pub const SOCKOPT: u8 = 6;
     /// Connection `id` is closed.
     pub const CLOSE: u8 = 7;
+    /// The peer of connection `id` is the right one.
+    pub const APPROVE: u8 = 8;
 
     /// BEGIN: the response has no body.
     pub const BODILESS: u8 = 1;
@@ -59,6 +61,8 @@ pub mod record {
     pub const CLOSED: u8 = 8;
     /// An idle socket of the runtime, of key `id` and agent `extra`, must go.
     pub const EVICT: u8 = 9;
+    /// Connection `id` speaks TLS; payload: see `bridge/tls.rs`.
+    pub const SECURED: u8 = 10;
 
     /// RESPONSE: where the slot begins in `aux`.
     pub const SLOT_SHIFT: u16 = 10;
@@ -76,4 +80,8 @@ pub mod record {
     pub const INFORMATIONAL: u8 = 16;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
+    /// SECURED: APPROVE or CLOSE must follow.
+    pub const ASK: u8 = 1;
+    /// SECURED: an earlier session goes on.
+    pub const RESUMED: u8 = 2;
 }

@@ -13,5 +13,6 @@ pub mod interning;
 pub mod layout;
 pub mod port;
 pub mod submission;
+mod tls;
 
 pub use port::Port;

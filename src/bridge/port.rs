@@ -11,8 +11,9 @@ use napi_derive::napi;
 
 use super::completion::{Completions, Fetched, Wake};
 use super::submission::{self, Commands};
+use super::tls::BindingTls;
 use crate::agent::{PortId, ENGINE};
-use crate::connect::Profile;
+use crate::connect::{tls, Profile};
 use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, WaiterId};
 use crate::runtime;
 
@@ -67,6 +68,9 @@ pub struct BindingProfile {
     pub first_family: u32,
     pub attempt_timeout_ms: f64,
     pub connect_timeout_ms: f64,
+    pub tls: Option<u32>,
+    pub servername: Option<String>,
+    pub keylog: Option<bool>,
 }
 
 impl TryFrom<BindingProfile> for Profile {
@@ -75,6 +79,14 @@ impl TryFrom<BindingProfile> for Profile {
     fn try_from(profile: BindingProfile) -> Result<Self> {
         let invalid = |what: &str| napi::Error::new(Status::InvalidArg, format!("invalid {what}"));
         let local_address = profile.local_address.filter(|address| !address.is_empty());
+        let tls = match profile.tls {
+            None => None,
+            Some(id) => Some(tls::Endpoint {
+                tls: tls::get(id).ok_or_else(|| invalid("tls"))?,
+                servername: profile.servername.unwrap_or_default(),
+                keylog: profile.keylog.unwrap_or_default(),
+            }),
+        };
         Ok(Profile {
             host: profile.host,
             port: u16::try_from(profile.port).map_err(|_| invalid("port"))?,
@@ -91,6 +103,7 @@ impl TryFrom<BindingProfile> for Profile {
             first_family: u8::try_from(profile.first_family).map_err(|_| invalid("firstFamily"))?,
             auto_select_family_attempt_timeout_ms: profile.attempt_timeout_ms as u32,
             connect_timeout_ms: profile.connect_timeout_ms as u32,
+            tls,
         })
     }
 }
@@ -189,6 +202,18 @@ impl Port {
     #[napi]
     pub fn intern_profile(&self, profile: BindingProfile) -> Result<u32> {
         Ok(ENGINE.intern_profile(profile.try_into()?))
+    }
+
+    /// The number of a list of trusted certificates, in PEM.
+    #[napi]
+    pub fn intern_trust(&self, pem: String, partial_chains: bool) -> u32 {
+        tls::intern_trust(pem.as_bytes(), partial_chains)
+    }
+
+    /// The number of TLS settings; `null` if the engine can't use them.
+    #[napi]
+    pub fn intern_tls(&self, settings: BindingTls) -> Option<u32> {
+        tls::intern(settings.into()).ok()
     }
 
     /// The port's number, for the functions below.

@@ -22,6 +22,8 @@ pub enum Command {
     Socket(ConnId, Input),
     /// The connection is closed.
     Close(ConnId),
+    /// The connection's peer is the right one.
+    Approve(ConnId),
 }
 
 /// The commands of one submission.
@@ -77,6 +79,7 @@ impl Iterator for Commands {
                     _ => continue,
                 },
                 command::CLOSE => Command::Close(id),
+                command::APPROVE => Command::Approve(id),
                 _ => return None,
             });
         }
@@ -112,6 +115,7 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
         Command::Exchange(exchange, input) => io.input(port, exchange, input),
         Command::Socket(conn, input) => io.socket(conn, input),
         Command::Close(conn) => io.kill(conn, CloseReason::UserAbort),
+        Command::Approve(conn) => io.approve(conn),
     }
 }
 

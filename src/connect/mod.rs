@@ -3,6 +3,7 @@
 //! * `dns`: the system's own resolver, off the I/O thread.
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
+//! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +16,11 @@ use crate::error::{Failure, Phase};
 mod dns;
 mod race;
 mod tcp;
+pub mod tls;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use transport::{IdleState, Transport};
 
@@ -45,8 +47,10 @@ pub struct Profile {
     pub first_family: u8,
     /// How long an address may take while there is another to try; below 10 counts as 10.
     pub auto_select_family_attempt_timeout_ms: u32,
-    /// For name and connection together; 0: no limit.
+    /// For name, connection and TLS together; 0: no limit.
     pub connect_timeout_ms: u32,
+    /// TLS over it; `None`: plain text.
+    pub tls: Option<tls::Endpoint>,
 }
 
 /// An open connection and how it came about.
@@ -60,6 +64,8 @@ pub struct Connected {
     pub dns_ms: f64,
     /// Time from there to the open connection, attempts that failed included.
     pub connect_ms: f64,
+    /// What its handshake came to; `None`: plain text.
+    pub secured: Option<Box<tls::Secured>>,
 }
 
 /// An address to try, and how an error spells it: as the user wrote it, if he wrote it.
@@ -74,7 +80,7 @@ struct Target {
 /// # Errors
 ///
 /// What the runtime reports: `ENOTFOUND` and its like for the name, `ECONNREFUSED` and its like for the connection (all of them
-/// in [`Failure::causes`] if several addresses were tried), and `ERR_KEEPWIRE_CONNECT_TIMEOUT` when the profile's time is up.
+/// in [`Failure::causes`] if several addresses were tried), what [`tls`] reports, and `ERR_KEEPWIRE_CONNECT_TIMEOUT` when the profile's time is up.
 ///
 /// # Cancel safety
 ///
@@ -92,6 +98,14 @@ pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
 }
 
 async fn open(profile: &Profile) -> Result<Connected, Failure> {
+    let opened = open_plain(profile).await?;
+    match &profile.tls {
+        Some(endpoint) => tls::secure(endpoint, profile, opened).await,
+        None => Ok(opened),
+    }
+}
+
+async fn open_plain(profile: &Profile) -> Result<Connected, Failure> {
     if let Some(path) = &profile.socket_path {
         return open_path(path).await;
     }
@@ -136,6 +150,7 @@ async fn open_any(
         remote: Some(remote),
         dns_ms,
         connect_ms: millis_since(began),
+        secured: None,
     })
 }
 
@@ -154,6 +169,7 @@ async fn open_path(path: &str) -> Result<Connected, Failure> {
             remote: None,
             dns_ms: 0.0,
             connect_ms: millis_since(began),
+            secured: None,
         }),
         Err(err) => Err(Failure::from_io(
             &err,

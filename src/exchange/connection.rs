@@ -79,6 +79,14 @@ impl Task {
                     Ok(Ok(connected)) => connected,
                 }
             };
+            if let Some(secured) = &connected.secured {
+                self.events.secured(self.conn, secured);
+                if secured.ask {
+                    if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
+                        return reason;
+                    }
+                }
+            }
             self.host.connected();
             self.events.connected(self.conn, &connected);
             self.host.remind();
@@ -116,6 +124,16 @@ impl Task {
                 Outcome::Replace => current = service.current.take(),
             }
             self.host.redial();
+        }
+    }
+
+    /// Waits for what whoever was asked says of the peer.
+    fn poll_approved(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        self.mailbox.register(cx);
+        match self.mailbox.killed() {
+            Some(reason) => Poll::Ready(Err(reason)),
+            None if self.mailbox.take_approval() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the engine tells whoever asked: the seam between exchanges and JavaScript.
 
+use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::head::Head;
@@ -48,6 +49,8 @@ pub trait Events: Send + Sync {
     fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned);
     /// A connection is open.
     fn connected(&self, conn: ConnId, connected: &Connected);
+    /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.
+    fn secured(&self, _conn: ConnId, _secured: &Secured) {}
     /// A connection is gone. `idle`: it was nobody's.
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
     /// One of the runtime's own idle sockets must go: it takes a waiter's place.

@@ -53,6 +53,7 @@ pub struct Mailbox {
     waker: RefCell<Option<Waker>>,
     /// A written request has not been acknowledged yet.
     pub ack_pending: Cell<bool>,
+    approved: Cell<bool>,
 }
 
 impl Mailbox {
@@ -68,6 +69,17 @@ impl Mailbox {
             self.kill.set(Some(reason));
         }
         self.wake();
+    }
+
+    /// The peer is the right one.
+    pub fn approve(&self) {
+        self.approved.set(true);
+        self.wake();
+    }
+
+    /// Whether the peer was approved since the last time this was asked.
+    pub fn take_approval(&self) -> bool {
+        self.approved.take()
     }
 
     /// The order to close.

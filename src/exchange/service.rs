@@ -216,7 +216,7 @@ impl<'a> Service<'a> {
         }
         // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
         let open = self.ended.is_none()
-            && self.wire.borrow().transport.idle_state() == IdleState::Open
+            && self.wire.borrow_mut().transport.idle_state() == IdleState::Open
             && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
         if !open {
             return Some(self.replace_or(hang_up));

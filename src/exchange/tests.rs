@@ -14,6 +14,7 @@ use super::connection::{Host, Task};
 use super::events::{Assigned, Events, Response};
 use super::mailbox::{Begin, Input, Mailbox};
 use crate::config::RESPONSE_WINDOW;
+use crate::connect::tls::Secured;
 use crate::connect::{Connected, Profile};
 use crate::error::Failure;
 use crate::pool::{CloseReason, ConnId};
@@ -89,6 +90,7 @@ impl Events for Recorder {
     fn connected(&self, _conn: ConnId, _connected: &Connected) {
         self.note("connected".into());
     }
+    fn secured(&self, _conn: ConnId, _secured: &Secured) {}
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
@@ -141,6 +143,7 @@ impl Client {
                 first_family: 0,
                 auto_select_family_attempt_timeout_ms: 250,
                 connect_timeout_ms: 0,
+                tls: None,
             }),
             exchange: 1,
             events: Arc::clone(&recorder) as _,
