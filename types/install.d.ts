@@ -1,7 +1,7 @@
 /** What {@link install} replaces. */
 export interface InstallOptions {
   /**
-   * Whether `http.request` and `http.get` are replaced as well, not only the agents.
+   * Whether `request` and `get` are replaced as well, not only the agents.
    *
    * Default: false; true on a runtime whose own ones ignore the agent that they are given (Bun up to 1.3).
    */
@@ -9,8 +9,8 @@ export interface InstallOptions {
 }
 
 /**
- * Puts keepwire into the runtime's own `node:http`: `http.Agent` and `http.globalAgent` become keepwire's, for CommonJS
- * and for ES modules. Requests that name no agent, and agents made from now on, are carried by keepwire. Agents and
+ * Puts keepwire into the runtime's own `node:http` and `node:https`: their `Agent` and `globalAgent` become keepwire's,
+ * for CommonJS and for ES modules. Requests that name no agent, and agents made from now on, are carried by keepwire. Agents and
  * classes that exist already stay what they are.
  *
  * Bun and Deno keep the values of `import { Agent } from 'node:http'` once they are bound: there, load
