@@ -37,7 +37,7 @@ function agentOptions({ scenario, ca }) {
   return scenario.secure ? { ...limits, ca } : limits
 }
 
-function requestThrough(agent, { scenario, origin }, { request: send } = http) {
+function requestThrough(agent, { scenario, origin }, own) {
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)
   const options = {
@@ -48,7 +48,7 @@ function requestThrough(agent, { scenario, origin }, { request: send } = http) {
     headers: requestHeaders(body),
     agent,
   }
-  const { request: send } = scenario.secure ? https : http
+  const { request: send } = own ?? (scenario.secure ? https : http)
   return (done) => {
     const request = send(options, (response) => {
       let bytes = 0
