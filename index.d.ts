@@ -3,6 +3,7 @@
 
 export { Agent, type AgentOptions } from './types/agent'
 export * as http from './types/http'
+export { install, type InstallOptions, uninstall } from './types/install'
 export * as https from './types/https'
 export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
 export {

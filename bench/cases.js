@@ -5,6 +5,7 @@
 const SMALL_BYTES = 100
 const LARGE_BYTES = 1024 * 1024
 const POST_BYTES = 1024
+const OWN_SIDES = ['own', 'keepwire', 'runtime', 'undici']
 
 /** The figures of a round; `better`: whether a larger or a smaller one is. */
 const metrics = {
@@ -16,7 +17,8 @@ const metrics = {
 
 /**
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
- * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the latency of each request is taken.
+ * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the
+ * latency of each request is taken. `sides`: others than the usual, ours first.
  */
 const cases = [
   {
@@ -95,6 +97,42 @@ const cases = [
     bytes: LARGE_BYTES,
     secure: true,
     aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 1.5 }],
+  },
+  {
+    name: 'own',
+    title: 'small GET by our own request, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    sides: OWN_SIDES,
+    aims: [
+      { metric: 'jsMicros', peer: 'undici', atMost: 0.2 },
+      { metric: 'perSecond', peer: 'undici', atLeast: 2 },
+      { metric: 'perSecond', peer: 'runtime', atLeast: 4 },
+    ],
+  },
+  {
+    name: 'own-sequential',
+    title: 'small GET by our own request, one after another on one connection',
+    clients: 1,
+    maxSockets: 1,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    timed: true,
+    sides: OWN_SIDES,
+    aims: [{ metric: 'medianMicros', peer: 'runtime', atMost: 0.5 }],
+  },
+  {
+    name: 'own-post',
+    title: 'POST of 1 KB by our own request, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    postBytes: POST_BYTES,
+    sides: OWN_SIDES,
+    aims: [],
   },
 ]
 

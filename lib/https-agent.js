@@ -41,7 +41,11 @@ class Known {
  * @param {Options} [options]
  */
 function Agent(options) {
-  if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
+  if (!(this instanceof Agent)) {
+    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
+    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
+    return new /** @type {any} */ (Agent)(options)
+  }
   validate(options)
   RuntimeAgent.call(this, options)
   initialize(this)

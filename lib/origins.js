@@ -368,4 +368,16 @@ function show(shown, name, sockets, keepEmpty) {
   shown[name].splice(0, shown[name].length, ...sockets)
 }
 
-module.exports = { Origin, Origins }
+/** Where an agent keeps its Origins, once it has had a request. */
+const kOrigins = Symbol('keepwire.origins')
+
+/**
+ * @param {any} agent
+ * @returns {Origins}
+ */
+function originsOf(agent) {
+  agent[kOrigins] ??= new Origins(agent)
+  return agent[kOrigins]
+}
+
+module.exports = { kOrigins, Origin, Origins, originsOf }

@@ -5,6 +5,7 @@
 const http = require('node:http')
 const https = require('node:https')
 
+/** Ours first: what the others are compared with. */
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 
 // Sides wait for each other between rounds: nobody's connections may time out meanwhile.
@@ -14,6 +15,10 @@ const makers = {
   keepwire(task) {
     const { Agent, HttpsAgent } = require('../..')
     return requestThrough(new (task.scenario.secure ? HttpsAgent : Agent)(agentOptions(task)), task)
+  },
+  own(task) {
+    const { http } = require('../..')
+    return requestThrough(new http.Agent(agentOptions(task)), task, http)
   },
   runtime: (task) => requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task),
   agentkeepalive(task) {
@@ -32,7 +37,7 @@ function agentOptions({ scenario, ca }) {
   return scenario.secure ? { ...limits, ca } : limits
 }
 
-function requestThrough(agent, { scenario, origin }) {
+function requestThrough(agent, { scenario, origin }, own) {
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)
   const options = {
@@ -43,7 +48,7 @@ function requestThrough(agent, { scenario, origin }) {
     headers: requestHeaders(body),
     agent,
   }
-  const { request: send } = scenario.secure ? https : http
+  const { request: send } = own ?? (scenario.secure ? https : http)
   return (done) => {
     const request = send(options, (response) => {
       let bytes = 0
