@@ -13,6 +13,21 @@ const { kExchange } = require('./socket-view.js')
 
 /** The parts of a getName(), in order. */
 const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
+/** What the name of an https agent has after those and a socket path. */
+const TLS_PARTS = [
+  'ca',
+  'cert',
+  'clientCertEngine',
+  'ciphers',
+  'key',
+  'pfx',
+  'rejectUnauthorized',
+  'servername',
+  'minVersion',
+  'maxVersion',
+  'secureProtocol',
+  'crl',
+]
 
 /**
  * @param {any} req one of the runtime's ClientRequests
@@ -79,8 +94,12 @@ function differing(origin) {
  * @param {number} at
  */
 function nameOfPart({ options }, at) {
-  if (at < NAME_PARTS.length && !options.socketPath) return NAME_PARTS[at]
-  return options.servername === undefined ? 'socketPath' : 'tls'
+  const isSecure = options.servername !== undefined
+  // The family is there only if one was asked for.
+  const plain = 3 + Number(options.family === 4 || options.family === 6)
+  if (at < (isSecure ? plain : NAME_PARTS.length) && !options.socketPath) return NAME_PARTS[at]
+  if (!isSecure || options.socketPath) return 'socketPath'
+  return TLS_PARTS[at - plain] ?? 'tls'
 }
 
 module.exports = { explain }
