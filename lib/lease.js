@@ -128,7 +128,7 @@ function refuse(exchange) {
   exchange.settle()
   const { origins, key } = exchange.origin
   origins.port.engine.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
-  const message = `${exchange.origin.queue.length} requests to ${exchange.origin.name} are waiting already (maxPending)`
+  const message = `${exchange.origin.queue.length} requests to ${exchange.origin.label} are waiting already (maxPending)`
   process.nextTick(settleUnserved, exchange.req, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)
 }

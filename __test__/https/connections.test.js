@@ -4,6 +4,7 @@
 
 const assert = require('node:assert')
 const { createHash, randomBytes } = require('node:crypto')
+const diagnostics = require('node:diagnostics_channel')
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const http = require('node:http')
 const https = require('node:https')
@@ -255,6 +256,27 @@ for (const [option, value] of [
     assert.strictEqual(explain(request).reason, `key-differs: ${option}`)
   })
 }
+
+test('no report of the agent holds a key', { skip: baseline }, async (scope) => {
+  const { root, server, client } = await authorities
+  const { port } = await secureServer(scope, server)
+  const reported = []
+  const note = (message) => reported.push(message.origin)
+  for (const name of ['keepwire.connection.open', 'keepwire.request.queue']) {
+    diagnostics.subscribe(name, note)
+    scope.defer(() => diagnostics.unsubscribe(name, note))
+  }
+  const options = { ca: root.pem, cert: client.pem, key: client.key, maxSockets: 1, maxPending: 0 }
+  const agent = scope.adopt(new SecureAgent(options))
+  const [, refused] = await Promise.all([get({ port, agent }), get({ port, agent }).catch((error) => error)])
+  assert.strictEqual(refused.code, 'ERR_KEEPWIRE_QUEUE_FULL')
+  const plain = scope.adopt(new SecureAgent())
+  await get({ port, agent: plain }).catch(() => {})
+  const names = [...Object.keys(agent.stats().origins), refused.message, ...reported]
+  assert.ok(reported.length > 0 && names.every((name) => name.includes(`localhost:${port}:`)))
+  for (const name of names) assert.doesNotMatch(name, /BEGIN|KEY/)
+  assert.deepStrictEqual(Object.keys(plain.stats().origins), [`localhost:${port}::4`])
+})
 
 test('preconnect() shakes hands before a request needs the connection', { skip: baseline }, async (scope) => {
   const { root, server } = await authorities
