@@ -501,6 +501,7 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
                     socket_active_ttl_ms: if seed % 3 == 0 { 2_000 } else { 0 },
                     max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
                     max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
+                    shared: false,
                 };
                 let run = Fuzzer::new(seed, limits, seed & 4 == 0).run();
                 settled += run.0;

@@ -13,6 +13,7 @@ const UNLIMITED: Limits = Limits {
     socket_active_ttl_ms: 0,
     max_requests_per_socket: 0,
     max_pending: u32::MAX,
+    shared: false,
 };
 
 /// A pool with one agent, and what the last call asked for.
