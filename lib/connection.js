@@ -9,7 +9,7 @@ const { clearTimeout, setTimeout } = require('node:timers')
 
 const { announce, onSecured } = require('./tls/handshake.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
-const { REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
+const { ADOPTED, REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -99,7 +99,7 @@ class Connection {
     this.#addresses = text.split('\0')
     this.usesLeft = Number.POSITIVE_INFINITY
     if ((flags & REPLACES) !== 0) this.#onReplaced((flags & RESENT) !== 0, reason)
-    if (opens.hasSubscribers) tellOpened(this)
+    if (opens.hasSubscribers && (flags & ADOPTED) === 0) tellOpened(this)
     // A replacement for a connection that died idle is none of the user's business.
     if (!first || this.view.destroyed) return
     this.touch()

@@ -2,7 +2,7 @@
 
 // How a request got its connection, told from the few numbers that its exchange keeps.
 
-const { DIALING, IDLE } = require('./bridge/layout.js')
+const { ADOPTING, DIALING, IDLE } = require('./bridge/layout.js')
 const { foreignRequests } = require('./foreign.js')
 const { missReason } = require('./reasons.js')
 const { kLean } = require('./own/symbols.js')
@@ -45,7 +45,7 @@ function explain(req) {
   if (exchange === undefined) return undefined
   const { connection, foundBy, isResent, queuedMs, replaced, useCount, wait } = exchange
   if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }
-  const reused = foundBy === IDLE && replaced === 0
+  const reused = (foundBy === IDLE || foundBy === ADOPTING) && replaced === 0
   const steps = reused ? { dnsMs: 0, connectMs: 0, tlsMs: 0 } : connection.timings
   return {
     carriedBy: 'keepwire',

@@ -10,6 +10,7 @@ const net = require('node:net')
 
 const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
 const { Exchange } = require('./carry.js')
+const { invalidValue } = require('./errors.js')
 const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
 const { kOpen, NO_REQUEST } = require('./lifecycle.js')
@@ -47,6 +48,7 @@ function Agent(options) {
     return new /** @type {any} */ (Agent)(options)
   }
   validate(options)
+  if (options?.shared) throw invalidValue('shared', true, 'must be false: connections over TLS are not shared')
   RuntimeAgent.call(this, options)
   initialize(this)
   Object.defineProperty(this, kKnown, { value: new Known() })

@@ -270,12 +270,27 @@ function checkIn(exchange) {
   const { origin, port } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
   origin.origins.syncLimits()
+  if (origin.origins.isShared && isBound(exchange.req)) port.engine.bind(connection.id)
   const outcome = native.checkIn(connection.id, exchange.idleHintMs)
   exchange.settle()
   connection.free()
   if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
   else if (outcome === CHECKED_IN_HANDED) port.drainSoon()
   if (exchange.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.view.destroy()
+}
+
+/** Authentication that is the connection's, not the request's (RFC 4559). */
+const BOUND = /^\s*(?:ntlm|negotiate)\b/i
+
+/**
+ * Whether the server may know the connection's user by what was said on it.
+ * @param {any} req
+ */
+function isBound(req) {
+  const asked = req.res?.headers['www-authenticate'] ?? req.res?.headers['proxy-authenticate']
+  const told = req.getHeader('authorization') ?? req.getHeader('proxy-authorization')
+  // Headers given as an array are serialized without being kept: not worth a look into the text.
+  return BOUND.test(String(told ?? '')) || BOUND.test(String(asked ?? '')) || req.getHeader('host') === undefined
 }
 
 /** @param {Exchange} exchange */

@@ -3,7 +3,7 @@
 // How an exchange gets its connection: the engine's pool answers at once, with an idle connection, one to be dialed, a
 // place in the queue or a refusal; a queued exchange has its turn later.
 
-const { DIALING, FOREIGN, IDLE, QUEUED } = require('./bridge/layout.js')
+const { ADOPTING, DIALING, FOREIGN, IDLE, QUEUED } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
@@ -43,7 +43,7 @@ function lease(exchange, foreign, onServed, answered = -1) {
       })
       return
     }
-    if (kind !== DIALING && kind !== IDLE && kind !== FOREIGN) {
+    if (kind !== DIALING && kind !== IDLE && kind !== FOREIGN && kind !== ADOPTING) {
       refuse(exchange)
       return
     }
@@ -108,8 +108,10 @@ function take(exchange, kind, id, more) {
   if (kind === FOREIGN) return true
   const { origin, port } = exchange
   const known = port.connections.get(id)
-  if (known === undefined && kind === DIALING) {
+  if (known === undefined && (kind === DIALING || kind === ADOPTING)) {
     exchange.connect(new Connection(origin, id, exchange.options))
+    // What was another agent's may be closed by its server at any time, like one of one's own.
+    if (kind === ADOPTING) exchange.req.reusedSocket = true
     return true
   }
   if (known === undefined || known.view.destroyed) {

@@ -4,7 +4,7 @@
 
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { DIALING, IDLE } = require('./bridge/layout.js')
+const { ADOPTING, DIALING, IDLE } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
@@ -51,7 +51,7 @@ class Opening {
     const { id, origin, port } = this
     const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, false)
     const kind = answer & 7
-    if (kind === DIALING || kind === IDLE) {
+    if (kind === DIALING || kind === IDLE || kind === ADOPTING) {
       const conn = answer >>> 3
       const known = port.connections.get(conn)
       this.connection = kind === IDLE && known ? known : new Connection(origin, conn, origin.options)

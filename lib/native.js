@@ -20,6 +20,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} socketActiveTtlMs
  * @property {number} maxRequestsPerSocket
  * @property {number} maxPending
+ * @property {boolean} shared
  */
 
 /**
@@ -73,6 +74,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
  * @property {(pem: string, partialChains: boolean) => number} internTrust
  * @property {(settings: NativeTls) => number | null} internTls
+ * @property {(connection: number) => void} bind
  * @property {(exchange: number) => boolean} cancel
  * @property {(agent: number, key: number) => void} releaseForeign
  * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle

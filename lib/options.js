@@ -113,7 +113,8 @@ function validate(options) {
   number(options.tcpUserTimeout, 'tcpUserTimeout')
   number(options.maxRequestsPerSocket, 'maxRequestsPerSocket')
   number(options.maxPending, 'maxPending')
-  const { retry, warnings } = options
+  const { retry, shared, warnings } = options
+  if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
@@ -177,6 +178,7 @@ function limitsOf(agent) {
     socketActiveTtlMs: milliseconds(agent.options.socketActiveTTL),
     maxRequestsPerSocket: milliseconds(agent.options.maxRequestsPerSocket),
     maxPending: limit(agent.options.maxPending),
+    shared: agent.options.shared === true,
   }
 }
 

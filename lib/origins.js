@@ -216,7 +216,8 @@ class Origins {
   constructor(agent) {
     this.port = threadPort()
     this.agent = agent
-    const { bodyTimeout, headersTimeout, queueTimeout, retry } = agent.options
+    const { bodyTimeout, headersTimeout, queueTimeout, retry, shared } = agent.options
+    this.isShared = shared === true
     this.retries = retry !== false
     this.patience = patienceOf(headersTimeout, bodyTimeout)
     this.queueTimeoutMs = milliseconds(queueTimeout)
@@ -243,12 +244,23 @@ class Origins {
    * @param {Options} options
    * @param {Origin} [origin]
    */
-  add(name, options, origin = new Origin(this, name, options)) {
+  add(name, options, origin = new Origin(this, name, options, this.#identity(name))) {
     if (this.#byName.size >= this.#sweepAt) this.#sweep()
     if (origin.key === 0) origin.open()
     this.#byName.set(name, origin)
     this.#byKey.set(origin.key, origin)
     return origin
+  }
+
+  /**
+   * What must be equal for connections to be interchangeable: between agents also what each of them has set once for all.
+   * @param {string} name
+   */
+  #identity(name) {
+    if (!this.isShared) return name
+    const { keepAliveMsecs, options } = this.agent
+    const { localPort, noDelay, tcpUserTimeout } = options
+    return `${name}\0${JSON.stringify([keepAliveMsecs, localPort, noDelay, tcpUserTimeout])}`
   }
 
   /**

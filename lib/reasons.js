@@ -19,6 +19,7 @@ const CLOSE_REASONS = Object.freeze([
   'limits',
   'socket-active-ttl',
   'timed-out',
+  'lent',
 ])
 
 const ALL_BUSY = 255

@@ -34,7 +34,9 @@ function warn(code, message, detail) {
 
 /** @param {any} agent just made */
 function noteCreation(agent) {
-  if (!warnsOfAgents || agent.options.warnings === false || agent.options.keepAlive !== true) return
+  const { keepAlive, shared, warnings } = agent.options
+  // Agents that share lose nothing by it.
+  if (!warnsOfAgents || warnings === false || keepAlive !== true || shared === true) return
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 2 * FRAMES
   const stack = String(new Error().stack).split('\n').slice(1)

@@ -24,6 +24,9 @@ use crate::runtime::{self, Io};
 /// A JavaScript thread, as the engine knows it.
 pub type PortId = u32;
 
+/// In place of why a connection is dialed: it is not, it was another agent's.
+pub const ADOPTS: u16 = u16::MAX;
+
 /// The process's one engine.
 pub static ENGINE: Lazy<Engine> = Lazy::new(Engine::new);
 
@@ -331,7 +334,7 @@ impl Engine {
         waiter: WaiterId,
         kind: Kind,
     ) -> (Lease, u16) {
-        let (lease, profile, miss, made_room) = self.with_effects(|shared, now, effects| {
+        let (lease, profile, mut miss, made_room) = self.with_effects(|shared, now, effects| {
             let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
             let mut miss = 0;
             let profile = match lease {
@@ -352,7 +355,8 @@ impl Engine {
             (lease, profile, miss, !effects.is_empty())
         });
         match lease {
-            Lease::Dial { conn } => self.dial(waiter, conn, profile, false),
+            Lease::Dial { conn } if self.dial(waiter, conn, profile, false) => miss = ADOPTS,
+            Lease::Dial { .. } => {}
             // The caller opens its socket by itself: not before the one that made room for it is closed.
             Lease::Granted if made_room => {
                 self.grant(waiter);
@@ -484,7 +488,7 @@ impl Engine {
         match effect {
             Effect::Dial { waiter, conn } => {
                 let profile = self.lock().waiting.remove(&waiter);
-                self.dial(waiter, conn, profile, true);
+                let _ = self.dial(waiter, conn, profile, true);
             }
             Effect::Assign { waiter, conn, .. } => {
                 self.lock().waiting.remove(&waiter);
@@ -513,19 +517,43 @@ impl Engine {
         });
     }
 
-    fn dial(&self, waiter: WaiterId, conn: ConnId, profile: Option<Arc<Profile>>, queued: bool) {
-        let metrics = self.lock().pool.metrics(conn);
+    /// True: it is not dialed, an idle connection of another agent is adopted instead.
+    fn dial(
+        &self,
+        waiter: WaiterId,
+        conn: ConnId,
+        profile: Option<Arc<Profile>>,
+        queued: bool,
+    ) -> bool {
+        let (metrics, adopts) = {
+            let mut shared = self.lock();
+            (shared.pool.metrics(conn), shared.pool.adoption(conn))
+        };
         match (profile, metrics, self.events(waiter.port)) {
             (Some(profile), Some(metrics), Some(events)) => runtime::run(move |io: &Io| {
                 // Told in the same job: an abort in answer to it finds the connection.
                 if queued {
                     events.assigned(waiter.exchange, conn, Assigned::Dialing);
                 }
-                io.open(waiter, conn, profile, events, metrics);
+                match adopts {
+                    Some(former) => io.adopt(former, waiter, conn, profile, events, metrics),
+                    None => io.open(waiter, conn, profile, events, metrics),
+                }
             }),
             // Its thread has just ended.
-            _ => drop(self.gone(conn, CloseReason::AgentDestroyed)),
+            _ => {
+                self.gone(conn, CloseReason::AgentDestroyed);
+                if let Some(former) = adopts {
+                    runtime::run(move |io| io.kill(former, CloseReason::AgentDestroyed));
+                }
+            }
         }
+        adopts.is_some()
+    }
+
+    /// The connection is its user's alone: it is never shared.
+    pub fn bind(&self, conn: ConnId) {
+        self.lock().pool.bind(conn);
     }
 }
 

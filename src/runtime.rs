@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 use crate::agent::{PortId, ENGINE};
 use crate::config::LAZY_WAKE;
 use crate::connect::Profile;
-use crate::exchange::connection::{Host, Task};
+use crate::exchange::connection::{Host, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::metrics::Metrics;
@@ -97,11 +97,10 @@ pub struct Io {
 }
 
 struct Connection {
-    conn: ConnId,
-    port: PortId,
+    owner: Rc<Owner>,
+    port: Cell<PortId>,
     exchange: Cell<u32>,
     mailbox: Rc<Mailbox>,
-    events: Arc<dyn Events>,
 }
 
 impl Io {
@@ -116,22 +115,19 @@ impl Io {
     ) {
         let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
-            conn,
-            port: waiter.port,
+            owner: Rc::new(Owner::new(conn, events, metrics)),
+            port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
             mailbox: Rc::default(),
-            events: Arc::clone(&events),
         });
         self.connections
             .borrow_mut()
             .insert(conn, Rc::clone(&connection));
         let task = Task {
-            conn,
+            owner: Rc::clone(&connection.owner),
             profile,
             exchange: waiter.exchange,
-            events,
             mailbox: Rc::clone(&connection.mailbox),
-            metrics: Arc::clone(&metrics),
             host: Box::new(OnIoThread {
                 io: self.me.clone(),
                 connection: Rc::clone(&connection),
@@ -140,15 +136,43 @@ impl Io {
         tokio::task::spawn_local(async move {
             let reason = task.run().await;
             io.forget(&connection);
-            metrics.closed[reason as usize].fetch_add(1, Relaxed);
-            let idle = ENGINE.gone(conn, reason);
-            connection.events.closed(conn, reason, idle);
+            let owner = &connection.owner;
+            owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
+            let idle = ENGINE.gone(owner.conn(), reason);
+            owner.events().closed(owner.conn(), reason, idle);
         });
     }
 
+    /// Makes an idle connection another agent's, under another number, for a waiter. If it has ended, or is about to, one is
+    /// opened in its place.
+    pub fn adopt(
+        &self,
+        former: ConnId,
+        waiter: WaiterId,
+        conn: ConnId,
+        profile: Arc<Profile>,
+        events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
+    ) {
+        let found = self.connections.borrow_mut().remove(&former);
+        let Some(connection) = found.filter(|found| found.mailbox.killed().is_none()) else {
+            self.open(waiter, conn, profile, events, metrics);
+            return;
+        };
+        let exchange = (connection.port.get(), connection.exchange.get());
+        self.exchanges.borrow_mut().remove(&exchange);
+        connection.port.set(waiter.port);
+        connection.exchange.set(waiter.exchange);
+        connection.owner.hand_over(conn, events, metrics);
+        self.connections.borrow_mut().insert(conn, connection);
+        ENGINE.connected(conn);
+    }
+
     fn forget(&self, connection: &Connection) {
-        self.connections.borrow_mut().remove(&connection.conn);
-        let exchange = (connection.port, connection.exchange.get());
+        self.connections
+            .borrow_mut()
+            .remove(&connection.owner.conn());
+        let exchange = (connection.port.get(), connection.exchange.get());
         self.exchanges.borrow_mut().remove(&exchange);
     }
 
@@ -196,7 +220,7 @@ impl Io {
         let connections = self.connections.borrow();
         for connection in connections
             .values()
-            .filter(|connection| connection.port == port)
+            .filter(|connection| connection.port.get() == port)
         {
             connection.mailbox.kill(reason);
         }
@@ -229,7 +253,7 @@ impl Io {
                 if connection.mailbox.ack_pending.get() {
                     connection.mailbox.push(Input::Tick);
                 }
-                connection.events.wake();
+                connection.owner.events().wake();
             }
         });
     }
@@ -249,18 +273,18 @@ impl Host for OnIoThread {
     }
 
     fn connected(&self) {
-        ENGINE.connected(self.connection.conn);
+        ENGINE.connected(self.connection.owner.conn());
     }
 
     fn died(&self, reason: CloseReason) -> bool {
-        ENGINE.died(self.connection.conn, reason)
+        ENGINE.died(self.connection.owner.conn(), reason)
     }
 
     fn doom(&self, reason: CloseReason) {
-        ENGINE.doom(self.connection.conn, reason);
+        ENGINE.doom(self.connection.owner.conn(), reason);
     }
 
     fn redial(&self) {
-        ENGINE.redial(self.connection.conn);
+        ENGINE.redial(self.connection.owner.conn());
     }
 }

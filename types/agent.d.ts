@@ -97,6 +97,16 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   retry?: 'safe' | false | undefined
 
   /**
+   * Whether this agent may use, and leave behind, idle connections of other agents that share, in any thread of the process.
+   * Connections are shared if `getName()` and the options that a connection is opened with are equal; never those over TLS,
+   * and none on which a request or response said NTLM or Negotiate. Each agent keeps to its own limits. A `HttpsAgent` with
+   * `shared: true` is refused (`ERR_INVALID_ARG_VALUE`).
+   *
+   * Default: false. Disabled by: false.
+   */
+  shared?: boolean | undefined
+
+  /**
    * Whether to warn, once per thread, of an agent per request and of response bodies that are not read while other requests
    * wait for their connections (docs/observability.md).
    *

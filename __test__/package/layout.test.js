@@ -47,6 +47,7 @@ const NAMES = [
   ['record::AFTER_HEAD', 'AFTER_HEAD'],
   ['record::REPLACES', 'REPLACES'],
   ['record::RESENT', 'RESENT'],
+  ['record::ADOPTED', 'ADOPTED'],
 ]
 
 function constants() {

@@ -64,6 +64,7 @@ module.exports = Object.freeze({
   RESUMED: 2,
   REPLACES: 1,
   RESENT: 2,
+  ADOPTED: 4,
 
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,
@@ -71,6 +72,7 @@ module.exports = Object.freeze({
   DIALING: 2,
   FOREIGN: 3,
   QUEUE_FULL: 4,
+  ADOPTING: 5,
 
   // Answers of checkIn().
   CHECKED_IN_CLOSED: 0,

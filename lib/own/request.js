@@ -164,6 +164,7 @@ function isOurs(agent) {
     agent.getName === runtimeGetName &&
     agent.protocol === 'http:' &&
     (agent.keepAlive || Number.isFinite(agent.maxSockets)) &&
+    !agent.options.shared &&
     agent.options.retry === undefined &&
     agent.options.headersTimeout === undefined &&
     agent.options.bodyTimeout === undefined

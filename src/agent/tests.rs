@@ -72,6 +72,13 @@ impl Events for Watcher {
     ) {
         self.tell(Told::Connected(conn));
     }
+    fn adopted(
+        &self,
+        _conn: ConnId,
+        _local: Option<std::net::SocketAddr>,
+        _remote: Option<std::net::SocketAddr>,
+    ) {
+    }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
@@ -86,6 +93,7 @@ fn limits(max_sockets: u32) -> Limits {
         scheduling: Scheduling::Lifo,
         free_socket_timeout_ms: 0,
         socket_active_ttl_ms: 0,
+        shared: false,
         max_requests_per_socket: 0,
         max_pending: u32::MAX,
     }

@@ -329,6 +329,20 @@ impl Events for Completions {
         });
     }
 
+    fn adopted(&self, conn: ConnId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
+        let end = |end: Option<SocketAddr>| {
+            end.map_or_else(
+                || "\0".to_owned(),
+                |end| format!("{}\0{}", end.ip(), end.port()),
+            )
+        };
+        let text = format!("{}\0{}\x000\x000\x000", end(local), end(remote));
+        self.push(false, |queue| {
+            let parts: [&[u8]; 2] = [text.as_bytes(), &[]];
+            queue.record(record::CONNECTED, record::ADOPTED, 0, conn, 0, parts);
+        });
+    }
+
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool) {
         self.push(false, |queue| {
             if idle {

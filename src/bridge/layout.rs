@@ -86,6 +86,8 @@ pub mod record {
     pub const REPLACES: u8 = 1;
     /// CONNECTED: the request had been written to that one.
     pub const RESENT: u8 = 2;
+    /// CONNECTED: it was another agent's before.
+    pub const ADOPTED: u8 = 4;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
     /// SECURED: APPROVE or CLOSE must follow.

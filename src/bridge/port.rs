@@ -12,7 +12,7 @@ use napi_derive::napi;
 use super::completion::{Completions, Fetched, Wake};
 use super::submission::{self, Commands};
 use super::tls::BindingTls;
-use crate::agent::{PortId, ENGINE};
+use crate::agent::{PortId, ADOPTS, ENGINE};
 use crate::connect::{tls, Profile};
 use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, WaiterId};
 use crate::runtime;
@@ -34,6 +34,7 @@ pub struct BindingLimits {
     pub socket_active_ttl_ms: f64,
     pub max_requests_per_socket: f64,
     pub max_pending: f64,
+    pub shared: bool,
 }
 
 impl From<BindingLimits> for Limits {
@@ -53,6 +54,7 @@ impl From<BindingLimits> for Limits {
             socket_active_ttl_ms: limits.socket_active_ttl_ms as u64,
             max_requests_per_socket: limits.max_requests_per_socket as u32,
             max_pending: limits.max_pending as u32,
+            shared: limits.shared,
         }
     }
 }
@@ -246,6 +248,12 @@ impl Port {
         self.id
     }
 
+    /// The connection is its user's alone: it is never shared.
+    #[napi]
+    pub fn bind(&self, conn: u32) {
+        ENGINE.bind(conn);
+    }
+
     /// Takes an exchange out of the queue; false if it has its turn already.
     #[napi]
     pub fn cancel(&self, exchange: u32) -> bool {
@@ -303,7 +311,8 @@ impl Port {
 
 // What each request calls is a function, not a method: finding the instance behind `this` costs more than the rest.
 
-/// Asks for a connection: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue is full; plus
+/// Asks for a connection: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue is full, 5 one
+/// that was another agent's; plus
 /// 2^32 times, for an idle one, how many ms it was, for one that is dialed, why (0 none idle, 255 all busy, else the reason
 /// why the last one was closed).
 #[napi]
@@ -321,6 +330,7 @@ pub fn lease(
     let (conn, code, more) = match lease {
         Lease::Queued => (0, 0, 0),
         Lease::Idle { conn, idle_ms, .. } => (conn, 1, idle_ms.min(MOST_IDLE_MS) as u32),
+        Lease::Dial { conn } if miss == ADOPTS => (conn, 5, 0),
         Lease::Dial { conn } => (conn, 2, u32::from(miss)),
         Lease::Granted => (0, 3, 0),
         Lease::QueueFull => (0, 4, 0),

@@ -7,8 +7,9 @@
 //! * The exchange hears its end, or its failure, once; then `gone` is reported once, as the last thing.
 //! * Dropping the task closes the socket.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{poll_fn, Future};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
@@ -28,20 +29,65 @@ use crate::pool::{CloseReason, ConnId};
 
 /// What a connection's task needs to live.
 pub struct Task {
-    /// The connection's number.
-    pub conn: ConnId,
+    /// Whose it is at the moment.
+    pub owner: Rc<Owner>,
     /// Where it goes.
     pub profile: Arc<Profile>,
     /// The exchange it is opened for.
     pub exchange: u32,
-    /// Who is told.
-    pub events: Arc<dyn Events>,
     /// Where its commands arrive.
     pub mailbox: Rc<Mailbox>,
-    /// Where it counts.
-    pub metrics: Arc<Metrics>,
     /// What it asks of the rest of the engine.
     pub host: Box<dyn Host>,
+}
+
+/// Whose a connection is. Idle ones of agents that share may change hands, and get another number then.
+pub struct Owner {
+    conn: Cell<ConnId>,
+    events: RefCell<Arc<dyn Events>>,
+    metrics: RefCell<Arc<Metrics>>,
+    /// Both ends, once it is open.
+    ends: Cell<Ends>,
+}
+
+type Ends = (Option<SocketAddr>, Option<SocketAddr>);
+
+impl Owner {
+    /// `events` is told, `metrics` counts.
+    pub fn new(conn: ConnId, events: Arc<dyn Events>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            conn: Cell::new(conn),
+            events: RefCell::new(events),
+            metrics: RefCell::new(metrics),
+            ends: Cell::default(),
+        }
+    }
+
+    /// The connection's number.
+    pub fn conn(&self) -> ConnId {
+        self.conn.get()
+    }
+
+    /// Who is told.
+    pub fn events(&self) -> Arc<dyn Events> {
+        Arc::clone(&self.events.borrow())
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics.borrow())
+    }
+
+    /// The idle connection goes to another owner, who is told of it as open; the former one is told that it is closed.
+    pub fn hand_over(&self, conn: ConnId, events: Arc<dyn Events>, metrics: Arc<Metrics>) {
+        let former = self.conn.replace(conn);
+        self.metrics().closed[CloseReason::Lent as usize].fetch_add(1, Relaxed);
+        self.events().closed(former, CloseReason::Lent, true);
+        let (local, remote) = self.ends.get();
+        events.adopted(conn, local, remote);
+        self.events.replace(events);
+        self.metrics.replace(metrics);
+    }
 }
 
 /// What a connection's task asks of the rest of the engine.
@@ -78,16 +124,19 @@ impl Task {
                 match dialed.await {
                     Err(reason) => return reason,
                     Ok(Err(failure)) => {
-                        self.metrics.errors.add(failure.code.clone());
-                        self.events
-                            .failed(self.exchange_id(current.as_ref()), &failure, false);
+                        self.owner.metrics().errors.add(failure.code.clone());
+                        self.owner.events().failed(
+                            self.exchange_id(current.as_ref()),
+                            &failure,
+                            false,
+                        );
                         return CloseReason::Error;
                     }
                     Ok(Ok(connected)) => connected,
                 }
             };
             if let Some(secured) = &connected.secured {
-                self.events.secured(self.conn, secured);
+                self.owner.events().secured(self.owner.conn(), secured);
                 if secured.ask {
                     if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
                         return reason;
@@ -95,17 +144,20 @@ impl Task {
                 }
             }
             self.host.connected();
-            self.metrics.created.fetch_add(1, Relaxed);
+            self.owner.ends.set((connected.local, connected.remote));
+            self.owner.metrics().created.fetch_add(1, Relaxed);
             let tls_ms = connected
                 .secured
                 .as_ref()
                 .map_or(0.0, |secured| secured.tls_ms);
             let took_ms = connected.dns_ms + connected.connect_ms + tls_ms;
-            self.metrics
+            self.owner
+                .metrics()
                 .connect
                 .record(Duration::from_secs_f64(took_ms / 1000.0));
-            self.events
-                .connected(self.conn, &connected, replaces.take());
+            self.owner
+                .events()
+                .connected(self.owner.conn(), &connected, replaces.take());
             self.host.remind();
 
             let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
@@ -122,8 +174,8 @@ impl Task {
                 Outcome::Failed(failure) => {
                     let after_head = service.current.as_ref().is_some_and(Exchange::has_head);
                     let exchange = self.exchange_id(service.current.as_ref());
-                    self.metrics.errors.add(failure.code.clone());
-                    self.events.failed(exchange, &failure, after_head);
+                    self.owner.metrics().errors.add(failure.code.clone());
+                    self.owner.events().failed(exchange, &failure, after_head);
                     return match failure.errno {
                         _ if failure.is_timeout() => CloseReason::TimedOut,
                         0 => CloseReason::Error,
@@ -150,11 +202,12 @@ impl Task {
                 }
             }
             if let Some(Replaces { reason, resent }) = replaces {
-                self.metrics.closed[reason as usize].fetch_add(1, Relaxed);
+                self.owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
+                let metrics = self.owner.metrics();
                 let moved = if resent {
-                    &self.metrics.retried
+                    &metrics.retried
                 } else {
-                    &self.metrics.moved
+                    &metrics.moved
                 };
                 moved.fetch_add(1, Relaxed);
             }

@@ -1,6 +1,8 @@
 //! What the engine tells whoever asked: the seam between exchanges and JavaScript.
 
 use crate::connect::tls::Secured;
+use std::net::SocketAddr;
+
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::head::Head;
@@ -60,6 +62,8 @@ pub trait Events: Send + Sync {
     fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>);
     /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.
     fn secured(&self, _conn: ConnId, _secured: &Secured) {}
+    /// A connection that was another's has become this one's; its ends.
+    fn adopted(&self, conn: ConnId, local: Option<SocketAddr>, remote: Option<SocketAddr>);
     /// A connection is gone. `idle`: it was nobody's.
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
     /// One of the runtime's own idle sockets must go: it takes a waiter's place.

@@ -38,7 +38,7 @@ impl Service<'_> {
                 while let Some(head) = wire.next_head() {
                     let informational = head.is_informational();
                     if informational {
-                        self.task.events.response(
+                        self.task.owner.events().response(
                             exchange.begin.exchange,
                             Response {
                                 head: &head,
@@ -73,7 +73,8 @@ impl Service<'_> {
                         return Step::Wait;
                     };
                     self.task
-                        .metrics
+                        .owner
+                        .metrics()
                         .first_byte
                         .record(exchange.asked.elapsed());
                     exchange.answer = Answer::Body {
@@ -134,7 +135,7 @@ impl Service<'_> {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if *published && gathered.is_empty() && data.len() >= INLINE_BODY => {
                         *unacknowledged += data.len();
-                        self.task.events.data(begin.exchange, data, false);
+                        self.task.owner.events().data(begin.exchange, data, false);
                     }
                     Ok(data) => {
                         gathered.extend_from_slice(&data);
@@ -197,7 +198,7 @@ impl Service<'_> {
             if request_written {
                 exchange.told_written = exchange.outgoing.written();
             }
-            self.task.events.response(
+            self.task.owner.events().response(
                 id,
                 Response {
                     head,
@@ -207,7 +208,7 @@ impl Service<'_> {
                 },
             );
         } else if !body.is_empty() {
-            self.task.events.data(id, body, false);
+            self.task.owner.events().data(id, body, false);
         }
     }
 
@@ -235,7 +236,7 @@ impl Service<'_> {
         else {
             return Step::Wait;
         };
-        let events = &self.task.events;
+        let events = self.task.owner.events();
         let keep_alive = head.keep_alive && self.ended.is_none();
         if !published {
             let end = trailers.is_empty();

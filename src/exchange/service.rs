@@ -310,7 +310,8 @@ impl<'a> Service<'a> {
             exchange.told_written = written;
             pending.set(false);
             self.task
-                .events
+                .owner
+                .events()
                 .written(exchange.begin.exchange, written, true);
         } else if !pending.replace(true) {
             self.task.host.remind();

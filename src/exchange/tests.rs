@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::connection::{Host, Task};
+use super::connection::{Host, Owner, Task};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
 use crate::config::RESPONSE_WINDOW;
@@ -91,6 +91,13 @@ impl Events for Recorder {
         self.note("connected".into());
     }
     fn secured(&self, _conn: ConnId, _secured: &Secured) {}
+    fn adopted(
+        &self,
+        _conn: ConnId,
+        _local: Option<std::net::SocketAddr>,
+        _remote: Option<std::net::SocketAddr>,
+    ) {
+    }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
@@ -128,7 +135,7 @@ impl Client {
         let mailbox = Rc::new(Mailbox::default());
         let leased = Rc::new(Cell::new(true));
         let task = Task {
-            conn: 1,
+            owner: Rc::new(Owner::new(1, Arc::clone(&recorder) as _, Arc::default())),
             profile: Arc::new(Profile {
                 host: "127.0.0.1".into(),
                 port: listener.local_addr().unwrap().port(),
@@ -147,9 +154,7 @@ impl Client {
                 tcp_user_timeout_ms: 0,
             }),
             exchange: 1,
-            events: Arc::clone(&recorder) as _,
             mailbox: Rc::clone(&mailbox),
-            metrics: Arc::default(),
             host: Box::new(Leased(Rc::clone(&leased), Arc::clone(&recorder))),
         };
         let task = tokio::task::spawn_local(task.run());

@@ -48,6 +48,7 @@ pub struct Model {
     order: u64,
     pub settled: u64,
     pub reused: u64,
+    pub adoptions: u64,
 }
 
 impl Model {
@@ -136,7 +137,33 @@ impl Model {
         self.reused += 1;
     }
 
-    pub fn dialed(&mut self, a: usize, key: usize, id: ConnId, now: u64) {
+    /// What a new connection goes on with: it must have been another sharing agent's, idle and usable.
+    fn adopted(&mut self, a: usize, key: usize, former: ConnId, now: u64) -> (u32, u64) {
+        let conn = self.conn(former);
+        let (donor, of, state) = (conn.agent, conn.key, conn.state);
+        let (uses, born) = (conn.uses, conn.born);
+        let donor = donor.expect("adopted of a removed agent");
+        assert!(donor != a && of == key && state == State::Idle);
+        assert!(self.limits[a].shared && self.limits[donor].shared);
+        assert!(self.usable_idle(donor, key, now).any(|c| c.id == former));
+        self.forget(former);
+        self.adoptions += 1;
+        (uses, born)
+    }
+
+    pub fn dialed(&mut self, a: usize, key: usize, id: ConnId, adopts: Option<ConnId>, now: u64) {
+        let (uses, born) = match adopts {
+            Some(former) => self.adopted(a, key, former, now),
+            None => {
+                let other = 1 - a;
+                assert!(
+                    !(self.limits[a].shared && self.limits[other].shared)
+                        || self.usable_idle(other, key, now).next().is_none(),
+                    "dialed beside a usable idle connection of an agent that shares"
+                );
+                (0, now)
+            }
+        };
         assert!(
             self.usable_idle(a, key, now).next().is_none(),
             "dialed beside a usable idle connection (I2)"
@@ -151,8 +178,8 @@ impl Model {
             agent: Some(a),
             key,
             state: State::Dialing,
-            uses: 0,
-            born: now,
+            uses,
+            born,
             idle_since: 0,
             hint_end: 0,
             idle_order: 0,
@@ -193,12 +220,13 @@ impl Model {
         (a, key)
     }
 
-    pub fn apply(&mut self, effects: &mut Vec<Effect>, now: u64) {
+    pub fn apply(&mut self, pool: &mut Pool, effects: &mut Vec<Effect>, now: u64) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Dial { waiter, conn } => {
                     let (a, key) = self.serve(waiter, Kind::Engine);
-                    self.dialed(a, key, conn, now);
+                    let adopts = pool.adoption(conn);
+                    self.dialed(a, key, conn, adopts, now);
                 }
                 Effect::Assign {
                     waiter,

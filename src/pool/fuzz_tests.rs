@@ -61,14 +61,15 @@ impl Fuzzer {
         }
     }
 
-    fn run(mut self) -> (u64, u64) {
+    fn run(mut self) -> (u64, u64, u64) {
         for _ in 0..STEPS {
             self.step();
-            self.model.apply(&mut self.effects, self.now);
+            self.model
+                .apply(&mut self.pool, &mut self.effects, self.now);
             self.model.check(&self.pool);
         }
         self.drain();
-        (self.model.settled, self.model.reused)
+        (self.model.settled, self.model.reused, self.model.adoptions)
     }
 
     fn step(&mut self) {
@@ -122,7 +123,8 @@ impl Fuzzer {
             self.now,
             &mut self.effects,
         );
-        self.model.apply(&mut self.effects, self.now);
+        self.model
+            .apply(&mut self.pool, &mut self.effects, self.now);
         let model = &mut self.model;
         match (answer, kind) {
             (
@@ -135,7 +137,10 @@ impl Fuzzer {
             ) => {
                 model.leased_idle(a, key, conn, idle_ms, use_count, self.now);
             }
-            (Lease::Dial { conn }, Kind::Engine) => model.dialed(a, key, conn, self.now),
+            (Lease::Dial { conn }, Kind::Engine) => {
+                let adopts = self.pool.adoption(conn);
+                model.dialed(a, key, conn, adopts, self.now);
+            }
             (Lease::Granted, Kind::Foreign) => model.foreign[a][key].busy += 1,
             (Lease::Queued, _) => {
                 assert!(before < model.limits[a].max_pending);
@@ -345,7 +350,8 @@ impl Fuzzer {
             foreign.busy += 1;
             self.pool
                 .foreign_idle(agent, key, false, self.now, &mut self.effects);
-            self.model.apply(&mut self.effects, self.now);
+            self.model
+                .apply(&mut self.pool, &mut self.effects, self.now);
             self.model.foreign[a][key as usize].busy -= 1;
             self.pool
                 .release_foreign(agent, key, self.now, &mut self.effects);
@@ -354,7 +360,8 @@ impl Fuzzer {
 
     fn expire(&mut self) {
         let next = self.pool.expire(self.now, &mut self.effects);
-        self.model.apply(&mut self.effects, self.now);
+        self.model
+            .apply(&mut self.pool, &mut self.effects, self.now);
         assert_eq!(next, self.model.first_deadline());
         assert!(
             next.is_none_or(|at| at > self.now),
@@ -375,7 +382,8 @@ impl Fuzzer {
             .set_limits(self.model.ids[a], limits, self.now, &mut self.effects);
         self.model.limits[a] = limits;
         self.model.tolerate(a);
-        self.model.apply(&mut self.effects, self.now);
+        self.model
+            .apply(&mut self.pool, &mut self.effects, self.now);
         for (key, count) in self.model.counts()[a].iter().enumerate() {
             let over = count.live() > limits.max_sockets
                 || count.idle + count.foreign_idle > limits.max_free_sockets;
@@ -389,7 +397,8 @@ impl Fuzzer {
     fn close_idle(&mut self) {
         let a = self.random.below(AGENTS);
         self.pool.close_idle(self.model.ids[a], &mut self.effects);
-        self.model.apply(&mut self.effects, self.now);
+        self.model
+            .apply(&mut self.pool, &mut self.effects, self.now);
         assert!(self.model.counts()[a].iter().all(|count| count.idle == 0));
     }
 
@@ -397,7 +406,8 @@ impl Fuzzer {
         let a = self.random.below(AGENTS);
         let agent = self.model.ids[a];
         let forgotten = self.pool.remove_agent(agent, &mut self.effects);
-        self.model.apply(&mut self.effects, self.now);
+        self.model
+            .apply(&mut self.pool, &mut self.effects, self.now);
         assert!(self.model.counts()[a].iter().all(|count| count.idle == 0));
         let queued = self.model.queues[a]
             .iter()
@@ -434,14 +444,16 @@ impl Fuzzer {
         loop {
             while !self.model.evictions.is_empty() {
                 self.evict();
-                self.model.apply(&mut self.effects, self.now);
+                self.model
+                    .apply(&mut self.pool, &mut self.effects, self.now);
             }
             let Some(id) = self.any_conn(|state| state != State::Idle) else {
                 break;
             };
             self.pool.closed(id, self.now, &mut self.effects);
             self.model.forget(id);
-            self.model.apply(&mut self.effects, self.now);
+            self.model
+                .apply(&mut self.pool, &mut self.effects, self.now);
             self.model.check(&self.pool);
         }
         while self.orphans.len()
@@ -458,9 +470,11 @@ impl Fuzzer {
         {
             self.foreign();
             self.evict();
-            self.model.apply(&mut self.effects, self.now);
+            self.model
+                .apply(&mut self.pool, &mut self.effects, self.now);
             self.closed();
-            self.model.apply(&mut self.effects, self.now);
+            self.model
+                .apply(&mut self.pool, &mut self.effects, self.now);
         }
         assert!(
             self.model
@@ -472,7 +486,8 @@ impl Fuzzer {
         );
         for id in self.model.ids {
             self.pool.close_idle(id, &mut self.effects);
-            self.model.apply(&mut self.effects, self.now);
+            self.model
+                .apply(&mut self.pool, &mut self.effects, self.now);
             for (key, count, _) in self.pool.snapshot(id) {
                 assert_eq!(
                     count.live(),
@@ -489,7 +504,7 @@ impl Fuzzer {
 fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
     for scheduling in [Scheduling::Lifo, Scheduling::Fifo] {
         for keep_alive in [true, false] {
-            let (mut settled, mut reused) = (0, 0);
+            let (mut settled, mut reused, mut adopted) = (0, 0, 0);
             for seed in 1..=SEEDS {
                 let limits = Limits {
                     keep_alive,
@@ -501,10 +516,12 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
                     socket_active_ttl_ms: if seed % 3 == 0 { 2_000 } else { 0 },
                     max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
                     max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
+                    shared: seed % 3 == 1,
                 };
                 let run = Fuzzer::new(seed, limits, seed & 4 == 0).run();
                 settled += run.0;
                 reused += run.1;
+                adopted += run.2;
             }
             // Histories that never queue or never reuse would prove nothing.
             assert!(
@@ -512,6 +529,7 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
                 "{settled} waiters served"
             );
             assert!(reused > 200 || !keep_alive, "{reused} connections reused");
+            assert!(adopted > 10 || !keep_alive, "{adopted} adopted");
         }
     }
 }

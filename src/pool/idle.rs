@@ -29,6 +29,12 @@ pub(super) struct Conn {
     alarm: u64,
     in_origin: Link,
     in_agent: Link,
+    in_group: Link,
+    in_some_group: bool,
+    /// The connection of another agent that it goes on with.
+    pub adopts: Option<ConnId>,
+    /// Its peer knows its user by it: never to be shared.
+    pub bound: bool,
 }
 
 impl Conn {
@@ -44,11 +50,19 @@ impl Conn {
             alarm: NEVER,
             in_origin: Link::default(),
             in_agent: Link::default(),
+            in_group: Link::default(),
+            in_some_group: false,
+            adopts: None,
+            bound: false,
         }
     }
 
     fn origin_link(&mut self) -> &mut Link {
         &mut self.in_origin
+    }
+
+    fn group_link(&mut self) -> &mut Link {
+        &mut self.in_group
     }
 
     fn agent_link(&mut self) -> &mut Link {
@@ -91,10 +105,63 @@ impl Pool {
         self.agents[origin.agent]
             .idle
             .push_back(&mut self.conns, c, Conn::agent_link);
+        if self.agents[self.origins[o].agent].limits.shared && !self.conns[c].bound {
+            let group = self.groups.entry(self.origins[o].key).or_default();
+            group.push_back(&mut self.conns, c, Conn::group_link);
+            self.conns[c].in_some_group = true;
+        }
         self.arm(c);
     }
 
+    /// Takes the idle connection of another agent that shares with origin `o`: the one that was used last. Its agent has it
+    /// no more. Returns its number, uses, birth, and the ms it was idle.
+    pub(super) fn borrow_idle(
+        &mut self,
+        o: u32,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(ConnId, u32, u64, u64)> {
+        if !self.agents[self.origins[o].agent].limits.shared {
+            return None;
+        }
+        loop {
+            let c = self.groups.get(&self.origins[o].key)?.last()?;
+            let donor = self.conns[c].origin;
+            if self.deadline(c) <= self.now {
+                self.close_idle_conn(c, self.overdue(c, self.now), effects);
+                self.settle(donor, effects);
+                continue;
+            }
+            let conn = &self.conns[c];
+            let taken = (
+                self.conns.id(c),
+                conn.uses,
+                conn.born,
+                self.now.saturating_sub(conn.idle_since),
+            );
+            self.origins[donor].last_closed = Some(CloseReason::Lent);
+            self.forget_conn(c);
+            self.settle(donor, effects);
+            return Some(taken);
+        }
+    }
+
+    /// The connection is its user's alone: it is never shared.
+    pub fn bind(&mut self, conn: ConnId) {
+        if let Some(c) = self.conns.find(conn) {
+            self.conns[c].bound = true;
+        }
+    }
+
     fn unpark(&mut self, c: u32) {
+        if std::mem::take(&mut self.conns[c].in_some_group) {
+            let key = self.origins[self.conns[c].origin].key;
+            if let Some(group) = self.groups.get_mut(&key) {
+                group.remove(&mut self.conns, c, Conn::group_link);
+                if group.is_empty() {
+                    self.groups.remove(&key);
+                }
+            }
+        }
         let origin = &mut self.origins[self.conns[c].origin];
         origin.idle.remove(&mut self.conns, c, Conn::origin_link);
         self.agents[origin.agent]

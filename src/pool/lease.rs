@@ -44,7 +44,10 @@ impl Pool {
                     self.grant(o);
                     return Lease::Granted;
                 }
-                Kind::Engine if !self.conns.is_full() => return Lease::Dial { conn: self.open(o) },
+                Kind::Engine if !self.conns.is_full() => {
+                    let conn = self.open(o, effects);
+                    return Lease::Dial { conn };
+                }
                 Kind::Engine => {
                     self.settle(o, effects);
                     return Lease::QueueFull;
@@ -76,7 +79,8 @@ impl Pool {
     }
 
     /// Takes a slot for a new connection.
-    pub(super) fn open(&mut self, o: u32) -> ConnId {
+    pub(super) fn open(&mut self, o: u32, effects: &mut Vec<Effect>) -> ConnId {
+        let borrowed = self.borrow_idle(o, effects);
         let origin = &mut self.origins[o];
         let miss = match origin.last_closed {
             _ if origin.dialing + origin.leased > 0 => Miss::AllBusy,
@@ -85,7 +89,12 @@ impl Pool {
         };
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
-        self.conns.insert(Conn::dialing(o, self.now, miss)).1
+        let mut conn = Conn::dialing(o, self.now, miss);
+        if let Some((former, uses, born, _)) = borrowed {
+            origin.metrics.reused.fetch_add(1, Relaxed);
+            (conn.adopts, conn.uses, conn.born) = (Some(former), uses, born);
+        }
+        self.conns.insert(conn).1
     }
 
     /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).

@@ -35,6 +35,8 @@ pub struct Limits {
     pub max_requests_per_socket: u32,
     /// Waiters per key.
     pub max_pending: u32,
+    /// Whether its idle connections may go to other agents that share, and theirs to it.
+    pub shared: bool,
 }
 
 pub(super) struct Agent {

@@ -22,8 +22,9 @@
 //! No call is linear in connections, keys or waiters, but those that change, snapshot or end an agent: these are
 //! linear in what that agent holds. [`Pool::expire`] is linear in what is due.
 //!
-//! Seam for sharing agents: limits and turns read an origin's counts, hand-outs its idle list. To share, the idle list
-//! moves from the origin to a group of its key; nothing else looks into it.
+//! Agents that share: where one would dial, it takes the idle connection of another one with the same key instead
+//! ([`Pool::adoption`]). That one ends for its agent and goes on under a new number, so limits, turns and idle lists stay
+//! what they are, each an agent's own.
 
 mod foreign;
 mod idle;
@@ -66,6 +67,8 @@ pub struct Pool {
     waiters: Slab<Waiter>,
     queued: HashMap<WaiterId, u32, IdHash>,
     deadlines: Deadlines,
+    /// Idle connections of agents that share, by key.
+    groups: HashMap<KeyId, List, IdHash>,
     /// The latest time that a caller gave.
     now: u64,
 }
@@ -139,6 +142,7 @@ impl Pool {
             waiters: Slab::new(),
             queued: HashMap::default(),
             deadlines: Deadlines::default(),
+            groups: HashMap::default(),
             now: 0,
         }
     }
@@ -171,6 +175,12 @@ impl Pool {
     pub fn metrics_of(&self, agent: AgentId, key: KeyId) -> Option<Arc<Metrics>> {
         let o = self.find_origin(self.agents.find(agent)?, key)?;
         Some(Arc::clone(&self.origins[o].metrics))
+    }
+
+    /// What a connection goes on with instead of being dialed, and how many ms that was idle; told once.
+    pub fn adoption(&mut self, conn: ConnId) -> Option<ConnId> {
+        let c = self.conns.find(conn)?;
+        self.conns[c].adopts.take()
     }
 
     /// Why a connection was opened and none reused.

@@ -13,6 +13,7 @@ const UNLIMITED: Limits = Limits {
     socket_active_ttl_ms: 0,
     max_requests_per_socket: 0,
     max_pending: u32::MAX,
+    shared: false,
 };
 
 /// A pool with one agent, and what the last call asked for.
@@ -756,4 +757,54 @@ fn connections_opened_together_do_not_end_together() {
         (1..200).map(|conn| idle::jittered(100_000, conn)).collect();
     assert!(lives.iter().all(|life| (90_000..=100_000).contains(life)));
     assert!(lives.len() > 150);
+}
+
+#[test]
+fn an_agent_that_shares_takes_the_idle_connection_of_another_instead_of_dialing() {
+    let limits = Limits {
+        shared: true,
+        ..UNLIMITED
+    };
+    let mut b = Bench::new(limits);
+    let donor = b.agent;
+    let conn = b.idle(1);
+
+    b.agent = b.pool.add_agent(UNLIMITED);
+    let alone = b.dial(1);
+    assert_eq!(b.pool.adoption(alone), None);
+
+    b.agent = b.pool.add_agent(limits);
+    let other_key = b.dial(2);
+    assert_eq!(b.pool.adoption(other_key), None);
+    let adopted = b.dial(1);
+    assert_ne!(adopted, conn);
+    assert_eq!(b.pool.state(conn), None);
+    assert_eq!(b.pool.counts(donor, 1), Counts::default());
+    assert_eq!(b.check_in(adopted, None, 0), CheckIn::Idle);
+
+    // And back again, with what it has served.
+    b.agent = donor;
+    let back = b.dial(1);
+    assert_eq!(b.pool.adoption(back), Some(adopted));
+    b.check_in(back, None, 0);
+    let again = b.lease(1, 9, 0);
+    assert!(
+        matches!(again, Lease::Idle { use_count: 3, .. }),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn a_bound_connection_is_never_adopted() {
+    let limits = Limits {
+        shared: true,
+        ..UNLIMITED
+    };
+    let mut b = Bench::new(limits);
+    let conn = b.dial(1);
+    b.pool.bind(conn);
+    b.check_in(conn, None, 0);
+    b.agent = b.pool.add_agent(limits);
+    let dialed = b.dial(1);
+    assert_eq!(b.pool.adoption(dialed), None);
 }

@@ -72,6 +72,8 @@ pub enum CloseReason {
     ActiveTtl = 13,
     /// The peer took longer than `headersTimeout` or `bodyTimeout` allows.
     TimedOut = 14,
+    /// It went to another agent that shares, under another number.
+    Lent = 15,
 }
 
 /// Why a request's connection was opened for it.

@@ -155,7 +155,7 @@ impl Pool {
         let waiter = self.serve_waiter(w);
         match kind {
             Kind::Engine => {
-                let conn = self.open(o);
+                let conn = self.open(o, effects);
                 effects.push(Effect::Dial { waiter, conn });
             }
             Kind::Foreign => {

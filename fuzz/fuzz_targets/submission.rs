@@ -1,0 +1,29 @@
+//! Any bytes decode into commands, without panic, none that reads beyond what was submitted, and the same for a submission as
+//! for the rest of it after its first command.
+
+#![no_main]
+
+use bytes::Bytes;
+use keepwire::bridge::submission::{Command, Commands};
+use keepwire::exchange::mailbox::Input;
+use libfuzzer_sys::fuzz_target;
+
+const COMMAND_HEADER: usize = 12;
+
+fuzz_target!(|bytes: &[u8]| {
+    let all: Vec<Command> = Commands::new(Bytes::copy_from_slice(bytes)).collect();
+    assert!(all.len() <= bytes.len() / COMMAND_HEADER);
+    let mut payload = 0;
+    for command in &all {
+        if let Command::Exchange(_, Input::Write { bytes, .. }) = command {
+            payload += bytes.len();
+        }
+    }
+    assert!(payload + all.len() * COMMAND_HEADER <= bytes.len());
+    let shorter = &bytes[..bytes.len() / 2];
+    let some: Vec<Command> = Commands::new(Bytes::copy_from_slice(shorter)).collect();
+    assert!(some.len() <= all.len());
+    for (one, other) in some.iter().zip(&all) {
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
+});
