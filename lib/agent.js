@@ -12,7 +12,7 @@ const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = re
 const { giveBack, lease } = require('./lease.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
-const { settlePending } = require('./own/pending.js')
+const { settlePending, startsInPlace } = require('./own/pending.js')
 const { connectionReset } = require('./errors.js')
 
 const RuntimeAgent = /** @type {any} */ (http.Agent)
@@ -78,7 +78,7 @@ function shown(look) {
  */
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
-  settlePending(this)
+  settlePending(this, req)
   const origins = originsOf(this)
   origins.syncLimits()
   const usual = this.getName === runtimeGetName
@@ -97,7 +97,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
 
 /** @param {Exchange} exchange */
 function startSoon(exchange) {
-  process.nextTick(start, exchange)
+  if (!startsInPlace(exchange, start)) process.nextTick(start, exchange)
 }
 
 /** @param {Exchange} exchange */

@@ -60,6 +60,8 @@ class LeanExchange extends AsyncResource {
   port = null
   /** @type {Connection | null} */
   connection = null
+  /** Starts what carries it in its place, if it was made whole while it was pending. @type {(() => void) | null} */
+  successor = null
   /** What the engine answered instead of an idle connection; -1: it has not. */
   answer = -1
   /** Whether the user has ended the request. */
@@ -117,7 +119,7 @@ class LeanExchange extends AsyncResource {
   whole() {
     if (this.#whole === null) {
       this.#whole = { exchange: null }
-      makeWhole(this, this.#whole)
+      this.runInAsyncScope(makeWhole, null, this, this.#whole)
     }
     return this.#whole
   }
@@ -138,6 +140,7 @@ class LeanExchange extends AsyncResource {
       if (!this.order.head.takesBody) return false
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return false
       if (chunk.length === 0 || chunk.length > MOST_BODY) return false
+      if (typeof chunk === 'string' && !this.order.head.takesText) return false
       this.body = chunk
     }
     this.isEnded = true
