@@ -6,3 +6,11 @@ export * as http from './types/http'
 export { install, type InstallOptions, uninstall } from './types/install'
 export * as https from './types/https'
 export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
+export {
+  type Explanation,
+  explain,
+  type Histogram,
+  type OriginStats,
+  type Stats,
+  stats,
+} from './types/observability'

@@ -2,13 +2,17 @@
 
 // Assigned one by one: that is how `import { … } from 'keepwire'` finds the names.
 
+const { explain } = require('./lib/explain.js')
 const http = require('./lib/http.js')
 const https = require('./lib/https.js')
 const { install, uninstall } = require('./lib/install.js')
+const { stats } = require('./lib/stats.js')
 
 exports.http = http
 exports.https = https
 exports.Agent = http.Agent
 exports.HttpsAgent = https.Agent
+exports.explain = explain
 exports.install = install
+exports.stats = stats
 exports.uninstall = uninstall

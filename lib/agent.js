@@ -13,6 +13,9 @@ const { giveBack, lease } = require('./lease.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('./own/pending.js')
+const { close, kOpen, preconnect } = require('./lifecycle.js')
+const { statsOf } = require('./stats.js')
+const { noteCreation } = require('./warnings.js')
 const { connectionReset } = require('./errors.js')
 
 const RuntimeAgent = /** @type {any} */ (http.Agent)
@@ -45,6 +48,7 @@ function initialize(agent) {
   const { requests } = agent
   Object.defineProperties(agent, { ...shownProperties, requests: shown(() => requests) })
   Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
+  noteCreation(agent)
 }
 
 /** What an agent shows; the runtime's code may assign to these, to no effect. @type {PropertyDescriptorMap} */
@@ -80,6 +84,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   settlePending(this, req)
   const origins = originsOf(this)
+  origins.requests += 1
   origins.syncLimits()
   const usual = this.getName === runtimeGetName
   const plain = plainName(this.options, wanted)
@@ -122,6 +127,17 @@ function reroute(exchange) {
   carryForeign(agent, req, options, origin, 'upgrade')
 }
 
+/**
+ * @this {any}
+ * @param {import('./origins.js').Origins} origins
+ * @param {Record<string, any>} wanted what to connect to
+ */
+Agent.prototype[kOpen] = function open(origins, wanted) {
+  const options = merge(this.options, wanted)
+  const name = this.getName(options)
+  return origins.get(name) ?? origins.add(name, options)
+}
+
 Agent.prototype.removeSocket = removeSocket
 
 /**
@@ -136,6 +152,8 @@ Agent.prototype.destroy = function destroy() {
   for (const origin of [...origins.values()]) {
     for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
   }
+  // First, so that they are closed for this reason and not as by their user.
+  origins.port.engine.closeIdle(origins.id)
   for (const origin of [...origins.values()]) {
     for (const connection of [...origin.connections]) connection.view.destroy()
     for (const socket of [...origin.idleSockets, ...origin.busySockets]) socket.destroy()
@@ -144,4 +162,42 @@ Agent.prototype.destroy = function destroy() {
   origins.port.engine.closeIdle(origins.id)
 }
 
-module.exports = { Agent, destroy: Agent.prototype.destroy, initialize, originsOf, startSoon }
+/** What our agents have beyond the runtime's. @type {PropertyDescriptorMap & ThisType<any>} */
+const additions = {
+  /** Opens connections before they are needed. */
+  preconnect: method(function preconnectAgent(origin, count) {
+    return preconnect(this, originsOf(this), origin, count)
+  }),
+  /** Waits for the requests there are, then closes everything. */
+  close: method(function closeAgent(options) {
+    settlePending(this)
+    return close(this, this[kOrigins], options)
+  }),
+  /** What its origins did so far. */
+  stats: method(function statsOfAgent() {
+    settlePending(this)
+    return statsOf(this[kOrigins]?.id)
+  }),
+}
+// Runtimes without these symbols have no `using` either.
+if (Symbol.dispose) additions[Symbol.dispose] = method(dispose)
+if (Symbol.asyncDispose) additions[Symbol.asyncDispose] = method(disposeSoon)
+
+/** @this {any} */
+function dispose() {
+  this.destroy()
+}
+
+/** @this {any} */
+function disposeSoon() {
+  return this.close()
+}
+
+/** @param {(this: any, ...values: any[]) => unknown} value */
+function method(value) {
+  return { value, writable: true, enumerable: false, configurable: true }
+}
+
+Object.defineProperties(Agent.prototype, additions)
+
+module.exports = { additions, Agent, destroy: Agent.prototype.destroy, initialize, originsOf, startSoon }

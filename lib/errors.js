@@ -53,8 +53,17 @@ function shown(value) {
  * @param {unknown} value
  */
 function notANumber(name, value) {
+  return notA('number', name, value)
+}
+
+/**
+ * @param {string} type
+ * @param {string} name
+ * @param {unknown} value
+ */
+function notA(type, name, value) {
   const received = value === null || value === undefined ? String(value) : `type ${typeof value} (${shown(value)})`
-  const message = `The "${name}" argument must be of type number. Received ${received}`
+  const message = `The "${name}" argument must be of type ${type}. Received ${received}`
   return optionError(TypeError, 'ERR_INVALID_ARG_TYPE', message)
 }
 
@@ -66,6 +75,16 @@ function notANumber(name, value) {
 function outOfRange(name, range, value) {
   const message = `The value of "${name}" is out of range. It must be ${range}. Received ${value}`
   return optionError(RangeError, 'ERR_OUT_OF_RANGE', message)
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {string} reason
+ */
+function invalidValue(name, value, reason) {
+  const message = `The argument '${name}' ${reason}. Received ${shown(value)}`
+  return optionError(TypeError, 'ERR_INVALID_ARG_VALUE', message)
 }
 
 /**
@@ -82,6 +101,8 @@ module.exports = {
   coded,
   connectionReset,
   emitRequestError,
+  invalidValue,
+  notA,
   notANumber,
   outOfRange,
   streamDestroyed,

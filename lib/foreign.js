@@ -37,6 +37,9 @@ const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', '
 /** An Upgrade line in a head that is serialized already. */
 const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i
 
+/** Why requests went that way. @type {WeakMap<object, string>} */
+const foreignRequests = new WeakMap()
+
 /**
  * Every reason to go the runtime's own way.
  * @type {[reason: string, applies: (agent: any, req: any, options: Options) => unknown][]}
@@ -111,6 +114,8 @@ function foreignReason(agent, req, options, plain) {
 function carryForeign(agent, req, options, origin, reason) {
   const { origins } = origin
   origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
+  origins.port.engine.note(origins.id, origin.key, true, reason)
+  foreignRequests.set(req, reason)
   const socket = takeIdle(agent, origin)
   if (socket !== undefined) {
     origins.port.engine.foreignIdle(origins.id, origin.key, false)
@@ -271,6 +276,7 @@ function onFree(agent, origins, socket, options) {
   origin.idleSockets.push(socket)
   origin.stale = true
   idleStates.set(socket, socket.bytesRead)
+  if (origins.onQuiet !== null) origins.noteQuiet()
   socket.on('error', onIdleError)
 }
 
@@ -282,4 +288,4 @@ function onFree(agent, origins, socket, options) {
  */
 function removeSocket(_socket, _options) {}
 
-module.exports = { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket }
+module.exports = { asksForUpgrade, carryForeign, foreignReason, foreignRequests, onFree, removeSocket }

@@ -8,13 +8,14 @@
 const https = require('node:https')
 const net = require('node:net')
 
-const { destroy, initialize, originsOf, startSoon } = require('./agent.js')
+const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
 const { Exchange } = require('./carry.js')
 const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
+const { kOpen, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
-const { ambient, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
+const { isAltered, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
 
 const RuntimeAgent = /** @type {any} */ (https.Agent)
 
@@ -25,12 +26,14 @@ const MOST_KNOWN = 4096
 
 /** @typedef {Record<string, any>} Options */
 
+/** @type {Options} */
+const NO_OPTIONS = Object.freeze({})
+
 class Known {
   /** @type {Map<string, SecureOrigin>} */
   origins = new Map()
   /** The agent's options when they were last looked at. @type {Options} */
   options = {}
-  ambient = 0
 }
 
 /**
@@ -57,9 +60,8 @@ Object.setPrototypeOf(Agent, RuntimeAgent)
  * @this {any}
  * @param {Options} [options]
  */
-Agent.prototype.getName = function getName(options) {
-  const name = RuntimeAgent.prototype.getName.call(this, options)
-  return options === undefined ? name : name + nameSuffix(options)
+Agent.prototype.getName = function getName(options = NO_OPTIONS) {
+  return RuntimeAgent.prototype.getName.call(this, options) + nameSuffix(options)
 }
 const { getName } = Agent.prototype
 
@@ -74,6 +76,7 @@ const { getName } = Agent.prototype
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   const origins = originsOf(this)
+  origins.requests += 1
   origins.syncLimits()
   const plain = plainName(this.options, wanted)
   const origin = find(this, origins, req, wanted, plain)
@@ -108,13 +111,12 @@ function tlsReason(secure, wanted) {
  */
 function find(agent, origins, req, wanted, plain) {
   const servername = servernameOf(agent.options, wanted, req)
-  if (agent.getName !== getName || !isPlain(wanted)) return open(agent, origins, wanted, servername)
+  if (agent.getName !== getName || !isPlain(wanted) || isAltered()) return open(agent, origins, wanted, servername)
   /** @type {Known} */
   const known = agent[kKnown]
-  if (!isSame(agent.options, known.options) || ambient() !== known.ambient) {
+  if (!isSame(agent.options, known.options)) {
     known.origins.clear()
     known.options = { ...agent.options }
-    known.ambient = ambient()
   }
   const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
   let origin = known.origins.get(short)
@@ -173,7 +175,18 @@ function hostOf(header) {
   return end === -1 ? header : header.substring(1, end)
 }
 
+/**
+ * @this {any}
+ * @param {import('./origins.js').Origins} origins
+ * @param {Options} wanted what to connect to
+ */
+Agent.prototype[kOpen] = function openFor(origins, wanted) {
+  const origin = find(this, origins, NO_REQUEST, wanted, undefined)
+  return typeof origin.secure === 'string' ? undefined : origin
+}
+
 Agent.prototype.removeSocket = removeSocket
 Agent.prototype.destroy = destroy
+Object.defineProperties(Agent.prototype, additions)
 
 module.exports = { Agent }

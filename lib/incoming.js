@@ -78,7 +78,7 @@ function deliverResponse(exchange, status, flags, head, body) {
     return
   }
   try {
-    noteHint(exchange, head)
+    noteHint(exchange, head.hint())
     announce(exchange, res, flags)
   } finally {
     // A listener that throws must not cost the request its body or its end.
@@ -89,11 +89,14 @@ function deliverResponse(exchange, status, flags, head, body) {
 
 /**
  * @param {Exchange} exchange
- * @param {import('./bridge/heads.js').Head} head
+ * @param {import('./bridge/heads.js').Hint} hint
  */
-function noteHint(exchange, head) {
-  const announced = head.announcedMs()
-  exchange.idleHintMs = announced < 0 ? -1 : Math.max(0, announced - keepAliveBuffer(exchange.agent))
+function noteHint(exchange, { timeoutMs, max }) {
+  const connection = /** @type {Connection} */ (exchange.connection)
+  // Some servers count down, others repeat their limit and close in time: the least that was ever said holds for both.
+  connection.usesLeft = Math.min(connection.usesLeft - 1, max)
+  if (connection.usesLeft <= 0) exchange.idleHintMs = 0
+  else exchange.idleHintMs = timeoutMs < 0 ? -1 : Math.max(0, timeoutMs - keepAliveBuffer(exchange.agent))
 }
 
 /**

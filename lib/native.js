@@ -17,6 +17,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} maxFreeSockets
  * @property {boolean} fifo
  * @property {number} freeSocketTimeoutMs
+ * @property {number} socketActiveTtlMs
  * @property {number} maxRequestsPerSocket
  * @property {number} maxPending
  */
@@ -36,6 +37,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} firstFamily
  * @property {number} attemptTimeoutMs
  * @property {number} connectTimeoutMs
+ * @property {number} tcpUserTimeoutMs
  * @property {number | undefined} [tls]
  * @property {string | undefined} [servername]
  * @property {boolean | undefined} [keylog]
@@ -65,8 +67,10 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent: number, limits: NativeLimits) => void} setLimits
  * @property {(agent: number) => void} dropAgent
  * @property {(agent: number) => void} closeIdle
- * @property {(identity: string) => number} internKey
- * @property {(profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, identity: string, name: string) => number} openOrigin
+ * @property {(agent: number, key: number) => void} closeOrigin
+ * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
  * @property {(pem: string, partialChains: boolean) => number} internTrust
  * @property {(settings: NativeTls) => number | null} internTls
  * @property {(exchange: number) => boolean} cancel
@@ -79,7 +83,29 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
+ * @typedef {object} NativeTally
+ * @property {string} name
+ * @property {number} count
+ */
+
+/**
+ * An origin's counters; src/bridge/stats.rs.
+ * @typedef {object} NativeOrigin
+ * @property {string} name
+ * @property {number[]} counts
+ * @property {number[]} totals
+ * @property {number[]} closed
+ * @property {NativeTally[]} errors
+ * @property {NativeTally[]} foreign
+ * @property {number[]} wait
+ * @property {number[]} connect
+ * @property {number[]} firstByte
+ */
+
+/**
  * @typedef {object} NativeBinding
+ * @property {(agent?: number) => NativeOrigin[]} stats
+ * @property {() => { keys: number, profiles: number }} held
  * @property {new (wake: () => void) => NativePort} Port
  * @property {(port: number, agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn

@@ -25,7 +25,7 @@ const REQUIRED = [
   'package.json',
 ]
 const ALLOWED =
-  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js)$/
+  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|docs\/[\w-]+\.md|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js)$/
 const MAX_UNPACKED_BYTES = 1024 * 1024
 
 const USE_REQUIRE = `

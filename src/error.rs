@@ -63,6 +63,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the peer took longer than it was given.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            &*self.code,
+            "ERR_KEEPWIRE_HEADERS_TIMEOUT" | "ERR_KEEPWIRE_BODY_TIMEOUT"
+        )
+    }
+
     /// A failure without a system call behind it.
     pub fn new(
         code: impl Into<Cow<'static, str>>,

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::connect::Profile;
 use crate::exchange::connection::{Host, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
+use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
 
 type Job = Box<dyn FnOnce(&Io) + Send>;
@@ -110,6 +112,7 @@ impl Io {
         conn: ConnId,
         profile: Arc<Profile>,
         events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
     ) {
         let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
@@ -128,6 +131,7 @@ impl Io {
             exchange: waiter.exchange,
             events,
             mailbox: Rc::clone(&connection.mailbox),
+            metrics: Arc::clone(&metrics),
             host: Box::new(OnIoThread {
                 io: self.me.clone(),
                 connection: Rc::clone(&connection),
@@ -136,7 +140,8 @@ impl Io {
         tokio::task::spawn_local(async move {
             let reason = task.run().await;
             io.forget(&connection);
-            let idle = ENGINE.gone(conn);
+            metrics.closed[reason as usize].fetch_add(1, Relaxed);
+            let idle = ENGINE.gone(conn, reason);
             connection.events.closed(conn, reason, idle);
         });
     }

@@ -14,7 +14,7 @@ const tls = require('node:tls')
 const { Certificate, makeAuthority } = require('../support/authority')
 const { runScript } = require('../support/child')
 const { outcome, rawSecureServer, SecureAgent, secureServer } = require('../support/secure')
-const { isBun, isNode } = require('../support/runtime')
+const { baseline, isBun, isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
 const { until } = require('../support/wait')
 
@@ -109,6 +109,7 @@ const pairs = {
     { ca: root.pem, servername: 'one.example' },
     { ca: root.pem, servername: 'two.example' },
   ],
+  'whether a name is sent': ({ root }) => [{ ca: root.pem }, { ca: root.pem, servername: '' }],
   rejectUnauthorized: ({ root }) => [{ ca: root.pem, rejectUnauthorized: false }, { ca: root.pem }],
   maxVersion: ({ root }) => [{ ca: root.pem }, { ca: root.pem, maxVersion: 'TLSv1.2' }],
   ALPNProtocols: ({ root }) => [{ ca: root.pem }, { ca: root.pem, ALPNProtocols: ['http/1.1'] }],
@@ -235,6 +236,38 @@ test('a Unix domain socket carries TLS', { skip: process.platform === 'win32' },
   scope.defer(() => new Promise((resolve) => listening.close(resolve)))
   const agent = scope.adopt(new SecureAgent({ ca: root.pem }))
   assert.strictEqual((await get({ socketPath, agent })).status, 200)
+})
+
+test('keepwire.https is node:https with our agents, and its requests use the global one', async (scope) => {
+  if (baseline) return
+  const keepwire = require('../..')
+  const { root, server } = await authorities
+  const { port } = await secureServer(scope, server)
+  assert.strictEqual(keepwire.https.Agent, keepwire.HttpsAgent)
+  assert.ok(keepwire.https.globalAgent instanceof https.Agent)
+  assert.deepStrictEqual(
+    Object.keys(https).filter((key) => !(key in keepwire.https)),
+    [],
+  )
+  scope.defer(() => keepwire.https.globalAgent.destroy())
+  const reused = []
+  for (let i = 0; i < 2; i++) {
+    const request = keepwire.https.get({ host: 'localhost', family: 4, port, ca: root.pem })
+    const response = await new Promise((resolve, reject) => request.on('response', resolve).on('error', reject))
+    assert.strictEqual(request.agent, keepwire.https.globalAgent)
+    response.resume()
+    await new Promise((resolve) => response.on('end', resolve))
+    reused.push(request.reusedSocket)
+  }
+  assert.deepStrictEqual(reused, [false, true])
+  const alone = keepwire.https.get({ host: 'localhost', family: 4, port, ca: root.pem, agent: false })
+  assert.ok(alone.agent instanceof keepwire.HttpsAgent && alone.agent !== keepwire.https.globalAgent)
+  await new Promise((resolve, reject) =>
+    alone
+      .on('close', resolve)
+      .on('error', reject)
+      .on('response', (response) => response.resume()),
+  )
 })
 
 /** Requests that only the runtime can carry, and what they are counted as. */

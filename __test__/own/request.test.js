@@ -220,3 +220,19 @@ test('a server that closes after each answer without announcing it costs no requ
     assert.strictEqual(body, 'hello')
   }
 })
+
+test('explain() tells of lean requests what it tells of others', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const told = []
+  for (const { request } of [http, keepwire.http]) {
+    const { request: sent } = await read(request({ host: '127.0.0.1', port: peer.port, agent }).end())
+    const before = keepwire.explain(sent)
+    assert.strictEqual(isLean(sent), request === keepwire.http.request)
+    sent.getHeader('host')
+    assert.deepStrictEqual(keepwire.explain(sent), before)
+    told.push({ ...before, idleMs: 0, useCount: 0 })
+  }
+  assert.deepStrictEqual(told[1], told[0])
+  assert.strictEqual(told[0].reused, true)
+})

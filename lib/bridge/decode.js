@@ -121,7 +121,7 @@ class Completion {
           break
         case CONNECTED:
           this.#at = next
-          port.connections.get(id)?.onConnected(this.#text(at, length))
+          port.connections.get(id)?.onConnected(flags, aux, this.#text(at, length))
           break
         case SECURED:
           this.#at = next

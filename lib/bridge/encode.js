@@ -18,6 +18,7 @@ const {
   COMMAND_HEADER,
   END,
   LARGE_CHUNK,
+  PATIENCE,
   SOCKOPT,
   SUBMISSION_BYTES,
   WRITE,
@@ -66,6 +67,17 @@ class Submission {
     const at = this.#command(BEGIN, flags, 0, exchange, 8, 8)
     this.#words[at >> 2] = maxHeaderSize
     this.#words[(at >> 2) + 1] = connection
+  }
+
+  /**
+   * How long an exchange that has begun waits for its peer, in ms; 0: for ever.
+   * @param {number} exchange
+   * @param {number} headersMs
+   * @param {number} bodyMs
+   */
+  patience(exchange, headersMs, bodyMs) {
+    const at = this.#command(PATIENCE, 0, 0, exchange, headersMs, 4)
+    this.#words[at >> 2] = bodyMs
   }
 
   /**

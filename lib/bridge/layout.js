@@ -25,6 +25,7 @@ module.exports = Object.freeze({
   SOCKOPT: 6,
   CLOSE: 7,
   APPROVE: 8,
+  PATIENCE: 9,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,
@@ -61,6 +62,8 @@ module.exports = Object.freeze({
   AFTER_HEAD: 32,
   ASK: 1,
   RESUMED: 2,
+  REPLACES: 1,
+  RESENT: 2,
 
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,

@@ -17,6 +17,7 @@ const {
   BEGIN_KEEP,
   BEGIN_NO_BODY,
   HTTP_1_0,
+  IDLE,
   INFORMATIONAL,
   KEEP_ALIVE,
   MESSAGE_END,
@@ -71,6 +72,14 @@ class LeanExchange extends AsyncResource {
   /** Bytes sent. */
   sent = 0
   idleHintMs = -1
+  // What explain() tells of it.
+  foundBy = IDLE
+  foundMore = 0
+  queuedMs = 0
+  useCount = 0
+  replaced = 0
+  isResent = false
+  wait = null
   isSettled = false
   isCheckInDue = false
   /** Of the response. */
@@ -449,7 +458,7 @@ function hasEarlyListeners(req) {
  */
 function answer(exchange, body, ended) {
   const { req, res } = exchange
-  noteHint(/** @type {any} */ (exchange), exchange.head)
+  noteHint(/** @type {any} */ (exchange), exchange.head.hint())
   try {
     if (!req.emit('response', res) && !exchange.isWhole) {
       exchange.isDumped = true

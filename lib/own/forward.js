@@ -26,7 +26,8 @@ function forward(prototype, runtime, sample, accessors, methods) {
     at = Object.getPrototypeOf(at)
   }
   for (const key of keys) Object.defineProperty(prototype, key, wholesome(key))
-  for (const [name, { get }] of Object.entries(accessors)) {
+  for (const name of Reflect.ownKeys(accessors)) {
+    const { get } = /** @type {PropertyDescriptor} */ (Reflect.get(accessors, name))
     Object.defineProperty(prototype, name, { ...wholesome(name), get })
   }
   Object.defineProperty(prototype, inspect.custom, { value: inspected, configurable: true })

@@ -11,6 +11,7 @@ const { Exchange } = require('../carry.js')
 const { complete, onResponseEnd, push, readHead } = require('../incoming.js')
 const { lease } = require('../lease.js')
 const { quietly } = require('../runtime.js')
+const { kExchange } = require('../socket-view.js')
 const { ANSWERED, CLOSED, ENDED, MADE } = require('./phases.js')
 const { kLean } = require('./symbols.js')
 
@@ -89,6 +90,11 @@ function takeOver(lean, options) {
   port.replace(id, exchange)
   exchange.isPlain = true
   exchange.resource = lean
+  exchange.foundBy = lean.foundBy
+  exchange.foundMore = lean.foundMore
+  exchange.useCount = lean.useCount
+  exchange.replaced = lean.replaced
+  exchange.isResent = lean.isResent
   if (connection !== null) {
     exchange.connection = connection
     connection.exchange = exchange
@@ -173,6 +179,7 @@ function finishAgain(lean) {
   state.destroyed = lean.isEndTold
   state.closed = phase === CLOSED
   state.closeEmitted = phase === CLOSED
+  req[kExchange] = lean
   req._ended = true
   req.destroyed = true
   req._closed = phase === CLOSED

@@ -64,7 +64,12 @@ impl Events for Watcher {
             after_close,
         });
     }
-    fn connected(&self, conn: ConnId, _connected: &Connected) {
+    fn connected(
+        &self,
+        conn: ConnId,
+        _connected: &Connected,
+        _replaces: Option<crate::exchange::events::Replaces>,
+    ) {
         self.tell(Told::Connected(conn));
     }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
@@ -80,6 +85,7 @@ fn limits(max_sockets: u32) -> Limits {
         max_free_sockets: 1,
         scheduling: Scheduling::Lifo,
         free_socket_timeout_ms: 0,
+        socket_active_ttl_ms: 0,
         max_requests_per_socket: 0,
         max_pending: u32::MAX,
     }
@@ -108,8 +114,8 @@ impl Scene {
         });
         let port = ENGINE.open_port(Arc::clone(&watcher) as _);
         let agent = ENGINE.add_agent(port, limits(1));
-        let key = ENGINE.intern_key(name.as_bytes());
-        let profile = ENGINE.intern_profile(Profile {
+        let key = ENGINE.open_origin(agent, name, name);
+        let profile = Profile {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
             socket_path: None,
@@ -123,8 +129,10 @@ impl Scene {
             first_family: 0,
             auto_select_family_attempt_timeout_ms: 250,
             connect_timeout_ms: 0,
+            tcp_user_timeout_ms: 0,
             tls: None,
-        });
+        };
+        let profile = ENGINE.intern_profile(agent, key, profile);
         let mut scene = Scene {
             watcher,
             told,
@@ -149,7 +157,8 @@ impl Scene {
             port: self.port,
             exchange,
         };
-        ENGINE.lease(self.agent, self.key, self.profile, waiter, kind)
+        let (lease, _) = ENGINE.lease(self.agent, self.key, self.profile, waiter, kind);
+        lease
     }
 
     fn told(&self) -> Told {

@@ -17,7 +17,7 @@ use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::Failure;
-use crate::exchange::events::{Assigned, Events, Response};
+use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime;
 
@@ -282,7 +282,7 @@ impl Events for Completions {
         });
     }
 
-    fn connected(&self, conn: ConnId, connected: &Connected) {
+    fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>) {
         let fields = [
             connected
                 .local
@@ -298,10 +298,26 @@ impl Events for Completions {
                 .map_or_else(String::new, |remote| remote.port().to_string()),
             connected.dns_ms.to_string(),
             connected.connect_ms.to_string(),
+            connected
+                .secured
+                .as_ref()
+                .map_or(0.0, |secured| secured.tls_ms)
+                .to_string(),
         ];
         let text = fields.join("\0");
+        let flags = replaces.map_or(0, |dead| {
+            record::REPLACES | flag(dead.resent, record::RESENT)
+        });
+        let aux = replaces.map_or(0, |dead| dead.reason as u16);
         self.push(true, |queue| {
-            queue.record(record::CONNECTED, 0, 0, conn, 0, [text.as_bytes(), &[]]);
+            queue.record(
+                record::CONNECTED,
+                flags,
+                aux,
+                conn,
+                0,
+                [text.as_bytes(), &[]],
+            );
         });
     }
 

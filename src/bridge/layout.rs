@@ -26,6 +26,10 @@ pub mod command {
     /// The peer of connection `id` is the right one.
     pub const APPROVE: u8 = 8;
 
+    /// How long an exchange waits for its peer, in ms, 0: for ever: `len` for the head; payload `u32` between two pieces of
+    /// the body.
+    pub const PATIENCE: u8 = 9;
+
     /// BEGIN: the response has no body.
     pub const BODILESS: u8 = 1;
     /// BEGIN: the request may be sent again.
@@ -78,6 +82,10 @@ pub mod record {
     pub const REQUEST_WRITTEN: u8 = 8;
     /// RESPONSE: not the final one.
     pub const INFORMATIONAL: u8 = 16;
+    /// CONNECTED: in place of one that ended under the same lease; `aux` is the reason.
+    pub const REPLACES: u8 = 1;
+    /// CONNECTED: the request had been written to that one.
+    pub const RESENT: u8 = 2;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
     /// SECURED: APPROVE or CLOSE must follow.

@@ -12,6 +12,7 @@ pub mod completion;
 pub mod interning;
 pub mod layout;
 pub mod port;
+pub mod stats;
 pub mod submission;
 mod tls;
 

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use super::layout::{command, ALIGN, COMMAND_HEADER};
 use crate::agent::PortId;
 use crate::exchange::mailbox::{Begin, Input};
+use crate::exchange::patience::Patience;
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime::Io;
 
@@ -51,6 +52,7 @@ impl Iterator for Commands {
             let len = self.0.get_u32_le();
             let payload = match op {
                 command::BEGIN | command::WRITE => self.payload(len as usize)?,
+                command::PATIENCE => self.payload(ALIGN)?,
                 _ => Bytes::new(),
             };
             return Some(match op {
@@ -80,6 +82,13 @@ impl Iterator for Commands {
                 },
                 command::CLOSE => Command::Close(id),
                 command::APPROVE => Command::Approve(id),
+                command::PATIENCE => {
+                    let patience = Patience {
+                        headers_ms: len,
+                        body_ms: payload.clone().get_u32_le(),
+                    };
+                    Command::Exchange(id, Input::Patience(patience))
+                }
                 _ => return None,
             });
         }

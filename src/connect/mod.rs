@@ -51,6 +51,9 @@ pub struct Profile {
     pub connect_timeout_ms: u32,
     /// TLS over it; `None`: plain text.
     pub tls: Option<tls::Endpoint>,
+    /// How long sent bytes may stay unacknowledged before the connection ends, see [`Transport::set_user_timeout`]; 0: the
+    /// system's own limit.
+    pub tcp_user_timeout_ms: u32,
 }
 
 /// An open connection and how it came about.
@@ -143,6 +146,9 @@ async fn open_any(
     }
     if profile.keep_alive {
         let _ = transport.set_keepalive(true, profile.keep_alive_initial_delay_ms);
+    }
+    if profile.tcp_user_timeout_ms > 0 {
+        let _ = transport.set_user_timeout(profile.tcp_user_timeout_ms);
     }
     Ok(Connected {
         transport,

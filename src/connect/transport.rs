@@ -120,6 +120,25 @@ impl Transport {
             .with_retries(PROBES);
         socket.set_tcp_keepalive(&probes)
     }
+
+    /// How long sent bytes may stay unacknowledged (RFC 5482), on Linux. Other systems have no such option, a Unix socket has
+    /// no such wait: no error, and nothing changes.
+    pub fn set_user_timeout(&self, ms: u32) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Transport::Tcp(stream) => {
+                SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_millis(ms.into())))
+            }
+            #[cfg(not(target_os = "linux"))]
+            Transport::Tcp(_) => {
+                let _ = ms;
+                Ok(())
+            }
+            #[cfg(unix)]
+            Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.socket().set_user_timeout(ms),
+        }
+    }
 }
 
 fn peek(socket: SockRef<'_>) -> io::Result<usize> {

@@ -18,6 +18,15 @@ pub enum Assigned {
     Foreign = 3,
 }
 
+/// What a connection was opened in place of, under the same lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaces {
+    /// How the other one ended.
+    pub reason: CloseReason,
+    /// Bytes of the request had been written to it.
+    pub resent: bool,
+}
+
 /// A response's head and what came with it.
 pub struct Response<'a> {
     /// The head.
@@ -47,8 +56,8 @@ pub trait Events: Send + Sync {
     fn written(&self, exchange: u32, bytes: u64, eager: bool);
     /// A queued exchange got its turn.
     fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned);
-    /// A connection is open.
-    fn connected(&self, conn: ConnId, connected: &Connected);
+    /// A connection is open; `replaces`: under the lease of one that was dead.
+    fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>);
     /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.
     fn secured(&self, _conn: ConnId, _secured: &Secured) {}
     /// A connection is gone. `idle`: it was nobody's.

@@ -6,6 +6,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
+use super::patience::Patience;
 use crate::pool::CloseReason;
 
 /// The opening of an exchange.
@@ -35,6 +36,8 @@ pub enum Input {
         /// Tell when all are in the kernel.
         want_ack: bool,
     },
+    /// How long the exchange waits for its peer.
+    Patience(Patience),
     /// So many body bytes were consumed.
     Ack(usize),
     /// TCP_NODELAY.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::connection::{Host, Task};
-use super::events::{Assigned, Events, Response};
+use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
 use crate::config::RESPONSE_WINDOW;
 use crate::connect::tls::Secured;
@@ -87,7 +87,7 @@ impl Events for Recorder {
         self.note(format!("{exchange} written {bytes}"));
     }
     fn assigned(&self, _exchange: u32, _conn: ConnId, _how: Assigned) {}
-    fn connected(&self, _conn: ConnId, _connected: &Connected) {
+    fn connected(&self, _conn: ConnId, _connected: &Connected, _replaces: Option<Replaces>) {
         self.note("connected".into());
     }
     fn secured(&self, _conn: ConnId, _secured: &Secured) {}
@@ -144,10 +144,12 @@ impl Client {
                 auto_select_family_attempt_timeout_ms: 250,
                 connect_timeout_ms: 0,
                 tls: None,
+                tcp_user_timeout_ms: 0,
             }),
             exchange: 1,
             events: Arc::clone(&recorder) as _,
             mailbox: Rc::clone(&mailbox),
+            metrics: Arc::default(),
             host: Box::new(Leased(Rc::clone(&leased), Arc::clone(&recorder))),
         };
         let task = tokio::task::spawn_local(task.run());

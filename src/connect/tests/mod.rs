@@ -31,6 +31,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         auto_select_family_attempt_timeout_ms: 250,
         connect_timeout_ms: 0,
         tls: None,
+        tcp_user_timeout_ms: 0,
     }
 }
 
