@@ -5,6 +5,7 @@
 const { DIALING, IDLE } = require('./bridge/layout.js')
 const { foreignRequests } = require('./foreign.js')
 const { missReason } = require('./reasons.js')
+const { kLean } = require('./own/symbols.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -20,8 +21,12 @@ const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
 function explain(req) {
   const foreign = foreignRequests.get(req)
   if (foreign !== undefined) return { carriedBy: 'runtime', reason: foreign, reused: req.reusedSocket === true }
+  /** @type {import('./own/exchange.js').LeanExchange | undefined} */
+  const lean = req?.[kLean]
+  // One that has no connection yet gets it now, or its place in the queue.
+  if (lean !== undefined && lean.connection === null) lean.whole()
   /** @type {Exchange | undefined} */
-  const exchange = req?.[kExchange]
+  const exchange = req?.[kLean] ?? req?.[kExchange]
   if (exchange === undefined) return undefined
   const { connection, foundBy, isResent, queuedMs, replaced, useCount, wait } = exchange
   if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }

@@ -81,7 +81,6 @@ function leaseIdle(exchange) {
     } else if (known?.isConnected) {
       exchange.foundMore = (answer / 0x100000000) | 0
       exchange.connect(known)
-      if (reuses.hasSubscribers) tellReused(/** @type {any} */ (exchange))
       return true
     } else {
       exchange.answer = answer

@@ -245,4 +245,4 @@ function failWrites(exchange, callbacks, error) {
   }
 }
 
-module.exports = { Outgoing }
+module.exports = { Outgoing, SAFE_METHODS }

@@ -24,7 +24,9 @@ const {
   WINDOW,
 } = require('../bridge/layout.js')
 const { checkIn, MOST_HEADER_LINES, noteHint } = require('../incoming.js')
+const { reuses, retries } = require('../diagnostics.js')
 const { leaseIdle } = require('../lease.js')
+const { SAFE_METHODS } = require('../outgoing.js')
 const { hasListeners, measuresRequests } = require('../runtime.js')
 const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./phases.js')
 const { LeanResponse } = require('./response.js')
@@ -46,6 +48,16 @@ const notJoined = Object.freeze({ joinDuplicateHeaders: false })
 
 /** Exchanges that have something to tell in the next tick. @type {LeanExchange[]} */
 let due = []
+
+/**
+ * Whether somebody hears of what happens before a lean request tells anything.
+ * @param {any} req
+ */
+function isWatched(req) {
+  return (
+    hasEarlyListeners(req) || hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
+  )
+}
 
 class LeanExchange extends AsyncResource {
   /** @type {number} */
@@ -159,7 +171,7 @@ class LeanExchange extends AsyncResource {
   /** The tick after the request was made. */
   start() {
     const { agent, order, req } = this
-    if (!this.isEnded || hasEarlyListeners(req) || hasListeners() || measuresRequests() || !leaseIdle(this)) {
+    if (!this.isEnded || isWatched(req) || !leaseIdle(this)) {
       this.whole()
       return
     }
@@ -181,7 +193,7 @@ class LeanExchange extends AsyncResource {
     const { submission } = this.port
     let flags = BEGIN_KEEP
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') flags |= BEGIN_IDEMPOTENT
+    if (SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
     submission.begin(id, flags, maxHeaderSize, connection.id)
     if (body === undefined) {
       this.sent = submission.write(id, head.bytes(0), 'latin1', 0)

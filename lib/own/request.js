@@ -11,7 +11,6 @@ const { Agent } = require('../agent.js')
 const { foreignReason } = require('../foreign.js')
 const { isPlain, plainName } = require('../options.js')
 const { hasListeners, ignoresAgents } = require('../runtime.js')
-const { kExchange } = require('../socket-view.js')
 const { LeanExchange } = require('./exchange.js')
 const { forward } = require('./forward.js')
 const { headOf, isSimpleHost } = require('./head.js')
@@ -78,7 +77,6 @@ const accessors = {
   res: shown((exchange) => exchange.res),
   socket: shown((exchange) => exchange.socket),
   connection: shown((exchange) => exchange.socket),
-  [kExchange]: shown((exchange) => exchange),
 }
 
 /** @param {(exchange: LeanExchange) => unknown} look */
