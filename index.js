@@ -13,6 +13,6 @@ exports.https = https
 exports.Agent = http.Agent
 exports.HttpsAgent = https.Agent
 exports.explain = explain
-exports.stats = stats
 exports.install = install
+exports.stats = stats
 exports.uninstall = uninstall

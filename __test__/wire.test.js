@@ -254,6 +254,21 @@ for (const [name, shape] of Object.entries(shapes)) {
   })
 }
 
+for (const [name, shape] of Object.entries(shapes)) {
+  test(`the wire of our own request is the runtime's: ${name}`, { ours: 'is compared with itself' }, async (scope) => {
+    const peer = await scope.peer(answering())
+    const agentOptions = shape.agent || KEEP_ALIVE
+    const twice = { ...shape, times: shape.times || 2 }
+    const expected = await record(peer, scope.runtimeAgent(agentOptions), twice, { kept: false })
+    const actual = await record(peer, scope.agent(agentOptions), twice, {
+      send: require('..').http.request,
+      kept: false,
+    })
+    assert.ok(expected.length > 0)
+    assert.strictEqual(actual.toString('latin1'), expected.toString('latin1'))
+  })
+}
+
 test('the recorder sees the very bytes of a request', async (scope) => {
   const peer = await scope.peer(answering())
   const bytes = await record(peer, scope.agent(KEEP_ALIVE), {
@@ -293,11 +308,14 @@ function answering() {
   }
 }
 
-/** Every byte of the connection that serves the shape with this agent. */
-async function record(peer, agent, shape) {
+/**
+ * Every byte of the connection that serves the shape with this agent; of all its connections, unless they are `kept`.
+ * `send`: which request().
+ */
+async function record(peer, agent, shape, { send = http.request, kept = true } = {}) {
   const first = peer.accepted
   for (let i = 0; i < (shape.times || 1); i++) {
-    const request = http.request({
+    const request = send({
       host: '127.0.0.1',
       port: peer.port,
       ...(shape.samePortAsDefault && { defaultPort: peer.port }),
@@ -310,8 +328,8 @@ async function record(peer, agent, shape) {
     await answer
   }
   agent.destroy()
-  assert.strictEqual(peer.accepted, first + 1, 'one connection carries the shape')
-  const connection = peer.connections[first]
-  await connection.closed.promise
-  return connection.bytes()
+  if (kept) assert.strictEqual(peer.accepted, first + 1, 'one connection carries the shape')
+  const connections = peer.connections.slice(first)
+  for (const connection of connections) await connection.closed.promise
+  return Buffer.concat(connections.map((connection) => connection.bytes()))
 }

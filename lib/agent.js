@@ -12,8 +12,8 @@ const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = re
 const { giveBack, lease } = require('./lease.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
+const { settlePending, startsInPlace } = require('./own/pending.js')
 const { close, kOpen, preconnect } = require('./lifecycle.js')
-const { settlePending } = require('./own/pending.js')
 const { statsOf } = require('./stats.js')
 const { noteCreation } = require('./warnings.js')
 const { connectionReset } = require('./errors.js')
@@ -82,7 +82,7 @@ function shown(look) {
  */
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
-  settlePending(this)
+  settlePending(this, req)
   const origins = originsOf(this)
   origins.requests += 1
   origins.syncLimits()
@@ -102,7 +102,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
 
 /** @param {Exchange} exchange */
 function startSoon(exchange) {
-  process.nextTick(start, exchange)
+  if (!startsInPlace(exchange, start)) process.nextTick(start, exchange)
 }
 
 /** @param {Exchange} exchange */
@@ -175,6 +175,7 @@ const additions = {
   }),
   /** What its origins did so far. */
   stats: method(function statsOfAgent() {
+    settlePending(this)
     return statsOf(this[kOrigins]?.id)
   }),
 }

@@ -79,7 +79,6 @@ function leaseIdle(exchange) {
     if (kind === IDLE && (known === undefined || known.view.destroyed)) {
       native.checkIn(id, 0)
     } else if (known?.isConnected) {
-      exchange.foundBy = kind
       exchange.foundMore = (answer / 0x100000000) | 0
       exchange.connect(known)
       return true

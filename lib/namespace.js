@@ -39,16 +39,6 @@ function standIn(module, Agent, own) {
     proxyEnv: globalProxyEnv(),
   })
 
-  /** @param {any} options a request's */
-  function withAgent(options) {
-    // The runtime would make one of its own: https.request() puts its global agent in place of any other default.
-    if (options?.agent === false) return { ...options, agent: new globalAgent.constructor() }
-    const isOwn = options?.agent !== undefined && options.agent !== null
-    // Without an agent, a request with a connection of its own has none.
-    if (isOwn || typeof options?.createConnection === 'function') return { _defaultAgent: globalAgent, ...options }
-    return { _defaultAgent: globalAgent, ...options, agent: globalAgent }
-  }
-
   /**
    * The runtime's request(), with our globalAgent where none is given.
    * @param {any} input
@@ -61,8 +51,17 @@ function standIn(module, Agent, own) {
     const req = theirs === runtimeRequest ? own?.(globalAgent, input, options, callback) : undefined
     if (req !== undefined) return req
     if (!isUrl(input)) return theirs(withAgent(input), options)
-    if (typeof options === 'function') return theirs(input, withAgent({}), options)
+    if (typeof options === 'function') return theirs(input, withAgent(undefined), options)
     return theirs(input, withAgent(options), callback)
+  }
+
+  /** @param {any} options */
+  function withAgent(options) {
+    const agent = options?.agent
+    // https.request() puts the runtime's global agent in place of any other default.
+    if (agent === false) return { ...options, agent: new globalAgent.constructor() }
+    const isDefault = (agent === undefined || agent === null) && typeof options?.createConnection !== 'function'
+    return isDefault ? { ...options, agent: globalAgent } : options
   }
 
   /**

@@ -17,6 +17,7 @@ const {
   BEGIN_KEEP,
   BEGIN_NO_BODY,
   HTTP_1_0,
+  IDLE,
   INFORMATIONAL,
   KEEP_ALIVE,
   MESSAGE_END,
@@ -72,14 +73,8 @@ class LeanExchange extends AsyncResource {
   port = null
   /** @type {Connection | null} */
   connection = null
-  // For explain(), as in carry.js.
-  foundBy = 0
-  foundMore = 0
-  queuedMs = 0
-  useCount = 0
-  replaced = 0
-  isResent = false
-  wait = null
+  /** Starts what carries it in its place, if it was made whole while it was pending. @type {(() => void) | null} */
+  successor = null
   /** What the engine answered instead of an idle connection; -1: it has not. */
   answer = -1
   /** Whether the user has ended the request. */
@@ -89,6 +84,14 @@ class LeanExchange extends AsyncResource {
   /** Bytes sent. */
   sent = 0
   idleHintMs = -1
+  // What explain() tells of it.
+  foundBy = IDLE
+  foundMore = 0
+  queuedMs = 0
+  useCount = 0
+  replaced = 0
+  isResent = false
+  wait = null
   isSettled = false
   isCheckInDue = false
   /** Of the response. */
@@ -137,7 +140,7 @@ class LeanExchange extends AsyncResource {
   whole() {
     if (this.#whole === null) {
       this.#whole = { exchange: null }
-      makeWhole(this, this.#whole)
+      this.runInAsyncScope(makeWhole, null, this, this.#whole)
     }
     return this.#whole
   }
@@ -158,6 +161,7 @@ class LeanExchange extends AsyncResource {
       if (!this.order.head.takesBody) return false
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return false
       if (chunk.length === 0 || chunk.length > MOST_BODY) return false
+      if (typeof chunk === 'string' && !this.order.head.takesText) return false
       this.body = chunk
     }
     this.isEnded = true
@@ -466,7 +470,7 @@ function hasEarlyListeners(req) {
  */
 function answer(exchange, body, ended) {
   const { req, res } = exchange
-  noteHint(/** @type {any} */ (exchange), exchange.head)
+  noteHint(/** @type {any} */ (exchange), exchange.head.hint())
   try {
     if (!req.emit('response', res) && !exchange.isWhole) {
       exchange.isDumped = true

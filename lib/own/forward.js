@@ -4,6 +4,7 @@
 // runtime's own at the first touch.
 
 const { EventEmitter } = require('node:events')
+const { inspect } = require('node:util')
 
 const { kLean } = require('./symbols.js')
 
@@ -25,12 +26,20 @@ function forward(prototype, runtime, sample, accessors, methods) {
     at = Object.getPrototypeOf(at)
   }
   for (const key of keys) Object.defineProperty(prototype, key, wholesome(key))
-  for (const [name, { get }] of Object.entries(accessors)) {
+  for (const name of Reflect.ownKeys(accessors)) {
+    const { get } = /** @type {PropertyDescriptor} */ (Reflect.get(accessors, name))
     Object.defineProperty(prototype, name, { ...wholesome(name), get })
   }
+  Object.defineProperty(prototype, inspect.custom, { value: inspected, configurable: true })
   for (const [name, value] of Object.entries(methods)) {
     Object.defineProperty(prototype, name, { value, writable: true, enumerable: false, configurable: true })
   }
+}
+
+/** What console.log() shows of it is what the runtime's has. @this {any} */
+function inspected() {
+  this[kLean]?.whole()
+  return this
 }
 
 /** @param {string | symbol} key */

@@ -27,6 +27,7 @@ const CONTENT_LENGTH = 3
 const NAME = /^[A-Za-z][!#$%&'*+\-.^_`|~0-9A-Za-z]*$/
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 const INVALID_PATH = /[^\x21-\xff]/
+const NOT_ASCII = /[\x80-\xff]/
 const HOST_NAME = /^[A-Za-z0-9._-]+$/
 
 /** Methods whose requests say the length of their body, also when it is 0. */
@@ -131,6 +132,11 @@ class Head {
   /** Whether a body can follow it. */
   get takesBody() {
     return this.#withBody || this.#saysLength
+  }
+
+  /** Whether a text may follow it: the runtime encodes both as one, in UTF-8. */
+  get takesText() {
+    return !NOT_ASCII.test(this.#text)
   }
 
   /** @param {number} length the body's, in bytes */

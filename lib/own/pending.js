@@ -3,6 +3,7 @@
 // Lean requests that were made in this tick and have no connection yet: they get theirs in the next tick, all in one go.
 // Nobody can tell, because who looks at their agent before, or gives it another request, has them made whole first.
 
+/** @typedef {import('../carry.js').Exchange} Exchange */
 /** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
 
 /** In order of their creation. @type {LeanExchange[]} */
@@ -14,19 +15,46 @@ function add(exchange) {
   pending.push(exchange)
 }
 
+/**
+ * @param {Exchange} exchange of a request that may have been made whole while it is pending
+ * @param {(exchange: Exchange) => void} start
+ * @returns {boolean} whether it starts in its place among the pending ones
+ */
+function startsInPlace(exchange, start) {
+  const lean = pending.find(({ req }) => req === exchange.req)
+  if (lean === undefined) return false
+  lean.successor = () => exchange.resource.runInAsyncScope(start, null, exchange)
+  return true
+}
+
 function startAll() {
   const exchanges = pending
   pending = []
-  for (const exchange of exchanges) if (!exchange.isWhole) exchange.start()
+  let at = 0
+  try {
+    while (at < exchanges.length) {
+      const exchange = exchanges[at]
+      at += 1
+      if (!exchange.isWhole) exchange.start()
+      else exchange.successor?.()
+    }
+  } finally {
+    // A listener has thrown: the others have their turn all the same.
+    for (const exchange of exchanges.slice(at)) add(exchange)
+  }
 }
 
 /**
  * Gives the agent's pending requests their connections now.
  * @param {any} agent
+ * @param {any} [before] only those that were made before this request
  */
-function settlePending(agent) {
+function settlePending(agent, before) {
   if (pending.length === 0) return
-  for (const exchange of [...pending]) if (exchange.agent === agent && !exchange.isWhole) exchange.whole()
+  for (const exchange of [...pending]) {
+    if (exchange.req === before) return
+    if (exchange.agent === agent && !exchange.isWhole) exchange.whole()
+  }
 }
 
-module.exports = { add, settlePending }
+module.exports = { add, settlePending, startsInPlace }

@@ -17,7 +17,6 @@ const { headOf, isSimpleHost } = require('./head.js')
 const { add } = require('./pending.js')
 const { argumentsOf, PlainRequest } = require('./plain-request.js')
 const { ENDED, SENT } = require('./phases.js')
-const { SAFE_METHODS } = require('../outgoing.js')
 const { kLean } = require('./symbols.js')
 
 /**
@@ -171,10 +170,6 @@ function isOurs(agent) {
   )
 }
 
-/** Headers that make a request idempotent whatever its method. */
-const IDEMPOTENCY_KEY = /^(?:x-)?idempotency-key$/i
-const isKey = (/** @type {string} */ name) => IDEMPOTENCY_KEY.test(name)
-
 /**
  * @param {any} defaultAgent
  * @param {Record<string, any>} options
@@ -197,7 +192,6 @@ function leanRequest(defaultAgent, options, callback) {
   const name = plainName(agent.options, target)
   if (name === undefined || foreignReason(agent, usualRequest, target, true) !== undefined) return undefined
   const ownHeaders = headers === undefined ? undefined : { ...headers }
-  if (ownHeaders !== undefined && !SAFE_METHODS.has(method) && Object.keys(ownHeaders).some(isKey)) return undefined
   const head = headOf(method, path, host, port, agent.defaultPort, ownHeaders)
   if (head === undefined) return undefined
   const order = { method, head, name, options: { method, path, host, port, headers: ownHeaders } }

@@ -11,6 +11,7 @@ const { Exchange } = require('../carry.js')
 const { complete, onResponseEnd, push, readHead } = require('../incoming.js')
 const { lease } = require('../lease.js')
 const { quietly } = require('../runtime.js')
+const { kExchange } = require('../socket-view.js')
 const { ANSWERED, CLOSED, ENDED, MADE } = require('./phases.js')
 const { kLean } = require('./symbols.js')
 
@@ -178,6 +179,7 @@ function finishAgain(lean) {
   state.destroyed = lean.isEndTold
   state.closed = phase === CLOSED
   state.closeEmitted = phase === CLOSED
+  req[kExchange] = lean
   req._ended = true
   req.destroyed = true
   req._closed = phase === CLOSED

@@ -1,0 +1,238 @@
+'use strict'
+
+// Our own request(): lean as long as nobody asks for more, one of the runtime's as soon as somebody does.
+
+const assert = require('node:assert')
+const { AsyncLocalStorage } = require('node:async_hooks')
+const http = require('node:http')
+const { inspect } = require('node:util')
+
+const keepwire = require('../..')
+const { failure, read } = require('../support/client')
+const { chunkedReply, reply } = require('../support/peer')
+const { test } = require('../support/suite')
+const { once, turns, until } = require('../support/wait')
+
+const OK = (_, connection) => connection.write(reply('hello'))
+const KEEP_ALIVE = { keepAlive: true }
+
+/** An agent of ours with an idle connection to the peer. */
+async function warm(scope, peer, options = KEEP_ALIVE) {
+  const agent = scope.agent(options)
+  await read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
+  await turns(3)
+  return agent
+}
+
+/** Whether the object is still without the runtime's state. */
+const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
+
+test('a request that is ended, and read by data and end, stays lean', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  for (const [options, body] of [
+    [{}, undefined],
+    [{ headers: { Accept: '*/*', 'X-Number': 5 } }, undefined],
+    [{ method: 'POST' }, 'text'],
+    [{ method: 'PUT', headers: { 'Content-Length': 3 } }, Buffer.from('abc')],
+  ]) {
+    const request = keepwire.http.request({ host: '127.0.0.1', port: peer.port, agent, ...options })
+    request.end(body)
+    const { body: text, response, reused } = await read(request)
+    assert.deepStrictEqual([text, reused], ['hello', true])
+    assert.ok(isLean(request) && isLean(response))
+    assert.ok(request instanceof http.ClientRequest && response instanceof http.IncomingMessage)
+  }
+  assert.strictEqual(peer.accepted, 1)
+})
+
+test('URLs as strings and objects, with and without options', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const address = `http://127.0.0.1:${peer.port}/a?b=c`
+  peer.requests.length = 0
+  for (const send of [
+    (done) => keepwire.http.get(address, { agent }, done),
+    (done) => keepwire.http.get(new URL(address), { agent }, done),
+    (done) => keepwire.http.get(address, { agent, headers: { 'x-a': 'b' } }).on('response', done),
+    (done) => keepwire.http.get(address, { agent, path: '/other' }, done),
+  ]) {
+    const response = await new Promise((resolve) => send(resolve))
+    assert.ok(isLean(response.req))
+    response.resume()
+    await once(response, 'close')
+  }
+  assert.deepStrictEqual(
+    peer.requests.map(({ target }) => target),
+    ['/a?b=c', '/a?b=c', '/a?b=c', '/other'],
+  )
+  assert.strictEqual(peer.accepted, 1)
+})
+
+test('options and headers may change after the call', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const headers = { 'X-A': 'first' }
+  const options = { host: '127.0.0.1', port: peer.port, agent, headers }
+  for (const touch of [() => {}, (request) => request.getHeader('x-a')]) {
+    headers['X-A'] = 'first'
+    const request = keepwire.http.get(options)
+    headers['X-A'] = 'second'
+    touch(request)
+    await read(request)
+    assert.strictEqual(peer.requests.at(-1).headers['x-a'], 'first')
+    assert.strictEqual(request.getHeader('X-a'), 'first')
+  }
+})
+
+test('console.log shows what the runtime shows', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const { request, response } = await read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
+  assert.match(inspect(request), /_header/)
+  assert.match(inspect(response), /_readableState/)
+})
+
+test("what options cannot be is the runtime's to say", async (scope) => {
+  const agent = scope.agent(KEEP_ALIVE)
+  for (const options of [
+    { path: '/a b' },
+    { method: 'GE T' },
+    { method: 5 },
+    { headers: { 'a b': 'c' } },
+    { headers: { a: 'b\r\nc: d' } },
+    { headers: { a: undefined } },
+    { protocol: 'https:' },
+    { hostname: 5 },
+    { agent: {} },
+    { timeout: 'soon' },
+  ]) {
+    const told = []
+    for (const { request } of [http, keepwire.http]) {
+      try {
+        request({ host: '127.0.0.1', agent, ...options })
+          .on('error', () => {})
+          .destroy()
+        told.push('nothing')
+      } catch (error) {
+        told.push(`${error.name} ${error.code} ${error.message}`)
+      }
+    }
+    assert.strictEqual(told[1], told[0])
+  }
+})
+
+test("with the runtime's agent, or a foreign one, it is the runtime's request", async (scope) => {
+  const peer = await scope.peer(OK)
+  for (const agent of [scope.runtimeAgent(KEEP_ALIVE), false]) {
+    const { body, request } = await read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
+    assert.strictEqual(body, 'hello')
+    assert.ok(!isLean(request))
+  }
+})
+
+test('listeners see the AsyncLocalStorage store of the request', async (scope) => {
+  const peer = await scope.peer((_, connection) => connection.write(chunkedReply(['a', 'b'])))
+  const agent = await warm(scope, peer)
+  const storage = new AsyncLocalStorage()
+  const seen = []
+  const over = ['one', 'two'].map((store) =>
+    storage.run(store, () => {
+      const request = keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }, (response) => {
+        seen.push(['response', store, storage.getStore()])
+        response.on('data', () => seen.push(['data', store, storage.getStore()]))
+        response.on('end', () => seen.push(['end', store, storage.getStore()]))
+      })
+      request.on('close', () => seen.push(['close', store, storage.getStore()]))
+      return once(request, 'close')
+    }),
+  )
+  await Promise.all(over)
+  assert.ok(seen.length >= 8)
+  for (const [event, expected, actual] of seen) assert.strictEqual(actual, expected, event)
+})
+
+test("an agent's timeout is told to a lean request", async (scope) => {
+  const peer = await scope.peer((request, connection) => request.target === '/' && OK(request, connection))
+  const agent = await warm(scope, peer, { keepAlive: true, timeout: 100 })
+  const request = keepwire.http.get({ host: '127.0.0.1', port: peer.port, path: '/silent', agent })
+  const failed = failure(read(request))
+  await once(request, 'timeout')
+  request.destroy()
+  assert.strictEqual((await failed).code, 'ECONNRESET')
+})
+
+test('whoever looks at the agent sees the requests that were just made', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer, { keepAlive: true, maxSockets: 1 })
+  const name = agent.getName({ host: '127.0.0.1', port: peer.port })
+  const requests = [1, 2].map(() => keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
+  const answers = Promise.all(requests.map(read))
+  assert.deepStrictEqual(
+    [agent.sockets[name]?.length, agent.requests[name]?.length, agent.freeSockets[name]],
+    [1, 1, undefined],
+  )
+  assert.strictEqual(agent.requests[name][0], requests[1])
+  await answers
+  assert.strictEqual(peer.accepted, 1)
+})
+
+test('agent.destroy() fails lean requests that are pending or under way', async (scope) => {
+  const peer = await scope.peer((request, connection) => request.target === '/' && OK(request, connection))
+  const agent = await warm(scope, peer)
+  const options = { host: '127.0.0.1', port: peer.port, path: '/silent', agent }
+  const underWay = failure(read(keepwire.http.get(options)))
+  await until(() => peer.requests.length === 2)
+  const pending = failure(read(keepwire.http.get(options)))
+  agent.destroy()
+  assert.deepStrictEqual([(await underWay).code, (await pending).code], ['ECONNRESET', 'ECONNRESET'])
+})
+
+test('thousands of requests, one after another and at once, on as many connections as there are clients', async (scope) => {
+  const peer = await scope.peer({ onRequest: OK, forget: true })
+  const agent = await warm(scope, peer, { keepAlive: true, maxSockets: 10 })
+  const options = { host: '127.0.0.1', port: peer.port, agent }
+  const send = () =>
+    new Promise((resolve, reject) => {
+      const request = keepwire.http.get(options, (response) => {
+        let length = 0
+        response.on('data', (chunk) => (length += chunk.length))
+        response.on('end', () => resolve(length))
+        response.on('error', reject)
+      })
+      request.on('error', reject)
+    })
+  for (let i = 0; i < 2000; i++) assert.strictEqual(await send(), 5)
+  assert.strictEqual(peer.accepted, 1)
+  const client = async () => {
+    for (let i = 0; i < 300; i++) assert.strictEqual(await send(), 5)
+  }
+  await Promise.all(Array.from({ length: 10 }, client))
+  assert.ok(peer.accepted <= 10, `${peer.accepted} connections`)
+  assert.strictEqual(agent.totalSocketCount, peer.open.size)
+})
+
+test('a server that closes after each answer without announcing it costs no request', async (scope) => {
+  const peer = await scope.peer((_, connection) => connection.end(reply('hello')))
+  const agent = scope.agent(KEEP_ALIVE)
+  for (let i = 0; i < 100; i++) {
+    const { body } = await read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
+    assert.strictEqual(body, 'hello')
+  }
+})
+
+test('explain() tells of lean requests what it tells of others', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const told = []
+  for (const { request } of [http, keepwire.http]) {
+    const { request: sent } = await read(request({ host: '127.0.0.1', port: peer.port, agent }).end())
+    const before = keepwire.explain(sent)
+    assert.strictEqual(isLean(sent), request === keepwire.http.request)
+    sent.getHeader('host')
+    assert.deepStrictEqual(keepwire.explain(sent), before)
+    told.push({ ...before, idleMs: 0, useCount: 0 })
+  }
+  assert.deepStrictEqual(told[1], told[0])
+  assert.strictEqual(told[0].reused, true)
+})
