@@ -24,6 +24,14 @@ module.exports = Object.freeze({
   ACK: 5,
   SOCKOPT: 6,
   CLOSE: 7,
+  FETCH: 8,
+  FETCH_ABORT: 9,
+
+  // Flags of FETCH.
+  FETCH_BODY_WHOLE: 1,
+  FETCH_BODY_STREAM: 2,
+  FETCH_REDIRECT_ERROR: 4,
+  FETCH_REDIRECT_MANUAL: 8,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,

@@ -20,6 +20,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dns::lookup;
 pub use transport::{IdleState, Transport};
 
 /// Where and how to connect. Everything in here distinguishes connections, so it is part of a pool key.

@@ -1,0 +1,153 @@
+//! One request after another, until a response is the fetch's own.
+//!
+//! A request is sent a second time only if its connection was there already, the method is safe, the whole request is
+//! known and not one byte of a response has come; then once, on a fresh connection (RFC 9110, section 9.2.2).
+
+use std::sync::Arc;
+
+use http::Method;
+use http_body_util::BodyExt;
+use reqwest::{Request, Response, Url};
+
+use super::dials::Attempt;
+use super::failure;
+use super::limits::{self, Place};
+use super::order::{Body, Link, Order};
+use super::receiving;
+use super::redirect::{self, Next};
+use super::stats::{count, COUNTERS};
+use super::{clients, settled};
+use crate::error::{Failure, Phase};
+
+/// Bytes of a redirect's body that are read so that its connection can be used again.
+const MOST_DISCARDED: usize = 64 * 1024;
+
+/// Carries a fetch out, and tells its failure.
+///
+/// # Cancel safety
+///
+/// Dropping it closes its connection unless the response is complete; nothing is told then.
+pub async fn carry_out(order: Order, link: &Arc<Link>) {
+    let result = match order.timeout {
+        Some(limit) => tokio::time::timeout(limit, exchange(order, link))
+            .await
+            .unwrap_or_else(|_| Err(timed_out())),
+        None => exchange(order, link).await,
+    };
+    if let Err(failure) = result {
+        let after_head = link.head_told.load(std::sync::atomic::Ordering::Relaxed);
+        link.events.failed(link.exchange, &failure, after_head);
+    }
+}
+
+fn timed_out() -> Failure {
+    let message = "The operation was aborted due to timeout";
+    Failure::new("ERR_KEEPWIRE_FETCH_TIMEOUT", message, Phase::Head)
+}
+
+async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
+    let limits = limits::get(order.limits);
+    let mut hops = 0;
+    loop {
+        let origin: Arc<str> = order.url.origin().ascii_serialization().into();
+        let place = match &limits {
+            Some(limits) => Some(limits.place(&origin).await?),
+            None => None,
+        };
+        let response = send(&order, link, &origin).await?;
+        let status = response.status().as_u16();
+        match redirect::next(&mut order, status, response.headers(), hops)? {
+            Next::Deliver => {
+                let redirected = hops > 0;
+                return receiving::deliver(response, &order, redirected, link, place).await;
+            }
+            Next::Follow => discard(response, place).await,
+        }
+        hops += 1;
+    }
+}
+
+/// Reads what is left of a response, so that its connection can be used again; a long one closes it.
+async fn discard(response: Response, place: Option<Place>) {
+    let mut body = http::Response::<reqwest::Body>::from(response).into_body();
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        if read > MOST_DISCARDED {
+            break;
+        }
+    }
+    drop(body);
+    settled().await;
+    drop(place);
+}
+
+async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Response, Failure> {
+    let client = clients::get(order.identity, false).map_err(unusable)?;
+    let safe = is_safe(&order.method);
+    if !safe {
+        // What the kernel knows by now of a connection's end is heard before it is chosen.
+        settled().await;
+    }
+    let attempt = Attempt::new(Arc::clone(origin));
+    count(&COUNTERS.requests);
+    let error = match attempt.scope(client.execute(request(order, link)?)).await {
+        Ok(response) => {
+            if !attempt.dialed() {
+                count(&COUNTERS.reused);
+            }
+            return Ok(response);
+        }
+        Err(error) => error,
+    };
+    let known = !matches!(order.body, Body::Stream);
+    if attempt.dialed() || !safe || !known || !failure::is_lost_connection(&error) {
+        return Err(described(&error, &order.url));
+    }
+    count(&COUNTERS.requests);
+    count(&COUNTERS.resent);
+    let client = clients::get(order.identity, true).map_err(unusable)?;
+    let attempt = Attempt::new(Arc::clone(origin));
+    attempt
+        .scope(client.execute(request(order, link)?))
+        .await
+        .map_err(|error| described(&error, &order.url))
+}
+
+/// Methods that change nothing (RFC 9110, section 9.2.1).
+fn is_safe(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    )
+}
+
+fn request(order: &Order, link: &Arc<Link>) -> Result<Request, Failure> {
+    let mut request = Request::new(order.method.clone(), order.url.clone());
+    *request.headers_mut() = order.headers.clone();
+    *request.body_mut() = match &order.body {
+        Body::None | Body::Coming => None,
+        Body::Whole(bytes) => Some(bytes.clone().into()),
+        Body::Stream => {
+            let gone = || {
+                Failure::new(
+                    "",
+                    "the body of the request can't be sent again",
+                    Phase::Write,
+                )
+            };
+            Some(reqwest::Body::wrap(link.upload().ok_or_else(gone)?))
+        }
+    };
+    Ok(request)
+}
+
+fn unusable(message: String) -> Failure {
+    Failure::new("ERR_INVALID_ARG_VALUE", message, Phase::Connect)
+}
+
+fn described(error: &reqwest::Error, url: &Url) -> Failure {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    failure::describe(error, host, port, Phase::Head)
+}
