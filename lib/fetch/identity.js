@@ -57,7 +57,16 @@ const known = new WeakMap()
 /** @typedef {{ identity: number, limits: number, shape: string }} Known */
 
 /** Options of an agent that a fetch can't honour: it is told so. */
-const REFUSED = ['createConnection', 'lookup', 'proxyEnv', 'pfx', 'crl', 'checkServerIdentity', 'servername', 'localPort']
+const REFUSED = [
+  'createConnection',
+  'lookup',
+  'proxyEnv',
+  'pfx',
+  'crl',
+  'checkServerIdentity',
+  'servername',
+  'localPort',
+]
 
 /**
  * @param {any} agent

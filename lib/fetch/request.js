@@ -47,7 +47,18 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const EDGES = /^[\t\r\n ]+|[\t\r\n ]+$/g
 const ACCEPTED_CODINGS = 'gzip, deflate, br, zstd'
 /** Options of the standard that only a Request can judge. */
-const JUDGED = ['cache', 'credentials', 'duplex', 'integrity', 'keepalive', 'mode', 'priority', 'referrer', 'referrerPolicy', 'window']
+const JUDGED = [
+  'cache',
+  'credentials',
+  'duplex',
+  'integrity',
+  'keepalive',
+  'mode',
+  'priority',
+  'referrer',
+  'referrerPolicy',
+  'window',
+]
 const MOST_TARGETS = 512
 const LONGEST_TIMEOUT_MS = 0xffff_ffff
 /** A Blob of at most this many bytes is read before it is sent, so that it can be sent again. */

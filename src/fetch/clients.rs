@@ -1,5 +1,6 @@
 //! One client for each identity: what makes the connections of two fetches interchangeable.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,6 +92,25 @@ pub fn intern(identity: Identity) -> u32 {
 ///
 /// What is wrong with the identity.
 pub fn get(number: u32, fresh: bool) -> Result<Client, String> {
+    thread_local! {
+        /// The one used last, which mostly is the only one.
+        static LATEST: RefCell<Option<(u32, Client)>> = const { RefCell::new(None) };
+    }
+    let latest = LATEST.with_borrow(|latest| match latest {
+        Some((of, client)) if *of == number && !fresh => Some(client.clone()),
+        _ => None,
+    });
+    if let Some(client) = latest {
+        return Ok(client);
+    }
+    let client = made(number, fresh)?;
+    if !fresh {
+        LATEST.set(Some((number, client.clone())));
+    }
+    Ok(client)
+}
+
+fn made(number: u32, fresh: bool) -> Result<Client, String> {
     let registry = &mut *registry();
     if let Some(client) = registry.clients.get(&(number, fresh)) {
         return client.clone();

@@ -50,7 +50,7 @@ struct UnderWay {
 /// Takes an order of a thread; it begins when its body is there. I/O thread only.
 pub fn begin(port: PortId, order: Order, events: Arc<dyn Events>) {
     let exchange = order.exchange;
-    let link = Arc::new(Link::new(exchange, events));
+    let link = Arc::new(Link::new(&order, events));
     let waits = order.waits_for_body();
     let mut under_way = UnderWay {
         link,

@@ -1,5 +1,7 @@
 //! What JavaScript asked for, and what reaches a fetch under way.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -38,17 +40,26 @@ pub enum Body {
     Stream,
 }
 
+/// What a request says before its body.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// The origin of `url`.
+    pub origin: Arc<str>,
+    /// The header fields.
+    pub headers: HeaderMap,
+}
+
 /// A fetch that was asked for.
 #[derive(Debug)]
 pub struct Order {
     /// The caller's number for it.
     pub exchange: u32,
-    /// The method.
-    pub method: Method,
-    /// Where to.
-    pub url: Url,
-    /// The request's header fields.
-    pub headers: HeaderMap,
+    /// Shared by orders of the same text.
+    pub head: Arc<Head>,
     /// The request's body.
     pub body: Body,
     /// What happens at a redirect.
@@ -61,9 +72,19 @@ pub struct Order {
     pub timeout: Option<Duration>,
 }
 
-impl Order {
+/// Most heads that are remembered.
+const MOST_HEADS: usize = 256;
+/// Longest text of a head that is remembered.
+const LONGEST_TEXT: usize = 4096;
+
+thread_local! {
+    /// Heads by their texts: programs ask for the same again and again.
+    static HEADS: RefCell<HashMap<Box<[u8]>, Arc<Head>>> = RefCell::default();
+}
+
+impl Head {
     /// Reads `METHOD\0url\0name\0value…`; `None` if it makes no sense, which only a defect of ours can bring about.
-    pub fn parse(exchange: u32, text: &[u8], body: Body, redirect: Redirect) -> Option<Self> {
+    fn parse(text: &[u8]) -> Option<Self> {
         let mut fields = text.split(|&byte| byte == 0);
         let method = Method::from_bytes(fields.next()?).ok()?;
         let url = Url::parse(std::str::from_utf8(fields.next()?).ok()?).ok()?;
@@ -73,10 +94,41 @@ impl Order {
             headers.append(name, HeaderValue::from_bytes(fields.next()?).ok()?);
         }
         Some(Self {
-            exchange,
             method,
+            origin: origin(&url),
             url,
             headers,
+        })
+    }
+
+    fn of(text: &[u8]) -> Option<Arc<Self>> {
+        HEADS.with_borrow_mut(|heads| {
+            if let Some(head) = heads.get(text) {
+                return Some(Arc::clone(head));
+            }
+            let head = Arc::new(Self::parse(text)?);
+            if text.len() <= LONGEST_TEXT {
+                if heads.len() >= MOST_HEADS {
+                    heads.clear();
+                }
+                heads.insert(text.into(), Arc::clone(&head));
+            }
+            Some(head)
+        })
+    }
+}
+
+/// Scheme, host and port.
+pub fn origin(url: &Url) -> Arc<str> {
+    url.origin().ascii_serialization().into()
+}
+
+impl Order {
+    /// An order with this head ([`Head`] says how it is written); `None` if it makes no sense.
+    pub fn parse(exchange: u32, text: &[u8], body: Body, redirect: Redirect) -> Option<Self> {
+        Some(Self {
+            exchange,
+            head: Head::of(text)?,
             body,
             redirect,
             identity: 0,
@@ -101,7 +153,8 @@ pub struct Link {
     pub head_told: AtomicBool,
     unacknowledged: AtomicUsize,
     acknowledged: Notify,
-    pieces: mpsc::UnboundedSender<Piece>,
+    /// Only if the body comes piece by piece.
+    pieces: Option<mpsc::UnboundedSender<Piece>>,
     coming: Mutex<Option<mpsc::UnboundedReceiver<Piece>>>,
 }
 
@@ -111,16 +164,17 @@ enum Piece {
 }
 
 impl Link {
-    pub(super) fn new(exchange: u32, events: Arc<dyn Events>) -> Self {
-        let (pieces, coming) = mpsc::unbounded_channel();
+    pub(super) fn new(order: &Order, events: Arc<dyn Events>) -> Self {
+        let upload = matches!(order.body, Body::Stream).then(mpsc::unbounded_channel);
+        let (pieces, coming) = upload.unzip();
         Self {
-            exchange,
+            exchange: order.exchange,
             events,
             head_told: AtomicBool::new(false),
             unacknowledged: AtomicUsize::new(0),
             acknowledged: Notify::new(),
             pieces,
-            coming: Mutex::new(Some(coming)),
+            coming: Mutex::new(coming),
         }
     }
 
@@ -135,8 +189,10 @@ impl Link {
     /// A piece of the request's body.
     pub(super) fn feed(&self, bytes: Bytes, last: bool) {
         let piece = if last { Piece::Last } else { Piece::Bytes };
-        // Nobody takes it when the request has failed.
-        let _ = self.pieces.send(piece(bytes));
+        if let Some(pieces) = &self.pieces {
+            // Nobody takes it when the request has failed.
+            let _ = pieces.send(piece(bytes));
+        }
     }
 
     /// Waits until JavaScript may be sent more of the response's body.
@@ -220,9 +276,9 @@ mod tests {
     fn an_order_is_read_from_its_text() {
         let text = b"POST\0http://a.test/x?y\0a\x001\0set-b\x002\0set-b\x003";
         let order = Order::parse(7, text, Body::Coming, Redirect::Manual).unwrap();
-        assert_eq!(order.method, Method::POST);
-        assert_eq!(order.url.as_str(), "http://a.test/x?y");
-        assert_eq!(order.headers.get_all("set-b").iter().count(), 2);
+        assert_eq!(order.head.method, Method::POST);
+        assert_eq!(order.head.url.as_str(), "http://a.test/x?y");
+        assert_eq!(order.head.headers.get_all("set-b").iter().count(), 2);
         assert!(order.waits_for_body());
     }
 

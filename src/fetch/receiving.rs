@@ -96,7 +96,7 @@ fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool) {
 }
 
 fn broken(error: &(dyn std::error::Error + 'static), order: &Order) -> Failure {
-    let host = order.url.host_str().unwrap_or_default();
+    let host = order.head.url.host_str().unwrap_or_default();
     failure::describe(error, host, 0, Phase::Body)
 }
 
@@ -105,7 +105,7 @@ fn head(response: &Response, order: &Order, redirected: bool) -> Head {
     let mut text = Vec::with_capacity(512);
     if redirected {
         text.extend_from_slice(b":url\0");
-        text.extend_from_slice(order.url.as_str().as_bytes());
+        text.extend_from_slice(order.head.url.as_str().as_bytes());
         text.push(0);
     }
     for (name, value) in response.headers() {

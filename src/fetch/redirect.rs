@@ -1,9 +1,11 @@
 //! The standard's rules for following a redirect (fetch.spec.whatwg.org, "HTTP-redirect fetch").
 
+use std::sync::Arc;
+
 use http::{header, HeaderMap, HeaderName, Method};
 use reqwest::Url;
 
-use super::order::{Body, Order, Redirect};
+use super::order::{self, Body, Order, Redirect};
 use crate::error::{Failure, Phase};
 
 /// Redirects that one fetch follows.
@@ -42,7 +44,7 @@ pub fn next(
     let Some(location) = headers.get(header::LOCATION) else {
         return Ok(Next::Deliver);
     };
-    let mut url = location_url(&order.url, location.as_bytes())
+    let mut url = location_url(&order.head.url, location.as_bytes())
         .ok_or_else(|| failed("Invalid URL in the Location header of a redirect"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(failed("URL scheme must be a HTTP(S) scheme"));
@@ -50,7 +52,7 @@ pub fn next(
     if hops >= MOST_REDIRECTS {
         return Err(failed("redirect count exceeded"));
     }
-    let same_origin = url.origin() == order.url.origin();
+    let same_origin = url.origin() == order.head.url.origin();
     if !same_origin && (!url.username().is_empty() || url.password().is_some()) {
         return Err(failed("cross origin not allowed for request mode \"cors\""));
     }
@@ -58,26 +60,28 @@ pub fn next(
         return Err(failed("the body of the request can't be sent again"));
     }
     if url.fragment().is_none() {
-        url.set_fragment(order.url.fragment());
+        url.set_fragment(order.head.url.fragment());
     }
     let becomes_get = match status {
-        301 | 302 => order.method == Method::POST,
-        303 => order.method != Method::GET && order.method != Method::HEAD,
+        301 | 302 => order.head.method == Method::POST,
+        303 => order.head.method != Method::GET && order.head.method != Method::HEAD,
         _ => false,
     };
+    let head = Arc::make_mut(&mut order.head);
     if becomes_get {
-        order.method = Method::GET;
+        head.method = Method::GET;
         order.body = Body::None;
         for name in BODY_FIELDS {
-            order.headers.remove(name);
+            head.headers.remove(name);
         }
     }
     if !same_origin {
         for name in PRIVATE_FIELDS {
-            order.headers.remove(name);
+            head.headers.remove(name);
         }
     }
-    order.url = url;
+    head.origin = order::origin(&url);
+    head.url = url;
     Ok(Next::Follow)
 }
 
@@ -137,12 +141,12 @@ mod tests {
                 next(&mut order, status, &location("/two"), 0),
                 Ok(Next::Follow)
             ));
-            assert_eq!(order.method.as_str(), expected, "{status} {method}");
+            assert_eq!(order.head.method.as_str(), expected, "{status} {method}");
             let kept = method == expected;
-            assert_eq!(order.headers.contains_key("content-type"), kept);
+            assert_eq!(order.head.headers.contains_key("content-type"), kept);
             assert_eq!(matches!(order.body, Body::Whole(_)), kept);
-            assert_eq!(order.url.as_str(), "http://a.test/two#here");
-            assert!(order.headers.contains_key("authorization"));
+            assert_eq!(order.head.url.as_str(), "http://a.test/two#here");
+            assert!(order.head.headers.contains_key("authorization"));
         }
     }
 
@@ -150,9 +154,9 @@ mod tests {
     fn another_origin_gets_no_credentials() {
         let mut order = order("GET");
         next(&mut order, 302, &location("http://b.test/"), 0).unwrap();
-        assert!(!order.headers.contains_key("authorization"));
-        assert!(!order.headers.contains_key("cookie"));
-        assert!(order.headers.contains_key("accept"));
+        assert!(!order.head.headers.contains_key("authorization"));
+        assert!(!order.head.headers.contains_key("cookie"));
+        assert!(order.head.headers.contains_key("accept"));
     }
 
     #[test]

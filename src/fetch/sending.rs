@@ -29,7 +29,8 @@ const MOST_DISCARDED: usize = 64 * 1024;
 /// Dropping it closes its connection unless the response is complete; nothing is told then.
 pub async fn carry_out(order: Order, link: &Arc<Link>) {
     let result = match order.timeout {
-        Some(limit) => tokio::time::timeout(limit, exchange(order, link))
+        // Boxed: most fetches have none, and need no room for it.
+        Some(limit) => Box::pin(tokio::time::timeout(limit, exchange(order, link)))
             .await
             .unwrap_or_else(|_| Err(timed_out())),
         None => exchange(order, link).await,
@@ -49,7 +50,7 @@ async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
     let limits = limits::get(order.limits);
     let mut hops = 0;
     loop {
-        let origin: Arc<str> = order.url.origin().ascii_serialization().into();
+        let origin = Arc::clone(&order.head.origin);
         let place = match &limits {
             Some(limits) => Some(limits.place(&origin).await?),
             None => None,
@@ -61,7 +62,7 @@ async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
                 let redirected = hops > 0;
                 return receiving::deliver(response, &order, redirected, link, place).await;
             }
-            Next::Follow => discard(response, place).await,
+            Next::Follow => Box::pin(discard(response, place)).await,
         }
         hops += 1;
     }
@@ -84,7 +85,7 @@ async fn discard(response: Response, place: Option<Place>) {
 
 async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Response, Failure> {
     let client = clients::get(order.identity, false).map_err(unusable)?;
-    let safe = is_safe(&order.method);
+    let safe = is_safe(&order.head.method);
     if !safe {
         // What the kernel knows by now of a connection's end is heard before it is chosen.
         settled().await;
@@ -102,16 +103,16 @@ async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Resp
     };
     let known = !matches!(order.body, Body::Stream);
     if attempt.dialed() || !safe || !known || !failure::is_lost_connection(&error) {
-        return Err(described(&error, &order.url));
+        return Err(described(&error, &order.head.url));
     }
     count(&COUNTERS.requests);
     count(&COUNTERS.resent);
+    count(&COUNTERS.dials);
     let client = clients::get(order.identity, true).map_err(unusable)?;
-    let attempt = Attempt::new(Arc::clone(origin));
-    attempt
-        .scope(client.execute(request(order, link)?))
+    client
+        .execute(request(order, link)?)
         .await
-        .map_err(|error| described(&error, &order.url))
+        .map_err(|error| described(&error, &order.head.url))
 }
 
 /// Methods that change nothing (RFC 9110, section 9.2.1).
@@ -123,8 +124,8 @@ fn is_safe(method: &Method) -> bool {
 }
 
 fn request(order: &Order, link: &Arc<Link>) -> Result<Request, Failure> {
-    let mut request = Request::new(order.method.clone(), order.url.clone());
-    *request.headers_mut() = order.headers.clone();
+    let mut request = Request::new(order.head.method.clone(), order.head.url.clone());
+    *request.headers_mut() = order.head.headers.clone();
     *request.body_mut() = match &order.body {
         Body::None | Body::Coming => None,
         Body::Whole(bytes) => Some(bytes.clone().into()),
