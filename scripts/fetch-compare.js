@@ -66,7 +66,8 @@ async function main() {
     console.log(`  ${room.padEnd(46)}${cells.join('')}`)
     for (const key of Object.keys(total)) total[key] += room === 'all' ? 0 : sums[key]
   }
-  if (lines.length > 0) console.log(`\n${'  where they differ'.padEnd(66)}${'own'.padStart(10)}${'keepwire'.padStart(10)}`)
+  if (lines.length > 0)
+    console.log(`\n${'  where they differ'.padEnd(66)}${'own'.padStart(10)}${'keepwire'.padStart(10)}`)
   for (const line of lines) console.log(line)
   console.log(`\n${worse} of ${cases.length} pass with the runtime's own fetch and not with keepwire's`)
   process.exit(worse > 0 ? 1 : 0)

@@ -55,6 +55,8 @@ class BodyHandle {
 
 const NOTHING = Buffer.alloc(0)
 
+function nothing() {}
+
 /** @param {Buffer | null} bytes */
 function orNothing(bytes) {
   return bytes ?? NOTHING
@@ -165,13 +167,17 @@ class FetchExchange {
    * @param {Buffer | null} body
    */
   onResponse(status, flags, head, body) {
+    const resolve = this.#resolve
+    // They lead to the response, which would never be collected.
+    this.#resolve = nothing
+    this.#reject = nothing
     if ((flags & MESSAGE_END) !== 0) {
       this.#close()
-      this.#resolve(makeResponse(this.order, status, head, body, null))
+      resolve(makeResponse(this.order, status, head, body, null))
       return
     }
     if (body !== null) this.#chunks.push(body)
-    this.#resolve(makeResponse(this.order, status, head, null, new BodyHandle(this)))
+    resolve(makeResponse(this.order, status, head, null, new BodyHandle(this)))
   }
 
   /**

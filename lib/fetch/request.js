@@ -16,7 +16,7 @@ const {
 const { notANumber, outOfRange } = require('../errors.js')
 const { fetchFailed } = require('./errors.js')
 const { defaultIdentity, ofAgent } = require('./identity.js')
-const { badPorts, defaultFields, foreignOptions } = require('./traits.js')
+const { badPorts, defaultFields, foreignOptions, isBun } = require('./traits.js')
 
 /**
  * What the engine is told of a fetch, and what its response shows.
@@ -130,7 +130,9 @@ function simpleOrder(input, init) {
   if (given === null) return null
   const type = typeof body === 'string' ? 'text/plain;charset=UTF-8' : ''
   const text =
-    given.length === 0 && method === 'GET' ? target.plainText : textOf(method, target.href, given, type, bytes !== null)
+    given.length === 0 && method === 'GET'
+      ? target.plainText
+      : textOf(method, target.href, given, type, announcedLength(method, bytes))
   const { identity, limits } = ofAgent(init.agent)
   const timeoutMs = timeoutOf(init.timeout)
   return orderOf(target, method, text, flags, bytes, signal, identity, limits, timeoutMs)
@@ -222,9 +224,9 @@ function fieldsOf(headers) {
  * @param {string} href
  * @param {string[]} fields
  * @param {string} type what the body is, if it says so itself
- * @param {boolean} hasBody
+ * @param {number} length of the body; -1: there is none, or nobody knows
  */
-function textOf(method, href, fields, type, hasBody) {
+function textOf(method, href, fields, type, length) {
   let text = `${method}\0${href}`
   let seen = '\0'
   for (let at = 0; at < fields.length; at += 2) {
@@ -239,8 +241,17 @@ function textOf(method, href, fields, type, hasBody) {
     // Part of something encoded can't be decoded.
     text += `\0accept-encoding\0${seen.includes('\0range\0') ? 'identity' : ACCEPTED_CODINGS}`
   }
-  if (!hasBody && (method === 'POST' || method === 'PUT')) text += '\0content-length\x000'
+  if (length === 0) text += '\0content-length\x000'
   return text
+}
+
+/**
+ * @param {string} method
+ * @param {Order['body']} body
+ */
+function announcedLength(method, body) {
+  if (body === null) return method === 'POST' || method === 'PUT' ? 0 : -1
+  return typeof body === 'string' ? body.length : body instanceof Uint8Array ? body.byteLength : -1
 }
 
 /** @param {unknown} timeout */
@@ -282,11 +293,18 @@ async function anyOrder(input, init) {
   const target = targetOf(request.url)
   if (target === null) throw fetchFailed(new Error('unknown scheme'))
   const { method } = request
+  if ((method === 'GET' || method === 'HEAD') && (standard.body ?? null) !== null) {
+    throw new TypeError('Request with GET/HEAD method cannot have body.')
+  }
   const fields = /** @type {string[]} */ (fieldsOf(request.headers))
   addCacheFields(fields, request)
-  const { body, length } = await bodyOf(request, standard.body)
+  // Bun's Request leaves the one it was made from unused.
+  const source = isBun && input instanceof Request && standard.body === undefined ? input : request
+  if (source.bodyUsed)
+    throw new TypeError('Cannot construct a Request with a Request object that has already been used.')
+  const { body, length } = await bodyOf(source, standard.body)
   if (length >= 0) fields.push('content-length', String(length))
-  const text = textOf(method, target.href, fields, '', body !== null)
+  const text = textOf(method, target.href, fields, '', announcedLength(method, body))
   const signal = standard.signal ?? (input instanceof Request ? input.signal : null)
   const flags = redirectFlags(request.redirect)
   return orderOf(target, method, text, flags, body, signal, identity, limits, timeoutMs)

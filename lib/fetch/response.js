@@ -8,7 +8,7 @@
 
 const { Buffer } = require('node:buffer')
 
-const { immutableMessage, isNode, responseType } = require('./traits.js')
+const { immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
 
 /** @typedef {import('../bridge/heads.js').Head} Head */
 /** @typedef {import('./exchange.js').BodyHandle} BodyHandle */
@@ -83,17 +83,18 @@ function toBytes(bytes) {
 
 /**
  * A body as a stream that reads no more than is asked for.
- * @param {BodyHandle} handle
- * @param {() => unknown} check throws what ends the body early
+ * @param {() => Promise<Buffer | null>} next the next piece; null: the end
+ * @param {() => void} cancel
+ * @param {() => void} check throws what ends the body early
  */
-function toStream(handle, check) {
+function toStream(next, cancel, check) {
   return new ReadableStream(
     /** @type {any} */ ({
       type: 'bytes',
       /** @param {ReadableByteStreamController} controller */
       async pull(controller) {
         check()
-        const chunk = await handle.next()
+        const chunk = await next()
         if (chunk !== null) {
           controller.enqueue(toBytes(chunk))
           return
@@ -101,9 +102,7 @@ function toStream(handle, check) {
         controller.close()
         controller.byobRequest?.respond(0)
       },
-      cancel() {
-        handle.cancel()
-      },
+      cancel,
     }),
     { highWaterMark: 0 },
   )
@@ -175,8 +174,28 @@ class Fetched {
   /** @returns {any} */
   body() {
     if (this.isNull) return null
-    if (this.handle !== null) return toStream(this.handle, () => this.check())
-    return this.bytes ?? NOTHING
+    const { handle } = this
+    if (handle !== null)
+      return toStream(
+        () => handle.next(),
+        () => handle.cancel(),
+        () => this.check(),
+      )
+    const { buffer, byteOffset, byteLength } = this.bytes ?? NOTHING
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength)
+    if (!isDeno) return bytes
+    // Deno's own are streams of bytes, those that it makes of bytes are not.
+    let rest = byteLength > 0 ? Buffer.from(bytes) : null
+    const next = async () => {
+      const chunk = rest
+      rest = null
+      return chunk
+    }
+    return toStream(
+      next,
+      () => {},
+      () => this.check(),
+    )
   }
 
   /** @param {any} headers */
@@ -373,7 +392,7 @@ class EagerResponse extends Response {
     if (of.used) return /** @type {any} */ (usedResponse().text())
     if (of.order.signal?.aborted && !super.bodyUsed && !of.isNull) return Promise.reject(of.order.signal.reason)
     // A body that is still coming needs no stream of the runtime's to be read at once.
-    if (of.handle !== null && !this.#touched && !super.bodyUsed) return of.take().then(convert)
+    if ((of.handle !== null || isDeno) && !this.#touched && !super.bodyUsed) return of.take().then(convert)
     return read()
   }
 
