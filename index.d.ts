@@ -2,4 +2,5 @@
 // http.Agent, with its meanings and defaults.
 
 export { Agent, type AgentOptions } from './types/agent'
+export { fetch, type FetchDefaults, type FetchInit, type FetchRetry, type HttpError } from './types/fetch'
 export * as http from './types/http'

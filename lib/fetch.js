@@ -3,7 +3,7 @@
 // fetch(): the standard's function, carried by the engine, with the runtime's own Response, Headers, Request and
 // AbortSignal. lib/fetch/ has its parts.
 
-const { withDefaults } = require('./fetch/defaults.js')
+const { HttpError, withDefaults } = require('./fetch/defaults.js')
 const { FetchExchange } = require('./fetch/exchange.js')
 const { anyOrder, isForeign, simpleOrder } = require('./fetch/request.js')
 const { runtimeFetch } = require('./fetch/traits.js')
@@ -46,5 +46,6 @@ function begin(order) {
 }
 
 fetch.withDefaults = (/** @type {any} */ defaults) => withDefaults(fetch, defaults)
+fetch.HttpError = HttpError
 
 module.exports = { fetch }

@@ -29,7 +29,7 @@ async function outcome(run, fetch) {
     await Promise.race([run(fetch, server), late])
     return null
   } catch (error) {
-    return String(error?.message ?? error).split('\n')[0]
+    return String(error instanceof Error ? error.message : error).split('\n')[0]
   } finally {
     clearTimeout(timer)
     await server.stop()

@@ -4,7 +4,7 @@ import * as nodeHttp from 'node:http'
 import type * as net from 'node:net'
 
 import type * as keepwire from 'keepwire'
-import { Agent, type AgentOptions, http } from 'keepwire'
+import { Agent, type AgentOptions, fetch, http } from 'keepwire'
 
 /** Both directions: neither type may have something that the other lacks. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -77,3 +77,17 @@ holds<Same<typeof keepwire.http, typeof http>>()
 http.nothing
 
 export { asRuntimeAgent, asRuntimeClass, counting, name, sockets, total, waiting }
+
+const users = fetch.withDefaults({
+  baseUrl: 'http://127.0.0.1/',
+  headers: { a: 'b' },
+  retry: { attempts: 2, on: [503] },
+})
+async function fetches(): Promise<void> {
+  const response: Response = await fetch('http://127.0.0.1/', { agent, timeout: 100, method: 'POST', body: 'x' })
+  const again: Response = await users(response.url, { retry: false })
+  await again.text().catch((error: unknown) => error instanceof fetch.HttpError && error.status)
+  // @ts-expect-error: a number of milliseconds
+  await fetch('http://127.0.0.1/', { timeout: 'soon' })
+}
+void fetches

@@ -31,10 +31,11 @@ function makeHeaders(head) {
 /** @param {any} headers */
 function immutable(headers) {
   if (immutableMessage === null) return headers
+  const message = immutableMessage
   for (const name of ['append', 'delete', 'set']) {
     Object.defineProperty(headers, name, {
       value() {
-        throw new TypeError(immutableMessage)
+        throw new TypeError(message)
       },
     })
   }
@@ -141,8 +142,10 @@ class Fetched {
     return urlOf(this.head) !== null
   }
 
+  /** @returns {Headers} */
   get headers() {
     if (this.#headers !== null) return this.#headers
+    /** @type {any} */
     let headers = shared.get(this.head)
     if (headers === undefined) {
       headers = immutable(makeHeaders(this.head))
@@ -413,16 +416,19 @@ class EagerResponse extends Response {
   }
 
   blob() {
+    if (this.#of.used) return usedResponse().blob()
     this.#touched = true
     return super.blob()
   }
 
   formData() {
+    if (this.#of.used) return usedResponse().formData()
     this.#touched = true
     return super.formData()
   }
 
   clone() {
+    if (this.#of.used) return usedResponse().clone()
     this.#touched = true
     const copy = super.clone()
     Object.setPrototypeOf(copy, Response.prototype)
