@@ -42,7 +42,6 @@ const { badPorts, defaultFields, foreignOptions, isBun } = require('./traits.js'
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the ones that a field value may have
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const EDGES = /^[\t\r\n ]+|[\t\r\n ]+$/g
 const ACCEPTED_CODINGS = 'gzip, deflate, br, zstd'

@@ -6,7 +6,6 @@ use http::{header, HeaderMap, HeaderName, Method};
 use reqwest::Url;
 
 use super::order::{self, Body, Order, Redirect};
-use crate::error::{Failure, Phase};
 
 /// Redirects that one fetch follows.
 pub const MOST_REDIRECTS: u32 = 20;
@@ -20,10 +19,6 @@ pub enum Next {
     Follow,
 }
 
-fn failed(message: &'static str) -> Failure {
-    Failure::new("", message, Phase::Head)
-}
-
 /// Decides what a response means, and changes `order` for the next hop.
 ///
 /// # Errors
@@ -34,30 +29,32 @@ pub fn next(
     status: u16,
     headers: &HeaderMap,
     hops: u32,
-) -> Result<Next, Failure> {
+) -> Result<Next, &'static str> {
     if !matches!(status, 301 | 302 | 303 | 307 | 308) || order.redirect == Redirect::Manual {
         return Ok(Next::Deliver);
     }
     if order.redirect == Redirect::Error {
-        return Err(failed("unexpected redirect"));
+        return Err("unexpected redirect");
     }
     let Some(location) = headers.get(header::LOCATION) else {
         return Ok(Next::Deliver);
     };
     let mut url = location_url(&order.head.url, location.as_bytes())
-        .ok_or_else(|| failed("Invalid URL in the Location header of a redirect"))?;
+        .ok_or("Invalid URL in the Location header of a redirect")?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(failed("URL scheme must be a HTTP(S) scheme"));
+        return Err("URL scheme must be a HTTP(S) scheme");
     }
     if hops >= MOST_REDIRECTS {
-        return Err(failed("redirect count exceeded"));
+        return Err("redirect count exceeded");
     }
     let same_origin = url.origin() == order.head.url.origin();
     if !same_origin && (!url.username().is_empty() || url.password().is_some()) {
-        return Err(failed("cross origin not allowed for request mode \"cors\""));
+        return Err("cross origin not allowed for request mode \"cors\"");
     }
+    // Those of the same origin are known to the server that names them; they are not for URLs that are shown.
+    let _ = url.set_username("").and(url.set_password(None));
     if status != 303 && matches!(order.body, Body::Stream) {
-        return Err(failed("the body of the request can't be sent again"));
+        return Err("the body of the request can't be sent again");
     }
     if url.fragment().is_none() {
         url.set_fragment(order.head.url.fragment());

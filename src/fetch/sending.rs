@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::Method;
 use http_body_util::BodyExt;
 use reqwest::{Request, Response, Url};
+use tokio::time::timeout;
 
 use super::dials::Attempt;
 use super::failure;
@@ -30,9 +31,10 @@ const MOST_DISCARDED: usize = 64 * 1024;
 pub async fn carry_out(order: Order, link: &Arc<Link>) {
     let result = match order.timeout {
         // Boxed: most fetches have none, and need no room for it.
-        Some(limit) => Box::pin(tokio::time::timeout(limit, exchange(order, link)))
-            .await
-            .unwrap_or_else(|_| Err(timed_out())),
+        Some(limit) => match Box::pin(timeout(limit, exchange(order, link))).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(timed_out()),
+        },
         None => exchange(order, link).await,
     };
     if let Err(failure) = result {
@@ -57,7 +59,7 @@ async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
         };
         let response = send(&order, link, &origin).await?;
         let status = response.status().as_u16();
-        match redirect::next(&mut order, status, response.headers(), hops)? {
+        match redirect::next(&mut order, status, response.headers(), hops).map_err(refused)? {
             Next::Deliver => {
                 let redirected = hops > 0;
                 return receiving::deliver(response, &order, redirected, link, place).await;
@@ -92,7 +94,10 @@ async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Resp
     }
     let attempt = Attempt::new(Arc::clone(origin));
     count(&COUNTERS.requests);
-    let error = match attempt.scope(client.execute(request(order, link)?)).await {
+    let error = match attempt
+        .scope(client.execute(request(order, link).map_err(refused)?))
+        .await
+    {
         Ok(response) => {
             if !attempt.dialed() {
                 count(&COUNTERS.reused);
@@ -110,7 +115,7 @@ async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Resp
     count(&COUNTERS.dials);
     let client = clients::get(order.identity, true).map_err(unusable)?;
     client
-        .execute(request(order, link)?)
+        .execute(request(order, link).map_err(refused)?)
         .await
         .map_err(|error| described(&error, &order.head.url))
 }
@@ -123,24 +128,22 @@ fn is_safe(method: &Method) -> bool {
     )
 }
 
-fn request(order: &Order, link: &Arc<Link>) -> Result<Request, Failure> {
+fn request(order: &Order, link: &Arc<Link>) -> Result<Request, &'static str> {
     let mut request = Request::new(order.head.method.clone(), order.head.url.clone());
     *request.headers_mut() = order.head.headers.clone();
     *request.body_mut() = match &order.body {
         Body::None | Body::Coming => None,
         Body::Whole(bytes) => Some(bytes.clone().into()),
         Body::Stream => {
-            let gone = || {
-                Failure::new(
-                    "",
-                    "the body of the request can't be sent again",
-                    Phase::Write,
-                )
-            };
-            Some(reqwest::Body::wrap(link.upload().ok_or_else(gone)?))
+            let gone = "the body of the request can't be sent again";
+            Some(reqwest::Body::wrap(link.upload().ok_or(gone)?))
         }
     };
     Ok(request)
+}
+
+fn refused(message: &'static str) -> Failure {
+    Failure::new("", message, Phase::Head)
 }
 
 fn unusable(message: String) -> Failure {
