@@ -17,6 +17,7 @@ const metrics = {
 /**
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
  * body, checked for each response; `postBytes` that of the request's. `timed`: the latency of each request is taken.
+ * `fetch`: by fetch(), ours and the runtime's; the other sides have none.
  */
 const cases = [
   {
@@ -72,6 +73,29 @@ const cases = [
     path: '/small',
     bytes: SMALL_BYTES,
     aims: [],
+  },
+  {
+    name: 'fetch',
+    title: 'fetch: small GET, 50 connections',
+    fetch: true,
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    aims: [
+      { metric: 'perSecond', peer: 'runtime', atLeast: 6 },
+      { metric: 'jsMicros', peer: 'runtime', atMost: 0.12 },
+    ],
+  },
+  {
+    name: 'fetch-download',
+    title: 'fetch: body of 1 MB, 8 connections',
+    fetch: true,
+    clients: 8,
+    maxSockets: 8,
+    path: '/large',
+    bytes: LARGE_BYTES,
+    aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 2 }],
   },
 ]
 

@@ -10,16 +10,31 @@ const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 const IDLE_MS = 600_000
 
 const makers = {
-  keepwire: (task) => requestThrough(new (require('../..').Agent)(agentOptions(task)), task),
-  runtime: (task) => requestThrough(new http.Agent(agentOptions(task)), task),
+  keepwire: (task) =>
+    by(task, require('../..').fetch) ?? requestThrough(new (require('../..').Agent)(agentOptions(task)), task),
+  runtime: (task) => by(task, globalThis.fetch) ?? requestThrough(new http.Agent(agentOptions(task)), task),
   agentkeepalive(task) {
+    by(task)
     const Agent = require('agentkeepalive')
     return requestThrough(new Agent({ ...agentOptions(task), freeSocketTimeout: IDLE_MS, timeout: IDLE_MS }), task)
   },
   undici(task) {
+    by(task)
     if (process.versions.bun) throw new Error('Bun replaces undici with its own')
     return requestThroughUndici(require('undici'), task)
   },
+}
+
+/** Sends by `fetch` in the cases that are about it; a side without one can't run those. */
+function by({ scenario, origin }, fetch) {
+  if (!scenario.fetch) return undefined
+  if (fetch === undefined) throw new Error('it has no fetch')
+  const url = new URL(scenario.path, origin).href
+  return (done) => {
+    fetch(url)
+      .then(async (response) => wrongResponse(scenario, response.status, (await response.arrayBuffer()).byteLength))
+      .then(done, done)
+  }
 }
 
 function agentOptions({ scenario }) {
