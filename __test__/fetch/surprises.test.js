@@ -88,15 +88,29 @@ test('a server that closes after each reply fails no fetch', async (scope) => {
 test('a server that closes while JavaScript is busy fails neither a GET nor a POST', async (scope) => {
   const remote = await startRemote()
   scope.defer(() => remote.stop())
-  const { peer, origin } = await fetchPeer(scope, (request, connection) => {
-    connection.write(reply(request.body.toString()))
-    setImmediate(() => connection.socket.end())
-  })
+  const origin = `http://127.0.0.1:${remote.port}`
   for (const init of [undefined, { method: 'POST', body: 'x' }]) {
-    await (await fetch(`${origin}/`)).text()
-    await peer.connections.at(-1).closed.promise
-    assert.strictEqual((await fetch(`${origin}/`, init)).status, 200)
+    for (let i = 0; i < 5; i++) {
+      await (await fetch(`${origin}/fin-after?20`)).text()
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60)
+      assert.strictEqual((await fetch(`${origin}/echo`, init)).status, 200)
+    }
   }
+})
+
+test('a server that closes after each reply, unannounced, fails no POST', async (scope) => {
+  const { peer, origin } = await fetchPeer(scope, (_, connection) => connection.end(reply()))
+  let failed = 0
+  for (let i = 0; i < 100; i++) {
+    try {
+      await (await fetch(`${origin}/${i}`, { method: 'POST', body: 'x' })).text()
+    } catch (error) {
+      assert.ok(error instanceof TypeError)
+      failed += 1
+    }
+    assert.ok(counts(peer, `/${i}`) <= 1, `request ${i} was sent twice`)
+  }
+  assert.strictEqual(failed, 0)
 })
 
 test('a body that nobody reads stops its server', async (scope) => {
