@@ -1,6 +1,16 @@
 // The public types. Options, properties and methods that are not documented here are those of the runtime's own
-// http.Agent, with its meanings and defaults.
+// http.Agent and https.Agent, with their meanings and defaults.
 
 export { Agent, type AgentOptions } from './types/agent'
 export { fetch, type FetchDefaults, type FetchInit, type FetchRetry, type HttpError } from './types/fetch'
 export * as http from './types/http'
+export * as https from './types/https'
+export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
+export {
+  type Explanation,
+  explain,
+  type Histogram,
+  type OriginStats,
+  type Stats,
+  stats,
+} from './types/observability'

@@ -6,7 +6,7 @@
 const assert = require('node:assert')
 const http = require('node:http')
 
-const { failure, read, send } = require('./support/client')
+const { failure, read, send, sentOnce } = require('./support/client')
 const { reply } = require('./support/peer')
 const { tellError } = require('./support/recorder')
 const { isBun, isNode, major } = require('./support/runtime')
@@ -133,31 +133,17 @@ const insecure = [
   'a NUL in a header value',
 ]
 
-// Node 18 has an older parser: it accepts some of these, and words or codes the others in its own way. The engine has the
-// codes of Node 20 to 26, Bun and Deno everywhere.
+// Node 18 has an older parser, which accepts some of these, or most of them. The engine is as strict as Node 20 to 26, Bun
+// and Deno everywhere.
 const NEWER_PARSER = new Set([
-  'Content-Length and Transfer-Encoding',
-  'Transfer-Encoding and Content-Length',
-  'a TLS alert',
   'a bare LF after the status line',
   'a body for 204',
-  'a body for 304',
-  'a body for HEAD',
-  'a chunk longer than its size',
-  'a chunk with a bare LF',
   'a header name with a space',
-  'a lower-case protocol',
   'a space before the colon',
   'a status code of four digits',
   'a status code of two digits',
-  'a status code with letters',
   'an empty header name',
-  'an invalid status line',
-  'another protocol',
   'bare LFs everywhere',
-  'binary garbage',
-  'bytes after the end of the body',
-  'garbage',
 ])
 const hasOlderParser = isNode && major < 20
 
@@ -183,7 +169,7 @@ for (const name of insecure) {
 
 test("a bad server on a reused connection: the runtime's own outcome for a POST", async (scope) => {
   for (const name of [
-    ...(hasOlderParser ? [] : ['garbage']),
+    'garbage',
     'half a head, then FIN',
     'two different Content-Length',
     'half a body by length, then FIN',
@@ -230,7 +216,7 @@ async function meet(scope, agent, bad) {
   await turns(2)
 
   const events = []
-  const request = http.request({ host: '127.0.0.1', port: peer.port, path: '/bad', agent, ...bad.options })
+  const request = sentOnce(http.request({ host: '127.0.0.1', port: peer.port, path: '/bad', agent, ...bad.options }))
   const over = watch(request, events)
   request.end()
   const beside = send({ port: peer.port, path: '/slow', agent })
@@ -277,19 +263,30 @@ function watch(request, events) {
   })
 }
 
+/** A port that nobody listens at. */
+async function freePort(scope) {
+  const peer = await scope.peer({})
+  await peer.close()
+  return peer.port
+}
+
 for (const [name, options] of [
   ['an unresolvable host', { host: 'does-not-exist.invalid', port: 80 }],
   ['an empty label in a host', { host: 'a..b', port: 80 }],
+  ['a host of 300 letters', { host: 'a'.repeat(300), port: 80 }],
   ['a refused port', { host: '127.0.0.1', port: 1 }],
   ['a refused port of a name with several addresses', { host: 'localhost', port: 1 }],
   ['a refused port of family 6', { host: '::1', port: 1, family: 6 }],
   ['an address of no interface as localAddress', { host: '127.0.0.1', port: 1, localAddress: '203.0.113.7' }],
+  ['a refused port and a localPort', { host: '127.0.0.1', port: 1, localPort: 'any free one' }],
+  ['a socketPath where nothing is', { socketPath: '/nonexistent/socket' }],
 ]) {
   test(`${name}: the runtime's own error, and the next request works`, async (scope) => {
     const errors = []
+    const localPort = options.localPort && (await freePort(scope))
     for (const agent of [scope.runtimeAgent(KEEP_ALIVE), scope.agent(KEEP_ALIVE)]) {
-      const error = await failure(send({ ...options, agent }))
-      errors.push(tellError(error))
+      const error = await failure(send({ ...options, ...(localPort && { localPort }), agent }))
+      errors.push(`${tellError(error)} with ${Object.keys(error).sort()}`)
       const peer = await scope.peer((_, connection) => connection.write(reply('ok')))
       assert.strictEqual((await send({ port: peer.port, agent })).body, 'ok')
       await until(() => agent.totalSocketCount === 1)

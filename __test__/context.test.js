@@ -9,9 +9,9 @@ const diagnostics = require('node:diagnostics_channel')
 const http = require('node:http')
 const { PerformanceObserver } = require('node:perf_hooks')
 
-const { failure, read, send } = require('./support/client')
+const { failure, read, send, sentOnce } = require('./support/client')
 const { reply } = require('./support/peer')
-const { isNode } = require('./support/runtime')
+const { isDeno, isNode } = require('./support/runtime')
 const { test } = require('./support/suite')
 const { turns } = require('./support/wait')
 
@@ -79,7 +79,11 @@ test('AsyncLocalStorage: errors, timeouts and aborts see the store of their call
     await one('timeout', () => http.request({ ...base, timeout: 30 }))
     return seen
   }
-  assert.deepStrictEqual(await observe(scope.agent(KEEP_ALIVE)), await observe(scope.runtimeAgent(KEEP_ALIVE)))
+  const expected = await observe(scope.runtimeAgent(KEEP_ALIVE))
+  // Where the runtime loses the store (Deno, for what its sockets tell), ours has the caller's.
+  const kept = expected.map((line) => line.replace(/^(\S+) (\S+): undefined$/, '$1 $2: $1'))
+  assert.ok(isDeno || String(kept) === String(expected), `${expected}`)
+  assert.deepStrictEqual(await observe(scope.agent(KEEP_ALIVE)), kept)
 })
 
 test('AsyncLocalStorage: 50 requests over 3 connections, none sees the store of another', async (scope) => {
@@ -132,7 +136,8 @@ test('diagnostics channels: the messages are those of the runtime, in the same o
     })
     await send({ port: peer.port, path: '/one', agent })
     await send({ port: peer.port, path: '/two', method: 'POST', agent }, 'body')
-    await failure(send({ port: peer.port, path: '/fin', method: 'POST', agent }))
+    const dropped = sentOnce(http.request({ host: '127.0.0.1', port: peer.port, path: '/fin', method: 'POST', agent }))
+    await failure(read(dropped.end()))
     await failure(send({ port: 1, path: '/refused', agent }))
     const aborted = http.get({ host: '127.0.0.1', port: peer.port, path: '/aborted', agent })
     const over = failure(read(aborted))

@@ -16,7 +16,7 @@ const metrics = {
 
 /**
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
- * body, checked for each response; `postBytes` that of the request's. `timed`: the latency of each request is taken.
+ * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the latency of each request is taken.
  * `fetch`: by fetch(), ours and the runtime's; the other sides have none.
  */
 const cases = [
@@ -73,6 +73,29 @@ const cases = [
     path: '/small',
     bytes: SMALL_BYTES,
     aims: [],
+  },
+  {
+    name: 'https',
+    title: 'small GET over TLS, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    secure: true,
+    aims: [
+      { metric: 'jsMicros', peer: 'runtime', atMost: 0.15 },
+      { metric: 'perSecond', peer: 'runtime', atLeast: 4 },
+    ],
+  },
+  {
+    name: 'https-download',
+    title: 'body of 1 MB over TLS, 8 connections',
+    clients: 8,
+    maxSockets: 8,
+    path: '/large',
+    bytes: LARGE_BYTES,
+    secure: true,
+    aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 1.5 }],
   },
   {
     name: 'fetch',

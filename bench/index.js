@@ -32,7 +32,7 @@ async function main() {
   try {
     for (const [index, scenario] of chosen.entries()) {
       say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
-      const sides = await measureCase(scenario, { pace, runtime, origin: nginx.origin, note: say })
+      const sides = await measureCase(scenario, { pace, runtime, server: nginx, note: say })
       results.push(summarizeCase(scenario, sides))
     }
   } finally {

@@ -10,6 +10,7 @@ const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 
+const { makeAuthority } = require('../__test__/support/authority.js')
 const { UserError } = require('../scripts/report.js')
 const { LARGE_BYTES, SMALL_BYTES } = require('./cases.js')
 
@@ -18,12 +19,15 @@ const START_MS = 5_000
 // Debian keeps it out of the PATH of ordinary users.
 const USUAL_FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin']
 
-/** @returns {Promise<{ origin: string, stop(): Promise<void> }>} */
+/** @returns {Promise<{ origin: string, secureOrigin: string, ca: string, stop(): Promise<void> }>} */
 async function startNginx() {
   const program = findNginx()
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-bench-'))
-  const port = await freePort()
-  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port))
+  const [port, securePort] = [await freePort(), await freePort()]
+  const { root, server } = await makeAuthority()
+  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port, securePort))
+  fs.writeFileSync(path.join(folder, 'cert.pem'), server.pem)
+  fs.writeFileSync(path.join(folder, 'key.pem'), server.key)
   fs.writeFileSync(path.join(folder, 'large'), Buffer.alloc(LARGE_BYTES, 'keepwire '))
   const child = spawn(program, ['-p', folder, '-e', 'error.log', '-c', 'nginx.conf'], { stdio: 'ignore' })
   const ended = once(child, 'exit')
@@ -44,6 +48,8 @@ async function startNginx() {
   }
   return {
     origin: `http://${HOST}:${port}`,
+    secureOrigin: `https://${HOST}:${securePort}`,
+    ca: root.pem,
     async stop() {
       process.removeListener('exit', clear)
       kill()
@@ -63,7 +69,7 @@ function findNginx() {
 }
 
 /** Connections live as long as the benchmark; nothing is logged a request. The user matters only when started as root. */
-function configuration(port) {
+function configuration(port, securePort) {
   return `
 daemon off;
 worker_processes 1;
@@ -84,6 +90,10 @@ http {
   scgi_temp_path scgi;
   server {
     listen ${HOST}:${port} backlog=1024;
+    listen ${HOST}:${securePort} ssl backlog=1024;
+    ssl_certificate cert.pem;
+    ssl_certificate_key key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
     root .;
     location = /small { return 200 "${'k'.repeat(SMALL_BYTES)}"; }
     location = /large { }

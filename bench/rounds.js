@@ -14,14 +14,14 @@ const SIDE = path.join(__dirname, 'side', 'index.js')
 
 /**
  * @param {object} scenario of cases.js
- * @param {{ pace: object, runtime: object, origin: string, note(line: string): void }} setting
+ * @param {{ pace: object, runtime: object, server: object, note(line: string): void }} setting
  * @returns {Promise<{ name: string, rounds: object[] }[]>} keepwire first; a peer that can't run here is left out, with a note
  */
-async function measureCase(scenario, { pace, runtime, origin, note }) {
+async function measureCase(scenario, { pace, runtime, server, note }) {
   const sides = []
   try {
     for (const name of sideNames) {
-      const side = startSide(name, scenario, runtime, origin)
+      const side = startSide(name, scenario, runtime, server)
       sides.push(side)
       const { unavailable } = await side.next()
       if (unavailable === undefined) continue
@@ -41,8 +41,8 @@ async function measureCase(scenario, { pace, runtime, origin, note }) {
 }
 
 /** Speaks with a side's process in lines of JSON; the end of its input ends it. */
-function startSide(name, scenario, runtime, origin) {
-  const task = JSON.stringify({ name, scenario, origin })
+function startSide(name, scenario, runtime, { origin, secureOrigin, ca }) {
+  const task = JSON.stringify({ name, scenario, origin: scenario.secure ? secureOrigin : origin, ca })
   const child = spawn(runtime.command, [...runtime.args, SIDE, task], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const ended = once(child, 'exit')

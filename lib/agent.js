@@ -12,6 +12,9 @@ const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = re
 const { giveBack, lease } = require('./lease.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { Origins } = require('./origins.js')
+const { close, kOpen, preconnect } = require('./lifecycle.js')
+const { statsOf } = require('./stats.js')
+const { noteCreation } = require('./warnings.js')
 const { connectionReset } = require('./errors.js')
 
 const RuntimeAgent = /** @type {any} */ (http.Agent)
@@ -28,8 +31,6 @@ function Agent(options) {
   if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
   validate(options)
   RuntimeAgent.call(this, options)
-  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
-  this.options = Object.setPrototypeOf(Object.assign({}, this.options), null)
   initialize(this)
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
@@ -37,11 +38,14 @@ Object.setPrototypeOf(Agent, RuntimeAgent)
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {
+  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
+  agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
   Object.defineProperties(agent, shownProperties)
   Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
+  noteCreation(agent)
 }
 
 /** What an agent shows; the runtime's code may assign to these, to no effect. @type {PropertyDescriptorMap} */
@@ -84,6 +88,7 @@ function originsOf(agent) {
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   const origins = originsOf(this)
+  origins.requests += 1
   origins.syncLimits()
   const usual = this.getName === runtimeGetName
   const plain = plainName(this.options, wanted)
@@ -126,6 +131,17 @@ function reroute(exchange) {
   carryForeign(agent, req, options, origin, 'upgrade')
 }
 
+/**
+ * @this {any}
+ * @param {Origins} origins
+ * @param {Record<string, any>} wanted what to connect to
+ */
+Agent.prototype[kOpen] = function open(origins, wanted) {
+  const options = merge(this.options, wanted)
+  const name = this.getName(options)
+  return origins.get(name) ?? origins.add(name, options)
+}
+
 Agent.prototype.removeSocket = removeSocket
 
 /**
@@ -139,6 +155,8 @@ Agent.prototype.destroy = function destroy() {
   for (const origin of [...origins.values()]) {
     for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
   }
+  // First, so that they are closed for this reason and not as by their user.
+  origins.port.engine.closeIdle(origins.id)
   for (const origin of [...origins.values()]) {
     for (const connection of [...origin.connections]) connection.view.destroy()
     for (const socket of [...origin.idleSockets, ...origin.busySockets]) socket.destroy()
@@ -147,4 +165,40 @@ Agent.prototype.destroy = function destroy() {
   origins.port.engine.closeIdle(origins.id)
 }
 
-module.exports = { Agent }
+/** What our agents have beyond the runtime's. @type {PropertyDescriptorMap & ThisType<any>} */
+const additions = {
+  /** Opens connections before they are needed. */
+  preconnect: method(function preconnectAgent(origin, count) {
+    return preconnect(this, originsOf(this), origin, count)
+  }),
+  /** Waits for the requests there are, then closes everything. */
+  close: method(function closeAgent(options) {
+    return close(this, this[kOrigins], options)
+  }),
+  /** What its origins did so far. */
+  stats: method(function statsOfAgent() {
+    return statsOf(this[kOrigins]?.id)
+  }),
+}
+// Runtimes without these symbols have no `using` either.
+if (Symbol.dispose) additions[Symbol.dispose] = method(dispose)
+if (Symbol.asyncDispose) additions[Symbol.asyncDispose] = method(disposeSoon)
+
+/** @this {any} */
+function dispose() {
+  this.destroy()
+}
+
+/** @this {any} */
+function disposeSoon() {
+  return this.close()
+}
+
+/** @param {(this: any, ...values: any[]) => unknown} value */
+function method(value) {
+  return { value, writable: true, enumerable: false, configurable: true }
+}
+
+Object.defineProperties(Agent.prototype, additions)
+
+module.exports = { additions, Agent, destroy: Agent.prototype.destroy, initialize, originsOf, startSoon }

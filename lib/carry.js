@@ -9,7 +9,8 @@
 // - Everything is delivered in the asynchronous context of the request's creation.
 
 const { AFTER_HEAD, ALL_WRITTEN, WINDOW } = require('./bridge/layout.js')
-const { connectionReset, emitRequestError, fromRecord, streamDestroyed } = require('./errors.js')
+const { fromRecord } = require('./engine-errors.js')
+const { connectionReset, emitRequestError, streamDestroyed } = require('./errors.js')
 const {
   checkIn,
   complete,
@@ -39,6 +40,18 @@ class Exchange {
   isForeign = false
   /** Whether 'timeout' was emitted while it waited. */
   hasTimedOut = false
+  /** How it got its connection, as lease() answered. */
+  foundBy = 0
+  /** What the engine said with that. */
+  foundMore = 0
+  /** How long it waited for it, in ms. */
+  queuedMs = 0
+  /** Requests that its connection had served before. */
+  useCount = 0
+  /** Why the connection that it had first was replaced; 0: it was not. */
+  replaced = 0
+  /** Whether it had been written to that one. */
+  isResent = false
   /** Whether its options say no more about the connection than host and port. */
   isPlain = false
   /** Whether port and engine have forgotten it. */
@@ -344,7 +357,11 @@ function fail(exchange, flags, error) {
     view.destroy()
     view._hadError = true
     emitRequestError(req, error)
-  } else if (error.code === 'ECONNRESET' && !error.syscall) {
+  } else if (error.code === 'ERR_KEEPWIRE_BODY_TIMEOUT' && req.res) {
+    // An error of the response: the request has had its answer.
+    view.destroy()
+    req.res.destroy(error)
+  } else if (error.code === 'ECONNRESET' && !error.syscall && !('host' in error)) {
     // The peer ended the connection: an error of the request before the head, of the response after it.
     view.emit('end')
     if ((flags & AFTER_HEAD) === 0 && !req.res && !view._hadError) {

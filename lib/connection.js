@@ -7,8 +7,9 @@ const net = require('node:net')
 const { performance } = require('node:perf_hooks')
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { SocketView } = require('./socket-view.js')
-const { SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
+const { announce, onSecured } = require('./tls/handshake.js')
+const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
+const { REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -23,7 +24,15 @@ class Connection {
   isClosed = false
   /** Whether it was opened, ever. */
   isConnected = false
+  /** What its TLS handshake came to; null: it is plain, or not that far. @type {import('./tls/secured.js').Secured | null} */
+  secured = null
   idleSince = 0
+  /** Requests it was leased for. */
+  uses = 0
+  /** Why it was closed, as CLOSED says; 0: it was not, or the record is on its way. */
+  closeReason = 0
+  /** How many more requests the server will take. */
+  usesLeft = Number.POSITIVE_INFINITY
   bytesRead = 0
   bytesWritten = 0
   /** @type {string[]} */
@@ -42,7 +51,7 @@ class Connection {
     this.origin = origin
     this.id = id
     this.port = origin.origins.port
-    this.view = new SocketView(this, options)
+    this.view = origin.createView(this, options)
     this.view.connecting = true
     this.port.connections.set(id, this)
     origin.add(this)
@@ -59,6 +68,8 @@ class Connection {
   /** @param {Exchange} exchange */
   lease(exchange) {
     this.exchange = exchange
+    exchange.useCount = this.uses
+    this.uses += 1
     this.origin.stale = true
     this.view._httpMessage = exchange.req
   }
@@ -69,6 +80,7 @@ class Connection {
     idleOrder += 1
     this.idleSince = idleOrder
     this.origin.stale = true
+    if (this.origin.origins.onQuiet !== null) this.origin.origins.noteQuiet()
   }
 
   /** The engine has closed it. */
@@ -77,10 +89,17 @@ class Connection {
     this.origin.stale = true
   }
 
-  /** @param {string} text fields of CONNECTED */
-  onConnected(text) {
+  /**
+   * @param {number} flags
+   * @param {number} reason why the one that it replaces was closed
+   * @param {string} text fields of CONNECTED
+   */
+  onConnected(flags, reason, text) {
     const first = this.#addresses.length === 0
     this.#addresses = text.split('\0')
+    this.usesLeft = Number.POSITIVE_INFINITY
+    if ((flags & REPLACES) !== 0) this.#onReplaced((flags & RESENT) !== 0, reason)
+    if (opens.hasSubscribers) tellOpened(this)
     // A replacement for a connection that died idle is none of the user's business.
     if (!first || this.view.destroyed) return
     this.touch()
@@ -89,17 +108,49 @@ class Connection {
     else exchange.resource.runInAsyncScope(connected, null, this)
   }
 
-  /** @param {number} _reason */
-  onClosed(_reason) {
+  /**
+   * Hands are shaken.
+   * @param {number} flags
+   * @param {string} text fields of SECURED
+   */
+  onSecured(flags, text) {
+    onSecured(this, flags, text)
+  }
+
+  /**
+   * A fresh connection has taken the place of one that was dead, for the same exchange.
+   * @param {boolean} resent
+   * @param {number} reason
+   */
+  #onReplaced(resent, reason) {
+    const { exchange } = this
+    this.uses = 1
+    if (exchange === null) return
+    exchange.replaced = reason
+    exchange.isResent = resent
+    exchange.useCount = 0
+    if (resent && retries.hasSubscribers) tellRetried(exchange, reason)
+  }
+
+  /** @param {number} reason */
+  onClosed(reason) {
     this.noteClosed()
+    this.closeReason = reason
+    if (this.port.connections.get(this.id) === this) this.port.connections.delete(this.id)
+    if (closes.hasSubscribers) tellClosed(this)
     if (!this.view.destroyed) this.view.destroy()
     else this.leave()
   }
 
   /** Takes it out of sight. */
   leave() {
-    if (this.port.connections.get(this.id) === this && this.isClosed) this.port.connections.delete(this.id)
     this.origin.remove(this)
+  }
+
+  /** How long each step of opening it took, in ms. */
+  get timings() {
+    const [dnsMs, connectMs, tlsMs] = this.#addresses.slice(4).map(Number)
+    return { dnsMs: dnsMs ?? 0, connectMs: connectMs ?? 0, tlsMs: tlsMs ?? 0 }
   }
 
   get localAddress() {
@@ -213,6 +264,7 @@ function connected(connection) {
   }
   view.emit('connect')
   view.emit('ready')
+  announce(connection)
   connection.exchange?.outgoing.connected()
 }
 

@@ -1,17 +1,13 @@
 'use strict'
 
-// The errors that users see. Network errors carry the runtime's own fields (code, errno, syscall, address, port,
-// hostname) in the runtime's order; option errors its ERR_* codes.
+// The errors that users see, with the runtime's own codes and messages. Those that the engine tells of are in
+// engine-errors.js.
 
-const { Buffer } = require('node:buffer')
 const diagnostics = require('node:diagnostics_channel')
 
 const requestErrors = diagnostics.channel('http.client.request.error')
 /** Node 18 has no such channel. */
 const publishesErrors = Number.parseInt(process.versions.node, 10) >= 20
-
-const FIELDS = 8
-const CAUSE_FIELDS = 7
 
 /**
  * @param {string} message 'socket hang up' or 'aborted'
@@ -57,8 +53,17 @@ function shown(value) {
  * @param {unknown} value
  */
 function notANumber(name, value) {
+  return notA('number', name, value)
+}
+
+/**
+ * @param {string} type
+ * @param {string} name
+ * @param {unknown} value
+ */
+function notA(type, name, value) {
   const received = value === null || value === undefined ? String(value) : `type ${typeof value} (${shown(value)})`
-  const message = `The "${name}" argument must be of type number. Received ${received}`
+  const message = `The "${name}" argument must be of type ${type}. Received ${received}`
   return optionError(TypeError, 'ERR_INVALID_ARG_TYPE', message)
 }
 
@@ -73,52 +78,13 @@ function outOfRange(name, range, value) {
 }
 
 /**
- * @param {{ code: string, syscall: string, address: string, port: string, hostname: string, message: string,
- *   errno: number }} fields
+ * @param {string} name
+ * @param {unknown} value
+ * @param {string} reason
  */
-function networkError({ code, syscall, address, port, hostname, message, errno }) {
-  const error = /** @type {Error & Record<string, unknown>} */ (new Error(message))
-  if (errno !== 0) error.errno = errno
-  error.code = code
-  if (syscall !== '') error.syscall = syscall
-  if (address !== '') error.address = address
-  if (port !== '') error.port = Number(port)
-  if (hostname !== '') error.hostname = hostname
-  return error
-}
-
-/**
- * @param {string} code
- * @param {string} message
- * @param {string} reason llhttp's
- * @param {number} bytesParsed
- */
-function parseError(code, message, reason, bytesParsed) {
-  const error = /** @type {Error & Record<string, unknown>} */ (new Error(reason ? `Parse Error: ${reason}` : message))
-  error.bytesParsed = bytesParsed
-  error.code = code
-  error.reason = reason
-  // The engine keeps no packet: the property is there, empty.
-  error.rawPacket = Buffer.alloc(0)
-  return error
-}
-
-/**
- * The error that an ERROR record tells of.
- * @param {string} text the record's fields
- * @param {number} errno
- * @returns {Error & { code?: string, syscall?: string }}
- */
-function fromRecord(text, errno) {
-  const [code, syscall, address, port, hostname, message, reason, bytesParsed, ...rest] = text.split('\0')
-  if (code.startsWith('HPE_')) return parseError(code, message, reason, Number(bytesParsed) || 0)
-  const causes = []
-  for (let at = 0; at + CAUSE_FIELDS <= rest.length; at += CAUSE_FIELDS) {
-    const [code, syscall, address, port, hostname, message, errno] = rest.slice(at, at + CAUSE_FIELDS)
-    causes.push(networkError({ code, syscall, address, port, hostname, message, errno: Number(errno) || 0 }))
-  }
-  if (causes.length > 0) return Object.assign(new AggregateError(causes), { code })
-  return networkError({ code, syscall, address, port, hostname, message, errno })
+function invalidValue(name, value, reason) {
+  const message = `The argument '${name}' ${reason}. Received ${shown(value)}`
+  return optionError(TypeError, 'ERR_INVALID_ARG_VALUE', message)
 }
 
 /**
@@ -135,8 +101,8 @@ module.exports = {
   coded,
   connectionReset,
   emitRequestError,
-  FIELDS,
-  fromRecord,
+  invalidValue,
+  notA,
   notANumber,
   outOfRange,
   streamDestroyed,

@@ -7,11 +7,13 @@
 // the agent; a slot is released exactly once.
 
 const http = require('node:http')
+const https = require('node:https')
+const net = require('node:net')
 
 const { Exchange } = require('./carry.js')
 const { lease } = require('./lease.js')
 const { isUnusual, merge, pick } = require('./options.js')
-const { isWindows, parsesLeniently } = require('./runtime.js')
+const { isLookupReplaced, isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
 const { remove } = require('./waiting.js')
 
@@ -20,19 +22,23 @@ const { remove } = require('./waiting.js')
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 
-const runtime = /** @type {any} */ (http.Agent.prototype)
-const own = Object.freeze({
-  createConnection: runtime.createConnection,
-  createSocket: runtime.createSocket,
-  keepSocketAlive: runtime.keepSocketAlive,
-  reuseSocket: runtime.reuseSocket,
-})
+/** The methods of the runtime's agents: on some runtimes those of https differ. */
+const own = methodsOf(http.Agent.prototype)
+const ownSecure = methodsOf(https.Agent.prototype)
+
+/** @param {any} prototype */
+function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }) {
+  return { createConnection, createSocket, keepSocketAlive, reuseSocket }
+}
 
 /** Options of net.connect that only a real socket can honour. */
 const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', 'blockList']
 
 /** An Upgrade line in a head that is serialized already. */
 const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i
+
+/** Why requests went that way. @type {WeakMap<object, string>} */
+const foreignRequests = new WeakMap()
 
 /**
  * Every reason to go the runtime's own way.
@@ -43,11 +49,15 @@ const REASONS = [
   ['upgrade', (_agent, req) => asksForUpgrade(req)],
   ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
   ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
-  ['create-connection', (agent) => agent.createConnection !== own.createConnection],
-  ['create-socket', (agent) => agent.createSocket !== own.createSocket],
-  ['keep-socket-alive', (agent) => agent.keepSocketAlive !== own.keepSocketAlive],
-  ['reuse-socket', (agent) => agent.reuseSocket !== own.reuseSocket],
+  ['create-connection', (agent) => isReplaced(agent.createConnection, 'createConnection')],
+  ['create-socket', (agent) => isReplaced(agent.createSocket, 'createSocket')],
+  ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, 'keepSocketAlive')],
+  ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, 'reuseSocket')],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
+  [
+    'dns-lookup',
+    (agent, _req, options) => isLookupReplaced() && net.isIP(pick(agent.options, options, 'host') ?? '') === 0,
+  ],
   // Those from here on can't apply to plain options.
   ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
   ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],
@@ -56,6 +66,14 @@ const REASONS = [
 ]
 
 const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
+
+/**
+ * @param {unknown} method
+ * @param {keyof typeof own} key
+ */
+function isReplaced(method, key) {
+  return method !== own[key] && method !== ownSecure[key]
+}
 
 /** @param {unknown} value */
 function isObject(value) {
@@ -96,6 +114,8 @@ function foreignReason(agent, req, options, plain) {
 function carryForeign(agent, req, options, origin, reason) {
   const { origins } = origin
   origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
+  origins.port.engine.note(origins.id, origin.key, true, reason)
+  foreignRequests.set(req, reason)
   const socket = takeIdle(agent, origin)
   if (socket !== undefined) {
     origins.port.engine.foreignIdle(origins.id, origin.key, false)
@@ -256,6 +276,7 @@ function onFree(agent, origins, socket, options) {
   origin.idleSockets.push(socket)
   origin.stale = true
   idleStates.set(socket, socket.bytesRead)
+  if (origins.onQuiet !== null) origins.noteQuiet()
   socket.on('error', onIdleError)
 }
 
@@ -267,4 +288,4 @@ function onFree(agent, origins, socket, options) {
  */
 function removeSocket(_socket, _options) {}
 
-module.exports = { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket }
+module.exports = { asksForUpgrade, carryForeign, foreignReason, foreignRequests, onFree, removeSocket }

@@ -1,70 +1,10 @@
 'use strict'
 
-// Stands in for node:http: everything it exports, with our Agent, and requests that default to our globalAgent.
-// Whatever is looked up in the runtime's module is looked up when it is used, so that patches of it apply.
+// Stands in for node:http.
 
 const http = require('node:http')
 
 const { Agent } = require('./agent.js')
-const { globalProxyEnv } = require('./runtime.js')
+const { standIn } = require('./namespace.js')
 
-const GLOBAL_TIMEOUT_MS = 5000
-
-/** @type {any} */
-let globalAgent = new /** @type {any} */ (Agent)({
-  keepAlive: true,
-  scheduling: 'lifo',
-  timeout: GLOBAL_TIMEOUT_MS,
-  proxyEnv: globalProxyEnv(),
-})
-
-/**
- * Whether the runtime would read it as a URL and not as options.
- * @param {any} input
- */
-function isUrl(input) {
-  if (typeof input === 'string' || input instanceof URL) return true
-  return Boolean(input?.href && input.protocol && input.auth === undefined && input.path === undefined)
-}
-
-/**
- * The runtime's request(), with our globalAgent where none is given.
- * @param {any} input
- * @param {any} [options]
- * @param {any} [callback]
- */
-function request(input, options, callback) {
-  const defaults = { _defaultAgent: globalAgent }
-  if (!isUrl(input)) return http.request({ ...defaults, ...input }, options)
-  if (typeof options === 'function') return http.request(input, /** @type {any} */ (defaults), options)
-  return http.request(input, { ...defaults, ...options }, callback)
-}
-
-/**
- * @param {any} input
- * @param {any} [options]
- * @param {any} [callback]
- */
-function get(input, options, callback) {
-  const req = request(input, options, callback)
-  req.end()
-  return req
-}
-
-/** @type {any} */
-const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(http))
-Object.defineProperties(namespace, {
-  Agent: { value: Agent, writable: true, enumerable: true, configurable: true },
-  request: { value: request, writable: true, enumerable: true, configurable: true },
-  get: { value: get, writable: true, enumerable: true, configurable: true },
-  globalAgent: {
-    get: () => globalAgent,
-    set: (agent) => {
-      globalAgent = agent
-    },
-    enumerable: true,
-    configurable: true,
-  },
-})
-
-module.exports = namespace
+module.exports = standIn(http, Agent)

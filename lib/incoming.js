@@ -17,8 +17,10 @@ const {
   MESSAGE_END,
 } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
+const { parseError } = require('./engine-errors.js')
+const { emitRequestError } = require('./errors.js')
 const { keepAliveBuffer } = require('./options.js')
-const { endMeasurement, isMeasured, kDetachAbortSignal } = require('./runtime.js')
+const { endMeasurement, isMeasured, kDetachAbortSignal, pausesAtSwitching } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -29,6 +31,7 @@ const responseFinishes = diagnostics.channel('http.client.response.finish')
 /** The runtime's own limit of header lines (names and values) where the request sets none. */
 const MOST_HEADER_LINES = 2000
 const CONTINUE = 100
+const SWITCHING_PROTOCOLS = 101
 const NO_CONTENT = 204
 const NOT_MODIFIED = 304
 
@@ -71,14 +74,25 @@ function deliverResponse(exchange, status, flags, head, body) {
     return
   }
   try {
-    const announced = head.announcedMs()
-    exchange.idleHintMs = announced < 0 ? -1 : Math.max(0, announced - keepAliveBuffer(exchange.agent))
+    noteHint(exchange, head.hint())
     announce(exchange, res, flags)
   } finally {
     // A listener that throws must not cost the request its body or its end.
     if (body !== null && !exchange.isSettled) push(exchange, res, body)
     if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) complete(res)
   }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {import('./bridge/heads.js').Hint} hint
+ */
+function noteHint(exchange, { timeoutMs, max }) {
+  const connection = /** @type {Connection} */ (exchange.connection)
+  // Some servers count down, others repeat their limit and close in time: the least that was ever said holds for both.
+  connection.usesLeft = Math.min(connection.usesLeft - 1, max)
+  if (connection.usesLeft <= 0) exchange.idleHintMs = 0
+  else exchange.idleHintMs = timeoutMs < 0 ? -1 : Math.max(0, timeoutMs - keepAliveBuffer(exchange.agent))
 }
 
 /**
@@ -117,6 +131,21 @@ function announce(exchange, res, flags) {
   res.on('end', onResponseEnd)
   if (req.aborted || !req.emit('response', res)) res._dump()
   if (res.statusCode === NOT_MODIFIED && req.method !== 'HEAD') res.complete = true
+  if (pausesAtSwitching && res.statusCode === SWITCHING_PROTOCOLS) pauseAtSwitching(exchange, res)
+}
+
+/**
+ * Deno's parser stops at the head of a 101 that nobody asked for: an empty response, and an error of the request.
+ * @param {Exchange} exchange
+ * @param {any} res
+ */
+function pauseAtSwitching(exchange, res) {
+  if (exchange.isSettled) return
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  complete(res)
+  view.destroy()
+  view._hadError = true
+  emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0))
 }
 
 /**

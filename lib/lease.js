@@ -6,6 +6,7 @@
 const { DIALING, FOREIGN, IDLE, QUEUED } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
+const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
 const { coded } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
 const { settleUnserved, Wait } = require('./waiting.js')
@@ -25,10 +26,13 @@ function lease(exchange, foreign, onServed) {
   const profile = foreign ? 0 : profileFor(exchange)
   for (;;) {
     const answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, foreign)
-    const kind = answer % 8
+    // Shifting takes the lower 32 bits of a number of any size.
+    const kind = answer & 7
+    const id = answer >>> 3
     if (kind === QUEUED) {
+      if (queued.hasSubscribers) tellQueued(exchange)
       exchange.wait = new Wait(exchange, (kind, id) => {
-        const taken = take(exchange, kind, id)
+        const taken = take(exchange, kind, id, 0)
         // As in the runtime: only who found the connection idle has reused it.
         exchange.req.reusedSocket = false
         if (taken) onServed(exchange)
@@ -40,7 +44,7 @@ function lease(exchange, foreign, onServed) {
       refuse(exchange)
       return
     }
-    if (take(exchange, kind, (answer - kind) / 8)) {
+    if (take(exchange, kind, id, (answer / 0x100000000) | 0)) {
       onServed(exchange)
       return
     }
@@ -56,9 +60,12 @@ function profileFor({ agent, isPlain, options, origin }) {
  * @param {Exchange} exchange
  * @param {number} kind
  * @param {number} id the connection's
+ * @param {number} more for an idle one: how many ms it was; for one that is dialed: why
  * @returns {boolean} false: the connection is of no use, another one must be found
  */
-function take(exchange, kind, id) {
+function take(exchange, kind, id, more) {
+  exchange.foundBy = kind
+  exchange.foundMore = more
   if (kind === FOREIGN) return true
   const { origin, port } = exchange
   const known = port.connections.get(id)
@@ -73,12 +80,15 @@ function take(exchange, kind, id) {
   }
   exchange.connect(known)
   exchange.req.reusedSocket = kind === IDLE
+  if (reuses.hasSubscribers && kind === IDLE) tellReused(exchange)
   return true
 }
 
 /** @param {Exchange} exchange */
 function refuse(exchange) {
   exchange.settle()
+  const { origins, key } = exchange.origin
+  origins.port.engine.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
   const message = `${exchange.origin.queue.length} requests to ${exchange.origin.name} are waiting already (maxPending)`
   process.nextTick(settleUnserved, exchange.req, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)

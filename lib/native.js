@@ -17,6 +17,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} maxFreeSockets
  * @property {boolean} fifo
  * @property {number} freeSocketTimeoutMs
+ * @property {number} socketActiveTtlMs
  * @property {number} maxRequestsPerSocket
  * @property {number} maxPending
  */
@@ -33,8 +34,28 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {number} keepAliveInitialDelayMs
  * @property {boolean} noDelay
  * @property {boolean} autoSelectFamily
+ * @property {number} firstFamily
  * @property {number} attemptTimeoutMs
  * @property {number} connectTimeoutMs
+ * @property {number} tcpUserTimeoutMs
+ * @property {number | undefined} [tls]
+ * @property {string | undefined} [servername]
+ * @property {boolean | undefined} [keylog]
+ */
+
+/**
+ * @typedef {object} NativeTls
+ * @property {number} roots
+ * @property {string[]} certs
+ * @property {string[]} keys
+ * @property {string[]} crls
+ * @property {boolean} rejectUnauthorized
+ * @property {boolean} askIdentity
+ * @property {boolean} tls12
+ * @property {boolean} tls13
+ * @property {string[]} ciphers
+ * @property {string[]} alpn
+ * @property {number} sessions
  */
 
 /**
@@ -55,15 +76,6 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
- * @typedef {object} NativeFetchStats
- * @property {number} requests
- * @property {number} dials
- * @property {number} failedDials
- * @property {number} reused
- * @property {number} resent
- */
-
-/**
  * One JavaScript thread's door to the engine; ARCHITECTURE.md says how its batches are laid out.
  * @typedef {object} NativePort
  * @property {number} id
@@ -72,8 +84,12 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent: number, limits: NativeLimits) => void} setLimits
  * @property {(agent: number) => void} dropAgent
  * @property {(agent: number) => void} closeIdle
- * @property {(identity: string) => number} internKey
- * @property {(profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, identity: string, name: string) => number} openOrigin
+ * @property {(agent: number, key: number) => void} closeOrigin
+ * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
+ * @property {(pem: string, partialChains: boolean) => number} internTrust
+ * @property {(settings: NativeTls) => number | null} internTls
  * @property {(exchange: number) => boolean} cancel
  * @property {(agent: number, key: number) => void} releaseForeign
  * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
@@ -84,7 +100,29 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
+ * @typedef {object} NativeTally
+ * @property {string} name
+ * @property {number} count
+ */
+
+/**
+ * An origin's counters; src/bridge/stats.rs.
+ * @typedef {object} NativeOrigin
+ * @property {string} name
+ * @property {number[]} counts
+ * @property {number[]} totals
+ * @property {number[]} closed
+ * @property {NativeTally[]} errors
+ * @property {NativeTally[]} foreign
+ * @property {number[]} wait
+ * @property {number[]} connect
+ * @property {number[]} firstByte
+ */
+
+/**
  * @typedef {object} NativeBinding
+ * @property {(agent?: number) => NativeOrigin[]} stats
+ * @property {() => { keys: number, profiles: number }} held
  * @property {new (wake: () => void) => NativePort} Port
  * @property {(port: number, agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
@@ -93,7 +131,6 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(pem: string) => number} fetchTrust
  * @property {(identity: NativeIdentity) => number} fetchIdentity
  * @property {(number: number, allowed: { perOrigin: number, inTotal: number, pending: number }) => number} fetchLimits
- * @property {() => NativeFetchStats} fetchStats
  */
 
 function runtimeName() {

@@ -5,8 +5,8 @@
 
 const net = require('node:net')
 
-const { notANumber, outOfRange } = require('./errors.js')
-const { defaultAttemptTimeout, defaultAutoSelectFamily } = require('./runtime.js')
+const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
+const { defaultAttemptTimeout, defaultAutoSelectFamily, firstFamily } = require('./runtime.js')
 
 const DEFAULT_FREE_SOCKET_TIMEOUT = 90_000
 const DEFAULT_KEEP_ALIVE_BUFFER = 1000
@@ -105,9 +105,19 @@ function number(value, name, least = 0) {
 function validate(options) {
   if (options === undefined || options === null) return
   number(options.freeSocketTimeout, 'freeSocketTimeout')
+  number(options.socketActiveTTL, 'socketActiveTTL')
   number(options.connectTimeout, 'connectTimeout')
+  number(options.headersTimeout, 'headersTimeout')
+  number(options.bodyTimeout, 'bodyTimeout')
+  number(options.queueTimeout, 'queueTimeout')
+  number(options.tcpUserTimeout, 'tcpUserTimeout')
   number(options.maxRequestsPerSocket, 'maxRequestsPerSocket')
   number(options.maxPending, 'maxPending')
+  const { retry, warnings } = options
+  if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
+  if (retry !== undefined && retry !== 'safe' && retry !== false) {
+    throw invalidValue('retry', retry, "must be one of: 'safe', false")
+  }
 }
 
 /**
@@ -127,6 +137,19 @@ function limit(value) {
 /** @param {unknown} value milliseconds; 0, undefined: no limit */
 function milliseconds(value) {
   return typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : 0
+}
+
+/** What a timer of the engine can count. */
+const MOST_MILLISECONDS = 0xffffffff
+
+/**
+ * @param {unknown} headersTimeout
+ * @param {unknown} bodyTimeout
+ */
+function patienceOf(headersTimeout, bodyTimeout) {
+  const headersMs = Math.min(Math.ceil(milliseconds(headersTimeout)), MOST_MILLISECONDS)
+  const bodyMs = Math.min(Math.ceil(milliseconds(bodyTimeout)), MOST_MILLISECONDS)
+  return headersMs > 0 || bodyMs > 0 ? { headersMs, bodyMs } : null
 }
 
 /**
@@ -151,6 +174,7 @@ function limitsOf(agent) {
     maxFreeSockets: limit(agent.maxFreeSockets),
     fifo: agent.scheduling === 'fifo',
     freeSocketTimeoutMs: idleLimit(agent.options),
+    socketActiveTtlMs: milliseconds(agent.options.socketActiveTTL),
     maxRequestsPerSocket: milliseconds(agent.options.maxRequestsPerSocket),
     maxPending: limit(agent.options.maxPending),
   }
@@ -206,9 +230,11 @@ function profileOf(agent, options) {
     keepAliveInitialDelayMs: agent.keepAlive ? milliseconds(agent.keepAliveMsecs) : 0,
     noDelay: Boolean(pick(own, options, 'noDelay')),
     autoSelectFamily: pick(own, options, 'autoSelectFamily') ?? defaultAutoSelectFamily(),
+    firstFamily: firstFamily(),
     attemptTimeoutMs:
       attemptTimeout === undefined ? defaultAttemptTimeout() : Math.max(attemptTimeout, LEAST_ATTEMPT_TIMEOUT),
     connectTimeoutMs: milliseconds(own.connectTimeout),
+    tcpUserTimeoutMs: milliseconds(own.tcpUserTimeout),
   }
 }
 
@@ -248,6 +274,7 @@ module.exports = {
   merge,
   milliseconds,
   nameOf,
+  patienceOf,
   pick,
   plainName,
   PROFILE_KEYS,

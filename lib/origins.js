@@ -6,9 +6,11 @@
 // The engine owns the state of connections. What an agent shows is made from it when somebody looks: a request costs
 // nothing here. The shown objects stay the same ones, and the runtime's createSocket() may push real sockets into them.
 
-const { limitsDiffer, limitsOf, PROFILE_KEYS, pick, profileOf } = require('./options.js')
+const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
+const { firstFamily } = require('./runtime.js')
 const { threadPort } = require('./bridge/port.js')
 const { SocketView } = require('./socket-view.js')
+const { noteAgent } = require('./warnings.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -29,9 +31,11 @@ class Origin {
   queue = []
   /** Whether the shown arrays are out of date. */
   stale = true
+  #identity
   /** @type {unknown[]} */
   #profileValues = []
   #profile = 0
+  #profileOrder = 0
   /** What the profile of plain options was made with besides them. @type {any[]} */
   #plainValues = []
   #plainProfile = 0
@@ -40,12 +44,28 @@ class Origin {
    * @param {Origins} origins
    * @param {string} name
    * @param {Options} options those of the first request, merged
+   * @param {string} identity what else than the name tells its connections from others
    */
-  constructor(origins, name, options) {
+  constructor(origins, name, options, identity = name) {
     this.origins = origins
     this.name = name
     this.options = options
-    this.key = origins.port.engine.internKey(name)
+    this.#identity = identity
+    this.key = 0
+    this.open()
+  }
+
+  /** Has the engine keep what belongs to it, until it is closed. */
+  open() {
+    const { id, port } = this.origins
+    this.key = port.engine.openOrigin(id, this.#identity, this.name)
+    this.forgetProfiles()
+  }
+
+  close() {
+    const { id, port } = this.origins
+    port.engine.closeOrigin(id, this.key)
+    this.key = 0
   }
 
   get isEmpty() {
@@ -73,7 +93,10 @@ class Origin {
         same = false
       }
     }
-    if (!same) this.#profile = this.origins.port.engine.internProfile(profileOf(agent, options))
+    const order = firstFamily()
+    if (this.#profileOrder !== order) same = false
+    this.#profileOrder = order
+    if (!same) this.#profile = this.#intern(agent, options)
     return this.#profile
   }
 
@@ -85,14 +108,54 @@ class Origin {
   plainProfile(agent, options) {
     const values = this.#plainValues
     const { keepAlive, keepAliveMsecs } = agent
-    const { noDelay, connectTimeout } = agent.options
+    const { noDelay, connectTimeout, tcpUserTimeout } = agent.options
+    const order = firstFamily()
     const same =
-      values[0] === keepAlive && values[1] === keepAliveMsecs && values[2] === noDelay && values[3] === connectTimeout
+      values[0] === keepAlive &&
+      values[1] === keepAliveMsecs &&
+      values[2] === noDelay &&
+      values[3] === connectTimeout &&
+      values[4] === order &&
+      values[5] === tcpUserTimeout
     if (!same || this.#plainProfile === 0) {
-      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout]
-      this.#plainProfile = this.origins.port.engine.internProfile(profileOf(agent, options)) + 1
+      this.#plainValues = [keepAlive, keepAliveMsecs, noDelay, connectTimeout, order, tcpUserTimeout]
+      this.#plainProfile = this.#intern(agent, options) + 1
     }
     return this.#plainProfile - 1
+  }
+
+  /**
+   * @param {any} agent
+   * @param {Options} options a request's
+   */
+  #intern(agent, options) {
+    const { id, port } = this.origins
+    return port.engine.internProfile(id, this.key, this.describe(agent, options))
+  }
+
+  /**
+   * How to connect.
+   * @param {any} agent
+   * @param {Options} options a request's
+   * @returns {import('./native.js').NativeProfile}
+   */
+  describe(agent, options) {
+    return profileOf(agent, options)
+  }
+
+  /**
+   * What `req.socket` will be.
+   * @param {Connection} connection
+   * @param {Options} options
+   */
+  createView(connection, options) {
+    return new SocketView(connection, options)
+  }
+
+  /** Something else than the options has changed how to connect. */
+  forgetProfiles() {
+    this.#profileValues = []
+    this.#plainProfile = 0
   }
 
   /** @param {Connection} connection */
@@ -106,7 +169,16 @@ class Origin {
     this.connections.delete(connection)
     this.stale = true
     this.origins.forget(this)
+    if (this.origins.onQuiet !== null) this.origins.noteQuiet()
   }
+}
+
+/** Origins that are kept although they hold nothing, for their counters. */
+const MOST_EMPTY = 256
+
+/** @param {Origins} origins */
+function tellQuiet(origins) {
+  if (origins.onQuiet !== null && origins.isQuiet) origins.onQuiet()
 }
 
 class Origins {
@@ -121,6 +193,20 @@ class Origins {
   /** @type {import('./native.js').NativeLimits} */
   #limits
 
+  #sweepAt = MOST_EMPTY
+
+  /** Called when no request is under way or waiting, while somebody wants to know. @type {(() => void) | null} */
+  onQuiet = null
+  /** Requests so far. */
+  requests = 0
+
+  /** Whether requests may be sent again. */
+  retries
+  /** How long requests wait for their peer; null: for ever. @type {{ headersMs: number, bodyMs: number } | null} */
+  patience
+  /** How long a request may wait for a connection, in ms; 0: for ever. */
+  queueTimeoutMs
+
   /** Why requests went the runtime's own way, and how often. @type {Map<string, number>} */
   foreignReasons = new Map()
 
@@ -128,8 +214,13 @@ class Origins {
   constructor(agent) {
     this.port = threadPort()
     this.agent = agent
+    const { bodyTimeout, headersTimeout, queueTimeout, retry } = agent.options
+    this.retries = retry !== false
+    this.patience = patienceOf(headersTimeout, bodyTimeout)
+    this.queueTimeoutMs = milliseconds(queueTimeout)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)
+    noteAgent(this)
   }
 
   /** Tells the engine about limits that were changed on the agent. */
@@ -148,21 +239,49 @@ class Origins {
   /**
    * @param {string} name
    * @param {Options} options
+   * @param {Origin} [origin]
    */
-  add(name, options) {
-    const origin = new Origin(this, name, options)
+  add(name, options, origin = new Origin(this, name, options)) {
+    if (this.#byName.size >= this.#sweepAt) this.#sweep()
+    if (origin.key === 0) origin.open()
     this.#byName.set(name, origin)
     this.#byKey.set(origin.key, origin)
     return origin
   }
 
-  /** @param {Origin} origin */
+  /**
+   * Nothing of it is shown any more once it is empty. Its counters stay, for a while.
+   * @param {Origin} origin
+   */
   forget(origin) {
+    if (this.onQuiet !== null) this.noteQuiet()
     if (!origin.isEmpty || this.#byName.get(origin.name) !== origin) return
-    this.#byName.delete(origin.name)
-    this.#byKey.delete(origin.key)
     delete this.#sockets[origin.name]
     delete this.#freeSockets[origin.name]
+  }
+
+  /** Lets go what is empty: a process that meets endless hosts must not grow. */
+  #sweep() {
+    for (const origin of this.#byName.values()) {
+      if (!origin.isEmpty) continue
+      this.#byName.delete(origin.name)
+      this.#byKey.delete(origin.key)
+      origin.close()
+    }
+    this.#sweepAt = Math.max(MOST_EMPTY, 2 * this.#byName.size)
+  }
+
+  get isQuiet() {
+    for (const { busySockets, connections, creating, queue } of this.#byName.values()) {
+      if (queue.length > 0 || creating > 0 || busySockets.size > 0) return false
+      for (const { exchange, view } of connections) if (exchange !== null && !view.destroyed) return false
+    }
+    return true
+  }
+
+  /** Something has ended: perhaps the last thing that somebody waits for. */
+  noteQuiet() {
+    process.nextTick(tellQuiet, this)
   }
 
   values() {

@@ -14,6 +14,8 @@ const { kNeedDrain } = require('./runtime.js')
 /** @typedef {import('./carry.js').Exchange} Exchange */
 
 const SEND_BUFFER = 256 * 1024
+/** A key by which the server tells a repetition, in a head that is serialized already. */
+const IDEMPOTENCY_KEY = /\r\n(?:x-)?idempotency-key[ \t]*:/i
 /** May be sent again when a reused connection died without a byte of response: nothing can happen twice. */
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
@@ -52,12 +54,14 @@ class Outgoing {
 
   #begin() {
     this.#began = true
-    const { connection, id, port, req } = this.#exchange
+    const { connection, id, origin, port, req } = this.#exchange
+    const { patience, retries } = origin.origins
     let flags = req.shouldKeepAlive ? BEGIN_KEEP : 0
     if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (SAFE_METHODS.has(req.method)) flags |= BEGIN_IDEMPOTENT
+    if (retries && (SAFE_METHODS.has(req.method) || hasIdempotencyKey(req))) flags |= BEGIN_IDEMPOTENT
     const { id: connectionId } = /** @type {import('./connection.js').Connection} */ (connection)
     port.submission.begin(id, flags, req.maxHeaderSize || maxHeaderSize, connectionId)
+    if (patience !== null) port.submission.patience(id, patience.headersMs, patience.bodyMs)
   }
 
   /**
@@ -194,6 +198,16 @@ class Outgoing {
     this.#needDrain = false
     if (callbacks !== null) process.nextTick(failWrites, this.#exchange, callbacks, error)
   }
+}
+
+/**
+ * Whether the server can tell a repetition of this request, which makes it idempotent (as Go's net/http has it).
+ * @param {any} req
+ */
+function hasIdempotencyKey(req) {
+  if (req.getHeader('idempotency-key') !== undefined || req.getHeader('x-idempotency-key') !== undefined) return true
+  // Headers given as an array are serialized without being kept.
+  return req.getHeader('host') === undefined && IDEMPOTENCY_KEY.test(req._header ?? '')
 }
 
 /** @param {Outgoing} outgoing */

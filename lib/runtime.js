@@ -4,11 +4,14 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const diagnostics = require('node:diagnostics_channel')
+const dns = require('node:dns')
 const http = require('node:http')
 const net = require('node:net')
 const { PerformanceObserver } = require('node:perf_hooks')
 
-const isNode = process.versions.bun === undefined && process.versions.deno === undefined
+/** @type {'bun' | 'deno' | 'node'} */
+const runtimeName = process.versions.bun !== undefined ? 'bun' : process.versions.deno !== undefined ? 'deno' : 'node'
+const isNode = runtimeName === 'node'
 const isWindows = process.platform === 'win32'
 
 const requestStarts = diagnostics.channel('http.client.request.start')
@@ -155,8 +158,26 @@ function globalProxyEnv() {
   return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
 }
 
+/** Whether the runtime's parser is llhttp before version 8, as Node 18's, which words some refusals in another way. */
+const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 10) < 8
+
+/** Whether a 101 that nobody asked for ends its request with an error, after its response. */
+const pausesAtSwitching = runtimeName === 'deno'
+
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
+
+/** The address family that the runtime's dns.lookup() puts first; 0: it leaves the resolver's order. */
+function firstFamily() {
+  const order = dns.getDefaultResultOrder?.()
+  if (order === 'ipv4first') return 4
+  return order === 'ipv6first' ? 6 : 0
+}
+
+const runtimeLookup = dns.lookup
+
+/** Whether somebody has replaced the function that the runtime's sockets look names up with. */
+const isLookupReplaced = () => dns.lookup !== runtimeLookup
 
 module.exports = {
   AsyncResource,
@@ -164,12 +185,18 @@ module.exports = {
   defaultAttemptTimeout,
   defaultAutoSelectFamily,
   endMeasurement,
+  firstFamily,
   globalProxyEnv,
+  isLookupReplaced,
+  hasOlderParser,
   isMeasured,
+  isNode,
   isWindows,
   kDestroyError,
   kDetachAbortSignal,
   kEndCallbacks,
   kNeedDrain,
   parsesLeniently: parsesLeniently(),
+  pausesAtSwitching,
+  runtimeName,
 }

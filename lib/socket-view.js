@@ -31,6 +31,16 @@ class SocketView extends Socket {
     this.on('error', onError)
   }
 
+  /** @param {any} view */
+  static connectionOf(view) {
+    return /** @type {SocketView} */ (view).#connection
+  }
+
+  /** Views of other prototypes are views as well. @param {any} value */
+  static [Symbol.hasInstance](value) {
+    return typeof value === 'object' && value !== null && #connection in value
+  }
+
   get pending() {
     return this.connecting
   }

@@ -3,12 +3,14 @@
 // Requests that wait for a slot of their origin, in `agent.requests`. A waiting request has no socket, through which the
 // runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
 
+const { performance } = require('node:perf_hooks')
 const { clearTimeout, setTimeout } = require('node:timers')
 
 const { FOREIGN, IDLE } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
-const { connectionReset, emitRequestError } = require('./errors.js')
+const { coded, connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
+const { watchQueue } = require('./warnings.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 
@@ -18,8 +20,11 @@ class Wait {
   /** Called when the engine has something for the exchange. @type {(kind: number, connection: number) => void} */
   onTurn
   #exchange
+  #since
   /** @type {NodeJS.Timeout | null} */
   #timer = null
+  /** @type {NodeJS.Timeout | null} */
+  #lastCall = null
 
   /**
    * @param {Exchange} exchange
@@ -29,12 +34,19 @@ class Wait {
     this.#exchange = exchange
     this.onTurn = onTurn
     const { req, agent, origin } = exchange
+    this.#since = performance.now()
     origin.queue.push(exchange)
+    watchQueue(exchange)
     agent.requests[origin.name] ??= []
     agent.requests[origin.name].push(req)
     shadow(req, 'destroy', () => this.#onDestroy())
     shadow(req, 'setTimeout', (ms) => this.#watch(ms))
     this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
+    const { queueTimeoutMs } = origin.origins
+    if (queueTimeoutMs > 0) {
+      this.#lastCall = setTimeout(() => this.#onLastCall(), Math.min(queueTimeoutMs, MOST_TIMER_MS))
+      this.#lastCall.unref()
+    }
   }
 
   /** @param {unknown} ms */
@@ -51,12 +63,27 @@ class Wait {
     this.#exchange.resource.runInAsyncScope(emitTimeout, null, this.#exchange.req)
   }
 
+  #onLastCall() {
+    const { origin, port, req, resource } = this.#exchange
+    const { name, origins } = origin
+    this.#giveUp()
+    port.engine.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
+    const message = `No connection to ${name} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
+    resource.runInAsyncScope(settleUnserved, null, req, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
+    port.drainSoon()
+    origins.forget(origin)
+  }
+
   #onDestroy() {
+    this.#giveUp()
+    process.nextTick(settleUnserved, this.#exchange.req, undefined)
+  }
+
+  #giveUp() {
     const exchange = this.#exchange
     this.end()
     // False: its turn has come already, and the record of that is under way; see returnTurn().
     if (exchange.port.engine.cancel(exchange.id)) exchange.settle()
-    process.nextTick(settleUnserved, exchange.req, undefined)
   }
 
   /** The request waits no more. */
@@ -64,10 +91,13 @@ class Wait {
     const exchange = this.#exchange
     const { req, agent, origin } = exchange
     exchange.wait = null
+    exchange.queuedMs += performance.now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#lastCall !== null) clearTimeout(this.#lastCall)
     Reflect.deleteProperty(req, 'destroy')
     Reflect.deleteProperty(req, 'setTimeout')
     remove(origin.queue, exchange)
+    if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
     const shown = agent.requests[origin.name]
     if (shown === undefined) return
     remove(shown, req)

@@ -4,7 +4,8 @@
 //! the thread that asked. A connection's task runs on the I/O thread; whatever ends it, [`Engine::gone`] frees its
 //! place first and tells its owner last.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
@@ -13,9 +14,10 @@ use once_cell::sync::Lazy;
 
 use crate::connect::Profile;
 use crate::exchange::events::{Assigned, Events};
+use crate::metrics::Metrics;
 use crate::pool::{
-    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Limits, Pool, State,
-    WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Keys, Kind, Lease, Limits, Miss,
+    Pool, State, WaiterId,
 };
 use crate::runtime::{self, Io};
 
@@ -36,14 +38,82 @@ pub struct Engine {
 
 struct Shared {
     pool: Pool,
-    profiles: Vec<Arc<Profile>>,
-    profile_ids: HashMap<Profile, u32>,
+    keys: Keys,
+    profiles: Profiles,
     /// What a queued request will be dialed with.
-    waiting: HashMap<WaiterId, u32>,
-    agents: HashMap<AgentId, PortId>,
-    /// Connections on lease whose transport died while no exchange was under way.
+    waiting: HashMap<WaiterId, Arc<Profile>>,
+    agents: HashMap<AgentId, Owned>,
+    /// Connections on lease whose transport died while no exchange was under way, or is of no further use.
     dead: HashMap<ConnId, CloseReason>,
     next_port: PortId,
+}
+
+/// An agent, as the engine knows it.
+struct Owned {
+    port: PortId,
+    origins: HashMap<KeyId, Held>,
+    /// Counters of its origins that were let go.
+    past: Arc<Metrics>,
+}
+
+/// What an agent's origin holds.
+struct Held {
+    /// What its owner calls it.
+    name: String,
+    /// Ways to connect that it has named.
+    profiles: HashSet<u32>,
+}
+
+/// Ways to connect by number, as long as an origin holds them.
+#[derive(Default)]
+struct Profiles {
+    by_id: HashMap<u32, (Arc<Profile>, u32)>,
+    ids: HashMap<Arc<Profile>, u32>,
+    next: u32,
+}
+
+impl Profiles {
+    /// The number of a profile; the caller holds it.
+    fn intern(&mut self, profile: Profile) -> u32 {
+        if let Some(&id) = self.ids.get(&profile) {
+            return id;
+        }
+        let profile = Arc::new(profile);
+        let id = self.next;
+        // JavaScript counts from 1 in 31 bits; by the time they come back, the old ones are long gone.
+        self.next = (self.next + 1) & 0x3fff_ffff;
+        self.by_id.insert(id, (Arc::clone(&profile), 0));
+        self.ids.insert(profile, id);
+        id
+    }
+
+    fn hold(&mut self, id: u32) {
+        if let Some((_, holders)) = self.by_id.get_mut(&id) {
+            *holders += 1;
+        }
+    }
+
+    fn release(&mut self, id: u32) {
+        let Some((profile, holders)) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        *holders -= 1;
+        if *holders == 0 {
+            self.ids.remove(profile);
+            self.by_id.remove(&id);
+        }
+    }
+
+    fn get(&self, id: u32) -> Option<Arc<Profile>> {
+        self.by_id.get(&id).map(|(profile, _)| Arc::clone(profile))
+    }
+}
+
+/// What there is to tell of an agent's origin; without a name: of those that were let go.
+pub struct OriginStats {
+    pub name: String,
+    pub counts: Counts,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Engine {
@@ -51,8 +121,8 @@ impl Engine {
         Self {
             shared: Mutex::new(Shared {
                 pool: Pool::new(),
-                profiles: Vec::new(),
-                profile_ids: HashMap::new(),
+                keys: Keys::default(),
+                profiles: Profiles::default(),
                 waiting: HashMap::new(),
                 agents: HashMap::new(),
                 dead: HashMap::new(),
@@ -92,7 +162,7 @@ impl Engine {
             .remove(&port);
         let agents: Vec<AgentId> = {
             let shared = self.lock();
-            let of_port = shared.agents.iter().filter(|(_, &owner)| owner == port);
+            let of_port = shared.agents.iter().filter(|(_, owned)| owned.port == port);
             of_port.map(|(&agent, _)| agent).collect()
         };
         for agent in agents {
@@ -114,7 +184,12 @@ impl Engine {
     pub fn add_agent(&self, port: PortId, limits: Limits) -> AgentId {
         let mut shared = self.lock();
         let agent = shared.pool.add_agent(limits);
-        shared.agents.insert(agent, port);
+        let owned = Owned {
+            port,
+            origins: HashMap::new(),
+            past: Arc::default(),
+        };
+        shared.agents.insert(agent, owned);
         agent
     }
 
@@ -133,8 +208,12 @@ impl Engine {
             for waiter in shared.pool.remove_agent(agent, effects) {
                 shared.waiting.remove(&waiter);
             }
+            if let Some(owned) = shared.agents.remove(&agent) {
+                for (key, held) in owned.origins {
+                    shared.let_go(key, held);
+                }
+            }
         });
-        self.lock().agents.remove(&agent);
     }
 
     /// Closes an agent's idle connections.
@@ -142,24 +221,109 @@ impl Engine {
         self.with_effects(|shared, _, effects| shared.pool.close_idle(agent, effects));
     }
 
-    /// The key of what makes connections interchangeable.
-    pub fn intern_key(&self, identity: &[u8]) -> KeyId {
-        self.lock().pool.intern_key(identity)
+    /// An agent's origin for what makes connections interchangeable. Its key, its profiles and its counters are kept
+    /// until [`close_origin`](Self::close_origin) or the agent's end.
+    pub fn open_origin(&self, agent: AgentId, identity: &str, name: &str) -> KeyId {
+        let mut shared = self.lock();
+        let shared = &mut *shared;
+        let key = shared.keys.hold(identity);
+        match shared.agents.get_mut(&agent) {
+            Some(owned) if !owned.origins.contains_key(&key) => {
+                let held = Held {
+                    name: name.to_owned(),
+                    profiles: HashSet::new(),
+                };
+                owned.origins.insert(key, held);
+                shared.pool.retain_origin(agent, key);
+            }
+            // Its thread has just ended, or it has it already.
+            _ => shared.keys.release(key),
+        }
+        key
     }
 
-    /// The number of a way to connect.
-    pub fn intern_profile(&self, profile: Profile) -> u32 {
+    /// The agent's owner has forgotten the origin.
+    pub fn close_origin(&self, agent: AgentId, key: KeyId) {
         let mut shared = self.lock();
-        if let Some(&id) = shared.profile_ids.get(&profile) {
-            return id;
+        let shared = &mut *shared;
+        let Some(owned) = shared.agents.get_mut(&agent) else {
+            return;
+        };
+        let Some(held) = owned.origins.remove(&key) else {
+            return;
+        };
+        if let Some(metrics) = shared.pool.release_origin(agent, key) {
+            owned.past.absorb(&metrics);
         }
-        let id = shared.profiles.len() as u32;
-        shared.profiles.push(Arc::new(profile.clone()));
-        shared.profile_ids.insert(profile, id);
+        shared.let_go(key, held);
+    }
+
+    /// The number of a way to connect, held by an origin.
+    pub fn intern_profile(&self, agent: AgentId, key: KeyId, profile: Profile) -> u32 {
+        let mut shared = self.lock();
+        let shared = &mut *shared;
+        let id = shared.profiles.intern(profile);
+        let origin = shared
+            .agents
+            .get_mut(&agent)
+            .and_then(|owned| owned.origins.get_mut(&key));
+        if origin.is_some_and(|held| held.profiles.insert(id)) {
+            shared.profiles.hold(id);
+        }
         id
     }
 
-    /// Asks for the exclusive use of a connection; the answer holds at once, dialing goes on by itself.
+    /// What there is to tell of an agent, or of all agents of the process: one entry for each of their origins, and one
+    /// without a name for those that each has let go.
+    pub fn stats(&self, agent: Option<AgentId>) -> Vec<OriginStats> {
+        let shared = self.lock();
+        let mut told = Vec::new();
+        for (&id, owned) in &shared.agents {
+            if agent.is_some_and(|agent| agent != id) {
+                continue;
+            }
+            for (key, counts, metrics) in shared.pool.snapshot(id) {
+                let Some(Held { name, .. }) = owned.origins.get(&key) else {
+                    // Let go, but a connection of it is about to end.
+                    continue;
+                };
+                let name = name.clone();
+                told.push(OriginStats {
+                    name,
+                    counts,
+                    metrics,
+                });
+            }
+            told.push(OriginStats {
+                name: String::new(),
+                counts: Counts::default(),
+                metrics: Arc::clone(&owned.past),
+            });
+        }
+        told
+    }
+
+    /// Counts a failure that its owner met, or a request that went the runtime's own way.
+    pub fn note(&self, agent: AgentId, key: KeyId, foreign: bool, name: String) {
+        let metrics = self.lock().pool.metrics_of(agent, key);
+        if let Some(metrics) = metrics {
+            let tally = if foreign {
+                &metrics.foreign
+            } else {
+                &metrics.errors
+            };
+            tally.add(Cow::Owned(name));
+        }
+    }
+
+    /// Identities and profiles that are held at the moment.
+    pub fn held(&self) -> (usize, usize) {
+        let shared = self.lock();
+        (shared.keys.len(), shared.profiles.by_id.len())
+    }
+
+    /// Asks for the exclusive use of a connection; the answer holds at once, dialing goes on by itself. The second value
+    /// says why a connection is dialed ([`Miss::number`]).
     pub fn lease(
         &self,
         agent: AgentId,
@@ -167,25 +331,48 @@ impl Engine {
         profile: u32,
         waiter: WaiterId,
         kind: Kind,
-    ) -> Lease {
-        let lease = self.with_effects(|shared, now, effects| {
+    ) -> (Lease, u16) {
+        let (lease, profile, miss, made_room) = self.with_effects(|shared, now, effects| {
             let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
-            if lease == Lease::Queued && kind == Kind::Engine {
-                shared.waiting.insert(waiter, profile);
+            let mut miss = 0;
+            let profile = match lease {
+                Lease::Queued | Lease::Dial { .. } if kind == Kind::Engine => {
+                    shared.profiles.get(profile)
+                }
+                _ => None,
+            };
+            match (lease, &profile) {
+                (Lease::Dial { conn }, _) => {
+                    miss = shared.pool.miss(conn).map_or(0, Miss::number);
+                }
+                (Lease::Queued, Some(profile)) => {
+                    shared.waiting.insert(waiter, Arc::clone(profile));
+                }
+                _ => {}
             }
-            lease
+            (lease, profile, miss, !effects.is_empty())
         });
-        if let Lease::Dial { conn } = lease {
-            self.dial(waiter, conn, profile, false);
+        match lease {
+            Lease::Dial { conn } => self.dial(waiter, conn, profile, false),
+            // The caller opens its socket by itself: not before the one that made room for it is closed.
+            Lease::Granted if made_room => {
+                self.grant(waiter);
+                return (Lease::Queued, 0);
+            }
+            _ => {}
         }
-        lease
+        (lease, miss)
     }
 
     /// Takes a request out of the queue; false if it has its turn already.
     pub fn cancel(&self, waiter: WaiterId) -> bool {
         let mut shared = self.lock();
-        shared.waiting.remove(&waiter);
-        shared.pool.cancel(waiter)
+        let was_queued = shared.pool.cancel(waiter);
+        // Else its turn may be on its way, which needs to know how to dial.
+        if was_queued {
+            shared.waiting.remove(&waiter);
+        }
+        was_queued
     }
 
     /// Ends a lease whose connection is in order.
@@ -193,17 +380,20 @@ impl Engine {
         let (result, deadline) = self.with_effects(|shared, now, effects| {
             let result = match shared.dead.remove(&conn) {
                 Some(reason) => {
+                    shared.pool.note_end(conn, reason);
                     shared.pool.closed(conn, now, effects);
                     CheckIn::Closed(reason)
                 }
                 None => shared.pool.check_in(conn, idle_limit_ms, now, effects),
             };
+            if let CheckIn::Closed(reason) = result {
+                // Before what takes its place is opened.
+                effects.insert(0, Effect::Close { conn, reason });
+            }
             (result, shared.pool.next_deadline())
         });
-        match result {
-            CheckIn::Closed(reason) => runtime::run(move |io| io.kill(conn, reason)),
-            CheckIn::Idle => self.expect_expiry(deadline),
-            CheckIn::Handed(_) | CheckIn::Unknown => {}
+        if result == CheckIn::Idle {
+            self.expect_expiry(deadline);
         }
         result
     }
@@ -231,7 +421,7 @@ impl Engine {
     pub fn redial(&self, conn: ConnId) {
         let mut shared = self.lock();
         shared.dead.remove(&conn);
-        shared.pool.redial(conn);
+        shared.pool.redial(conn, self.clock.now());
     }
 
     /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.
@@ -242,16 +432,26 @@ impl Engine {
                 false
             }
             _ => {
+                shared.pool.note_end(conn, reason);
                 shared.pool.closed(conn, now, effects);
                 true
             }
         })
     }
 
+    /// A leased connection's present exchange is its last.
+    pub fn doom(&self, conn: ConnId, reason: CloseReason) {
+        let mut shared = self.lock();
+        if shared.pool.state(conn) == Some(State::Leased) {
+            shared.dead.insert(conn, reason);
+        }
+    }
+
     /// A connection is gone: its place is given on. True if it was nobody's.
-    pub fn gone(&self, conn: ConnId) -> bool {
+    pub fn gone(&self, conn: ConnId, reason: CloseReason) -> bool {
         let state = self.with_effects(|shared, now, effects| {
             shared.dead.remove(&conn);
+            shared.pool.note_end(conn, reason);
             shared.pool.closed(conn, now, effects)
         });
         !matches!(state, Some(State::Leased | State::Dialing))
@@ -285,11 +485,7 @@ impl Engine {
         match effect {
             Effect::Dial { waiter, conn } => {
                 let profile = self.lock().waiting.remove(&waiter);
-                match profile {
-                    Some(profile) => self.dial(waiter, conn, profile, true),
-                    // Its thread has just ended.
-                    None => drop(self.gone(conn)),
-                }
+                self.dial(waiter, conn, profile, true);
             }
             Effect::Assign { waiter, conn, .. } => {
                 self.lock().waiting.remove(&waiter);
@@ -297,14 +493,10 @@ impl Engine {
                     events.assigned(waiter.exchange, conn, Assigned::Idle);
                 }
             }
-            Effect::Grant { waiter } => {
-                if let Some(events) = self.events(waiter.port) {
-                    events.assigned(waiter.exchange, 0, Assigned::Foreign);
-                }
-            }
+            Effect::Grant { waiter } => self.grant(waiter),
             Effect::Close { conn, reason } => runtime::run(move |io| io.kill(conn, reason)),
             Effect::EvictForeign { agent, key } => {
-                let port = self.lock().agents.get(&agent).copied();
+                let port = self.lock().agents.get(&agent).map(|owned| owned.port);
                 if let Some(events) = port.and_then(|port| self.events(port)) {
                     events.evict_foreign(agent, key);
                 }
@@ -312,19 +504,38 @@ impl Engine {
         }
     }
 
-    fn dial(&self, waiter: WaiterId, conn: ConnId, profile: u32, was_queued: bool) {
-        let profile = self.lock().profiles.get(profile as usize).cloned();
-        match (profile, self.events(waiter.port)) {
-            (Some(profile), Some(events)) => runtime::run(move |io: &Io| {
+    /// Tells a waiter of its slot for a socket of the runtime's own, when what is to be closed for it is closed.
+    fn grant(&self, waiter: WaiterId) {
+        let Some(events) = self.events(waiter.port) else {
+            return;
+        };
+        runtime::run(move |io| {
+            io.call_next(move || events.assigned(waiter.exchange, 0, Assigned::Foreign));
+        });
+    }
+
+    fn dial(&self, waiter: WaiterId, conn: ConnId, profile: Option<Arc<Profile>>, queued: bool) {
+        let metrics = self.lock().pool.metrics(conn);
+        match (profile, metrics, self.events(waiter.port)) {
+            (Some(profile), Some(metrics), Some(events)) => runtime::run(move |io: &Io| {
                 // Told in the same job: an abort in answer to it finds the connection.
-                if was_queued {
+                if queued {
                     events.assigned(waiter.exchange, conn, Assigned::Dialing);
                 }
-                io.open(waiter, conn, profile, events);
+                io.open(waiter, conn, profile, events, metrics);
             }),
             // Its thread has just ended.
-            _ => drop(self.gone(conn)),
+            _ => drop(self.gone(conn, CloseReason::AgentDestroyed)),
         }
+    }
+}
+
+impl Shared {
+    fn let_go(&mut self, key: KeyId, held: Held) {
+        for profile in held.profiles {
+            self.profiles.release(profile);
+        }
+        self.keys.release(key);
     }
 }
 
@@ -351,3 +562,6 @@ impl Clock {
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 }
+
+#[cfg(test)]
+mod tests;

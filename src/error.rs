@@ -9,8 +9,10 @@ use std::io;
 use std::net::SocketAddr;
 
 mod errno;
+mod tls;
 
 pub(crate) use errno::is_in_progress;
+pub use tls::TlsFault;
 
 /// How far a request had come when it failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +47,8 @@ pub struct Failure {
     pub hostname: Option<String>,
     /// The local end, if the user had asked for a certain port: `localAddress` and `localPort` of the runtime's error.
     pub local: Option<SocketAddr>,
+    /// Where the connection was to go, if `bind` failed: Bun names that.
+    pub target: Option<SocketAddr>,
     /// The runtime's own sentence. Empty for several causes, as that of the runtime's `AggregateError`.
     pub message: String,
     /// What a response parser adds to its message.
@@ -59,6 +63,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the peer took longer than it was given.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            &*self.code,
+            "ERR_KEEPWIRE_HEADERS_TIMEOUT" | "ERR_KEEPWIRE_BODY_TIMEOUT"
+        )
+    }
+
     /// A failure without a system call behind it.
     pub fn new(
         code: impl Into<Cow<'static, str>>,
@@ -73,6 +85,7 @@ impl Failure {
             port: None,
             hostname: None,
             local: None,
+            target: None,
             message: message.into(),
             reason: None,
             bytes_parsed: None,
@@ -90,6 +103,12 @@ impl Failure {
         port: Option<u16>,
         phase: Phase,
     ) -> Self {
+        if let Some(fault) = err
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<TlsFault>())
+        {
+            return fault.failure(phase);
+        }
         let (code, errno) = errno::describe(err);
         Self::system(code, errno, syscall, address, port, phase)
     }

@@ -1,7 +1,7 @@
 //! keepwire's engine: keep-alive connections that are reused every time they can be, for JavaScript's
 //! `http.Agent`.
 //!
-//! The rooms, and who may know whom (`bridge → agent → pool, connect, exchange → config, error`):
+//! The rooms, and who may know whom (`bridge → agent → pool, connect, exchange → config, error, metrics`):
 //!
 //! * [`runtime`]: the process-wide I/O thread.
 //! * [`agent`]: how pool, connect and exchange come together.
@@ -10,7 +10,7 @@
 //! * [`exchange`]: one request on one connection.
 //! * [`fetch`]: `fetch()` on shared `reqwest` clients.
 //! * [`bridge`]: where Rust meets JavaScript; the only room that knows napi.
-//! * [`config`], [`error`]: constants of the engine, and its one error type.
+//! * [`config`], [`error`], [`metrics`]: constants of the engine, its one error type, its counters.
 
 pub mod agent;
 pub mod bridge;
@@ -19,5 +19,6 @@ pub mod connect;
 pub mod error;
 pub mod exchange;
 pub mod fetch;
+pub mod metrics;
 pub mod pool;
 pub mod runtime;

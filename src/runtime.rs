@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::exchange::connection::{Host, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::fetch;
+use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
 
 type Job = Box<dyn FnOnce(&Io) + Send>;
@@ -111,6 +113,7 @@ impl Io {
         conn: ConnId,
         profile: Arc<Profile>,
         events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
     ) {
         let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
@@ -129,6 +132,7 @@ impl Io {
             exchange: waiter.exchange,
             events,
             mailbox: Rc::clone(&connection.mailbox),
+            metrics: Arc::clone(&metrics),
             host: Box::new(OnIoThread {
                 io: self.me.clone(),
                 connection: Rc::clone(&connection),
@@ -137,7 +141,8 @@ impl Io {
         tokio::task::spawn_local(async move {
             let reason = task.run().await;
             io.forget(&connection);
-            let idle = ENGINE.gone(conn);
+            metrics.closed[reason as usize].fetch_add(1, Relaxed);
+            let idle = ENGINE.gone(conn, reason);
             connection.events.closed(conn, reason, idle);
         });
     }
@@ -182,6 +187,13 @@ impl Io {
         }
     }
 
+    /// Lets a connection go on whose peer was asked about.
+    pub fn approve(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.approve();
+        }
+    }
+
     /// Closes every connection of a thread.
     pub fn kill_port(&self, port: PortId, reason: CloseReason) {
         fetch::abort_port(port);
@@ -192,6 +204,11 @@ impl Io {
         {
             connection.mailbox.kill(reason);
         }
+    }
+
+    /// Calls `what` when the connections that were told something before have heard it.
+    pub fn call_next(&self, what: impl FnOnce() + 'static) {
+        tokio::task::spawn_local(async move { what() });
     }
 
     /// Calls `what` after `ms` milliseconds.
@@ -241,6 +258,10 @@ impl Host for OnIoThread {
 
     fn died(&self, reason: CloseReason) -> bool {
         ENGINE.died(self.connection.conn, reason)
+    }
+
+    fn doom(&self, reason: CloseReason) {
+        ENGINE.doom(self.connection.conn, reason);
     }
 
     fn redial(&self) {

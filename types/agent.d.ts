@@ -1,5 +1,6 @@
 import type * as nodeHttp from 'node:http'
 import { Agent as NodeAgent } from 'node:http'
+import type { Stats } from './observability'
 
 /** What an {@link Agent} can be told: all that the runtime's own `http.Agent` takes, and these. */
 export interface AgentOptions extends nodeHttp.AgentOptions {
@@ -22,6 +23,14 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   freeSocketTimeout?: number | undefined
 
   /**
+   * How long a connection may live, shortened by up to a tenth at random, so that connections that were opened together do
+   * not end together. A request that is under way then is finished first.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  socketActiveTTL?: number | undefined
+
+  /**
    * How many requests a connection serves; after the last one it is closed instead of being kept.
    *
    * Unit: requests. Default: 0. Disabled by: 0 (no limit).
@@ -37,12 +46,63 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   maxPending?: number | undefined
 
   /**
-   * How long opening a connection may take: name resolution and TCP together, over all addresses tried. A request whose
+   * How long opening a connection may take: name resolution, TCP and TLS together, over all addresses tried. A request whose
    * connection takes longer fails with `ERR_KEEPWIRE_CONNECT_TIMEOUT`.
    *
    * Unit: milliseconds. Default: 0. Disabled by: 0 (only the operating system's own limits apply).
    */
   connectTimeout?: number | undefined
+
+  /**
+   * How long a request may wait for a connection while `maxSockets` or `maxTotalSockets` is reached. One that waits longer
+   * fails with `ERR_KEEPWIRE_QUEUE_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  queueTimeout?: number | undefined
+
+  /**
+   * How long the server may take to send the response's head, from the last byte of the request that it took, or from its
+   * last informational response. It does not run while the request waits for more of its own body. The request fails with
+   * `ERR_KEEPWIRE_HEADERS_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  headersTimeout?: number | undefined
+
+  /**
+   * How long the server may be silent within a response's body. It does not run while the response is paused or not read.
+   * The response fails with `ERR_KEEPWIRE_BODY_TIMEOUT`.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (no limit).
+   */
+  bodyTimeout?: number | undefined
+
+  /**
+   * How long bytes that were sent may stay unacknowledged by the peer's system before the connection ends (TCP_USER_TIMEOUT,
+   * RFC 5482). On Linux; other systems keep their own limit.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0 (the system's own limit).
+   */
+  tcpUserTimeout?: number | undefined
+
+  /**
+   * Which requests may be sent again, once, on a fresh connection, when a reused connection ended without a byte of the
+   * response: `'safe'`: GET, HEAD, OPTIONS, TRACE, and any request with an `Idempotency-Key` or `X-Idempotency-Key` header,
+   * if the whole request is known and at most 64 KiB; `false`: none. A request of which nothing was written yet is not sent
+   * again but sent: it goes to a fresh connection in both cases.
+   *
+   * Default: `'safe'`. Disabled by: `false`.
+   */
+  retry?: 'safe' | false | undefined
+
+  /**
+   * Whether to warn, once per thread, of an agent per request and of response bodies that are not read while other requests
+   * wait for their connections (docs/observability.md).
+   *
+   * Default: true. Disabled by: false.
+   */
+  warnings?: boolean | undefined
 }
 
 /**
@@ -80,4 +140,24 @@ export class Agent extends NodeAgent {
 
   /** Connections of this agent that exist or are being opened, busy or idle, to all origins together. */
   readonly totalSocketCount: number
+
+  /**
+   * Opens connections before they are needed, until there are `count` idle ones or a limit is reached, and resolves with their
+   * number. Without `keepAlive`, and for what goes the runtime's own way, that is 0.
+   *
+   * @param origin such as `'http://example.com:8080'`
+   * @param count default: 1
+   * @throws (rejects with) the error of a connection that failed; `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`,
+   *   `ERR_OUT_OF_RANGE`
+   */
+  preconnect(origin: string | URL, count?: number): Promise<number>
+
+  /**
+   * Waits until no request is under way or waiting, then does what `destroy()` does. At the deadline, in milliseconds, it
+   * does so in any case, and the requests that are left fail. Default: no deadline. The agent stays usable.
+   */
+  close(options?: { deadline?: number | undefined }): Promise<void>
+
+  /** What its origins did so far. */
+  stats(): Stats
 }

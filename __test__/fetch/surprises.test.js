@@ -4,7 +4,7 @@
 
 const assert = require('node:assert')
 
-const { fetch } = require('../..')
+const { fetch, stats } = require('../..')
 const { runScript } = require('../support/child')
 const { reply } = require('../support/peer')
 const { startRemote } = require('../support/remote')
@@ -253,4 +253,18 @@ test('responses that are dropped unread free their connections', { skip: isDeno 
   })
   assert.ok(!late, 'a fetch waited in vain for a place')
   assert.deepStrictEqual([code, lines], [0, [{ fetched: 12 }]], stderr)
+})
+
+test('stats() tells of fetches by origin', async (scope) => {
+  const { origin } = await fetchPeer(scope, (request, connection) => {
+    if (request.target === '/drop') connection.socket.destroy()
+    else connection.write(reply())
+  })
+  for (let i = 0; i < 5; i++) await (await fetch(`${origin}/`)).text()
+  await assert.rejects(fetch(`${origin}/drop`, { method: 'POST', body: 'x' }))
+  const told = stats().origins[`fetch ${origin}`]
+  assert.deepStrictEqual([told.created, told.reused, told.retried, told.leased, told.queued], [1, 4, 0, 0, 0])
+  assert.deepStrictEqual([told.errors, told.firstByteMs.count, told.connectMs.count], [{ UND_ERR_SOCKET: 1 }, 5, 1])
+  await assert.rejects(fetch(`${origin}/drop`))
+  assert.strictEqual(stats().origins[`fetch ${origin}`].retried, 0)
 })

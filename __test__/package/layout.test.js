@@ -22,6 +22,7 @@ const NAMES = [
   ['command::ACK', 'ACK'],
   ['command::SOCKOPT', 'SOCKOPT'],
   ['command::CLOSE', 'CLOSE'],
+  ['command::PATIENCE', 'PATIENCE'],
   ['command::BODILESS', 'BEGIN_NO_BODY'],
   ['command::IDEMPOTENT', 'BEGIN_IDEMPOTENT'],
   ['command::LAST', 'WRITE_END'],
@@ -44,6 +45,8 @@ const NAMES = [
   ['record::REQUEST_WRITTEN', 'ALL_WRITTEN'],
   ['record::INFORMATIONAL', 'INFORMATIONAL'],
   ['record::AFTER_HEAD', 'AFTER_HEAD'],
+  ['record::REPLACES', 'REPLACES'],
+  ['record::RESENT', 'RESENT'],
 ]
 
 function constants() {

@@ -4,6 +4,8 @@
 
 const http = require('node:http')
 
+const { isDeno } = require('./runtime')
+
 /**
  * Sends one request and reads its whole response. Rejects with the request's or response's first error.
  *
@@ -15,6 +17,16 @@ function send(options, body) {
   const answer = read(request)
   request.end(body)
   return answer
+}
+
+/**
+ * A request that no runtime sends twice by itself. Deno's own agent sends one again, also a POST and also when its error
+ * was told already, if a reused connection ends; ours sends what is not safe once (invariant I5). What remains to be
+ * compared is how a request fails.
+ */
+function sentOnce(request) {
+  if (isDeno) request._retrying = true
+  return request
 }
 
 /** Reads the response of a request that the caller ends. */
@@ -77,4 +89,4 @@ function random(seed) {
   }
 }
 
-module.exports = { failure, parallel, random, read, send, sequential }
+module.exports = { failure, parallel, random, read, send, sentOnce, sequential }

@@ -113,6 +113,7 @@ class Connection {
     this.received = []
     this.bytesReceived = 0
     this.closed = deferred()
+    this.hasEnded = false
     this.sawEnd = deferred()
   }
 
@@ -168,6 +169,11 @@ class Peer {
     return this.connections.length
   }
 
+  /** Connections that the client has not closed, as far as the server knows. */
+  get alive() {
+    return [...this.open].filter((connection) => !connection.hasEnded).length
+  }
+
   #accept(socket) {
     const connection = new Connection(socket, this)
     this.connections.push(connection)
@@ -176,7 +182,10 @@ class Peer {
     const reader = new RequestReader()
     socket.setNoDelay(true)
     socket.on('error', () => {})
-    socket.on('end', () => connection.sawEnd.resolve())
+    socket.on('end', () => {
+      connection.hasEnded = true
+      connection.sawEnd.resolve()
+    })
     socket.on('close', () => {
       this.open.delete(connection)
       connection.sawEnd.resolve()

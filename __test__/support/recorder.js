@@ -125,7 +125,7 @@ function tell(event, args) {
 
 /** What identifies an error to its user. */
 function tellError(error) {
-  const fields = ['code', 'errno', 'syscall', 'address', 'port', 'hostname', 'reason']
+  const fields = ['code', 'errno', 'syscall', 'address', 'port', 'hostname', 'localAddress', 'localPort', 'reason']
   const set = fields.filter((name) => error[name] !== undefined).map((name) => `${name}=${error[name]}`)
   const causes = error.errors ? ` causes(${error.errors.map(tellError).join('; ')})` : ''
   return `${error.name} ${JSON.stringify(error.message)} ${set.join(' ')}${causes}`

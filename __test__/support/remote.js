@@ -1,6 +1,6 @@
 'use strict'
 
-// A server in a process of its own; see support/remote-peer.js for what its paths answer.
+// A server in a process of its own; see remote-peer.js and chaos-peer.js for what their paths answer.
 
 const { spawn } = require('node:child_process')
 const net = require('node:net')
@@ -9,9 +9,9 @@ const path = require('node:path')
 const { commandFor } = require('./runtime')
 
 /** Starts the server; `counts()` asks it, `stop()` ends it. */
-async function startRemote() {
-  const { file, args } = commandFor(path.join(__dirname, 'remote-peer.js'))
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+async function startRemote(program = 'remote-peer.js', programArgs = []) {
+  const { file, args } = commandFor(path.join(__dirname, program))
+  const child = spawn(file, [...args, ...programArgs], { stdio: ['pipe', 'pipe', 'inherit'] })
   const { port, controlPort } = JSON.parse(await firstLine(child))
   return {
     port,

@@ -9,7 +9,6 @@ const { test: nodeTest } = require('node:test')
 
 const { Peer } = require('./peer')
 const { startRemote } = require('./remote')
-const { knownGap } = require('./known-gaps')
 const { agentUnderTest, baseline } = require('./runtime')
 const { turns } = require('./wait')
 
@@ -49,8 +48,8 @@ class Scope {
   }
 
   /** A server in a process of its own; see support/remote-peer.js. */
-  async remote() {
-    const remote = await startRemote()
+  async remote(program) {
+    const remote = await startRemote(program)
     this.#remotes.push(remote)
     return remote
   }
@@ -117,10 +116,7 @@ function watchdog(ms, body) {
 function test(sentence, options, body) {
   if (typeof options === 'function') return test(sentence, {}, options)
   const timeout = options.timeout || 30_000
-  const skip =
-    options.skip ||
-    knownGap(sentence) ||
-    (baseline && options.ours ? `the runtime's own agent: ${options.ours}` : false)
+  const skip = options.skip || (baseline && options.ours ? `the runtime's own agent: ${options.ours}` : false)
   return nodeTest(sentence, { skip, timeout: timeout + 30_000 }, async () => {
     const before = countResources()
     const scope = new Scope()

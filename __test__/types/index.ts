@@ -1,10 +1,11 @@
 // Compiled, never run: `npm run types` fails if a line here does not check, or if one marked as an error does.
 
 import * as nodeHttp from 'node:http'
+import * as nodeHttps from 'node:https'
 import type * as net from 'node:net'
 
 import type * as keepwire from 'keepwire'
-import { Agent, type AgentOptions, fetch, http } from 'keepwire'
+import { Agent, type AgentOptions, fetch, HttpsAgent, type HttpsAgentOptions, http, https } from 'keepwire'
 
 /** Both directions: neither type may have something that the other lacks. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -76,6 +77,25 @@ holds<Same<typeof keepwire.http, typeof http>>()
 // @ts-expect-error there is no such export
 http.nothing
 
+// The same over TLS.
+const secureAgent = new HttpsAgent({ keepAlive: true, ca: ['pem'], rejectUnauthorized: false, maxCachedSessions: 0 })
+const asRuntimeSecureAgent: nodeHttps.Agent = secureAgent
+const asRuntimeSecureClass: typeof nodeHttps.Agent = HttpsAgent
+nodeHttps.get('https://localhost/', { agent: secureAgent }, (response) => response.resume())
+https.request('https://localhost/', { agent: https.globalAgent }).end()
+const runtimeSecureOptions: nodeHttps.AgentOptions = { servername: 'localhost', minVersion: 'TLSv1.3' }
+new HttpsAgent(runtimeSecureOptions)
+const secureOptions: HttpsAgentOptions = { ...options, cert: 'pem', key: 'pem', checkServerIdentity: () => undefined }
+new https.Agent(secureOptions)
+// @ts-expect-error certificates are PEM
+new HttpsAgent({ ca: 1 })
+// @ts-expect-error there is no such option
+new HttpsAgent({ freeSocketTimeouts: 1 })
+holds<Same<typeof https.Agent, typeof HttpsAgent>>()
+holds<Same<typeof https.globalAgent, HttpsAgent>>()
+holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
+
+export { asRuntimeSecureAgent, asRuntimeSecureClass }
 export { asRuntimeAgent, asRuntimeClass, counting, name, sockets, total, waiting }
 
 const users = fetch.withDefaults({

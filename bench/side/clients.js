@@ -3,6 +3,7 @@
 // One way each to send a request: `send(done)` calls `done(error | null)` when the response has ended, and only then.
 
 const http = require('node:http')
+const https = require('node:https')
 
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 
@@ -10,25 +11,35 @@ const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 const IDLE_MS = 600_000
 
 const makers = {
-  keepwire: (task) =>
-    by(task, require('../..').fetch) ?? requestThrough(new (require('../..').Agent)(agentOptions(task)), task),
-  runtime: (task) => by(task, globalThis.fetch) ?? requestThrough(new http.Agent(agentOptions(task)), task),
+  keepwire(task) {
+    const { Agent, HttpsAgent, fetch } = require('../..')
+    if (task.scenario.fetch) return requestThroughFetch(fetch, task)
+    return requestThrough(new (task.scenario.secure ? HttpsAgent : Agent)(agentOptions(task)), task)
+  },
+  runtime(task) {
+    if (task.scenario.fetch) return requestThroughFetch(globalThis.fetch, task)
+    return requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task)
+  },
   agentkeepalive(task) {
-    by(task)
-    const Agent = require('agentkeepalive')
+    noFetch(task)
+    const agentkeepalive = require('agentkeepalive')
+    const Agent = task.scenario.secure ? agentkeepalive.HttpsAgent : agentkeepalive
     return requestThrough(new Agent({ ...agentOptions(task), freeSocketTimeout: IDLE_MS, timeout: IDLE_MS }), task)
   },
   undici(task) {
+    noFetch(task)
     by(task)
     if (process.versions.bun) throw new Error('Bun replaces undici with its own')
     return requestThroughUndici(require('undici'), task)
   },
 }
 
-/** Sends by `fetch` in the cases that are about it; a side without one can't run those. */
-function by({ scenario, origin }, fetch) {
-  if (!scenario.fetch) return undefined
-  if (fetch === undefined) throw new Error('it has no fetch')
+/** A side without a fetch can't run the cases that are about it. */
+function noFetch({ scenario }) {
+  if (scenario.fetch) throw new Error('it has no fetch')
+}
+
+function requestThroughFetch(fetch, { scenario, origin }) {
   const url = new URL(scenario.path, origin).href
   return (done) => {
     fetch(url)
@@ -37,8 +48,9 @@ function by({ scenario, origin }, fetch) {
   }
 }
 
-function agentOptions({ scenario }) {
-  return { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
+function agentOptions({ scenario, ca }) {
+  const limits = { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
+  return scenario.secure ? { ...limits, ca } : limits
 }
 
 function requestThrough(agent, { scenario, origin }) {
@@ -52,8 +64,9 @@ function requestThrough(agent, { scenario, origin }) {
     headers: requestHeaders(body),
     agent,
   }
+  const { request: send } = scenario.secure ? https : http
   return (done) => {
-    const request = http.request(options, (response) => {
+    const request = send(options, (response) => {
       let bytes = 0
       response.on('data', (chunk) => (bytes += chunk.length))
       response.on('end', () => done(wrongResponse(scenario, response.statusCode, bytes)))
@@ -64,11 +77,12 @@ function requestThrough(agent, { scenario, origin }) {
   }
 }
 
-function requestThroughUndici(undici, { scenario, origin }) {
+function requestThroughUndici(undici, { scenario, origin, ca }) {
   const dispatcher = new undici.Pool(origin, {
     connections: scenario.maxSockets,
     keepAliveTimeout: IDLE_MS,
     keepAliveMaxTimeout: IDLE_MS,
+    connect: { ca },
   })
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)

@@ -14,6 +14,7 @@ const { Head, SLOT_SHIFT, STATUS_MASK } = require('./heads.js')
 const {
   ASSIGNED,
   CLOSED,
+  SECURED,
   COMPLETION_BYTES,
   CONNECTED,
   DATA,
@@ -120,7 +121,11 @@ class Completion {
           break
         case CONNECTED:
           this.#at = next
-          port.connections.get(id)?.onConnected(this.#text(at, length))
+          port.connections.get(id)?.onConnected(flags, aux, this.#text(at, length))
+          break
+        case SECURED:
+          this.#at = next
+          port.connections.get(id)?.onSecured(flags, this.#text(at, length))
           break
         case CLOSED:
           this.#at = next

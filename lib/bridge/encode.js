@@ -12,6 +12,7 @@ const { submit, submitBody } = require('../native.js')
 const {
   ABORT,
   ACK,
+  APPROVE,
   BEGIN,
   CLOSE,
   COMMAND_HEADER,
@@ -19,6 +20,7 @@ const {
   FETCH,
   FETCH_ABORT,
   LARGE_CHUNK,
+  PATIENCE,
   SOCKOPT,
   SUBMISSION_BYTES,
   WRITE,
@@ -67,6 +69,17 @@ class Submission {
     const at = this.#command(BEGIN, flags, 0, exchange, 8, 8)
     this.#words[at >> 2] = maxHeaderSize
     this.#words[(at >> 2) + 1] = connection
+  }
+
+  /**
+   * How long an exchange that has begun waits for its peer, in ms; 0: for ever.
+   * @param {number} exchange
+   * @param {number} headersMs
+   * @param {number} bodyMs
+   */
+  patience(exchange, headersMs, bodyMs) {
+    const at = this.#command(PATIENCE, 0, 0, exchange, headersMs, 4)
+    this.#words[at >> 2] = bodyMs
   }
 
   /**
@@ -157,6 +170,11 @@ class Submission {
    */
   socketOption(connection, option, on, delayMs) {
     this.#command(SOCKOPT, on ? 1 : 0, option, connection, delayMs, 0)
+  }
+
+  /** @param {number} connection */
+  approve(connection) {
+    this.#command(APPROVE, 0, 0, connection, 0, 0)
   }
 
   /** @param {number} connection */

@@ -10,8 +10,8 @@ const SLOT_SHIFT = 10
 const STATUS_MASK = (1 << SLOT_SHIFT) - 1
 
 class Head {
-  /** @type {number | undefined} */
-  #announcedMs
+  /** @type {Hint | undefined} */
+  #hint
   #isShared
 
   /**
@@ -31,27 +31,38 @@ class Head {
     return this.#isShared ? this.lines.slice() : this.lines
   }
 
-  /** How long the server says that it keeps an idle connection; -1: it does not say, 0: it keeps none. */
-  announcedMs() {
-    this.#announcedMs ??= announcedMs(this.lines)
-    return this.#announcedMs
+  /** What the server says of keeping the connection. */
+  hint() {
+    this.#hint ??= hintOf(this.lines)
+    return this.#hint
   }
 }
 
 /**
+ * @typedef {object} Hint
+ * @property {number} timeoutMs how long it keeps it idle; -1: it does not say
+ * @property {number} max how many more requests it takes; Infinity: it does not say
+ */
+
+/** @type {Hint} */
+const NO_HINT = Object.freeze({ timeoutMs: -1, max: Number.POSITIVE_INFINITY })
+
+/**
  * Reads Keep-Alive, its parameters in any order.
  * @param {string[]} lines
+ * @returns {Hint}
  */
-function announcedMs(lines) {
-  let announced = -1
+function hintOf(lines) {
+  let { timeoutMs, max } = NO_HINT
   for (let at = 0; at < lines.length; at += 2) {
     if (lines[at].length !== 10 || lines[at].toLowerCase() !== 'keep-alive') continue
     const value = lines[at + 1]
-    if (/(?:^|[\s,;])max\s*=\s*"?0+(?!\d)/i.test(value)) return 0
+    const most = /(?:^|[\s,;])max\s*=\s*"?(\d+)/i.exec(value)
+    if (most !== null) max = Math.min(max, Number(most[1]))
     const timeout = /(?:^|[\s,;])timeout\s*=\s*"?(\d+)/i.exec(value)
-    if (timeout !== null) announced = Number(timeout[1]) * 1000
+    if (timeout !== null) timeoutMs = Number(timeout[1]) * 1000
   }
-  return announced
+  return timeoutMs < 0 && max === NO_HINT.max ? NO_HINT : { timeoutMs, max }
 }
 
 module.exports = { Head, SLOT_SHIFT, STATUS_MASK }

@@ -24,8 +24,10 @@ module.exports = Object.freeze({
   ACK: 5,
   SOCKOPT: 6,
   CLOSE: 7,
-  FETCH: 8,
-  FETCH_ABORT: 9,
+  APPROVE: 8,
+  PATIENCE: 9,
+  FETCH: 10,
+  FETCH_ABORT: 11,
 
   // Flags of FETCH.
   FETCH_BODY_WHOLE: 1,
@@ -56,6 +58,7 @@ module.exports = Object.freeze({
   CONNECTED: 7,
   CLOSED: 8,
   EVICT: 9,
+  SECURED: 10,
 
   // Flags of records.
   HTTP_1_0: 1,
@@ -65,6 +68,10 @@ module.exports = Object.freeze({
   ALL_WRITTEN: 8,
   INFORMATIONAL: 16,
   AFTER_HEAD: 32,
+  ASK: 1,
+  RESUMED: 2,
+  REPLACES: 1,
+  RESENT: 2,
 
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,

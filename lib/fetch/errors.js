@@ -3,7 +3,7 @@
 // How a fetch fails: a TypeError whose cause says why, with the codes of the runtime's own fetch.
 
 const { AFTER_HEAD } = require('../bridge/layout.js')
-const { fromRecord } = require('../errors.js')
+const { fromRecord } = require('../engine-errors.js')
 const { isBun } = require('./traits.js')
 
 const TIMEOUT = 'ERR_KEEPWIRE_FETCH_TIMEOUT'

@@ -2,11 +2,10 @@
 
 // How a fetch's connections are made, and how many requests its agent allows: numbers that the engine knows them by.
 
-const fs = require('node:fs')
 const http = require('node:http')
-const tls = require('node:tls')
 
 const native = require('../native.js')
+const { runtimePem } = require('../tls/trust.js')
 
 /** Idle connections of plain fetches: as many and as long as those of our agents. */
 const IDLE_TIMEOUT_MS = 90_000
@@ -38,16 +37,7 @@ let trusted
 
 /** The certificate authorities that the runtime trusts, PEM. */
 function runtimeTrust() {
-  if (trusted !== undefined) return trusted
-  const { getCACertificates } = /** @type {{ getCACertificates?: (type: string) => string[] }} */ (tls)
-  if (typeof getCACertificates === 'function') {
-    trusted = getCACertificates('default').join('\n')
-    return trusted
-  }
-  const all = [...tls.rootCertificates]
-  const file = process.env.NODE_EXTRA_CA_CERTS
-  if (file && fs.existsSync(file)) all.push(fs.readFileSync(file, 'utf8'))
-  trusted = all.join('\n')
+  trusted ??= runtimePem()
   return trusted
 }
 

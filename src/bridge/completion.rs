@@ -4,6 +4,7 @@
 //! thread has nothing else to do (or [`WAKE_AFTER_RECORDS`] have come), so one serves a batch.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -11,10 +12,12 @@ use bytes::Bytes;
 
 use super::interning::{Heads, Told};
 use super::layout::{record, ALIGN, RECORD_HEADER};
+use super::tls::secured_text;
 use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
+use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::Failure;
-use crate::exchange::events::{Assigned, Events, Response};
+use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime;
 
@@ -279,7 +282,7 @@ impl Events for Completions {
         });
     }
 
-    fn connected(&self, conn: ConnId, connected: &Connected) {
+    fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>) {
         let fields = [
             connected
                 .local
@@ -295,10 +298,34 @@ impl Events for Completions {
                 .map_or_else(String::new, |remote| remote.port().to_string()),
             connected.dns_ms.to_string(),
             connected.connect_ms.to_string(),
+            connected
+                .secured
+                .as_ref()
+                .map_or(0.0, |secured| secured.tls_ms)
+                .to_string(),
         ];
         let text = fields.join("\0");
+        let flags = replaces.map_or(0, |dead| {
+            record::REPLACES | flag(dead.resent, record::RESENT)
+        });
+        let aux = replaces.map_or(0, |dead| dead.reason as u16);
         self.push(true, |queue| {
-            queue.record(record::CONNECTED, 0, 0, conn, 0, [text.as_bytes(), &[]]);
+            queue.record(
+                record::CONNECTED,
+                flags,
+                aux,
+                conn,
+                0,
+                [text.as_bytes(), &[]],
+            );
+        });
+    }
+
+    fn secured(&self, conn: ConnId, secured: &Secured) {
+        let text = secured_text(secured);
+        let flags = flag(secured.ask, record::ASK) | flag(secured.resumed, record::RESUMED);
+        self.push(!secured.ask, |queue| {
+            queue.record(record::SECURED, flags, 0, conn, 0, [&text, &[]]);
         });
     }
 
@@ -325,8 +352,7 @@ impl Events for Completions {
     }
 }
 
-/// A failure's fields, joined by NUL: `code, syscall, address, port, hostname, message, reason, bytesParsed`, then seven
-/// for each cause.
+/// A failure's fields, joined by NUL: its base fields, `reason, bytesParsed`, then base fields and `errno` of each cause.
 fn failure_text(failure: &Failure) -> Vec<u8> {
     let mut fields = base_fields(failure).to_vec();
     fields.push(failure.reason.as_deref().unwrap_or_default().to_owned());
@@ -347,8 +373,11 @@ fn failure_text(failure: &Failure) -> Vec<u8> {
         .collect()
 }
 
-fn base_fields(failure: &Failure) -> [String; 6] {
+/// `code, syscall, address, port, hostname, message, localAddress, localPort, targetAddress, targetPort`
+fn base_fields(failure: &Failure) -> [String; 10] {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let ip = |end: Option<SocketAddr>| end.map_or_else(String::new, |end| end.ip().to_string());
+    let port = |end: Option<SocketAddr>| end.map_or_else(String::new, |end| end.port().to_string());
     [
         failure.code.to_string(),
         failure.syscall.to_owned(),
@@ -358,6 +387,10 @@ fn base_fields(failure: &Failure) -> [String; 6] {
             .map_or_else(String::new, |port| port.to_string()),
         text(&failure.hostname),
         failure.message.clone(),
+        ip(failure.local),
+        port(failure.local),
+        ip(failure.target),
+        port(failure.target),
     ]
 }
 

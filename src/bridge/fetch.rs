@@ -1,13 +1,10 @@
-//! What `fetch()` registers before it sends commands: identities and limits; and what it can ask for: figures.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! What `fetch()` registers before it sends commands: identities and limits.
 
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
 use crate::fetch::clients::{self, Identity};
 use crate::fetch::limits::{self, Allowed};
-use crate::fetch::stats::COUNTERS;
 
 /// How connections are made and kept.
 #[napi(object)]
@@ -43,16 +40,6 @@ impl From<BindingAllowed> for Allowed {
             pending: allowed.pending as u32,
         }
     }
-}
-
-/// What the fetches of the process came to.
-#[napi(object)]
-pub struct BindingFetchStats {
-    pub requests: f64,
-    pub dials: f64,
-    pub failed_dials: f64,
-    pub reused: f64,
-    pub resent: f64,
 }
 
 /// Keeps a bundle of certificate authorities; its number.
@@ -93,18 +80,5 @@ pub fn fetch_limits(number: u32, allowed: BindingAllowed) -> u32 {
             number
         }
         None => limits::register(allowed.into()),
-    }
-}
-
-/// What the fetches of the process came to.
-#[napi]
-pub fn fetch_stats() -> BindingFetchStats {
-    let figure = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-    BindingFetchStats {
-        requests: figure(&COUNTERS.requests),
-        dials: figure(&COUNTERS.dials),
-        failed_dials: figure(&COUNTERS.failed_dials),
-        reused: figure(&COUNTERS.reused),
-        resent: figure(&COUNTERS.resent),
     }
 }

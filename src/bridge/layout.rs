@@ -23,10 +23,17 @@ pub mod command {
     pub const SOCKOPT: u8 = 6;
     /// Connection `id` is closed.
     pub const CLOSE: u8 = 7;
+    /// The peer of connection `id` is the right one.
+    pub const APPROVE: u8 = 8;
+
+    /// How long an exchange waits for its peer, in ms, 0: for ever: `len` for the head; payload `u32` between two pieces of
+    /// the body.
+    pub const PATIENCE: u8 = 9;
+
     /// A fetch begins: `aux` its identity, payload `u32 limits, u32 timeoutMs`, then its text.
-    pub const FETCH: u8 = 8;
+    pub const FETCH: u8 = 10;
     /// Fetch `id` is given up.
-    pub const FETCH_ABORT: u8 = 9;
+    pub const FETCH_ABORT: u8 = 11;
 
     /// FETCH: the next WRITE is the whole body.
     pub const BODY_WHOLE: u8 = 1;
@@ -72,6 +79,8 @@ pub mod record {
     pub const CLOSED: u8 = 8;
     /// An idle socket of the runtime, of key `id` and agent `extra`, must go.
     pub const EVICT: u8 = 9;
+    /// Connection `id` speaks TLS; payload: see `bridge/tls.rs`.
+    pub const SECURED: u8 = 10;
 
     /// RESPONSE: where the slot begins in `aux`.
     pub const SLOT_SHIFT: u16 = 10;
@@ -87,6 +96,14 @@ pub mod record {
     pub const REQUEST_WRITTEN: u8 = 8;
     /// RESPONSE: not the final one.
     pub const INFORMATIONAL: u8 = 16;
+    /// CONNECTED: in place of one that ended under the same lease; `aux` is the reason.
+    pub const REPLACES: u8 = 1;
+    /// CONNECTED: the request had been written to that one.
+    pub const RESENT: u8 = 2;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
+    /// SECURED: APPROVE or CLOSE must follow.
+    pub const ASK: u8 = 1;
+    /// SECURED: an earlier session goes on.
+    pub const RESUMED: u8 = 2;
 }

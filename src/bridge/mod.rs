@@ -4,7 +4,7 @@
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
 //! * [`interning`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
-//! * [`fetch`]: identities, limits and figures of `fetch()`.
+//! * [`fetch`]: identities and limits of `fetch()`.
 //! * [`port`]: the class, and the calls that are answered at once.
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
@@ -14,6 +14,8 @@ pub mod fetch;
 pub mod interning;
 pub mod layout;
 pub mod port;
+pub mod stats;
 pub mod submission;
+mod tls;
 
 pub use port::Port;

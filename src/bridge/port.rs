@@ -11,10 +11,14 @@ use napi_derive::napi;
 
 use super::completion::{Completions, Fetched, Wake};
 use super::submission::{self, Commands};
+use super::tls::BindingTls;
 use crate::agent::{PortId, ENGINE};
-use crate::connect::Profile;
+use crate::connect::{tls, Profile};
 use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, WaiterId};
 use crate::runtime;
+
+/// What fits beside a connection in a double.
+const MOST_IDLE_MS: u64 = (1 << 21) - 1;
 
 type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
 
@@ -27,6 +31,7 @@ pub struct BindingLimits {
     pub max_free_sockets: f64,
     pub fifo: bool,
     pub free_socket_timeout_ms: f64,
+    pub socket_active_ttl_ms: f64,
     pub max_requests_per_socket: f64,
     pub max_pending: f64,
 }
@@ -45,6 +50,7 @@ impl From<BindingLimits> for Limits {
                 Scheduling::Lifo
             },
             free_socket_timeout_ms: limits.free_socket_timeout_ms as u64,
+            socket_active_ttl_ms: limits.socket_active_ttl_ms as u64,
             max_requests_per_socket: limits.max_requests_per_socket as u32,
             max_pending: limits.max_pending as u32,
         }
@@ -64,8 +70,13 @@ pub struct BindingProfile {
     pub keep_alive_initial_delay_ms: f64,
     pub no_delay: bool,
     pub auto_select_family: bool,
+    pub first_family: u32,
     pub attempt_timeout_ms: f64,
     pub connect_timeout_ms: f64,
+    pub tls: Option<u32>,
+    pub servername: Option<String>,
+    pub keylog: Option<bool>,
+    pub tcp_user_timeout_ms: f64,
 }
 
 impl TryFrom<BindingProfile> for Profile {
@@ -74,6 +85,14 @@ impl TryFrom<BindingProfile> for Profile {
     fn try_from(profile: BindingProfile) -> Result<Self> {
         let invalid = |what: &str| napi::Error::new(Status::InvalidArg, format!("invalid {what}"));
         let local_address = profile.local_address.filter(|address| !address.is_empty());
+        let tls = match profile.tls {
+            None => None,
+            Some(id) => Some(tls::Endpoint {
+                tls: tls::get(id).ok_or_else(|| invalid("tls"))?,
+                servername: profile.servername.unwrap_or_default(),
+                keylog: profile.keylog.unwrap_or_default(),
+            }),
+        };
         Ok(Profile {
             host: profile.host,
             port: u16::try_from(profile.port).map_err(|_| invalid("port"))?,
@@ -87,8 +106,11 @@ impl TryFrom<BindingProfile> for Profile {
             keep_alive_initial_delay_ms: profile.keep_alive_initial_delay_ms as u32,
             no_delay: profile.no_delay,
             auto_select_family: profile.auto_select_family,
+            first_family: u8::try_from(profile.first_family).map_err(|_| invalid("firstFamily"))?,
             auto_select_family_attempt_timeout_ms: profile.attempt_timeout_ms as u32,
             connect_timeout_ms: profile.connect_timeout_ms as u32,
+            tls,
+            tcp_user_timeout_ms: profile.tcp_user_timeout_ms as u32,
         })
     }
 }
@@ -177,16 +199,45 @@ impl Port {
         ENGINE.close_idle(agent);
     }
 
-    /// The key of an identity.
+    /// The key of an agent's origin, kept until it is closed.
     #[napi]
-    pub fn intern_key(&self, identity: String) -> KeyId {
-        ENGINE.intern_key(identity.as_bytes())
+    pub fn open_origin(&self, agent: AgentId, identity: String, name: String) -> KeyId {
+        ENGINE.open_origin(agent, &identity, &name)
     }
 
-    /// The number of a way to connect.
+    /// The origin is forgotten.
     #[napi]
-    pub fn intern_profile(&self, profile: BindingProfile) -> Result<u32> {
-        Ok(ENGINE.intern_profile(profile.try_into()?))
+    pub fn close_origin(&self, agent: AgentId, key: KeyId) {
+        ENGINE.close_origin(agent, key);
+    }
+
+    /// The number of a way to connect, kept as long as its origin.
+    #[napi]
+    pub fn intern_profile(
+        &self,
+        agent: AgentId,
+        key: KeyId,
+        profile: BindingProfile,
+    ) -> Result<u32> {
+        Ok(ENGINE.intern_profile(agent, key, profile.try_into()?))
+    }
+
+    /// Counts a failure, or a request that went the runtime's own way (`foreign`), by name.
+    #[napi]
+    pub fn note(&self, agent: AgentId, key: KeyId, foreign: bool, name: String) {
+        ENGINE.note(agent, key, foreign, name);
+    }
+
+    /// The number of a list of trusted certificates, in PEM.
+    #[napi]
+    pub fn intern_trust(&self, pem: String, partial_chains: bool) -> u32 {
+        tls::intern_trust(pem.as_bytes(), partial_chains)
+    }
+
+    /// The number of TLS settings; `null` if the engine can't use them.
+    #[napi]
+    pub fn intern_tls(&self, settings: BindingTls) -> Option<u32> {
+        tls::intern(settings.into()).ok()
     }
 
     /// The port's number, for the functions below.
@@ -252,7 +303,9 @@ impl Port {
 
 // What each request calls is a function, not a method: finding the instance behind `this` costs more than the rest.
 
-/// Asks for a connection: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue is full.
+/// Asks for a connection: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue is full; plus
+/// 2^32 times, for an idle one, how many ms it was, for one that is dialed, why (0 none idle, 255 all busy, else the reason
+/// why the last one was closed).
 #[napi]
 pub fn lease(
     port: PortId,
@@ -264,14 +317,15 @@ pub fn lease(
 ) -> f64 {
     let kind = if foreign { Kind::Foreign } else { Kind::Engine };
     let waiter = WaiterId { port, exchange };
-    let (conn, code) = match ENGINE.lease(agent, key, profile, waiter, kind) {
-        Lease::Queued => (0, 0),
-        Lease::Idle { conn, .. } => (conn, 1),
-        Lease::Dial { conn } => (conn, 2),
-        Lease::Granted => (0, 3),
-        Lease::QueueFull => (0, 4),
+    let (lease, miss) = ENGINE.lease(agent, key, profile, waiter, kind);
+    let (conn, code, more) = match lease {
+        Lease::Queued => (0, 0, 0),
+        Lease::Idle { conn, idle_ms, .. } => (conn, 1, idle_ms.min(MOST_IDLE_MS) as u32),
+        Lease::Dial { conn } => (conn, 2, u32::from(miss)),
+        Lease::Granted => (0, 3, 0),
+        Lease::QueueFull => (0, 4, 0),
     };
-    f64::from(conn) * 8.0 + f64::from(code)
+    f64::from(more) * 4_294_967_296.0 + f64::from(conn) * 8.0 + f64::from(code)
 }
 
 /// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none.

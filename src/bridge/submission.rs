@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use super::layout::{command, ALIGN, COMMAND_HEADER};
 use crate::agent::{PortId, ENGINE};
 use crate::exchange::mailbox::{Begin, Input};
+use crate::exchange::patience::Patience;
 use crate::fetch;
 use crate::fetch::order::{Body, Order, Redirect};
 use crate::pool::{CloseReason, ConnId};
@@ -30,6 +31,8 @@ pub enum Command {
     Fetch(Box<Order>),
     /// A fetch is given up.
     FetchAbort(u32),
+    /// The connection's peer is the right one.
+    Approve(ConnId),
 }
 
 /// The commands of one submission.
@@ -57,6 +60,7 @@ impl Iterator for Commands {
             let len = self.0.get_u32_le();
             let payload = match op {
                 command::BEGIN | command::WRITE | command::FETCH => self.payload(len as usize)?,
+                command::PATIENCE => self.payload(ALIGN)?,
                 _ => Bytes::new(),
             };
             return Some(match op {
@@ -87,6 +91,14 @@ impl Iterator for Commands {
                 command::CLOSE => Command::Close(id),
                 command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, payload)?)),
                 command::FETCH_ABORT => Command::FetchAbort(id),
+                command::APPROVE => Command::Approve(id),
+                command::PATIENCE => {
+                    let patience = Patience {
+                        headers_ms: len,
+                        body_ms: payload.clone().get_u32_le(),
+                    };
+                    Command::Exchange(id, Input::Patience(patience))
+                }
                 _ => return None,
             });
         }
@@ -153,6 +165,7 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
             }
         }
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
+        Command::Approve(conn) => io.approve(conn),
     }
 }
 

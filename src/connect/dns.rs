@@ -43,7 +43,7 @@ fn has_zone(host: &str) -> bool {
         .is_some_and(|(ip, _zone)| ip.parse::<Ipv6Addr>().is_ok())
 }
 
-/// All addresses of the profile's host, in the resolver's order; at least one.
+/// All addresses of the profile's host, in the resolver's order unless the profile prefers a family; at least one.
 pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
     let host = host(profile);
     let port = profile.port;
@@ -67,7 +67,7 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
     };
     let name = host.to_owned();
     let answer = tokio::task::spawn_blocking(move || addresses(&name, hints)).await;
-    let addresses = match answer {
+    let mut addresses = match answer {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(_)) if zoned => return Err(no_such_zone(host, port)),
         Ok(Err(err)) => return Err(failure(err, host)),
@@ -77,6 +77,7 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
     if addresses.is_empty() {
         return Err(not_found(host));
     }
+    put_first(&mut addresses, profile.first_family);
     Ok(addresses
         .into_iter()
         .map(|mut addr| {
@@ -104,6 +105,15 @@ pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
         Ok(Err(err)) => Err(failure(err, name)),
         // The runtime thread is shutting down, and its blocking pool with it.
         Err(_cancelled) => Err(Failure::lookup("EAI_CANCELED", -3003, name)),
+    }
+}
+
+/// Within a family the order stays.
+fn put_first(addresses: &mut [SocketAddr], family: u8) {
+    match family {
+        4 => addresses.sort_by_key(SocketAddr::is_ipv6),
+        6 => addresses.sort_by_key(SocketAddr::is_ipv4),
+        _ => {}
     }
 }
 
@@ -163,6 +173,22 @@ fn failure(err: LookupError, host: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_preferred_family_comes_first_and_keeps_its_order() {
+        let parse = |texts: [&str; 4]| texts.map(|text| text.parse::<SocketAddr>().unwrap());
+        let resolved = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1"];
+        let orders = [
+            (0, resolved),
+            (4, ["1.1.1.1:1", "2.2.2.2:1", "[::1]:1", "[::2]:1"]),
+            (6, ["[::1]:1", "[::2]:1", "1.1.1.1:1", "2.2.2.2:1"]),
+        ];
+        for (family, expected) in orders {
+            let mut addresses = parse(resolved);
+            put_first(&mut addresses, family);
+            assert_eq!(addresses, parse(expected));
+        }
+    }
     use crate::connect::tests::profile;
 
     async fn texts(host: &str, family: u8) -> Result<Vec<String>, Failure> {

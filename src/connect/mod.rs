@@ -3,6 +3,7 @@
 //! * `dns`: the system's own resolver, off the I/O thread.
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
+//! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +16,11 @@ use crate::error::{Failure, Phase};
 mod dns;
 mod race;
 mod tcp;
+pub mod tls;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use dns::lookup;
 pub use transport::{IdleState, Transport};
@@ -42,10 +44,17 @@ pub struct Profile {
     pub no_delay: bool,
     /// Try every address of a name; applies without `family` and `local_address` only.
     pub auto_select_family: bool,
+    /// 4 or 6: addresses of that family are tried first; 0: in the resolver's order.
+    pub first_family: u8,
     /// How long an address may take while there is another to try; below 10 counts as 10.
     pub auto_select_family_attempt_timeout_ms: u32,
-    /// For name and connection together; 0: no limit.
+    /// For name, connection and TLS together; 0: no limit.
     pub connect_timeout_ms: u32,
+    /// TLS over it; `None`: plain text.
+    pub tls: Option<tls::Endpoint>,
+    /// How long sent bytes may stay unacknowledged before the connection ends, see [`Transport::set_user_timeout`]; 0: the
+    /// system's own limit.
+    pub tcp_user_timeout_ms: u32,
 }
 
 /// An open connection and how it came about.
@@ -59,6 +68,8 @@ pub struct Connected {
     pub dns_ms: f64,
     /// Time from there to the open connection, attempts that failed included.
     pub connect_ms: f64,
+    /// What its handshake came to; `None`: plain text.
+    pub secured: Option<Box<tls::Secured>>,
 }
 
 /// An address to try, and how an error spells it: as the user wrote it, if he wrote it.
@@ -73,7 +84,7 @@ struct Target {
 /// # Errors
 ///
 /// What the runtime reports: `ENOTFOUND` and its like for the name, `ECONNREFUSED` and its like for the connection (all of them
-/// in [`Failure::causes`] if several addresses were tried), and `ERR_KEEPWIRE_CONNECT_TIMEOUT` when the profile's time is up.
+/// in [`Failure::causes`] if several addresses were tried), what [`tls`] reports, and `ERR_KEEPWIRE_CONNECT_TIMEOUT` when the profile's time is up.
 ///
 /// # Cancel safety
 ///
@@ -91,6 +102,14 @@ pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
 }
 
 async fn open(profile: &Profile) -> Result<Connected, Failure> {
+    let opened = open_plain(profile).await?;
+    match &profile.tls {
+        Some(endpoint) => tls::secure(endpoint, profile, opened).await,
+        None => Ok(opened),
+    }
+}
+
+async fn open_plain(profile: &Profile) -> Result<Connected, Failure> {
     if let Some(path) = &profile.socket_path {
         return open_path(path).await;
     }
@@ -129,12 +148,16 @@ async fn open_any(
     if profile.keep_alive {
         let _ = transport.set_keepalive(true, profile.keep_alive_initial_delay_ms);
     }
+    if profile.tcp_user_timeout_ms > 0 {
+        let _ = transport.set_user_timeout(profile.tcp_user_timeout_ms);
+    }
     Ok(Connected {
         transport,
         local,
         remote: Some(remote),
         dns_ms,
         connect_ms: millis_since(began),
+        secured: None,
     })
 }
 
@@ -153,6 +176,7 @@ async fn open_path(path: &str) -> Result<Connected, Failure> {
             remote: None,
             dns_ms: 0.0,
             connect_ms: millis_since(began),
+            secured: None,
         }),
         Err(err) => Err(Failure::from_io(
             &err,

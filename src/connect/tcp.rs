@@ -34,7 +34,10 @@ pub(super) async fn open(
     if let Some(local) = local_end(target, profile) {
         bind(&socket, local, target).map_err(|err| {
             let ip = local.ip().to_string();
-            Failure::from_io(&err, "bind", Some(&ip), Some(local.port()), Phase::Connect)
+            Failure {
+                target: Some(target.addr),
+                ..Failure::from_io(&err, "bind", Some(&ip), Some(local.port()), Phase::Connect)
+            }
         })?;
     }
     match socket.connect(&target.addr.into()) {

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+use super::tls::TlsStream;
+
 /// libuv's: a probe each second once they begin, ten of them.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBES: u32 = 10;
@@ -22,6 +24,7 @@ pub enum Transport {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 /// What an idle connection has come to.
@@ -43,30 +46,42 @@ macro_rules! each {
             Transport::Tcp($stream) => $body,
             #[cfg(unix)]
             Transport::Unix($stream) => $body,
+            Transport::Tls($stream) => $body,
         }
     };
 }
 
 impl Transport {
-    /// Looks at an idle connection without taking a byte from it: one system call, no waiting.
+    /// Looks at an idle connection without taking a byte of data from it: one system call, no waiting.
     ///
     /// The kernel tells of a reset only once, so a connection that is not [`IdleState::Open`] is to be closed.
-    pub fn idle_state(&self) -> IdleState {
-        each!(self, stream => judge(peek(SockRef::from(stream))))
+    pub fn idle_state(&mut self) -> IdleState {
+        match self {
+            Transport::Tcp(stream) => judge(peek(SockRef::from(&*stream))),
+            #[cfg(unix)]
+            Transport::Unix(stream) => judge(peek(SockRef::from(&*stream))),
+            Transport::Tls(stream) => stream.idle_state(),
+        }
     }
 
     /// Waits for an idle connection to stop being [`IdleState::Open`]. Takes no byte from it.
     ///
     /// It shares the reader's one waker: for a connection that nobody reads.
-    pub fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<IdleState> {
+    pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleState> {
         loop {
-            let seen = each!(self, stream => {
-                if ready!(stream.poll_read_ready(cx)).is_err() {
-                    return Poll::Ready(IdleState::Reset);
-                }
-                // `try_io` takes the readiness back when there was nothing to read after all.
-                stream.try_io(Interest::READABLE, || peek(SockRef::from(stream)))
-            });
+            // `try_io` takes the readiness back when there was nothing to read after all.
+            let seen = match self {
+                Transport::Tls(stream) => return stream.poll_idle(cx),
+                Transport::Tcp(stream) => match ready!(stream.poll_read_ready(cx)) {
+                    Ok(()) => stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream))),
+                    Err(_) => return Poll::Ready(IdleState::Reset),
+                },
+                #[cfg(unix)]
+                Transport::Unix(stream) => match ready!(stream.poll_read_ready(cx)) {
+                    Ok(()) => stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream))),
+                    Err(_) => return Poll::Ready(IdleState::Reset),
+                },
+            };
             let state = judge(seen);
             if state != IdleState::Open {
                 return Poll::Ready(state);
@@ -80,6 +95,7 @@ impl Transport {
             Transport::Tcp(stream) => stream.set_nodelay(no_delay),
             #[cfg(unix)]
             Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.socket().set_nodelay(no_delay),
         }
     }
 
@@ -90,6 +106,9 @@ impl Transport {
             Transport::Tcp(stream) => SockRef::from(stream),
             #[cfg(unix)]
             Transport::Unix(_) => return Ok(()),
+            Transport::Tls(stream) => {
+                return stream.socket().set_keepalive(enable, initial_delay_ms)
+            }
         };
         let delay = Duration::from_secs(u64::from(initial_delay_ms / 1000));
         if !enable || delay.is_zero() {
@@ -100,6 +119,25 @@ impl Transport {
             .with_interval(PROBE_INTERVAL)
             .with_retries(PROBES);
         socket.set_tcp_keepalive(&probes)
+    }
+
+    /// How long sent bytes may stay unacknowledged (RFC 5482), on Linux. Other systems have no such option, a Unix socket has
+    /// no such wait: no error, and nothing changes.
+    pub fn set_user_timeout(&self, ms: u32) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Transport::Tcp(stream) => {
+                SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_millis(ms.into())))
+            }
+            #[cfg(not(target_os = "linux"))]
+            Transport::Tcp(_) => {
+                let _ = ms;
+                Ok(())
+            }
+            #[cfg(unix)]
+            Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.socket().set_user_timeout(ms),
+        }
     }
 }
 

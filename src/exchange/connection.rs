@@ -10,17 +10,20 @@
 use std::cell::RefCell;
 use std::future::{poll_fn, Future};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::events::Events;
+use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Input, Mailbox};
 use super::service::{Exchange, Outcome, Service};
 use super::wire::{UnderHyper, Wire};
 use crate::connect::{self, Profile};
+use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId};
 
 /// What a connection's task needs to live.
@@ -35,6 +38,8 @@ pub struct Task {
     pub events: Arc<dyn Events>,
     /// Where its commands arrive.
     pub mailbox: Rc<Mailbox>,
+    /// Where it counts.
+    pub metrics: Arc<Metrics>,
     /// What it asks of the rest of the engine.
     pub host: Box<dyn Host>,
 }
@@ -49,6 +54,8 @@ pub trait Host {
     /// The transport died while no exchange was under way. True: the connection was idle and is forgotten. False: it
     /// is on lease, so its holder will check it in, give it up, or begin an exchange, which goes to a fresh transport.
     fn died(&self, reason: CloseReason) -> bool;
+    /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
+    fn doom(&self, reason: CloseReason);
     /// A dead transport is being replaced under the same lease.
     fn redial(&self);
 }
@@ -57,6 +64,7 @@ impl Task {
     /// Runs the connection to its end and says why it ended.
     pub async fn run(self) -> CloseReason {
         let mut current: Option<Exchange> = None;
+        let mut replaces: Option<Replaces> = None;
         loop {
             let connected = {
                 let mut dial = std::pin::pin!(connect::connect(&self.profile));
@@ -70,6 +78,7 @@ impl Task {
                 match dialed.await {
                     Err(reason) => return reason,
                     Ok(Err(failure)) => {
+                        self.metrics.errors.add(failure.code.clone());
                         self.events
                             .failed(self.exchange_id(current.as_ref()), &failure, false);
                         return CloseReason::Error;
@@ -77,8 +86,26 @@ impl Task {
                     Ok(Ok(connected)) => connected,
                 }
             };
+            if let Some(secured) = &connected.secured {
+                self.events.secured(self.conn, secured);
+                if secured.ask {
+                    if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
+                        return reason;
+                    }
+                }
+            }
             self.host.connected();
-            self.events.connected(self.conn, &connected);
+            self.metrics.created.fetch_add(1, Relaxed);
+            let tls_ms = connected
+                .secured
+                .as_ref()
+                .map_or(0.0, |secured| secured.tls_ms);
+            let took_ms = connected.dns_ms + connected.connect_ms + tls_ms;
+            self.metrics
+                .connect
+                .record(Duration::from_secs_f64(took_ms / 1000.0));
+            self.events
+                .connected(self.conn, &connected, replaces.take());
             self.host.remind();
 
             let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
@@ -95,14 +122,20 @@ impl Task {
                 Outcome::Failed(failure) => {
                     let after_head = service.current.as_ref().is_some_and(Exchange::has_head);
                     let exchange = self.exchange_id(service.current.as_ref());
+                    self.metrics.errors.add(failure.code.clone());
                     self.events.failed(exchange, &failure, after_head);
                     return match failure.errno {
+                        _ if failure.is_timeout() => CloseReason::TimedOut,
                         0 => CloseReason::Error,
                         _ => CloseReason::PeerReset,
                     };
                 }
                 Outcome::Died(reason) => {
                     drop(service);
+                    replaces = Some(Replaces {
+                        reason,
+                        resent: false,
+                    });
                     if self.host.died(reason) {
                         return reason;
                     }
@@ -111,9 +144,31 @@ impl Task {
                         Err(reason) => return reason,
                     }
                 }
-                Outcome::Replace => current = service.current.take(),
+                Outcome::Replace(reason, resent) => {
+                    current = service.current.take();
+                    replaces = Some(Replaces { reason, resent });
+                }
+            }
+            if let Some(Replaces { reason, resent }) = replaces {
+                self.metrics.closed[reason as usize].fetch_add(1, Relaxed);
+                let moved = if resent {
+                    &self.metrics.retried
+                } else {
+                    &self.metrics.moved
+                };
+                moved.fetch_add(1, Relaxed);
             }
             self.host.redial();
+        }
+    }
+
+    /// Waits for what whoever was asked says of the peer.
+    fn poll_approved(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        self.mailbox.register(cx);
+        match self.mailbox.killed() {
+            Some(reason) => Poll::Ready(Err(reason)),
+            None if self.mailbox.take_approval() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
         }
     }
 

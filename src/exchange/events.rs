@@ -1,5 +1,6 @@
 //! What the engine tells whoever asked: the seam between exchanges and JavaScript.
 
+use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::head::Head;
@@ -15,6 +16,15 @@ pub enum Assigned {
     Dialing = 2,
     /// A place for a socket of the runtime's own.
     Foreign = 3,
+}
+
+/// What a connection was opened in place of, under the same lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaces {
+    /// How the other one ended.
+    pub reason: CloseReason,
+    /// Bytes of the request had been written to it.
+    pub resent: bool,
 }
 
 /// A response's head and what came with it.
@@ -46,8 +56,10 @@ pub trait Events: Send + Sync {
     fn written(&self, exchange: u32, bytes: u64, eager: bool);
     /// A queued exchange got its turn.
     fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned);
-    /// A connection is open.
-    fn connected(&self, conn: ConnId, connected: &Connected);
+    /// A connection is open; `replaces`: under the lease of one that was dead.
+    fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>);
+    /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.
+    fn secured(&self, _conn: ConnId, _secured: &Secured) {}
     /// A connection is gone. `idle`: it was nobody's.
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
     /// One of the runtime's own idle sockets must go: it takes a waiter's place.

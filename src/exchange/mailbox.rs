@@ -6,6 +6,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
+use super::patience::Patience;
 use crate::pool::CloseReason;
 
 /// The opening of an exchange.
@@ -35,6 +36,8 @@ pub enum Input {
         /// Tell when all are in the kernel.
         want_ack: bool,
     },
+    /// How long the exchange waits for its peer.
+    Patience(Patience),
     /// So many body bytes were consumed.
     Ack(usize),
     /// TCP_NODELAY.
@@ -53,6 +56,7 @@ pub struct Mailbox {
     waker: RefCell<Option<Waker>>,
     /// A written request has not been acknowledged yet.
     pub ack_pending: Cell<bool>,
+    approved: Cell<bool>,
 }
 
 impl Mailbox {
@@ -68,6 +72,17 @@ impl Mailbox {
             self.kill.set(Some(reason));
         }
         self.wake();
+    }
+
+    /// The peer is the right one.
+    pub fn approve(&self) {
+        self.approved.set(true);
+        self.wake();
+    }
+
+    /// Whether the peer was approved since the last time this was asked.
+    pub fn take_approval(&self) -> bool {
+        self.approved.take()
     }
 
     /// The order to close.

@@ -4,6 +4,7 @@
 //! * `service`, `reading`: the exchanges on one transport of it.
 //! * [`wire`]: the I/O under hyper, which keeps bytes verbatim both ways.
 //! * [`head`], [`chunks`], [`diagnose`]: raw response heads, chunked framing, and why a message was refused.
+//! * [`patience`]: how long it waits for its peer.
 //! * [`outgoing`]: request bytes, kept while they may be sent again.
 //! * [`mailbox`], [`events`]: what goes in, and what comes out.
 //!
@@ -17,6 +18,7 @@ pub mod events;
 pub mod head;
 pub mod mailbox;
 pub mod outgoing;
+pub mod patience;
 mod reading;
 mod service;
 #[cfg(test)]

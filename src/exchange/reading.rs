@@ -72,6 +72,10 @@ impl Service<'_> {
                     let Some(exchange) = self.current.as_mut() else {
                         return Step::Wait;
                     };
+                    self.task
+                        .metrics
+                        .first_byte
+                        .record(exchange.asked.elapsed());
                     exchange.answer = Answer::Body {
                         head,
                         published: false,
@@ -212,6 +216,10 @@ impl Service<'_> {
         self.completed += 1;
         self.wire.borrow_mut().end();
         self.drive(cx);
+        if !self.wire.borrow().surplus().is_empty() {
+            // Before the end is told: the caller may check the connection in as soon as he hears of it.
+            self.task.host.doom(CloseReason::UnsolicitedBytes);
+        }
         let Some(exchange) = self.current.as_mut() else {
             return Step::Wait;
         };
@@ -315,11 +323,19 @@ impl Service<'_> {
         if has_head {
             return Step::Over(Outcome::Failed(Box::new(failure)));
         }
-        Step::Over(self.replace_or(|| failure))
+        let reason = match failure.errno {
+            0 => CloseReason::PeerClosed,
+            _ => CloseReason::PeerReset,
+        };
+        Step::Over(self.replace_or(reason, || failure))
     }
 
     /// Moves the exchange to a fresh transport if that can't hurt; else it fails.
-    pub(super) fn replace_or(&mut self, failure: impl FnOnce() -> Failure) -> Outcome {
+    pub(super) fn replace_or(
+        &mut self,
+        reason: CloseReason,
+        failure: impl FnOnce() -> Failure,
+    ) -> Outcome {
         let served = self.completed > 0;
         let answered = self.wire.borrow().answered();
         let Some(exchange) = self.current.as_mut() else {
@@ -332,7 +348,7 @@ impl Service<'_> {
             exchange.resent |= !unsent;
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;
-            return Outcome::Replace;
+            return Outcome::Replace(reason, !unsent);
         }
         Outcome::Failed(Box::new(failure()))
     }

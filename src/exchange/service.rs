@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -20,8 +21,10 @@ use super::connection::Task;
 use super::head::Head;
 use super::mailbox::{Begin, Input};
 use super::outgoing::Outgoing;
+use super::patience::{Awaited, Clock, Patience};
 use super::reading::{hang_up, Step};
 use super::wire::{UnderHyper, Wire};
+use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
 use crate::error::Failure;
 use crate::pool::CloseReason;
@@ -36,8 +39,8 @@ pub(super) enum Outcome {
     Died(CloseReason),
     /// The exchange failed; tell its caller.
     Failed(Box<Failure>),
-    /// The transport is dead and the current exchange may go to a fresh one.
-    Replace,
+    /// The transport is dead and the current exchange goes to a fresh one; true: for the second time.
+    Replace(CloseReason, bool),
 }
 
 type Reply = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
@@ -62,6 +65,9 @@ pub(super) struct Exchange {
     pub(super) begin: Begin,
     pub(super) outgoing: Outgoing,
     pub(super) answer: Answer,
+    pub(super) patience: Patience,
+    /// When it was handed over.
+    pub(super) asked: Instant,
     pub(super) want_ack: bool,
     /// Bytes up to here were told as written.
     pub(super) told_written: u64,
@@ -76,6 +82,8 @@ impl Exchange {
             begin,
             outgoing: Outgoing::new(begin.idempotent),
             answer: Answer::NotAsked,
+            patience: Patience::default(),
+            asked: Instant::now(),
             want_ack: false,
             told_written: 0,
             resent: false,
@@ -110,6 +118,7 @@ pub(super) struct Service<'a> {
     pub(super) current: Option<Exchange>,
     /// Messages this transport has completed.
     pub(super) completed: u32,
+    clock: Clock,
 }
 impl<'a> Service<'a> {
     pub(super) fn new(
@@ -127,6 +136,7 @@ impl<'a> Service<'a> {
             ended: None,
             current,
             completed: 0,
+            clock: Clock::new(),
         }
     }
 
@@ -149,12 +159,37 @@ impl<'a> Service<'a> {
                 Step::Over(outcome) => return Poll::Ready(outcome),
                 Step::Wait => {
                     self.tell_written(false);
-                    return Poll::Pending;
+                    return self.wait(cx);
                 }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing more can be done now: unless the peer took too long, something else must happen first.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let Some(exchange) = &self.current else {
+            return Poll::Pending;
+        };
+        if exchange.patience == Patience::default() {
+            return Poll::Pending;
+        }
+        let awaited = match &exchange.answer {
+            // While all bytes so far are sent, the next ones are the caller's to give.
+            Answer::Awaited(_)
+                if exchange.outgoing.is_finished() || !exchange.outgoing.is_drained() =>
+            {
+                let informed = u64::from(self.wire.borrow().informational());
+                Awaited::Head(exchange.outgoing.written() + informed)
+            }
+            Answer::Body { unacknowledged, .. } if *unacknowledged < RESPONSE_WINDOW => {
+                Awaited::Body(self.wire.borrow().bytes_read())
+            }
+            _ => Awaited::Nothing,
+        };
+        let polled = self.clock.poll(cx, exchange.patience, awaited);
+        polled.map(|failure| Outcome::Failed(Box::new(failure)))
     }
 
     fn take_inputs(&mut self) -> Option<Outcome> {
@@ -167,7 +202,7 @@ impl<'a> Service<'a> {
                         .is_some_and(|before| !before.is_told() || !before.outgoing.is_finished());
                     *current = Some(Exchange::new(begin));
                     if unfinished {
-                        return Some(Outcome::Replace);
+                        return Some(Outcome::Replace(CloseReason::NotReusable, false));
                     }
                 }
                 (
@@ -184,6 +219,7 @@ impl<'a> Service<'a> {
                         exchange.outgoing.complete();
                     }
                 }
+                (Input::Patience(patience), Some(exchange)) => exchange.patience = patience,
                 (Input::Ack(count), Some(exchange)) => {
                     if let Answer::Body { unacknowledged, .. } = &mut exchange.answer {
                         *unacknowledged = unacknowledged.saturating_sub(count);
@@ -197,7 +233,7 @@ impl<'a> Service<'a> {
                 (Input::KeepAlive(on, delay), _) => {
                     let _ = self.wire.borrow().transport.set_keepalive(on, delay);
                 }
-                (Input::Write { .. } | Input::Ack(_) | Input::Tick, None) => {}
+                (Input::Write { .. } | Input::Ack(_) | Input::Patience(_) | Input::Tick, None) => {}
             }
         }
         None
@@ -216,16 +252,17 @@ impl<'a> Service<'a> {
         }
         // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
         let open = self.ended.is_none()
-            && self.wire.borrow().transport.idle_state() == IdleState::Open
+            && self.wire.borrow_mut().transport.idle_state() == IdleState::Open
             && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
         if !open {
-            return Some(self.replace_or(hang_up));
+            return Some(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
         let request = http::Request::new(Empty::new());
         self.wire
             .borrow_mut()
             .begin(exchange.begin.bodiless, exchange.begin.max_header_size);
         exchange.answer = Answer::Awaited(Box::pin(self.sender.send_request(request)));
+        exchange.asked = Instant::now();
         None
     }
 

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::connection::{Host, Task};
-use super::events::{Assigned, Events, Response};
+use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
 use crate::config::RESPONSE_WINDOW;
+use crate::connect::tls::Secured;
 use crate::connect::{Connected, Profile};
 use crate::error::Failure;
 use crate::pool::{CloseReason, ConnId};
@@ -86,9 +87,10 @@ impl Events for Recorder {
         self.note(format!("{exchange} written {bytes}"));
     }
     fn assigned(&self, _exchange: u32, _conn: ConnId, _how: Assigned) {}
-    fn connected(&self, _conn: ConnId, _connected: &Connected) {
+    fn connected(&self, _conn: ConnId, _connected: &Connected, _replaces: Option<Replaces>) {
         self.note("connected".into());
     }
+    fn secured(&self, _conn: ConnId, _secured: &Secured) {}
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
@@ -103,6 +105,9 @@ impl Host for Leased {
     fn died(&self, reason: CloseReason) -> bool {
         self.1.note(format!("died {reason:?}"));
         !self.0.get()
+    }
+    fn doom(&self, reason: CloseReason) {
+        self.1.note(format!("doomed {reason:?}"));
     }
     fn redial(&self) {
         self.1.note("redial".into());
@@ -135,12 +140,16 @@ impl Client {
                 keep_alive_initial_delay_ms: 0,
                 no_delay: true,
                 auto_select_family: false,
+                first_family: 0,
                 auto_select_family_attempt_timeout_ms: 250,
                 connect_timeout_ms: 0,
+                tls: None,
+                tcp_user_timeout_ms: 0,
             }),
             exchange: 1,
             events: Arc::clone(&recorder) as _,
             mailbox: Rc::clone(&mailbox),
+            metrics: Arc::default(),
             host: Box::new(Leased(Rc::clone(&leased), Arc::clone(&recorder))),
         };
         let task = tokio::task::spawn_local(task.run());
@@ -513,5 +522,23 @@ fn a_failed_dial_is_told_to_the_exchange_it_was_for() {
             "{failed}"
         );
         client.task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_with_bytes_behind_a_response_is_doomed_before_its_end_is_told() {
+    let surplus: [&[u8]; 2] = [HELLO, b"what nobody asked for"];
+    run(async {
+        for behind in surplus {
+            let (client, _listener, mut peer) = Client::connect().await;
+            client.get(1);
+            expect(&mut peer, GET).await;
+            peer.write_all(&[HELLO, behind].concat()).await.unwrap();
+            client.recorder.line("1 200 hello end").await;
+            let log = client.log().await;
+            let at = |start: &str| log.iter().position(|line| line.starts_with(start));
+            assert!(at("doomed UnsolicitedBytes").unwrap() < at("1 200").unwrap());
+            client.task.await.unwrap();
+        }
     });
 }

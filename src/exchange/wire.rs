@@ -120,6 +120,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         &self.surplus
     }
 
+    /// Informational heads of the message so far.
+    pub fn informational(&self) -> u32 {
+        self.informational
+    }
+
     /// Whether reading has stopped.
     pub fn has_fault(&self) -> bool {
         self.fault.is_some()

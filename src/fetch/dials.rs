@@ -14,12 +14,13 @@ use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::stats::{count, COUNTERS};
+use super::stats::{Counted, Figures};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,14 +35,16 @@ tokio::task_local! {
 /// One attempt to send a request.
 pub struct Attempt {
     origin: Arc<str>,
+    figures: Arc<Figures>,
     dialed: AtomicBool,
 }
 
 impl Attempt {
     /// An attempt at `origin`.
-    pub fn new(origin: Arc<str>) -> Arc<Self> {
+    pub fn new(origin: Arc<str>, figures: Arc<Figures>) -> Arc<Self> {
         Arc::new(Self {
             origin,
+            figures,
             dialed: AtomicBool::new(false),
         })
     }
@@ -160,6 +163,7 @@ struct Dial<F> {
     attempt: Arc<Attempt>,
     dials: Dials,
     orphan: bool,
+    begun: Instant,
 }
 
 impl<F: Future<Output = Result<T, BoxError>>, T> Future for Dial<F> {
@@ -171,8 +175,10 @@ impl<F: Future<Output = Result<T, BoxError>>, T> Future for Dial<F> {
             self.dials.orphans_changed(&self.attempt.origin, true);
         }
         let result = std::task::ready!(self.future.as_mut().poll(cx));
-        if result.is_err() {
-            count(&COUNTERS.failed_dials);
+        if result.is_ok() {
+            let metrics = &self.attempt.figures.metrics;
+            metrics.created.fetch_add(1, Ordering::Relaxed);
+            metrics.connect.record(self.begun.elapsed());
         }
         Poll::Ready(result)
     }
@@ -231,12 +237,14 @@ where
                 return Err("no longer needed".into());
             }
             attempt.dialed.store(true, Ordering::Relaxed);
-            count(&COUNTERS.dials);
+            let figures = Arc::clone(&attempt.figures);
+            let _dialing = Counted::new(&figures.dialing);
             let dial = Dial {
                 future: Box::pin(inner.call(target)),
                 attempt,
                 dials,
                 orphan: false,
+                begun: Instant::now(),
             };
             dial.await
         })

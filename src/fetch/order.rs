@@ -13,6 +13,7 @@ use http_body::Frame;
 use reqwest::Url;
 use tokio::sync::{mpsc, Notify};
 
+use super::stats::{self, Figures};
 use crate::config::RESPONSE_WINDOW;
 use crate::exchange::events::Events;
 
@@ -51,6 +52,8 @@ pub struct Head {
     pub origin: Arc<str>,
     /// The header fields.
     pub headers: HeaderMap,
+    /// What is counted of the origin.
+    pub figures: Arc<Figures>,
 }
 
 /// A fetch that was asked for.
@@ -93,11 +96,13 @@ impl Head {
             let name = HeaderName::from_bytes(name).ok()?;
             headers.append(name, HeaderValue::from_bytes(fields.next()?).ok()?);
         }
+        let origin = origin(&url);
         Some(Self {
             method,
-            origin: origin(&url),
             url,
             headers,
+            figures: stats::of(&origin),
+            origin,
         })
     }
 

@@ -133,7 +133,7 @@ fn head(response: &Response, order: &Order, redirected: bool) -> Head {
 }
 
 /// What `future` has to say without waiting.
-fn now<F: Future>(future: F) -> Poll<F::Output> {
+pub fn now<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 

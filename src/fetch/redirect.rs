@@ -6,6 +6,7 @@ use http::{header, HeaderMap, HeaderName, Method};
 use reqwest::Url;
 
 use super::order::{self, Body, Order, Redirect};
+use super::stats;
 
 /// Redirects that one fetch follows.
 pub const MOST_REDIRECTS: u32 = 20;
@@ -77,7 +78,10 @@ pub fn next(
             head.headers.remove(name);
         }
     }
-    head.origin = order::origin(&url);
+    if !same_origin {
+        head.origin = order::origin(&url);
+        head.figures = stats::of(&head.origin);
+    }
     head.url = url;
     Ok(Next::Follow)
 }

@@ -3,7 +3,12 @@
 //! A request is sent a second time only if its connection was there already, the method is safe, the whole request is
 //! known and not one byte of a response has come; then once, on a fresh connection (RFC 9110, section 9.2.2).
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
 
 use http::Method;
 use http_body_util::BodyExt;
@@ -16,7 +21,7 @@ use super::limits::{self, Place};
 use super::order::{Body, Link, Order};
 use super::receiving;
 use super::redirect::{self, Next};
-use super::stats::{count, COUNTERS};
+use super::stats::{Counted, Figures};
 use super::{clients, settled};
 use crate::error::{Failure, Phase};
 
@@ -29,6 +34,7 @@ const MOST_DISCARDED: usize = 64 * 1024;
 ///
 /// Dropping it closes its connection unless the response is complete; nothing is told then.
 pub async fn carry_out(order: Order, link: &Arc<Link>) {
+    let figures = Arc::clone(&order.head.figures);
     let result = match order.timeout {
         // Boxed: most fetches have none, and need no room for it.
         Some(limit) => match Box::pin(timeout(limit, exchange(order, link))).await {
@@ -38,7 +44,13 @@ pub async fn carry_out(order: Order, link: &Arc<Link>) {
         None => exchange(order, link).await,
     };
     if let Err(failure) = result {
-        let after_head = link.head_told.load(std::sync::atomic::Ordering::Relaxed);
+        let code = if failure.code.is_empty() {
+            "refused".into()
+        } else {
+            failure.code.clone()
+        };
+        figures.metrics.errors.add(code);
+        let after_head = link.head_told.load(Relaxed);
         link.events.failed(link.exchange, &failure, after_head);
     }
 }
@@ -53,10 +65,12 @@ async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
     let mut hops = 0;
     loop {
         let origin = Arc::clone(&order.head.origin);
+        let figures = Arc::clone(&order.head.figures);
         let place = match &limits {
-            Some(limits) => Some(limits.place(&origin).await?),
+            Some(limits) => Some(waited(limits.place(&origin), &figures).await?),
             None => None,
         };
+        let _under_way = Counted::new(&figures.under_way);
         let response = send(&order, link, &origin).await?;
         let status = response.status().as_u16();
         match redirect::next(&mut order, status, response.headers(), hops).map_err(refused)? {
@@ -68,6 +82,20 @@ async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
         }
         hops += 1;
     }
+}
+
+/// Counts who waits, and how long.
+async fn waited<F: Future>(place: F, figures: &Figures) -> F::Output {
+    let mut place = pin!(place);
+    // Most need not wait.
+    if let Poll::Ready(output) = receiving::now(place.as_mut()) {
+        return output;
+    }
+    let _queued = Counted::new(&figures.queued);
+    let begun = Instant::now();
+    let output = place.await;
+    figures.metrics.wait.record(begun.elapsed());
+    output
 }
 
 /// Reads what is left of a response, so that its connection can be used again; a long one closes it.
@@ -92,16 +120,18 @@ async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Resp
         // What the kernel knows by now of a connection's end is heard before it is chosen.
         settled().await;
     }
-    let attempt = Attempt::new(Arc::clone(origin));
-    count(&COUNTERS.requests);
+    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
+    let metrics = &order.head.figures.metrics;
+    let begun = Instant::now();
     let error = match attempt
         .scope(client.execute(request(order, link).map_err(refused)?))
         .await
     {
         Ok(response) => {
             if !attempt.dialed() {
-                count(&COUNTERS.reused);
+                metrics.reused.fetch_add(1, Relaxed);
             }
+            metrics.first_byte.record(begun.elapsed());
             return Ok(response);
         }
         Err(error) => error,
@@ -110,12 +140,11 @@ async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Resp
     if attempt.dialed() || !safe || !known || !failure::is_lost_connection(&error) {
         return Err(described(&error, &order.head.url));
     }
-    count(&COUNTERS.requests);
-    count(&COUNTERS.resent);
-    count(&COUNTERS.dials);
+    metrics.retried.fetch_add(1, Relaxed);
     let client = clients::get(order.identity, true).map_err(unusable)?;
-    client
-        .execute(request(order, link).map_err(refused)?)
+    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
+    attempt
+        .scope(client.execute(request(order, link).map_err(refused)?))
         .await
         .map_err(|error| described(&error, &order.head.url))
 }

@@ -22,9 +22,10 @@ impl Pool {
         &mut self,
         agent: AgentId,
         key: KeyId,
-        _now: u64,
+        now: u64,
         effects: &mut Vec<Effect>,
     ) {
+        self.now = now;
         let Some((a, o)) = self.foreign_origin(agent, key) else {
             return;
         };
@@ -46,9 +47,10 @@ impl Pool {
         agent: AgentId,
         key: KeyId,
         idle: bool,
-        _now: u64,
+        now: u64,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        self.now = now;
         let Some((a, o)) = self.foreign_origin(agent, key) else {
             return !idle;
         };

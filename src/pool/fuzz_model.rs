@@ -16,6 +16,7 @@ pub struct ModelConn {
     pub key: usize,
     pub state: State,
     pub uses: u32,
+    pub born: u64,
     pub idle_since: u64,
     pub hint_end: u64,
     idle_order: u64,
@@ -71,11 +72,27 @@ impl Model {
         let timeout = conn
             .agent
             .map_or(0, |a| self.limits[a].free_socket_timeout_ms);
+        let end = conn.hint_end.min(self.life_of(conn));
         if timeout == 0 {
-            conn.hint_end
+            end
         } else {
-            conn.hint_end.min(conn.idle_since + timeout)
+            end.min(conn.idle_since + timeout)
         }
+    }
+
+    fn life_of(&self, conn: &ModelConn) -> u64 {
+        match conn
+            .agent
+            .map_or(0, |a| self.limits[a].socket_active_ttl_ms)
+        {
+            0 => u64::MAX,
+            ttl => conn.born + idle::jittered(ttl, conn.id),
+        }
+    }
+
+    pub fn end_of_life(&self, id: ConnId) -> u64 {
+        let conn = self.conns.iter().find(|conn| conn.id == id);
+        self.life_of(conn.expect("a connection that was closed is named again (I6)"))
     }
 
     pub fn first_deadline(&self) -> Option<u64> {
@@ -135,6 +152,7 @@ impl Model {
             key,
             state: State::Dialing,
             uses: 0,
+            born: now,
             idle_since: 0,
             hint_end: 0,
             idle_order: 0,

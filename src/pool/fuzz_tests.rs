@@ -45,9 +45,6 @@ impl Fuzzer {
         let mut pool = Pool::new();
         let mut model = Model::default();
         model.limits = vec![base; AGENTS];
-        for key in 0..KEYS {
-            assert_eq!(pool.intern_key(&[key as u8]), key as KeyId);
-        }
         model.ids = std::array::from_fn(|_| pool.add_agent(base));
         let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let (effects, orphans) = (Vec::new(), Vec::new());
@@ -174,9 +171,10 @@ impl Fuzzer {
             let Some(id) = self.any_conn(|state| state == State::Leased) else {
                 return;
             };
-            self.pool.redial(id);
+            self.pool.redial(id, self.now);
+            let born = self.now;
             let conn = self.model.conn(id);
-            (conn.state, conn.uses) = (State::Dialing, 0);
+            (conn.state, conn.uses, conn.born) = (State::Dialing, 0, born);
         } else if let Some(id) = self.any_conn(|state| state == State::Dialing) {
             self.pool.connected(id);
             self.model.conn(id).state = State::Leased;
@@ -204,7 +202,7 @@ impl Fuzzer {
         let answer = self.pool.check_in(id, hint, self.now, &mut self.effects);
         let worn = agent.is_none_or(|a| {
             let most = self.model.limits[a].max_requests_per_socket;
-            most != 0 && uses >= most
+            most != 0 && uses >= most || self.model.end_of_life(id) <= self.now
         });
         if worn || over || hint == Some(0) {
             assert!(
@@ -236,7 +234,9 @@ impl Fuzzer {
         let total = counts.iter().map(Counts::live).sum::<u32>() + 1;
         let over = live > limits.max_sockets || total > limits.max_total_sockets;
         match reason {
-            CloseReason::NotReusable | CloseReason::MaxRequests => assert!(unfit),
+            CloseReason::NotReusable | CloseReason::MaxRequests | CloseReason::ActiveTtl => {
+                assert!(unfit)
+            }
             CloseReason::KeepAliveOff => assert!(!limits.keep_alive && counts[key].queued == 0),
             CloseReason::Limits => {
                 assert!(
@@ -473,7 +473,7 @@ impl Fuzzer {
         for id in self.model.ids {
             self.pool.close_idle(id, &mut self.effects);
             self.model.apply(&mut self.effects, self.now);
-            for (key, count) in self.pool.snapshot(id) {
+            for (key, count, _) in self.pool.snapshot(id) {
                 assert_eq!(
                     count.live(),
                     count.foreign_idle,
@@ -498,6 +498,7 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
                     max_free_sockets,
                     scheduling,
                     free_socket_timeout_ms: if seed & 1 == 0 { 0 } else { 700 },
+                    socket_active_ttl_ms: if seed % 3 == 0 { 2_000 } else { 0 },
                     max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
                     max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
                 };

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use super::limits::Scheduling;
 use super::slab::Link;
-use super::types::{AgentId, CloseReason, ConnId, Effect, State};
+use super::types::{AgentId, CloseReason, ConnId, Effect, Miss, State};
 use super::Pool;
 
 const NEVER: u64 = u64::MAX;
@@ -18,6 +18,10 @@ pub(super) struct Conn {
     pub state: State,
     /// Exchanges finished.
     pub uses: u32,
+    /// When it was dialed.
+    pub born: u64,
+    /// Why it was opened.
+    pub miss: Miss,
     idle_since: u64,
     /// When the server's hint ends.
     hint_end: u64,
@@ -28,11 +32,13 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn dialing(origin: u32) -> Self {
+    pub fn dialing(origin: u32, now: u64, miss: Miss) -> Self {
         Conn {
             origin,
             state: State::Dialing,
             uses: 0,
+            born: now,
+            miss,
             idle_since: 0,
             hint_end: NEVER,
             alarm: NEVER,
@@ -62,6 +68,13 @@ impl Deadlines {
     pub fn len(&self) -> usize {
         self.alarms.len()
     }
+}
+
+/// Shortens a life by up to a tenth, so that connections opened together do not end together. The same connection always
+/// gets the same answer.
+pub(super) fn jittered(ttl: u64, conn: ConnId) -> u64 {
+    let hash = u64::from(conn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    ttl - (u128::from(ttl) * u128::from(hash) / 10_240) as u64
 }
 
 impl Pool {
@@ -105,7 +118,7 @@ impl Pool {
                 Scheduling::Fifo => idle.first(),
             }?;
             if self.deadline(c) <= now {
-                self.close_idle_conn(c, CloseReason::IdleTimeout, effects);
+                self.close_idle_conn(c, self.overdue(c, now), effects);
                 continue;
             }
             self.unpark(c);
@@ -127,6 +140,8 @@ impl Pool {
             conn: self.conns.id(c),
             reason,
         });
+        let o = self.conns[c].origin;
+        self.origins[o].last_closed = Some(reason);
         self.forget_conn(c);
     }
 
@@ -173,16 +188,36 @@ impl Pool {
         true
     }
 
-    /// The millisecond from which an idle connection may not be leased: the agent's timeout or the server's hint,
-    /// whichever ends first.
+    /// The millisecond from which an idle connection may not be leased: the agent's timeout, the server's hint or the
+    /// end of its life, whichever comes first.
     fn deadline(&self, c: u32) -> u64 {
+        let conn = &self.conns[c];
+        let limits = &self.agents[self.origins[conn.origin].agent].limits;
+        let end = conn.hint_end.min(self.end_of_life(c));
+        match limits.free_socket_timeout_ms {
+            0 => end,
+            timeout => end.min(conn.idle_since.saturating_add(timeout)),
+        }
+    }
+
+    /// When a connection has lived as long as its agent allows.
+    pub(super) fn end_of_life(&self, c: u32) -> u64 {
         let conn = &self.conns[c];
         match self.agents[self.origins[conn.origin].agent]
             .limits
-            .free_socket_timeout_ms
+            .socket_active_ttl_ms
         {
-            0 => conn.hint_end,
-            timeout => conn.hint_end.min(conn.idle_since.saturating_add(timeout)),
+            0 => NEVER,
+            ttl => conn.born.saturating_add(jittered(ttl, self.conns.id(c))),
+        }
+    }
+
+    /// Why an idle connection that reached its deadline at `now` is closed.
+    fn overdue(&self, c: u32, now: u64) -> CloseReason {
+        if self.end_of_life(c) <= now {
+            CloseReason::ActiveTtl
+        } else {
+            CloseReason::IdleTimeout
         }
     }
 
@@ -220,6 +255,7 @@ impl Pool {
     /// Closes every idle connection whose deadline is `now` or earlier. Returns when to call again, exactly: the
     /// earliest deadline of an idle connection; `None` if there is none.
     pub fn expire(&mut self, now: u64, effects: &mut Vec<Effect>) -> Option<u64> {
+        self.now = now;
         while let Some(&Reverse((at, id))) = self.deadlines.alarms.peek() {
             let current = self.conns.find(id).filter(|&c| self.conns[c].alarm == at);
             let idle = current.filter(|&c| self.conns[c].state == State::Idle);
@@ -234,7 +270,7 @@ impl Pool {
             match idle {
                 Some(c) if deadline <= Some(now) => {
                     let o = self.conns[c].origin;
-                    self.close_idle_conn(c, CloseReason::IdleTimeout, effects);
+                    self.close_idle_conn(c, self.overdue(c, now), effects);
                     self.settle(o, effects);
                 }
                 Some(c) => self.arm(c),

@@ -1,29 +1,85 @@
 //! What makes two connections interchangeable.
 //!
-//! An identity is a string of bytes that its maker fills with everything that distinguishes connections: the agent's
-//! name for the origin (host, port, local address, family, socket path) and whatever else was fixed when the
-//! connection was opened. Connections are interchangeable if and only if their identities are equal byte for byte.
+//! An identity is a text that its maker fills with everything that distinguishes connections: the agent's name for the
+//! origin (host, port, local address, family, socket path) and whatever else was fixed when the connection was opened.
+//! Connections are interchangeable if and only if their identities are equal.
 //!
-//! Invariant: one identity has one [`KeyId`] for the life of the process. Keys are not given back, because
-//! JavaScript keeps them in its own table; one costs its bytes and some 40 more.
+//! Invariant: an identity has one [`KeyId`] for as long as anybody holds it, and the number of one that was let go names
+//! no other for a long time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::slab::IdSlab;
 use super::types::KeyId;
 
-/// The table of identities. Hosts come from users' input, so it is hashed with std's keyed hash.
-#[derive(Default)]
-pub(super) struct Keys {
-    by_identity: HashMap<Box<[u8]>, KeyId>,
+/// The identities that are held. Hosts come from users' input, so it is hashed with std's keyed hash.
+pub struct Keys {
+    by_identity: HashMap<Arc<str>, u32>,
+    entries: IdSlab<Entry>,
+}
+
+struct Entry {
+    identity: Arc<str>,
+    holders: u32,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            by_identity: HashMap::new(),
+            entries: IdSlab::new(32, 24, 1024),
+        }
+    }
 }
 
 impl Keys {
-    pub fn intern(&mut self, identity: &[u8]) -> KeyId {
-        if let Some(&key) = self.by_identity.get(identity) {
-            return key;
+    /// The key of an identity, held once more.
+    ///
+    /// # Panics
+    /// With sixteen million identities at a time: memory ends before.
+    pub fn hold(&mut self, identity: &str) -> KeyId {
+        if let Some(&index) = self.by_identity.get(identity) {
+            self.entries[index].holders += 1;
+            return self.entries.id(index);
         }
-        let key = self.by_identity.len() as KeyId;
-        self.by_identity.insert(identity.into(), key);
+        assert!(!self.entries.is_full(), "too many origins");
+        let identity: Arc<str> = identity.into();
+        let (index, key) = self.entries.insert(Entry {
+            identity: Arc::clone(&identity),
+            holders: 1,
+        });
+        self.by_identity.insert(identity, index);
         key
+    }
+
+    /// Held once less.
+    pub fn release(&mut self, key: KeyId) {
+        let Some(index) = self.entries.find(key) else {
+            return;
+        };
+        let entry = &mut self.entries[index];
+        entry.holders -= 1;
+        if entry.holders == 0 {
+            let identity = std::mem::replace(&mut entry.identity, "".into());
+            self.by_identity.remove(&identity);
+            self.entries.remove(index);
+        }
+    }
+
+    /// What a key stands for; `None` if nobody holds it.
+    pub fn identity(&self, key: KeyId) -> Option<&str> {
+        let index = self.entries.find(key)?;
+        Some(&self.entries[index].identity)
+    }
+
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

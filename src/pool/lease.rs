@@ -1,8 +1,10 @@
 //! The life of a lease: from an idle connection, a new one or a place in the queue to the check-in or the end.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::idle::Conn;
 use super::types::{
-    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, State, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, WaiterId,
 };
 use super::Pool;
 
@@ -21,12 +23,14 @@ impl Pool {
         now: u64,
         effects: &mut Vec<Effect>,
     ) -> Lease {
+        self.now = now;
         let Some(a) = self.agents.find(agent).filter(|&a| !self.agents[a].removed) else {
             return Lease::QueueFull;
         };
         let o = self.origin(a, key);
         if kind == Kind::Engine {
             if let Some((c, idle_ms)) = self.take_idle(o, now, effects) {
+                self.origins[o].metrics.reused.fetch_add(1, Relaxed);
                 return Lease::Idle {
                     conn: self.conns.id(c),
                     idle_ms,
@@ -74,9 +78,14 @@ impl Pool {
     /// Takes a slot for a new connection.
     pub(super) fn open(&mut self, o: u32) -> ConnId {
         let origin = &mut self.origins[o];
+        let miss = match origin.last_closed {
+            _ if origin.dialing + origin.leased > 0 => Miss::AllBusy,
+            Some(reason) => Miss::Closed(reason),
+            None => Miss::NoneIdle,
+        };
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
-        self.conns.insert(Conn::dialing(o)).1
+        self.conns.insert(Conn::dialing(o, self.now, miss)).1
     }
 
     /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
@@ -95,7 +104,8 @@ impl Pool {
 
     /// A leased connection turned out dead and is dialed anew for the same exchange, under the same id: it counts as
     /// dialing until [`connected`](Self::connected), and its use count starts again.
-    pub fn redial(&mut self, conn: ConnId) {
+    pub fn redial(&mut self, conn: ConnId, now: u64) {
+        self.now = now;
         let Some(c) = self.conns.find(conn) else {
             return;
         };
@@ -103,6 +113,7 @@ impl Pool {
         if conn.state == State::Leased {
             conn.state = State::Dialing;
             conn.uses = 0;
+            conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
             origin.dialing += 1;
             origin.leased -= 1;
@@ -121,6 +132,7 @@ impl Pool {
         now: u64,
         effects: &mut Vec<Effect>,
     ) -> CheckIn {
+        self.now = now;
         self.connected(conn);
         let leased = self
             .conns
@@ -140,11 +152,13 @@ impl Pool {
             }
             if self.waiters[w].kind == Kind::Foreign {
                 // First come, first served: the slot is this waiter's, though the connection is of no use to it.
+                self.origins[o].last_closed = Some(CloseReason::Evicted);
                 self.forget_conn(c);
                 self.serve_first(o, effects);
                 return CheckIn::Closed(CloseReason::Evicted);
             }
-            let waiter = self.dequeue(w);
+            let waiter = self.serve_waiter(w);
+            self.origins[o].metrics.reused.fetch_add(1, Relaxed);
             self.keep_turn(o);
             effects.push(Effect::Assign {
                 waiter,
@@ -178,6 +192,8 @@ impl Pool {
         } else if limits.max_requests_per_socket != 0 && conn.uses >= limits.max_requests_per_socket
         {
             Some(CloseReason::MaxRequests)
+        } else if self.end_of_life(c) <= self.now {
+            Some(CloseReason::ActiveTtl)
         } else if origin.live() > limits.max_sockets || agent.total > limits.max_total_sockets {
             Some(CloseReason::Limits)
         } else {
@@ -206,13 +222,24 @@ impl Pool {
         reason: CloseReason,
         effects: &mut Vec<Effect>,
     ) -> CheckIn {
+        let o = self.conns[c].origin;
+        self.origins[o].last_closed = Some(reason);
         self.free_slot_of(c, effects);
         CheckIn::Closed(reason)
     }
 
+    /// Notes why a connection that is about to be [`closed`](Self::closed) ended.
+    pub fn note_end(&mut self, conn: ConnId, reason: CloseReason) {
+        if let Some(c) = self.conns.find(conn) {
+            let o = self.conns[c].origin;
+            self.origins[o].last_closed = Some(reason);
+        }
+    }
+
     /// A connection is gone, whatever its state: closed by the peer, failed to open, given up by its user. Its slot
     /// goes to a waiter at once. Returns the state it was in; `None` if the pool had forgotten it already.
-    pub fn closed(&mut self, conn: ConnId, _now: u64, effects: &mut Vec<Effect>) -> Option<State> {
+    pub fn closed(&mut self, conn: ConnId, now: u64, effects: &mut Vec<Effect>) -> Option<State> {
+        self.now = now;
         let c = self.conns.find(conn)?;
         let state = self.conns[c].state;
         self.free_slot_of(c, effects);

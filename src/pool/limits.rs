@@ -29,6 +29,8 @@ pub struct Limits {
     pub scheduling: Scheduling,
     /// Milliseconds that a connection may stay idle; 0: no limit.
     pub free_socket_timeout_ms: u64,
+    /// Milliseconds that a connection may live, shortened by up to a tenth; it finishes its exchange first. 0: no limit.
+    pub socket_active_ttl_ms: u64,
     /// Exchanges that a connection serves; 0: no limit.
     pub max_requests_per_socket: u32,
     /// Waiters per key.
@@ -91,6 +93,7 @@ impl Pool {
         now: u64,
         effects: &mut Vec<Effect>,
     ) {
+        self.now = now;
         let Some(a) = self.agents.find(agent) else {
             return;
         };
@@ -139,6 +142,7 @@ impl Pool {
             while let Some(w) = self.origins[o].queue.first() {
                 forgotten.push(self.dequeue(w));
             }
+            self.origins[o].retained = false;
             self.refresh(o);
             self.forget_if_empty(o);
         }

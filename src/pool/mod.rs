@@ -42,20 +42,22 @@ mod fuzz_tests;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::metrics::Metrics;
 use idle::{Conn, Deadlines};
-use key::Keys;
+pub use key::Keys;
 use limits::Agent;
 pub use limits::{Limits, Scheduling};
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
-    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, State, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State,
+    WaiterId,
 };
 use waiters::Waiter;
 
 /// All agents, connections and waiters of the process.
 pub struct Pool {
-    keys: Keys,
     agents: IdSlab<Agent>,
     origins: Slab<Origin>,
     /// (agent's index, key) to origin.
@@ -64,9 +66,11 @@ pub struct Pool {
     waiters: Slab<Waiter>,
     queued: HashMap<WaiterId, u32, IdHash>,
     deadlines: Deadlines,
+    /// The latest time that a caller gave.
+    now: u64,
 }
 
-/// An agent's use of one key. It exists while it holds anything.
+/// An agent's use of one key. It exists while it holds anything, or is retained.
 #[derive(Default)]
 struct Origin {
     agent: u32,
@@ -92,6 +96,11 @@ struct Origin {
     /// Place among the agent's `evictable`, while `in_evictable`.
     evictable: Link,
     in_evictable: bool,
+    /// Its owner knows it by its key, and wants its counters kept.
+    retained: bool,
+    /// Why its last connection that ended was closed.
+    last_closed: Option<CloseReason>,
+    metrics: Arc<Metrics>,
 }
 
 impl Origin {
@@ -122,7 +131,6 @@ impl Pool {
     /// An empty pool.
     pub fn new() -> Self {
         Pool {
-            keys: Keys::default(),
             agents: IdSlab::new(32, 24, 64),
             origins: Slab::new(),
             lookup: HashMap::default(),
@@ -131,12 +139,43 @@ impl Pool {
             waiters: Slab::new(),
             queued: HashMap::default(),
             deadlines: Deadlines::default(),
+            now: 0,
         }
     }
 
-    /// The key of an identity: equal bytes, equal key, for the life of the process.
-    pub fn intern_key(&mut self, identity: &[u8]) -> KeyId {
-        self.keys.intern(identity)
+    /// Keeps an origin, with its counters, until [`release_origin`](Self::release_origin) or its agent's end.
+    pub fn retain_origin(&mut self, agent: AgentId, key: KeyId) {
+        if let Some(a) = self.agents.find(agent) {
+            let o = self.origin(a, key);
+            self.origins[o].retained = true;
+        }
+    }
+
+    /// Lets an origin go as soon as it holds nothing. Returns its counters.
+    pub fn release_origin(&mut self, agent: AgentId, key: KeyId) -> Option<Arc<Metrics>> {
+        let a = self.agents.find(agent)?;
+        let o = self.find_origin(a, key)?;
+        self.origins[o].retained = false;
+        let metrics = Arc::clone(&self.origins[o].metrics);
+        self.forget_if_empty(o);
+        Some(metrics)
+    }
+
+    /// The counters of a connection's origin.
+    pub fn metrics(&self, conn: ConnId) -> Option<Arc<Metrics>> {
+        let c = self.conns.find(conn)?;
+        Some(Arc::clone(&self.origins[self.conns[c].origin].metrics))
+    }
+
+    /// The counters of an agent's use of a key.
+    pub fn metrics_of(&self, agent: AgentId, key: KeyId) -> Option<Arc<Metrics>> {
+        let o = self.find_origin(self.agents.find(agent)?, key)?;
+        Some(Arc::clone(&self.origins[o].metrics))
+    }
+
+    /// Why a connection was opened and none reused.
+    pub fn miss(&self, conn: ConnId) -> Option<Miss> {
+        self.conns.find(conn).map(|c| self.conns[c].miss)
     }
 
     /// What the agent holds of a key.
@@ -149,13 +188,13 @@ impl Pool {
     }
 
     /// What the agent holds, key by key in no order; keys of which it holds nothing are left out.
-    pub fn snapshot(&self, agent: AgentId) -> Vec<(KeyId, Counts)> {
+    pub fn snapshot(&self, agent: AgentId) -> Vec<(KeyId, Counts, Arc<Metrics>)> {
         let Some(a) = self.agents.find(agent) else {
             return Vec::new();
         };
         let origins = self.agents[a].origins.iter().map(|&o| &self.origins[o]);
         origins
-            .map(|origin| (origin.key, origin.counts()))
+            .map(|origin| (origin.key, origin.counts(), Arc::clone(&origin.metrics)))
             .collect()
     }
 
@@ -194,7 +233,7 @@ impl Pool {
 
     fn forget_if_empty(&mut self, o: u32) {
         let origin = &self.origins[o];
-        if origin.live() != 0 || !origin.queue.is_empty() {
+        if origin.live() != 0 || !origin.queue.is_empty() || origin.retained {
             return;
         }
         let (a, key, position) = (origin.agent, origin.key, origin.position);

@@ -10,6 +10,7 @@ const UNLIMITED: Limits = Limits {
     max_free_sockets: u32::MAX,
     scheduling: Scheduling::Lifo,
     free_socket_timeout_ms: 0,
+    socket_active_ttl_ms: 0,
     max_requests_per_socket: 0,
     max_pending: u32::MAX,
 };
@@ -120,10 +121,53 @@ fn close(conn: ConnId, reason: CloseReason) -> Effect {
 
 #[test]
 fn equal_identities_have_one_key_and_different_ones_two() {
-    let mut pool = Pool::new();
-    let a = pool.intern_key(b"localhost:80:");
-    assert_eq!(pool.intern_key(b"localhost:80:"), a);
-    assert_ne!(pool.intern_key(b"localhost:80:4"), a);
+    let mut keys = Keys::default();
+    let a = keys.hold("localhost:80:");
+    assert_eq!(keys.hold("localhost:80:"), a);
+    assert_ne!(keys.hold("localhost:80:4"), a);
+    assert_eq!(keys.identity(a), Some("localhost:80:"));
+}
+
+#[test]
+fn an_identity_that_nobody_holds_is_forgotten_and_its_key_names_no_other() {
+    let mut keys = Keys::default();
+    let a = keys.hold("a");
+    keys.hold("a");
+    keys.release(a);
+    assert_eq!(keys.len(), 1);
+    keys.release(a);
+    keys.release(a);
+    assert!(keys.is_empty());
+    assert_eq!(keys.identity(a), None);
+    for other in 0..5_000 {
+        let key = keys.hold(&format!("host {other}"));
+        assert_ne!(key, a);
+        keys.release(key);
+    }
+    assert_eq!(keys.len(), 0);
+}
+
+#[test]
+fn a_retained_origin_keeps_its_counters_and_says_why_it_dials() {
+    let mut b = Bench::new(UNLIMITED);
+    b.pool.retain_origin(b.agent, 1);
+    let conn = b.dial(1);
+    assert_eq!(b.pool.miss(conn), Some(Miss::NoneIdle));
+    let second = b.dial(1);
+    assert_eq!(b.pool.miss(second), Some(Miss::AllBusy));
+    for conn in [conn, second] {
+        b.pool.note_end(conn, CloseReason::PeerClosed);
+        b.pool.closed(conn, 0, &mut b.effects);
+    }
+    let third = b.dial(1);
+    let why = Miss::Closed(CloseReason::PeerClosed);
+    assert_eq!(b.pool.miss(third), Some(why));
+    b.check_in(third, None, 0);
+    assert!(matches!(b.lease(1, 1, 0), Lease::Idle { .. }));
+    b.check_in(third, Some(0), 0);
+    let metrics = b.pool.release_origin(b.agent, 1).expect("a retained one");
+    assert_eq!(metrics.reused.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert!(b.pool.snapshot(b.agent).is_empty());
 }
 
 #[test]
@@ -342,7 +386,7 @@ fn a_redialed_connection_counts_its_uses_anew() {
     });
     let conn = b.idle(1);
     b.lease(1, 1, 0);
-    b.pool.redial(conn);
+    b.pool.redial(conn, 0);
     assert_eq!(b.counts(1).dialing, 1);
     assert_eq!(b.check_in(conn, None, 0), CheckIn::Idle);
 }
@@ -685,4 +729,31 @@ fn an_origin_that_holds_nothing_is_forgotten() {
     }
     assert!(b.pool.snapshot(b.agent).is_empty());
     assert!(b.pool.lookup.is_empty());
+}
+
+#[test]
+fn a_connection_lives_as_long_as_allowed_less_a_tenth_at_most_and_finishes_its_exchange() {
+    let mut b = Bench::new(Limits {
+        socket_active_ttl_ms: 10_000,
+        ..UNLIMITED
+    });
+    let idle = b.idle(1);
+    let busy = b.dial(2);
+    b.effects.clear();
+    assert!(b.pool.expire(8_999, &mut b.effects).is_some());
+    assert_eq!(b.effects, []);
+    assert_eq!(b.pool.expire(10_000, &mut b.effects), None);
+    assert_eq!(b.effects, [close(idle, CloseReason::ActiveTtl)]);
+    assert_eq!(
+        b.check_in(busy, None, 10_001),
+        CheckIn::Closed(CloseReason::ActiveTtl)
+    );
+}
+
+#[test]
+fn connections_opened_together_do_not_end_together() {
+    let lives: std::collections::HashSet<u64> =
+        (1..200).map(|conn| idle::jittered(100_000, conn)).collect();
+    assert!(lives.iter().all(|life| (90_000..=100_000).contains(life)));
+    assert!(lives.len() > 150);
 }

@@ -68,6 +68,32 @@ pub enum CloseReason {
     KeepAliveOff = 11,
     /// More connections, or more idle ones, than the agent allows.
     Limits = 12,
+    /// It lived as long as the agent allows.
+    ActiveTtl = 13,
+    /// The peer took longer than `headersTimeout` or `bodyTimeout` allows.
+    TimedOut = 14,
+}
+
+/// Why a request's connection was opened for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Miss {
+    /// There was none before, or the last one's end is long forgotten.
+    NoneIdle,
+    /// All that there are were in use.
+    AllBusy,
+    /// The last one was closed.
+    Closed(CloseReason),
+}
+
+impl Miss {
+    /// 0, 255, or the number of the close reason.
+    pub fn number(self) -> u16 {
+        match self {
+            Miss::NoneIdle => 0,
+            Miss::AllBusy => 255,
+            Miss::Closed(reason) => reason as u16,
+        }
+    }
 }
 
 /// The answer to [`Pool::lease`](super::Pool::lease).

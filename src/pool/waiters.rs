@@ -9,6 +9,8 @@
 //! [`KEPT_AT_MOST`] connections that were kept; else the connection goes to the next waiter of its own origin.
 //! A waiter's origin is therefore served after at most `KEPT_AT_MOST` others for each origin before it.
 
+use std::time::Duration;
+
 use super::slab::Link;
 use super::types::{Effect, Kind, WaiterId};
 use super::{Origin, Pool};
@@ -20,6 +22,7 @@ pub(super) struct Waiter {
     id: WaiterId,
     pub kind: Kind,
     origin: u32,
+    since: u64,
     in_queue: Link,
 }
 
@@ -59,12 +62,21 @@ impl Pool {
             id,
             kind,
             origin: o,
+            since: self.now,
             in_queue: Link::default(),
         });
         self.origins[o]
             .queue
             .push_back(&mut self.waiters, w, Waiter::link);
         self.queued.insert(id, w);
+    }
+
+    /// Takes a waiter out of the queue because it has its turn.
+    pub(super) fn serve_waiter(&mut self, w: u32) -> WaiterId {
+        let Waiter { origin, since, .. } = self.waiters[w];
+        let waited = Duration::from_millis(self.now.saturating_sub(since));
+        self.origins[origin].metrics.wait.record(waited);
+        self.dequeue(w)
     }
 
     pub(super) fn dequeue(&mut self, w: u32) -> WaiterId {
@@ -140,7 +152,7 @@ impl Pool {
         if kind == Kind::Engine && self.conns.is_full() {
             return false;
         }
-        let waiter = self.dequeue(w);
+        let waiter = self.serve_waiter(w);
         match kind {
             Kind::Engine => {
                 let conn = self.open(o);

@@ -34,6 +34,8 @@ async fn a_local_address_of_another_machine_cannot_be_bound() {
         (Some("203.0.113.7"), None)
     );
     assert_eq!(failure.message, "bind EADDRNOTAVAIL 203.0.113.7");
+    let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    assert_eq!((failure.local, failure.target), (None, Some(target)));
 }
 
 #[tokio::test]

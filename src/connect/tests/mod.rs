@@ -15,7 +15,7 @@ mod transport;
 #[cfg(unix)]
 mod unix;
 
-pub(super) fn profile(port: u16) -> Profile {
+pub(crate) fn profile(port: u16) -> Profile {
     Profile {
         host: "127.0.0.1".to_owned(),
         port,
@@ -27,8 +27,11 @@ pub(super) fn profile(port: u16) -> Profile {
         keep_alive_initial_delay_ms: 0,
         no_delay: false,
         auto_select_family: true,
+        first_family: 0,
         auto_select_family_attempt_timeout_ms: 250,
         connect_timeout_ms: 0,
+        tls: None,
+        tcp_user_timeout_ms: 0,
     }
 }
 
@@ -40,11 +43,11 @@ pub(super) fn target(ip: &str, port: u16) -> Target {
 }
 
 /// For the options that it has.
-fn tcp_socket(transport: &Transport) -> SockRef<'_> {
+pub(super) fn tcp_socket(transport: &Transport) -> SockRef<'_> {
     match transport {
         Transport::Tcp(stream) => SockRef::from(stream),
         #[cfg(unix)]
-        Transport::Unix(_) => panic!("this is no TCP connection"),
+        Transport::Unix(_) | Transport::Tls(_) => panic!("this is no TCP connection"),
     }
 }
 

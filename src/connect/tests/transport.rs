@@ -29,7 +29,7 @@ fn unix_pair() -> (Transport, UnixStream) {
 }
 
 /// The state once the peer's doing has arrived.
-async fn settled(transport: &Transport) -> IdleState {
+async fn settled(transport: &mut Transport) -> IdleState {
     loop {
         match transport.idle_state() {
             IdleState::Open => tokio::task::yield_now().await,
@@ -40,7 +40,7 @@ async fn settled(transport: &Transport) -> IdleState {
 
 #[tokio::test]
 async fn a_quiet_connection_is_open() {
-    let (ours, _peer) = tcp_pair().await;
+    let (mut ours, _peer) = tcp_pair().await;
     assert_eq!(ours.idle_state(), IdleState::Open);
     assert_eq!(
         ours.idle_state(),
@@ -49,19 +49,19 @@ async fn a_quiet_connection_is_open() {
     );
     #[cfg(unix)]
     {
-        let (ours, _peer) = unix_pair();
+        let (mut ours, _peer) = unix_pair();
         assert_eq!(ours.idle_state(), IdleState::Open);
     }
 }
 
 #[tokio::test]
 async fn a_peer_that_closes_is_seen() {
-    let (ours, peer) = tcp_pair().await;
+    let (mut ours, peer) = tcp_pair().await;
     drop(peer);
-    assert_eq!(settled(&ours).await, IdleState::Closed);
+    assert_eq!(settled(&mut ours).await, IdleState::Closed);
     #[cfg(unix)]
     {
-        let (ours, peer) = unix_pair();
+        let (mut ours, peer) = unix_pair();
         drop(peer);
         assert_eq!(ours.idle_state(), IdleState::Closed);
     }
@@ -69,12 +69,12 @@ async fn a_peer_that_closes_is_seen() {
 
 #[tokio::test]
 async fn a_peer_that_resets_is_seen() {
-    let (ours, peer) = tcp_pair().await;
+    let (mut ours, peer) = tcp_pair().await;
     SockRef::from(&peer)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
     drop(peer);
-    assert_eq!(settled(&ours).await, IdleState::Reset);
+    assert_eq!(settled(&mut ours).await, IdleState::Reset);
 }
 
 #[tokio::test]
@@ -82,13 +82,13 @@ async fn a_peer_that_talks_unasked_is_seen_and_its_bytes_stay() {
     let (mut ours, mut peer) = tcp_pair().await;
     peer.write_all(b"HTTP/1.1 408").await.unwrap();
     drop(peer);
-    assert_eq!(settled(&ours).await, IdleState::TalkingUnasked);
+    assert_eq!(settled(&mut ours).await, IdleState::TalkingUnasked);
     let mut bytes = Vec::new();
     ours.read_to_end(&mut bytes).await.unwrap();
     assert_eq!(bytes, b"HTTP/1.1 408");
     #[cfg(unix)]
     {
-        let (ours, mut peer) = unix_pair();
+        let (mut ours, mut peer) = unix_pair();
         peer.write_all(b"x").await.unwrap();
         assert_eq!(ours.idle_state(), IdleState::TalkingUnasked);
     }

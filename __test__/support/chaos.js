@@ -1,0 +1,155 @@
+'use strict'
+
+// Requests to a server that misbehaves in every way it can, from a seeded generator. Each must settle exactly once, with
+// its own body or with an error where the server (or the caller, by aborting) is to blame, never with another's body.
+
+const http = require('node:http')
+
+const { bodyOf, POISON } = require('./chaos-bodies')
+const { random } = require('./client')
+
+const SHORT = 60
+const SETTLE_DEADLINE_MS = 20_000
+
+/** `fails`: always, never, or maybe (a reset may overtake its response). */
+const KINDS = {
+  length: { weight: 8, fails: 'never', length: (n) => n },
+  chunked: { weight: 6, fails: 'never', length: (n) => n },
+  close: { weight: 3, fails: 'never', length: (n) => n },
+  early: { weight: 3, fails: 'never', length: (n) => n, method: 'POST' },
+  trickle: { weight: 2, fails: 'never' },
+  flood: { weight: 2, fails: 'never' },
+  // Its own response is whole; what follows is an error of the runtime's parser, told before the 'end'.
+  junk: { weight: 4, fails: 'maybe', errorBeforeEnd: true },
+  'fin-after': { weight: 4, fails: 'never' },
+  'reset-after': { weight: 2, fails: 'maybe' },
+  reset: { weight: 4, fails: 'always' },
+  fin: { weight: 4, fails: 'always' },
+  drop: { weight: 2, fails: 'always' },
+  garbage: { weight: 2, fails: 'always' },
+  conflict: { weight: 1, fails: 'always' },
+  stall: { weight: 2, fails: 'always', aborted: true },
+}
+
+const LOTTERY = Object.entries(KINDS).flatMap(([name, { weight }]) => Array.from({ length: weight }, () => name))
+
+function planned(next, id) {
+  const name = LOTTERY[Math.floor(next() * LOTTERY.length)]
+  const kind = KINDS[name]
+  const number = Math.floor(next() * (next() < 0.1 ? 100_000 : 400))
+  const method = kind.method ?? (next() < 0.3 ? 'POST' : 'GET')
+  const sent = method === 'POST' ? bodyOf(id, Math.floor(next() * (next() < 0.1 ? 300_000 : 2_000))) : ''
+  const expected = bodyOf(id, kind.length ? number : SHORT)
+  const abort = kind.aborted ? next() * 8 : next() < 0.04 ? next() * 3 : -1
+  return { id, name, kind, number, method, sent, expected, abort }
+}
+
+/**
+ * Sends one planned request.
+ * @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly
+ */
+function one(agent, port, plan) {
+  const { id, name, kind, number, method, sent, expected, abort } = plan
+  return new Promise((resolve, reject) => {
+    let outcome = ''
+    let error
+    let closes = 0
+    let aborted = false
+    const wrong = (what) => {
+      clearTimeout(deadline)
+      reject(new Error(`request ${id} (${method} ${name} ${number}, abort ${abort}): ${what}`))
+    }
+    const request = http.request({
+      host: '127.0.0.1',
+      port,
+      agent,
+      method,
+      path: `/${name}/${number}/${id}`,
+      headers: method === 'POST' ? { 'Content-Length': sent.length } : {},
+    })
+    const deadline = setTimeout(() => wrong('has not settled'), SETTLE_DEADLINE_MS)
+    request.on('response', (response) => {
+      let received = 0
+      response.setEncoding('latin1')
+      response.on('data', (text) => {
+        if (text.includes(POISON)) wrong('got what belongs to nobody')
+        if (!expected.startsWith(text, received)) wrong(`got ${JSON.stringify(text.slice(0, 80))} at ${received}`)
+        received += text.length
+      })
+      response.on('end', () => {
+        if (outcome !== '' && !(kind.errorBeforeEnd && error.code.startsWith('HPE_')))
+          return wrong(`'end' after ${outcome}`)
+        outcome = 'end'
+        // An aborted request's response is discarded, on some runtimes up to its 'end'.
+        if (received !== expected.length && !aborted) wrong(`ended with ${received} of ${expected.length} bytes`)
+        const got = response.headers['x-got']
+        if (got !== undefined && Number(got) !== sent.length) wrong(`the server got ${got} of ${sent.length} bytes`)
+      })
+      response.on('error', (failure) => {
+        // The connection's error, if it has one, is the request's as well.
+        if (outcome === 'end') return wrong(`the response's 'error' (${failure.code}) after ${outcome}`)
+        outcome = 'error'
+        error = failure
+      })
+    })
+    request.on('error', (failure) => {
+      if (outcome === 'end') return wrong(`'error' (${failure.code}) after the end`)
+      if (error === failure) return wrong("'error' twice")
+      outcome = 'error'
+      error = failure
+    })
+    request.on('close', () => {
+      closes++
+      if (closes > 1) return wrong("'close' twice")
+      // What comes after 'close' would be told to nobody: look once more when everything queued has run.
+      setImmediate(() => {
+        clearTimeout(deadline)
+        resolve({ settled: outcome, error })
+      })
+    })
+    request.end(sent)
+    if (abort >= 0) {
+      const destroy = () => {
+        aborted = true
+        request.destroy()
+      }
+      if (abort < 1) setImmediate(destroy)
+      else setTimeout(destroy, abort)
+    }
+  })
+}
+
+/**
+ * @param {{ agent: any, port: number, requests: number, seed: number, lanes?: number, onProgress?: (done: number) => void }} run
+ * @returns {Promise<Record<string, number>>} how requests settled, by kind and outcome
+ */
+async function chaos({ agent, port, requests, seed, lanes = 48, onProgress }) {
+  const next = random(seed)
+  const counts = {}
+  let id = 0
+  const lane = async () => {
+    while (id < requests) {
+      const plan = planned(next, ++id)
+      const { settled, error } = await one(agent, port, plan)
+      const raced = judge(plan, settled, error)
+      const label = `${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
+      counts[label] = (counts[label] || 0) + 1
+      onProgress?.(id)
+    }
+  }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  return counts
+}
+
+/** Returns whether the server closed the connection while a POST was on its way: nobody can tell then whether it was read (I5). */
+function judge(plan, settled, error) {
+  if (plan.abort >= 0 || plan.kind.fails === 'maybe') return false
+  const failed = settled !== 'end'
+  const what = `request ${plan.id} (${plan.method} ${plan.name} ${plan.number})`
+  if (plan.kind.fails === 'always' && !failed) throw new Error(`${what} succeeded`)
+  if (plan.kind.fails === 'always' || !failed) return false
+  if (plan.method === 'POST' && error?.code === 'ECONNRESET') return true
+  throw new Error(`${what} failed: ${error?.code} ${error?.message}`)
+}
+
+module.exports = { chaos }

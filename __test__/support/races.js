@@ -1,0 +1,57 @@
+'use strict'
+
+// The closure race: requests that start just when the server closes their idle connection. The server counts how often
+// it has read each request, so nothing that was done twice stays hidden.
+
+const { random } = require('./client')
+const { startRemote } = require('./remote')
+
+const IDLE_MS = 5
+const SPREAD_MS = 5
+
+/**
+ * @typedef {object} Racer
+ * @property {string} name
+ * @property {(request: { port: number, path: string, method: string }) => Promise<string>} send gives the body
+ * @property {() => unknown} close
+ */
+
+/**
+ * @param {Racer} racer
+ * @param {{ method: string, requests: number, seed: number, lanes?: number }} run
+ */
+async function race(racer, { method, requests, seed, lanes = 40 }) {
+  const remote = await startRemote('racing-peer.js', [String(IDLE_MS)])
+  const next = random(seed)
+  const errors = new Map()
+  let wrong = 0
+  let id = 0
+  const lane = async () => {
+    while (id < requests) {
+      const path = `/${++id}`
+      try {
+        if ((await racer.send({ port: remote.port, path, method })) !== path.slice(1)) wrong++
+      } catch (error) {
+        errors.set(path.slice(1), error.code ?? error.message)
+      }
+      const pause = IDLE_MS + (next() * 2 - 1) * SPREAD_MS
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, pause)))
+    }
+  }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  const { accepted, seen } = await remote.counts()
+  await racer.close()
+  await remote.stop()
+  const times = new Map(seen)
+  let duplicates = 0
+  for (const count of times.values()) if (count > 1) duplicates += count - 1
+  const codes = {}
+  let unread = 0
+  for (const [failed, code] of errors) {
+    codes[code] = (codes[code] || 0) + 1
+    if (!times.has(failed)) unread++
+  }
+  return { errors: errors.size, unread, codes, wrong, duplicates, connections: accepted, requests: id }
+}
+
+module.exports = { race }

@@ -1,0 +1,81 @@
+'use strict'
+
+// How a request got its connection, told from the few numbers that its exchange keeps.
+
+const { DIALING, IDLE } = require('./bridge/layout.js')
+const { foreignRequests } = require('./foreign.js')
+const { missReason } = require('./reasons.js')
+const { kExchange } = require('./socket-view.js')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+/** @typedef {import('./origins.js').Origin} Origin */
+
+/** The parts of a getName(), in order. */
+const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
+
+/**
+ * @param {any} req one of the runtime's ClientRequests
+ * @returns {Record<string, unknown> | undefined} undefined: no agent of ours has had it
+ */
+function explain(req) {
+  const foreign = foreignRequests.get(req)
+  if (foreign !== undefined) return { carriedBy: 'runtime', reason: foreign, reused: req.reusedSocket === true }
+  /** @type {Exchange | undefined} */
+  const exchange = req?.[kExchange]
+  if (exchange === undefined) return undefined
+  const { connection, foundBy, isResent, queuedMs, replaced, useCount, wait } = exchange
+  if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }
+  const reused = foundBy === IDLE && replaced === 0
+  const steps = reused ? { dnsMs: 0, connectMs: 0, tlsMs: 0 } : connection.timings
+  return {
+    carriedBy: 'keepwire',
+    reused,
+    reason: reused ? null : missOf(exchange),
+    connectionId: connection.id,
+    useCount,
+    idleMs: reused ? exchange.foundMore : 0,
+    queuedMs,
+    ...steps,
+    retried: isResent,
+    moved: replaced > 0 && !isResent,
+  }
+}
+
+/** @param {Exchange} exchange */
+function missOf({ foundBy, foundMore, origin, queuedMs, replaced }) {
+  if (replaced > 0) return missReason(replaced)
+  if (foundBy === DIALING && foundMore === 0) {
+    if (queuedMs > 0) return 'all-busy'
+    return differing(origin) ?? 'none-idle'
+  }
+  return missReason(foundMore)
+}
+
+/**
+ * What keeps a request from the connections that its agent has to the same host and port.
+ * @param {Origin} origin
+ */
+function differing(origin) {
+  const parts = origin.name.split(':')
+  for (const other of origin.origins.values()) {
+    if (other === origin || other.connections.size === 0) continue
+    const others = other.name.split(':')
+    if (others[0] !== parts[0] || others[1] !== parts[1]) continue
+    const most = Math.max(parts.length, others.length)
+    for (let at = 2; at < most; at += 1) {
+      if (parts[at] !== others[at]) return `key-differs: ${nameOfPart(origin, at)}`
+    }
+  }
+  return undefined
+}
+
+/**
+ * @param {Origin} origin
+ * @param {number} at
+ */
+function nameOfPart({ options }, at) {
+  if (at < NAME_PARTS.length && !options.socketPath) return NAME_PARTS[at]
+  return options.servername === undefined ? 'socketPath' : 'tls'
+}
+
+module.exports = { explain }

@@ -1,0 +1,190 @@
+'use strict'
+
+// keepwire's https.Agent: the runtime's, with requests carried by the engine as those of the http agent, over TLS.
+//
+// An origin's TLS settings are worked out once. Requests find it by what the http agent would call it and by servername, as
+// long as neither they nor a change of the agent's options say anything new about TLS.
+
+const https = require('node:https')
+const net = require('node:net')
+
+const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
+const { Exchange } = require('./carry.js')
+const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
+const { lease } = require('./lease.js')
+const { kOpen, NO_REQUEST } = require('./lifecycle.js')
+const { merge, nameOf, plainName, validate } = require('./options.js')
+const { SecureOrigin } = require('./tls/origin.js')
+const { ambient, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
+
+const RuntimeAgent = /** @type {any} */ (https.Agent)
+
+/** Where an agent keeps what it knows of its origins. */
+const kKnown = Symbol('keepwire.known')
+/** Origins found by a short name; beyond, all are looked for anew. */
+const MOST_KNOWN = 4096
+
+/** @typedef {Record<string, any>} Options */
+
+/** @type {Options} */
+const NO_OPTIONS = Object.freeze({})
+
+class Known {
+  /** @type {Map<string, SecureOrigin>} */
+  origins = new Map()
+  /** The agent's options when they were last looked at. @type {Options} */
+  options = {}
+  ambient = 0
+}
+
+/**
+ * @this {any}
+ * @param {Options} [options]
+ */
+function Agent(options) {
+  if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
+  validate(options)
+  RuntimeAgent.call(this, options)
+  initialize(this)
+  Object.defineProperty(this, kKnown, { value: new Known() })
+}
+Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
+Object.setPrototypeOf(Agent, RuntimeAgent)
+
+/**
+ * Two requests may use one connection if and only if their names are equal. Beside what is in the runtime's names, these
+ * tell apart whatever else connections differ in.
+ * @this {any}
+ * @param {Options} [options]
+ */
+Agent.prototype.getName = function getName(options = NO_OPTIONS) {
+  return RuntimeAgent.prototype.getName.call(this, options) + nameSuffix(options)
+}
+const { getName } = Agent.prototype
+
+/**
+ * Takes a request of the runtime's https.request(), as the runtime's agents do.
+ * @this {any}
+ * @param {any} req
+ * @param {any} options what to connect to; the legacy form is (req, host, port, localAddress)
+ * @param {number} [port]
+ * @param {string} [localAddress]
+ */
+Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
+  const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  const origins = originsOf(this)
+  origins.requests += 1
+  origins.syncLimits()
+  const plain = plainName(this.options, wanted)
+  const origin = find(this, origins, req, wanted, plain)
+  const { secure } = origin
+  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? tlsReason(secure, wanted)
+  if (reason !== undefined) {
+    carryForeign(this, req, wanted, origin, reason)
+    return
+  }
+  const exchange = new Exchange(req, this, origin, wanted)
+  exchange.isPlain = plain !== undefined
+  lease(exchange, false, startSoon)
+}
+
+/**
+ * @param {import('./tls/settings.js').Secure | string} secure
+ * @param {Options} wanted
+ */
+function tlsReason(secure, wanted) {
+  if (typeof secure === 'string') return `tls-${secure}`
+  // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
+  return wanted.checkServerIdentity === undefined ? undefined : 'tls-request-identity'
+}
+
+/**
+ * @param {any} agent
+ * @param {import('./origins.js').Origins} origins
+ * @param {any} req
+ * @param {Options} wanted
+ * @param {string | undefined} plain what plainName() says
+ * @returns {SecureOrigin}
+ */
+function find(agent, origins, req, wanted, plain) {
+  const servername = servernameOf(agent.options, wanted, req)
+  if (agent.getName !== getName || !isPlain(wanted)) return open(agent, origins, wanted, servername)
+  /** @type {Known} */
+  const known = agent[kKnown]
+  if (!isSame(agent.options, known.options) || ambient() !== known.ambient) {
+    known.origins.clear()
+    known.options = { ...agent.options }
+    known.ambient = ambient()
+  }
+  const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
+  let origin = known.origins.get(short)
+  if (origin === undefined) {
+    origin = open(agent, origins, wanted, servername)
+    if (known.origins.size >= MOST_KNOWN) known.origins.clear()
+    known.origins.set(short, origin)
+  } else if (origins.get(origin.name) !== origin) {
+    origins.add(origin.name, origin.options, origin)
+  }
+  return origin
+}
+
+/**
+ * @param {any} agent
+ * @param {import('./origins.js').Origins} origins
+ * @param {Options} wanted
+ * @param {unknown} servername
+ */
+function open(agent, origins, wanted, servername) {
+  const options = merge(agent.options, wanted)
+  options.servername = servername
+  const name = agent.getName(options)
+  const found = origins.get(name)
+  if (found !== undefined) return /** @type {SecureOrigin} */ (found)
+  const sessions = Number(agent.maxCachedSessions)
+  const secure = secureOf(origins.port.engine, options, sessions > 0 ? sessions : 0)
+  const origin = new SecureOrigin(origins, name, options, secure)
+  origins.add(name, options, origin)
+  return origin
+}
+
+/**
+ * The name that the server is told, as the runtime makes it out.
+ * @param {Options} own an agent's options
+ * @param {Options} wanted
+ * @param {any} req
+ */
+function servernameOf(own, wanted, req) {
+  const given = own.servername === undefined ? wanted.servername : own.servername
+  if (given || given === '') return given
+  const host = own.host === undefined ? wanted.host : own.host
+  const header = req.getHeader('host')
+  const name = header ? hostOf(header) : host
+  return net.isIP(name) ? '' : name
+}
+
+/** @param {unknown} header */
+function hostOf(header) {
+  if (typeof header !== 'string') {
+    const message = `The "options.headers.host" property must be of type string. Received ${typeof header}`
+    throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
+  }
+  if (!header.startsWith('[')) return header.split(':', 1)[0]
+  const end = header.indexOf(']')
+  return end === -1 ? header : header.substring(1, end)
+}
+
+/**
+ * @this {any}
+ * @param {import('./origins.js').Origins} origins
+ * @param {Options} wanted what to connect to
+ */
+Agent.prototype[kOpen] = function openFor(origins, wanted) {
+  const origin = find(this, origins, NO_REQUEST, wanted, undefined)
+  return typeof origin.secure === 'string' ? undefined : origin
+}
+
+Agent.prototype.removeSocket = removeSocket
+Agent.prototype.destroy = destroy
+Object.defineProperties(Agent.prototype, additions)
+
+module.exports = { Agent }

@@ -1,0 +1,54 @@
+'use strict'
+
+// A connection's handshake as this thread hears of it: facts, the question whether the peer is who it should be, and what
+// the view shows once the connection is open.
+
+const { ASK } = require('../bridge/layout.js')
+const { Secured } = require('./secured.js')
+const { showSecured } = require('./view.js')
+
+/** @typedef {import('../connection.js').Connection} Connection */
+
+/**
+ * @param {Connection} connection
+ * @param {number} flags of SECURED
+ * @param {string} text of SECURED
+ */
+function onSecured(connection, flags, text) {
+  const { secure } = /** @type {import('./origin.js').SecureOrigin} */ (connection.origin)
+  const secured = new Secured(/** @type {import('./settings.js').Secure} */ (secure), flags, text)
+  connection.secured = secured
+  if ((flags & ASK) === 0 || connection.view.destroyed) return
+  const { exchange } = connection
+  if (exchange === null) judge(connection, secured)
+  else exchange.resource.runInAsyncScope(judge, null, connection, secured)
+}
+
+/**
+ * Decides whether the peer is who it should be; nothing was sent to it yet.
+ * @param {Connection} connection
+ * @param {Secured} secured
+ */
+function judge(connection, secured) {
+  const { view } = connection
+  let error
+  try {
+    error = secured.identityError()
+  } catch (thrown) {
+    view.destroy()
+    throw thrown
+  }
+  if (error && secured.secure.rejectUnauthorized) {
+    view.destroy(error)
+    return
+  }
+  if (error) secured.authorizationError = error.code ?? error.message
+  connection.port.submission.approve(connection.id)
+}
+
+/** @param {Connection} connection it is open */
+function announce({ origin, secured, view }) {
+  if (secured !== null) showSecured(view, secured, origin.origins.agent)
+}
+
+module.exports = { announce, onSecured }

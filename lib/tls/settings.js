@@ -1,0 +1,327 @@
+'use strict'
+
+// The TLS side of a connection's options: what the engine can do with them, and what only the runtime can.
+//
+// All connections of one name (the agent's getName()) have the same settings: whatever distinguishes them is in the name.
+
+const { createPrivateKey } = require('node:crypto')
+const net = require('node:net')
+const tls = require('node:tls')
+const { threadId } = require('node:worker_threads')
+
+const { pemList, trustOf } = require('./trust.js')
+
+/** @typedef {Record<string, any>} Options */
+
+/**
+ * @typedef {object} Secure
+ * @property {number} id the engine's number for the settings
+ * @property {string} servername what is sent; '': nothing
+ * @property {string} hostname whose certificate it must be
+ * @property {boolean} rejectUnauthorized
+ * @property {((hostname: string, certificate: any) => Error | undefined) | undefined} checkServerIdentity the user's own
+ * @property {unknown} ca
+ * @property {string | undefined} cert
+ */
+
+/** Options that the engine has no equal for. */
+const FOREIGN = [
+  'pfx',
+  'secureContext',
+  'secureProtocol',
+  'secureOptions',
+  'session',
+  'ecdhCurve',
+  'dhparam',
+  'sigalgs',
+  'clientCertEngine',
+  'privateKeyEngine',
+  'privateKeyIdentifier',
+  'pskCallback',
+  'requestOCSP',
+  'enableTrace',
+  'certificateCompression',
+  'socket',
+]
+
+/** Deno takes every certificate in `ca` for an anchor. */
+const isDeno = process.versions.deno !== undefined
+
+const VERSIONS = ['TLSv1.2', 'TLSv1.3']
+
+/** OpenSSL's names of the cipher suites that the engine has, and rustls's. */
+const CIPHERS = new Map([
+  ['TLS_AES_256_GCM_SHA384', 'TLS13_AES_256_GCM_SHA384'],
+  ['TLS_AES_128_GCM_SHA256', 'TLS13_AES_128_GCM_SHA256'],
+  ['TLS_CHACHA20_POLY1305_SHA256', 'TLS13_CHACHA20_POLY1305_SHA256'],
+  ['ECDHE-ECDSA-AES256-GCM-SHA384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+  ['ECDHE-ECDSA-AES128-GCM-SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+  ['ECDHE-ECDSA-CHACHA20-POLY1305', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
+  ['ECDHE-RSA-AES256-GCM-SHA384', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
+  ['ECDHE-RSA-AES128-GCM-SHA256', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
+  ['ECDHE-RSA-CHACHA20-POLY1305', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
+])
+
+const runtimeCheck = tls.checkServerIdentity
+const defaultCiphers = tls.DEFAULT_CIPHERS
+
+/** @type {WeakMap<object, string>} */
+const tags = new WeakMap()
+let nextTag = 1
+
+/**
+ * Tells one function or object from another, in every thread.
+ * @param {object} value
+ */
+function tagOf(value) {
+  let tag = tags.get(value)
+  if (tag === undefined) {
+    tag = `${threadId}.${nextTag}`
+    nextTag += 1
+    tags.set(value, tag)
+  }
+  return tag
+}
+
+/**
+ * What distinguishes connections and is not in the runtime's getName().
+ * @param {Options} options
+ */
+function nameSuffix(options) {
+  let suffix = ''
+  if (options.ALPNProtocols !== undefined) suffix += `:alpn=${String(options.ALPNProtocols)}`
+  if (options.allowPartialTrustChain) suffix += ':partial'
+  for (const key of ['checkServerIdentity', 'secureContext', 'pskCallback', 'session', 'socket']) {
+    const value = options[key]
+    if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
+  }
+  if (tls.checkServerIdentity !== runtimeCheck) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
+  if (!('rejectUnauthorized' in options) && isUnverified()) suffix += ':unverified'
+  return suffix
+}
+
+function isUnverified() {
+  return process.env.NODE_TLS_REJECT_UNAUTHORIZED === '0'
+}
+
+let warned = false
+
+/** Says what the runtime says when its own connections are not verified. */
+function warnUnverified() {
+  // Deno says nothing.
+  if (warned || isDeno) return
+  warned = true
+  process.emitWarning(
+    "Setting the NODE_TLS_REJECT_UNAUTHORIZED environment variable to '0' makes TLS connections and HTTPS requests " +
+      'insecure by disabling certificate verification.',
+  )
+}
+
+/** @param {string} name */
+function isSendable(name) {
+  return /^(?=.{1,253}$)[\w](?:[\w-]{0,61}[\w])?(?:\.[\w](?:[\w-]{0,61}[\w])?)*\.?$/.test(name) && net.isIP(name) === 0
+}
+
+/** @param {unknown} value */
+function isGiven(value) {
+  return value !== undefined && value !== null && value !== false
+}
+
+/**
+ * rustls's names of the wanted suites.
+ * @param {unknown} ciphers
+ * @returns {string[] | undefined} undefined: the engine has not all of them
+ */
+function suitesOf(ciphers) {
+  const wanted = isGiven(ciphers) ? ciphers : tls.DEFAULT_CIPHERS
+  if (wanted === defaultCiphers) return usesDefaultCiphers ? [] : undefined
+  if (typeof wanted !== 'string') return undefined
+  const suites = []
+  for (const name of wanted.split(':')) {
+    const suite = CIPHERS.get(name)
+    // What is ruled out is nothing that the engine has, or it would be wanted by name as well.
+    if (suite !== undefined) suites.push(suite)
+    else if (!name.startsWith('!')) return undefined
+  }
+  return suites.length > 0 ? suites : undefined
+}
+
+/** Whether the runtime was started with its own cipher list. */
+const usesDefaultCiphers = !usesFlag('--tls-cipher-list')
+const usesOpensslCa = usesFlag('--use-openssl-ca')
+
+/** @param {string} flag */
+function usesFlag(flag) {
+  const given = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+  return given.some((argument) => argument === flag || argument.startsWith(`${flag}=`))
+}
+
+/**
+ * @param {Options} options
+ * @returns {string[]} not encrypted
+ */
+function keysOf({ key, passphrase }) {
+  const list = Array.isArray(key) ? key : [key]
+  return list.flatMap((item) => {
+    const isPair = typeof item === 'object' && item !== null && !ArrayBuffer.isView(item) && 'pem' in item
+    const [pem] = pemList(isPair ? item.pem : item)
+    if (!pem.includes('ENCRYPTED')) return pem
+    const opened = createPrivateKey({ key: pem, passphrase: (isPair && item.passphrase) || passphrase })
+    return String(opened.export({ type: 'pkcs8', format: 'pem' }))
+  })
+}
+
+/** @param {unknown} protocols */
+function isTextList(protocols) {
+  return Array.isArray(protocols) && protocols.every((name) => typeof name === 'string' && /^[!-~]+$/.test(name))
+}
+
+/**
+ * @param {any} engine
+ * @param {Options} options all of a connection's, `servername` included
+ * @param {number} sessions how many endpoints' sessions are kept
+ * @returns {Secure | string} a text: why only the runtime can honour them
+ */
+function secureOf(engine, options, sessions) {
+  const foreign = FOREIGN.find((key) => isGiven(options[key]))
+  if (foreign !== undefined) return foreign
+  const min = options.minVersion ?? tls.DEFAULT_MIN_VERSION ?? VERSIONS[0]
+  const max = options.maxVersion ?? tls.DEFAULT_MAX_VERSION ?? VERSIONS[1]
+  if (!VERSIONS.includes(min) || !VERSIONS.includes(max) || min > max) return 'version'
+  const ciphers = suitesOf(options.ciphers)
+  if (ciphers === undefined) return 'ciphers'
+  const { ALPNProtocols, ca, checkServerIdentity } = options
+  if (ALPNProtocols && !isTextList(ALPNProtocols)) return 'ALPNProtocols'
+  const servername = options.servername || ''
+  if (servername !== '' && !isSendable(servername)) return 'servername'
+  if ('checkServerIdentity' in options && typeof checkServerIdentity !== 'function') return 'checkServerIdentity'
+  if (!ca && usesOpensslCa) return 'openssl-ca'
+  const unverified = !('rejectUnauthorized' in options) && isUnverified()
+  if (unverified) warnUnverified()
+  const rejectUnauthorized = !unverified && options.rejectUnauthorized !== false
+  let id
+  try {
+    const certs = options.cert ? pemList(options.cert) : []
+    id = engine.internTls({
+      roots: trustOf(engine, ca, Boolean(options.allowPartialTrustChain ?? isDeno)),
+      certs,
+      keys: certs.length > 0 && options.key ? keysOf(options) : [],
+      crls: options.crl ? pemList(options.crl) : [],
+      rejectUnauthorized,
+      askIdentity: checkServerIdentity !== undefined || tls.checkServerIdentity !== runtimeCheck,
+      tls12: min === 'TLSv1.2' && offers(ciphers, 'TLS_'),
+      tls13: max === 'TLSv1.3' && offers(ciphers, 'TLS13_'),
+      ciphers,
+      alpn: ALPNProtocols ?? [],
+      sessions,
+    })
+  } catch {
+    // The runtime's own complaint about them is the right one.
+    id = null
+  }
+  if (id === null) return 'credentials'
+  return {
+    id,
+    servername,
+    hostname: servername || options.host || 'localhost',
+    rejectUnauthorized,
+    checkServerIdentity,
+    ca,
+    cert: options.cert ? pemList(options.cert)[0] : undefined,
+  }
+}
+
+/**
+ * @param {string[]} ciphers
+ * @param {string} version how its suites begin
+ */
+function offers(ciphers, version) {
+  return ciphers.length === 0 || ciphers.some((name) => name.startsWith(version))
+}
+
+/**
+ * Whether options say nothing about TLS: nearly always for a request. Constant names cost a fraction of a loop's.
+ * @param {Options} options
+ */
+function isPlain(options) {
+  return (
+    options.ca === undefined &&
+    options.cert === undefined &&
+    options.key === undefined &&
+    options.passphrase === undefined &&
+    options.pfx === undefined &&
+    options.rejectUnauthorized === undefined &&
+    options.checkServerIdentity === undefined &&
+    options.minVersion === undefined &&
+    options.maxVersion === undefined &&
+    options.ciphers === undefined &&
+    options.ALPNProtocols === undefined &&
+    options.crl === undefined &&
+    options.sigalgs === undefined &&
+    options.secureContext === undefined &&
+    options.secureProtocol === undefined &&
+    options.secureOptions === undefined &&
+    options.allowPartialTrustChain === undefined &&
+    options.session === undefined &&
+    options.ecdhCurve === undefined &&
+    options.dhparam === undefined &&
+    options.honorCipherOrder === undefined &&
+    options.sessionIdContext === undefined &&
+    options.clientCertEngine === undefined &&
+    options.privateKeyEngine === undefined &&
+    options.privateKeyIdentifier === undefined &&
+    options.pskCallback === undefined &&
+    options.requestOCSP === undefined &&
+    options.enableTrace === undefined &&
+    options.certificateCompression === undefined &&
+    options.socket === undefined
+  )
+}
+
+/**
+ * Whether an agent's options still say what they said about TLS.
+ * @param {Options} now
+ * @param {Options} then
+ */
+function isSame(now, then) {
+  return (
+    now.ca === then.ca &&
+    now.cert === then.cert &&
+    now.key === then.key &&
+    now.passphrase === then.passphrase &&
+    now.pfx === then.pfx &&
+    now.servername === then.servername &&
+    now.rejectUnauthorized === then.rejectUnauthorized &&
+    now.checkServerIdentity === then.checkServerIdentity &&
+    now.minVersion === then.minVersion &&
+    now.maxVersion === then.maxVersion &&
+    now.ciphers === then.ciphers &&
+    now.ALPNProtocols === then.ALPNProtocols &&
+    now.crl === then.crl &&
+    now.sigalgs === then.sigalgs &&
+    now.secureContext === then.secureContext &&
+    now.secureProtocol === then.secureProtocol &&
+    now.secureOptions === then.secureOptions &&
+    now.allowPartialTrustChain === then.allowPartialTrustChain &&
+    now.session === then.session &&
+    now.ecdhCurve === then.ecdhCurve &&
+    now.dhparam === then.dhparam &&
+    now.honorCipherOrder === then.honorCipherOrder &&
+    now.sessionIdContext === then.sessionIdContext &&
+    now.clientCertEngine === then.clientCertEngine &&
+    now.privateKeyEngine === then.privateKeyEngine &&
+    now.privateKeyIdentifier === then.privateKeyIdentifier &&
+    now.pskCallback === then.pskCallback &&
+    now.requestOCSP === then.requestOCSP &&
+    now.enableTrace === then.enableTrace &&
+    now.certificateCompression === then.certificateCompression &&
+    now.socket === then.socket
+  )
+}
+
+/** What isSame() does not see: it holds for the process. */
+function ambient() {
+  return tls.checkServerIdentity !== runtimeCheck || isUnverified() ? 1 : 0
+}
+
+module.exports = { ambient, isPlain, isSame, nameSuffix, secureOf }

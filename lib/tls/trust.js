@@ -1,0 +1,111 @@
+'use strict'
+
+// Which certificate authorities are trusted: those that a connection's `ca` names, else the runtime's own. The engine gets
+// a list once and knows it by number.
+
+const { readFileSync } = require('node:fs')
+const tls = require('node:tls')
+
+const { coded } = require('../errors.js')
+const { isNode } = require('../runtime.js')
+
+/** Lists known by number are few: agents share them, or have one each. More are looked up in the engine again. */
+const MOST_KNOWN = 64
+
+/** @type {Map<string, number>} */
+const known = new Map()
+
+/** The runtime's list that `defaultNumber` stands for. @type {readonly string[] | undefined} */
+let defaultList
+let defaultNumber = 0
+
+/** What NODE_EXTRA_CA_CERTS adds where the runtime does not tell its whole list: read once, as by the runtime. */
+const extraFile = process.env.NODE_EXTRA_CA_CERTS
+/** @type {string | undefined} */
+let extra
+
+function extraCertificates() {
+  if (extra !== undefined) return extra
+  extra = ''
+  if (extraFile) {
+    try {
+      extra = readFileSync(extraFile, 'latin1')
+    } catch (error) {
+      // The runtime says so as well, and goes on.
+      const { message } = /** @type {Error} */ (error)
+      process.emitWarning(`Ignoring extra certs from \`${extraFile}\`, load failed: ${message}`)
+    }
+  }
+  return extra
+}
+
+/** @returns {readonly string[]} */
+function runtimeList() {
+  const { getCACertificates, rootCertificates } = /** @type {any} */ (tls)
+  return typeof getCACertificates === 'function' ? getCACertificates('default') : rootCertificates
+}
+
+/**
+ * @param {any} engine
+ * @param {string} pem
+ * @param {boolean} partialChains
+ * @returns {number}
+ */
+function numberOf(engine, pem, partialChains) {
+  const key = partialChains ? `partial\n${pem}` : pem
+  const number = known.get(key) ?? engine.internTrust(pem, partialChains)
+  if (known.size >= MOST_KNOWN) known.clear()
+  known.set(key, number)
+  return number
+}
+
+/**
+ * @param {any} engine
+ * @param {unknown} ca
+ * @param {boolean} partialChains
+ * @returns {number}
+ */
+function trustOf(engine, ca, partialChains) {
+  if (ca) return numberOf(engine, pemList(ca).join('\n'), partialChains)
+  const list = runtimeList()
+  if (list === defaultList && !partialChains) return defaultNumber
+  const pem = runtimePem(list)
+  const number = engine.internTrust(pem, partialChains)
+  if (!partialChains) {
+    defaultList = list
+    defaultNumber = number
+  }
+  return number
+}
+
+/** All that the runtime trusts, as one text. */
+function runtimePem(list = runtimeList()) {
+  const isWhole = typeof (/** @type {any} */ (tls).getCACertificates) === 'function' && isNode
+  return isWhole ? list.join('\n') : `${list.join('\n')}\n${extraCertificates()}`
+}
+
+/**
+ * The certificates that a connection with this `ca` trusts, to complete a chain for those who look at it.
+ * @param {unknown} ca
+ * @returns {readonly string[]}
+ */
+function trustedCertificates(ca) {
+  const list = ca ? pemList(ca) : runtimeList()
+  return list.flatMap((pem) => pem.match(/-----BEGIN [^-]*CERTIFICATE-----[^-]*-----END [^-]*CERTIFICATE-----/g) ?? [])
+}
+
+/**
+ * What the runtime takes for one or more PEM texts.
+ * @param {unknown} value
+ * @returns {string[]}
+ */
+function pemList(value) {
+  const list = Array.isArray(value) ? value : [value]
+  return list.map((item) => {
+    if (typeof item === 'string') return item
+    if (ArrayBuffer.isView(item)) return Buffer.from(item.buffer, item.byteOffset, item.byteLength).toString('latin1')
+    throw coded('ERR_INVALID_ARG_TYPE', 'no PEM')
+  })
+}
+
+module.exports = { pemList, runtimePem, trustedCertificates, trustOf }

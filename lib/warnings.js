@@ -1,0 +1,110 @@
+'use strict'
+
+// Warnings about uses that no agent can make good, each once per thread: an agent for each request, and bodies that are
+// not read while other requests wait for their connections. `warnings: false` turns them off for an agent.
+
+const { performance } = require('node:perf_hooks')
+const { setTimeout } = require('node:timers')
+
+/** @typedef {import('./carry.js').Exchange} Exchange */
+/** @typedef {import('./origins.js').Origins} Origins */
+
+/** So many agents in a row, made at the same place, with one request each. */
+const LONERS = 10
+/** A request that waits so long behind bodies that nobody reads is not served soon. */
+const PATIENCE_MS = 1000
+const FRAMES = 4
+
+let warnsOfAgents = true
+let warnsOfBodies = true
+/** Where agents were made. @type {WeakMap<object, string>} */
+const sites = new WeakMap()
+/** @type {{ origins: WeakRef<Origins>, site: string }[]} */
+let loners = []
+let isWatching = false
+
+/**
+ * @param {string} code
+ * @param {string} message
+ * @param {string} [detail]
+ */
+function warn(code, message, detail) {
+  process.emitWarning(message, { type: 'KeepwireWarning', code, detail })
+}
+
+/** @param {any} agent just made */
+function noteCreation(agent) {
+  if (!warnsOfAgents || agent.options.warnings === false || agent.options.keepAlive !== true) return
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 2 * FRAMES
+  const stack = String(new Error().stack).split('\n').slice(1)
+  Error.stackTraceLimit = limit
+  const site = stack.filter((line) => !line.includes(__dirname)).slice(0, FRAMES)
+  sites.set(agent, site.join('\n'))
+}
+
+/** @param {Origins} origins of an agent that has its first request */
+function noteAgent(origins) {
+  if (!warnsOfAgents) return
+  const site = sites.get(origins.agent)
+  if (site === undefined) return
+  // An agent that was collected in the meantime has had its one request.
+  const isLoner = (/** @type {{ origins: WeakRef<Origins>, site: string }} */ other) =>
+    other.site === site && (other.origins.deref()?.requests ?? 1) <= 1
+  loners = loners.every(isLoner) ? loners : []
+  loners.push({ origins: new WeakRef(origins), site })
+  if (loners.length < LONERS) return
+  warnsOfAgents = false
+  loners = []
+  warn(
+    'KEEPWIRE_WARN_AGENT_PER_REQUEST',
+    `${LONERS} agents made at the same place have had one request each: connections are kept by the agent, so none was ` +
+      'reused. Make one agent and use it for all requests.',
+    `The agents were made\n${site}`,
+  )
+}
+
+/** @param {Exchange} exchange has just begun to wait */
+function watchQueue(exchange) {
+  if (!warnsOfBodies || isWatching || exchange.agent.options.warnings === false) return
+  isWatching = true
+  const since = performance.now()
+  const timer = setTimeout(look, PATIENCE_MS, exchange, since)
+  timer.unref()
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} since
+ */
+function look(exchange, since) {
+  isWatching = false
+  if (!warnsOfBodies || exchange.wait === null) return
+  const { connections, name, queue } = exchange.origin
+  const unread = []
+  for (const connection of connections) {
+    const req = connection.exchange?.req
+    if (connection.isGone || !req) continue
+    if (!isUnread(req.res)) {
+      // Somebody makes progress: look again later.
+      watchQueue(exchange)
+      return
+    }
+    unread.push(`${req.method} ${req.path}`)
+  }
+  if (unread.length === 0) return
+  warnsOfBodies = false
+  const waited = Math.round(performance.now() - since)
+  warn(
+    'KEEPWIRE_WARN_UNREAD_BODY',
+    `${queue.length} requests to ${name} have waited for ${waited} ms, because the responses on all of its connections are ` +
+      `not read: ${unread.slice(0, FRAMES).join(', ')}. Read them, or call resume() or destroy() on them.`,
+  )
+}
+
+/** @param {any} res */
+function isUnread(res) {
+  return Boolean(res) && !res.destroyed && !res.readableEnded && res.readableFlowing !== true && !res._dumped
+}
+
+module.exports = { noteAgent, noteCreation, watchQueue }

@@ -1,0 +1,80 @@
+//! What rustls refuses and what a peer alerts of, in OpenSSL's words.
+
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+
+use crate::error::{Failure, Phase, TlsFault};
+
+/// OpenSSL's words for what rustls says.
+pub(super) fn of(error: &Error) -> TlsFault {
+    let (reason, alert) = match error {
+        Error::AlertReceived(alert) => (alert_reason(*alert), u8::from(*alert)),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => ("wrong version number", 0),
+        Error::InvalidMessage(_) => ("bad record type", 0),
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            ("unexpected message", 0)
+        }
+        Error::DecryptError => ("decryption failed or bad record mac", 0),
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => ("unsupported protocol", 0),
+        Error::InvalidCertificate(_) => ("bad signature", 0),
+        other => {
+            return TlsFault {
+                reason: other.to_string(),
+                alert: 0,
+            }
+        }
+    };
+    TlsFault {
+        reason: reason.to_owned(),
+        alert,
+    }
+}
+
+/// A handshake that cannot begin.
+pub(super) fn refused(error: &Error) -> Failure {
+    Failure::new("EPROTO", of(error).reason, Phase::Connect)
+}
+
+fn alert_reason(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CloseNotify => "application data after close notify",
+        AlertDescription::UnexpectedMessage => "sslv3 alert unexpected message",
+        AlertDescription::BadRecordMac => "sslv3 alert bad record mac",
+        AlertDescription::DecryptionFailed => "tlsv1 alert decryption failed",
+        AlertDescription::RecordOverflow => "tlsv1 alert record overflow",
+        AlertDescription::DecompressionFailure => "sslv3 alert decompression failure",
+        AlertDescription::HandshakeFailure => "sslv3 alert handshake failure",
+        AlertDescription::NoCertificate => "sslv3 alert no certificate",
+        AlertDescription::BadCertificate => "sslv3 alert bad certificate",
+        AlertDescription::UnsupportedCertificate => "sslv3 alert unsupported certificate",
+        AlertDescription::CertificateRevoked => "sslv3 alert certificate revoked",
+        AlertDescription::CertificateExpired => "sslv3 alert certificate expired",
+        AlertDescription::CertificateUnknown => "sslv3 alert certificate unknown",
+        AlertDescription::IllegalParameter => "sslv3 alert illegal parameter",
+        AlertDescription::UnknownCA => "tlsv1 alert unknown ca",
+        AlertDescription::AccessDenied => "tlsv1 alert access denied",
+        AlertDescription::DecodeError => "tlsv1 alert decode error",
+        AlertDescription::DecryptError => "tlsv1 alert decrypt error",
+        AlertDescription::ExportRestriction => "tlsv1 alert export restriction",
+        AlertDescription::ProtocolVersion => "tlsv1 alert protocol version",
+        AlertDescription::InsufficientSecurity => "tlsv1 alert insufficient security",
+        AlertDescription::InternalError => "tlsv1 alert internal error",
+        AlertDescription::InappropriateFallback => "tlsv1 alert inappropriate fallback",
+        AlertDescription::UserCanceled => "tlsv1 alert user cancelled",
+        AlertDescription::NoRenegotiation => "tlsv1 alert no renegotiation",
+        AlertDescription::MissingExtension => "tlsv13 alert missing extension",
+        AlertDescription::UnsupportedExtension => "tlsv1 unsupported extension",
+        AlertDescription::CertificateUnobtainable => "tlsv1 certificate unobtainable",
+        AlertDescription::UnrecognisedName => "tlsv1 unrecognized name",
+        AlertDescription::BadCertificateStatusResponse => "tlsv1 bad certificate status response",
+        AlertDescription::BadCertificateHashValue => "tlsv1 bad certificate hash value",
+        AlertDescription::UnknownPSKIdentity => "tlsv1 alert unknown psk identity",
+        AlertDescription::CertificateRequired => "tlsv13 alert certificate required",
+        AlertDescription::NoApplicationProtocol => "tlsv1 alert no application protocol",
+        _ => "unknown alert type",
+    }
+}

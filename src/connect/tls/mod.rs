@@ -1,0 +1,186 @@
+//! TLS over an open connection: rustls on the I/O thread, with the runtime's trust and the runtime's words for what fails.
+//!
+//! * `settings`: what a user may set, compiled once for all connections that share it.
+//! * `registry`: settings and trust by number.
+//! * `trust`: certificates in PEM, as anchors and as links of a chain.
+//! * `verify`, `der`: whether a chain is to be trusted, and what OpenSSL calls it when it is not.
+//! * `sessions`: what later handshakes resume, never across settings or endpoints.
+//! * `stream`: the encrypted connection, and whether an idle one is still fit for a request.
+//! * `fault`: alerts and refusals in OpenSSL's words.
+//!
+//! As in the runtime, a handshake is completed before the peer's certificate is judged: who wants an unauthorized peer gets
+//! one, and learns why it is none. Nothing of a request is written before the judgement.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
+use tokio::time::Instant;
+
+use super::{dns, millis_since, Connected, Profile, Transport};
+use crate::error::{Failure, Phase};
+
+mod der;
+mod fault;
+mod registry;
+mod sessions;
+mod settings;
+mod stream;
+mod trust;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use registry::{get, intern, intern_trust};
+pub use settings::{Settings, SettingsError, Tls};
+pub use stream::TlsStream;
+pub use trust::Trust;
+pub use verify::Distrust;
+
+/// TLS for one kind of connection: part of a [`Profile`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Endpoint {
+    /// What to trust and to show, and how.
+    pub tls: Arc<Tls>,
+    /// The name sent to the server (SNI); empty: none is sent.
+    pub servername: String,
+    /// Whether the secrets of its sessions are reported, for those who decrypt captured traffic.
+    pub keylog: bool,
+}
+
+/// What a handshake came to.
+#[derive(Debug)]
+pub struct Secured {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub protocol: &'static str,
+    /// The cipher suite, as the IANA names it.
+    pub cipher: String,
+    /// The application protocol agreed on; empty: none.
+    pub alpn: Vec<u8>,
+    /// It continues an earlier session.
+    pub resumed: bool,
+    /// Why the peer is not authorized; only where that is allowed.
+    pub distrust: Option<Distrust>,
+    /// The certificate is the peer's but may not be for this name: whoever reads it decides before a request is sent.
+    pub ask: bool,
+    /// The peer's certificate and what it sent along.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Lines in NSS key log format.
+    pub keylog: Vec<String>,
+    /// Time from the open connection to here.
+    pub tls_ms: f64,
+}
+
+thread_local! {
+    /// Where the secrets of the handshake under way go: rustls does not say whose they are.
+    static SECRETS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Makes an open connection a secure one.
+///
+/// # Errors
+///
+/// OpenSSL's codes and words, as the runtime reports them: `EPROTO` and `ERR_SSL_*` for a handshake that failed,
+/// `DEPTH_ZERO_SELF_SIGNED_CERT` and its like for a certificate that is not trusted.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the connection.
+pub(super) async fn secure(
+    endpoint: &Endpoint,
+    profile: &Profile,
+    opened: Connected,
+) -> Result<Connected, Failure> {
+    let began = Instant::now();
+    let name = server_name(endpoint, profile);
+    let config = endpoint.tls.config_for(endpoint, profile);
+    let session = ClientConnection::new(config, name).map_err(|error| fault::refused(&error))?;
+    let mut stream = TlsStream::new(opened.transport, session);
+    let keylog = match stream.handshake(endpoint.keylog).await {
+        Ok(keylog) => keylog,
+        Err(error) => return Err(handshake_failure(&error, profile)),
+    };
+    let session = stream.session();
+    let chain: Vec<CertificateDer<'static>> = session
+        .peer_certificates()
+        .map(|chain| {
+            chain
+                .iter()
+                .cloned()
+                .map(CertificateDer::into_owned)
+                .collect()
+        })
+        .unwrap_or_default();
+    let settings = endpoint.tls.settings();
+    let verdict = endpoint
+        .tls
+        .trust()
+        .verify(&chain, &endpoint.tls.revocations(), UnixTime::now());
+    let distrust = match verdict {
+        Ok(()) => None,
+        Err(distrust) if settings.reject_unauthorized => {
+            return Err(distrust.failure());
+        }
+        Err(distrust) => Some(distrust),
+    };
+    let ask = distrust.is_none()
+        && (settings.ask_identity || !verify::is_for(&chain, identity(endpoint, profile)));
+    let secured = Secured {
+        protocol: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        },
+        cipher: session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        alpn: session
+            .alpn_protocol()
+            .map(<[u8]>::to_vec)
+            .unwrap_or_default(),
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        distrust,
+        ask,
+        chain,
+        keylog,
+        tls_ms: millis_since(began),
+    };
+    Ok(Connected {
+        transport: Transport::Tls(Box::new(stream)),
+        secured: Some(Box::new(secured)),
+        ..opened
+    })
+}
+
+/// The name that the certificate is to be for.
+fn identity<'a>(endpoint: &'a Endpoint, profile: &'a Profile) -> &'a str {
+    match endpoint.servername.as_str() {
+        "" => dns::host(profile),
+        name => name,
+    }
+}
+
+/// What rustls calls the server. It is sent only if the endpoint has a `servername`; sessions do not depend on it.
+fn server_name(endpoint: &Endpoint, profile: &Profile) -> ServerName<'static> {
+    ServerName::try_from(identity(endpoint, profile))
+        .map_or_else(|_| unnamed(), |name| name.to_owned())
+}
+
+fn unnamed() -> ServerName<'static> {
+    ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]))
+}
+
+fn handshake_failure(error: &io::Error, profile: &Profile) -> Failure {
+    if error.kind() != io::ErrorKind::UnexpectedEof {
+        return Failure::from_io(error, "read", None, None, Phase::Connect);
+    }
+    let message = "Client network socket disconnected before secure TLS connection was established";
+    Failure {
+        hostname: Some(dns::host(profile).to_owned()),
+        port: Some(profile.port),
+        ..Failure::new("ECONNRESET", message, Phase::Connect)
+    }
+}

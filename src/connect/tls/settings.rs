@@ -1,0 +1,303 @@
+//! What a user may set for TLS, compiled once for all connections that share it.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
+};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, KeyLog, SignatureScheme, SupportedProtocolVersion,
+};
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+
+use super::sessions::Sessions;
+use super::{Endpoint, Trust, SECRETS};
+use crate::connect::Profile;
+
+/// What a user may set, less what differs from host to host. Two connections with equal settings are interchangeable.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Settings {
+    /// The number of the [`Trust`].
+    pub roots: u32,
+    /// Client certificates with what they are issued by, PEM; a chain each.
+    pub certs: Vec<String>,
+    /// Their keys, PEM, not encrypted; in any order.
+    pub keys: Vec<String>,
+    /// Revocation lists, PEM; none: revocation is not looked at.
+    pub crls: Vec<String>,
+    /// An unauthorized peer ends the connection.
+    pub reject_unauthorized: bool,
+    /// The reader of [`super::Secured::ask`] decides about every peer.
+    pub ask_identity: bool,
+    /// TLS 1.2 or 1.3: `(3, 3)` is 1.2 as bytes on the wire.
+    pub tls12: bool,
+    /// TLS 1.3.
+    pub tls13: bool,
+    /// IANA names of the cipher suites to offer, most wanted first; empty: all there are.
+    pub ciphers: Vec<String>,
+    /// Application protocols to offer.
+    pub alpn: Vec<String>,
+    /// Endpoints whose sessions are kept; 0: none is resumed.
+    pub sessions: u32,
+}
+
+/// Why settings cannot be used. The runtime's own complaint about them is better.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SettingsError(pub &'static str);
+
+/// Settings ready for use. Equal if it is the same one: they are compiled once for each number.
+pub struct Tls {
+    id: u32,
+    settings: Settings,
+    trust: Arc<Trust>,
+    config: ClientConfig,
+    sessions: Option<Arc<Sessions>>,
+    crls: Vec<CertRevocationList<'static>>,
+}
+
+impl Tls {
+    /// Compiles `settings`, whose roots are those of `trust`.
+    ///
+    /// # Errors
+    ///
+    /// What of it cannot be read, or not be combined.
+    pub fn new(id: u32, settings: Settings, trust: Arc<Trust>) -> Result<Self, SettingsError> {
+        let provider = Arc::new(provider(&settings.ciphers)?);
+        let mut versions: Vec<&SupportedProtocolVersion> = Vec::new();
+        versions.extend(settings.tls13.then_some(&TLS13));
+        versions.extend(settings.tls12.then_some(&TLS12));
+        let verifier = SignaturesOnly(Arc::clone(&provider));
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(|_| SettingsError("no cipher suite of these versions"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let identities = identities(&settings, &provider)?;
+        let mut config = if identities.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            builder.with_client_cert_resolver(Arc::new(Identities(identities)))
+        };
+        config.alpn_protocols = settings
+            .alpn
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        config.key_log = Arc::new(Secrets);
+        config.resumption = Resumption::disabled();
+        let sessions = (settings.sessions > 0).then(|| Sessions::new(settings.sessions as usize));
+        let mut crls = Vec::new();
+        for pem in &settings.crls {
+            for der in CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()) {
+                let der = der.map_err(|_| SettingsError("crl"))?;
+                let list =
+                    OwnedCertRevocationList::from_der(&der).map_err(|_| SettingsError("crl"))?;
+                crls.push(CertRevocationList::from(list));
+            }
+        }
+        if crls.is_empty() && !settings.crls.is_empty() {
+            return Err(SettingsError("crl"));
+        }
+        Ok(Self {
+            id,
+            settings,
+            trust,
+            config,
+            sessions,
+            crls,
+        })
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    pub(super) fn revocations(&self) -> Vec<&CertRevocationList<'static>> {
+        self.crls.iter().collect()
+    }
+
+    /// The settings for a handshake with an endpoint.
+    pub(super) fn config_for(&self, endpoint: &Endpoint, profile: &Profile) -> Arc<ClientConfig> {
+        let mut config = self.config.clone();
+        config.enable_sni = !endpoint.servername.is_empty();
+        if let Some(sessions) = &self.sessions {
+            let place = match &profile.socket_path {
+                Some(path) => format!("{}\0{path}", endpoint.servername),
+                None => format!(
+                    "{}\0{}\0{}",
+                    endpoint.servername, profile.host, profile.port
+                ),
+            };
+            config.resumption = Resumption::store(sessions.of(place));
+        }
+        Arc::new(config)
+    }
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Tls {}
+
+impl Hash for Tls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl fmt::Debug for Tls {
+    // Not the settings: they hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.id).finish()
+    }
+}
+
+fn provider(ciphers: &[String]) -> Result<CryptoProvider, SettingsError> {
+    let mut provider = ring::default_provider();
+    if !ciphers.is_empty() {
+        let mut wanted = Vec::new();
+        for name in ciphers {
+            let suite = provider
+                .cipher_suites
+                .iter()
+                .find(|suite| suite.suite().as_str() == Some(name));
+            wanted.push(*suite.ok_or(SettingsError("ciphers"))?);
+        }
+        provider.cipher_suites = wanted;
+    }
+    Ok(provider)
+}
+
+/// Brings certificates and keys together.
+fn identities(
+    settings: &Settings,
+    provider: &CryptoProvider,
+) -> Result<Vec<Arc<CertifiedKey>>, SettingsError> {
+    let mut keys = Vec::new();
+    for pem in &settings.keys {
+        let key =
+            PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| SettingsError("key"))?;
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|_| SettingsError("key"))?;
+        keys.push(key);
+    }
+    let mut identities = Vec::new();
+    for pem in &settings.certs {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|_| SettingsError("cert"))?;
+        if chain.is_empty() {
+            return Err(SettingsError("cert"));
+        }
+        let identity = keys
+            .iter()
+            .map(|key| CertifiedKey::new(chain.clone(), Arc::clone(key)))
+            .find(|identity| identity.keys_match().is_ok())
+            .ok_or(SettingsError("key of a certificate"))?;
+        identities.push(Arc::new(identity));
+    }
+    Ok(identities)
+}
+
+/// Client certificates: the first whose key can sign what the server takes.
+#[derive(Debug)]
+struct Identities(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Identities {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0
+            .iter()
+            .find(|identity| identity.key.choose_scheme(schemes).is_some())
+            .cloned()
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The handshake proves that the peer has its certificate's key; whether that certificate is trusted is judged after it.
+#[derive(Debug)]
+struct SignaturesOnly(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for SignaturesOnly {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Gives the secrets of a session to the handshake that is being polled, if it wants them.
+#[derive(Debug)]
+struct Secrets;
+
+impl KeyLog for Secrets {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        let line = format!("{label} {} {}\n", Hex(client_random), Hex(secret));
+        SECRETS.with_borrow_mut(|secrets| {
+            if let Some(secrets) = secrets {
+                secrets.push(line);
+            }
+        });
+    }
+
+    fn will_log(&self, _: &str) -> bool {
+        SECRETS.with_borrow(Option::is_some)
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,332 @@
+//! An encrypted connection over a [`Transport`].
+//!
+//! * A write is reported when its record is in the kernel as a whole: what is not reported, the peer cannot have read. So
+//!   "nothing was written" means what it means without TLS.
+//! * An idle connection may be told things that are no data: tickets of later sessions, new keys. Those are taken in;
+//!   everything else ends it.
+//! * A peer that closes without saying so in TLS has closed, as for the runtime.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{ready, Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use rustls::ClientConnection;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::fault;
+use super::SECRETS;
+use crate::connect::{IdleState, Transport};
+
+/// Encrypted bytes taken from the kernel at once. rustls would ask for 4 KiB at a time.
+const SCRATCH: usize = 64 * 1024;
+
+/// The most that one record holds.
+const RECORD: usize = 16 * 1024;
+
+thread_local! {
+    /// One buffer of the I/O thread, so an idle connection owns none.
+    static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// A TLS session and the connection that carries it.
+pub struct TlsStream {
+    /// TCP or a Unix socket.
+    socket: Transport,
+    session: ClientConnection,
+    /// Decrypted bytes that the last reader had no room for.
+    surplus: BytesMut,
+    /// The peer sends no more.
+    ended: bool,
+    /// Bytes of the caller's that are encrypted, of a record that is not in the kernel as a whole.
+    unreported: usize,
+}
+
+impl std::fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsStream")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsStream {
+    pub(super) fn new(socket: Transport, session: ClientConnection) -> Self {
+        Self {
+            socket,
+            session,
+            surplus: BytesMut::new(),
+            ended: false,
+            unreported: 0,
+        }
+    }
+
+    /// What carries it.
+    pub(in crate::connect) fn socket(&self) -> &Transport {
+        &self.socket
+    }
+
+    pub(super) fn session(&self) -> &ClientConnection {
+        &self.session
+    }
+
+    /// Shakes hands, and collects the session's secrets if they are wanted.
+    pub(super) async fn handshake(&mut self, keylog: bool) -> io::Result<Vec<String>> {
+        let mut secrets = keylog.then(Vec::new);
+        poll_fn(|cx| {
+            SECRETS.set(secrets.take());
+            let polled = self.poll_handshake(cx);
+            secrets = SECRETS.take();
+            polled
+        })
+        .await?;
+        Ok(secrets.unwrap_or_default())
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Err(error) = ready!(self.poll_send(cx)) {
+                return Poll::Ready(Err(self.last_words(cx).unwrap_or(error)));
+            }
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_fill(cx, &mut ReadBuf::new(&mut [])))?;
+            if self.ended {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// Why the peer takes nothing more, if it has said so before it closed.
+    fn last_words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        while !self.ended {
+            match self.poll_fill(cx, &mut ReadBuf::new(&mut [])) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Some(error);
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => return None,
+            }
+        }
+        None
+    }
+
+    /// Looks at an idle connection: takes in what is no data, without waiting.
+    pub(in crate::connect) fn idle_state(&mut self) -> IdleState {
+        loop {
+            if !self.surplus.is_empty() {
+                return IdleState::TalkingUnasked;
+            }
+            if self.ended {
+                return IdleState::Closed;
+            }
+            // tokio may not have heard yet of what the kernel has, so the kernel is asked itself.
+            let taken = SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+                let count = match &self.socket {
+                    Transport::Tcp(stream) => (&*SockRef::from(stream)).read(scratch)?,
+                    #[cfg(unix)]
+                    Transport::Unix(stream) => (&*SockRef::from(stream)).read(scratch)?,
+                    Transport::Tls(_) => 0,
+                };
+                self.take_in(&scratch[..count], &mut ReadBuf::new(&mut []))
+            });
+            match taken {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return IdleState::Open,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return IdleState::Reset,
+            }
+        }
+    }
+
+    /// Waits for an idle connection to stop being open.
+    pub(in crate::connect) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleState> {
+        loop {
+            if !self.surplus.is_empty() {
+                return Poll::Ready(IdleState::TalkingUnasked);
+            }
+            if self.ended {
+                return Poll::Ready(IdleState::Closed);
+            }
+            if ready!(self.poll_fill(cx, &mut ReadBuf::new(&mut []))).is_err() {
+                return Poll::Ready(IdleState::Reset);
+            }
+        }
+    }
+
+    /// Reads once from the kernel; what it decrypts goes into `out` as far as there is room.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+            let taken = self.take_in(read.filled(), out);
+            if self.session.wants_write() {
+                // An alert, new keys: what the kernel does not take now goes out with the next write.
+                let _ = self.poll_send(cx);
+            }
+            Poll::Ready(taken)
+        })
+    }
+
+    /// Decrypts; no bytes: the peer has closed.
+    fn take_in(&mut self, mut bytes: &[u8], out: &mut ReadBuf<'_>) -> io::Result<()> {
+        if bytes.is_empty() {
+            self.ended = true;
+        }
+        while !bytes.is_empty() && !self.ended {
+            self.session.read_tls(&mut bytes)?;
+            let state = self
+                .session
+                .process_new_packets()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, fault::of(&error)))?;
+            self.ended = state.peer_has_closed();
+            let mut left = state.plaintext_bytes_to_read();
+            let mut reader = self.session.reader();
+            while left > 0 {
+                let chunk = reader.fill_buf()?;
+                let count = chunk.len();
+                let (fits, rest) = chunk.split_at(count.min(out.remaining()));
+                out.put_slice(fits);
+                self.surplus.extend_from_slice(rest);
+                reader.consume(count);
+                left -= count;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is encrypted.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            let mut socket = Sending {
+                socket: &mut self.socket,
+                cx,
+            };
+            match self.session.write_tls(&mut socket) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        Poll::Ready(Ok(std::mem::take(&mut self.unreported)))
+    }
+}
+
+/// A socket as rustls writes to it.
+struct Sending<'a, 'b> {
+    socket: &'a mut Transport,
+    cx: &'a mut Context<'b>,
+}
+
+impl Sending<'_, '_> {
+    fn outcome(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
+        match polled {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Sending<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::outcome(Pin::new(&mut *self.socket).poll_write(self.cx, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::outcome(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = out.filled().len();
+        while out.filled().len() == before && !this.ended && this.surplus.is_empty() {
+            ready!(this.poll_fill(cx, out))?;
+        }
+        if out.filled().len() == before {
+            let count = this.surplus.len().min(out.remaining());
+            out.put_slice(&this.surplus[..count]);
+            this.surplus.advance(count);
+            if this.surplus.is_empty() {
+                // An idle connection owns no buffer.
+                this.surplus = BytesMut::new();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    /// Until it is ready, it must be called again with the same bytes, or more of them.
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.unreported == 0 {
+            ready!(this.poll_send(cx))?;
+            let record = &bytes[..bytes.len().min(RECORD)];
+            this.unreported = this.session.writer().write(record)?;
+        }
+        this.poll_report(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.unreported == 0 {
+            ready!(this.poll_send(cx))?;
+            let mut room = RECORD;
+            let fitting: Vec<IoSlice<'_>> = slices
+                .iter()
+                .map_while(|slice| {
+                    let count = slice.len().min(room);
+                    room -= count;
+                    (count > 0 || slice.is_empty()).then(|| IoSlice::new(&slice[..count]))
+                })
+                .collect();
+            this.unreported = this.session.writer().write_vectored(&fitting)?;
+        }
+        this.poll_report(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.session.send_close_notify();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,151 @@
+//! How long an exchange waits for its peer: `headersTimeout` until the response's head, `bodyTimeout` between two pieces
+//! of its body.
+//!
+//! Only the peer's time counts. The clock stands while the request waits for more of its body, or the response for its
+//! reader, and starts anew with every progress. One timer serves a connection for all its exchanges; it is moved when
+//! it rings, not at every progress, and one that was never wanted is never made.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{Failure, Phase};
+
+/// Both limits in milliseconds; 0: none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Patience {
+    pub headers_ms: u32,
+    pub body_ms: u32,
+}
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Awaited {
+    /// Nothing that is the peer's to do.
+    Nothing,
+    /// The response's head; the number changes with every progress.
+    Head(u64),
+    /// More of its body; the same.
+    Body(u64),
+}
+
+/// The clock of the exchange under way.
+pub(super) struct Clock {
+    awaited: Awaited,
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    pub fn new() -> Self {
+        Self {
+            awaited: Awaited::Nothing,
+            since: Instant::now(),
+            timer: None,
+        }
+    }
+
+    /// Notes what is awaited now; ready when the peer took too long, else `cx` is woken in time.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        patience: Patience,
+        awaited: Awaited,
+    ) -> Poll<Failure> {
+        if self.awaited != awaited {
+            self.awaited = awaited;
+            if awaited != Awaited::Nothing {
+                self.since = Instant::now();
+            }
+        }
+        let limit_ms = match awaited {
+            Awaited::Nothing => 0,
+            Awaited::Head(_) => patience.headers_ms,
+            Awaited::Body(_) => patience.body_ms,
+        };
+        if limit_ms == 0 {
+            return Poll::Pending;
+        }
+        let deadline = self.since + Duration::from_millis(limit_ms.into());
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        // One that rings too early is moved then.
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(impatient(awaited, limit_ms));
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+fn impatient(awaited: Awaited, ms: u32) -> Failure {
+    match awaited {
+        Awaited::Body(_) => Failure::new(
+            "ERR_KEEPWIRE_BODY_TIMEOUT",
+            format!("No more of the response's body within bodyTimeout, {ms} ms"),
+            Phase::Body,
+        ),
+        _ => Failure::new(
+            "ERR_KEEPWIRE_HEADERS_TIMEOUT",
+            format!("No response head within headersTimeout, {ms} ms"),
+            Phase::Head,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    const BOTH: Patience = Patience {
+        headers_ms: 100,
+        body_ms: 300,
+    };
+
+    async fn ring(clock: &mut Clock, awaited: Awaited) -> (String, Duration) {
+        let began = Instant::now();
+        let failure = poll_fn(|cx| clock.poll(cx, BOTH, awaited)).await;
+        (failure.code.to_string(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_limit() {
+        let mut clock = Clock::new();
+        let (code, after) = ring(&mut clock, Awaited::Head(0)).await;
+        assert_eq!(code, "ERR_KEEPWIRE_HEADERS_TIMEOUT");
+        assert!(after.as_millis() >= 100 && after.as_millis() < 110);
+        let (code, after) = ring(&mut clock, Awaited::Body(0)).await;
+        assert_eq!(code, "ERR_KEEPWIRE_BODY_TIMEOUT");
+        assert!(after.as_millis() >= 300 && after.as_millis() < 310);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_starts_the_clock_anew_and_what_is_not_the_peers_stops_it() {
+        let mut clock = Clock::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for progress in 0..10 {
+            assert!(clock
+                .poll(&mut cx, BOTH, Awaited::Head(progress))
+                .is_pending());
+            tokio::time::advance(Duration::from_millis(90)).await;
+        }
+        assert!(clock.poll(&mut cx, BOTH, Awaited::Nothing).is_pending());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(clock.poll(&mut cx, BOTH, Awaited::Nothing).is_pending());
+        assert!(clock.poll(&mut cx, BOTH, Awaited::Head(9)).is_pending());
+        let off = Patience::default();
+        assert!(clock.poll(&mut cx, off, Awaited::Body(0)).is_pending());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(clock.poll(&mut cx, off, Awaited::Body(0)).is_pending());
+    }
+}
