@@ -130,6 +130,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
  * @property {(pem: string) => number} fetchTrust
  * @property {(identity: NativeIdentity) => number} fetchIdentity
+ * @property {(number: number) => void} forgetFetchLimits
  * @property {(number: number, allowed: { perOrigin: number, inTotal: number, pending: number }) => number} fetchLimits
  */
 

@@ -10,7 +10,7 @@ const { reply } = require('../support/peer')
 const { startRemote } = require('../support/remote')
 const { isDeno } = require('../support/runtime')
 const { test } = require('../support/suite')
-const { deferred, settled, until } = require('../support/wait')
+const { deferred, settled, turns, until } = require('../support/wait')
 
 /** Idle connections of fetches belong to the process: they end with the server. */
 async function fetchPeer(scope, handlers) {
@@ -267,4 +267,18 @@ test('stats() tells of fetches by origin', async (scope) => {
   assert.deepStrictEqual([told.errors, told.firstByteMs.count, told.connectMs.count], [{ UND_ERR_SOCKET: 1 }, 5, 1])
   await assert.rejects(fetch(`${origin}/drop`))
   assert.strictEqual(stats().origins[`fetch ${origin}`].retried, 0)
+})
+
+test('many fetches share a signal without a warning, and leave nothing on it', async (scope) => {
+  const { origin } = await fetchPeer(scope, (_, connection) => connection.write(reply()))
+  const controller = new AbortController()
+  const warned = []
+  const listen = (warning) => warned.push(warning.message)
+  process.on('warning', listen)
+  scope.defer(() => process.removeListener('warning', listen))
+  const fetches = Array.from({ length: 40 }, () => fetch(`${origin}/`, { signal: controller.signal }))
+  const texts = await Promise.all(fetches.map(async (response) => (await response).text()))
+  await turns(3)
+  assert.deepStrictEqual([texts.length, warned], [40, []])
+  assert.strictEqual(require('node:events').getEventListeners(controller.signal, 'abort').length, 0)
 })

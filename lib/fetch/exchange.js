@@ -11,6 +11,7 @@ const { MESSAGE_END } = require('../bridge/layout.js')
 const { threadPort } = require('../bridge/port.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 const { makeResponse } = require('./response.js')
+const { letManyListen } = require('./traits.js')
 
 /**
  * @typedef {object} Waiting whoever waits for body bytes
@@ -107,6 +108,7 @@ class FetchExchange {
     if (signal !== null) {
       if (signal.aborted) return this.#abort(signal.reason)
       this.#onAbort = () => this.#abort(signal.reason)
+      letManyListen(signal)
       signal.addEventListener('abort', this.#onAbort, { once: true })
     }
     const { submission } = this.#port

@@ -44,6 +44,8 @@ function runtimeTrust() {
 /** What agents came to, while their limits stay as they were. @type {WeakMap<object, Known>} */
 const known = new WeakMap()
 
+const collected = new FinalizationRegistry((/** @type {number} */ limits) => native.forgetFetchLimits(limits))
+
 /** @typedef {{ identity: number, limits: number, shape: string }} Known */
 
 /** Options of an agent that a fetch can't honour: it is told so. */
@@ -79,6 +81,7 @@ function ofAgent(agent) {
     limits: native.fetchLimits(before?.limits ?? 0, allowed),
     shape,
   }
+  if (before === undefined) collected.register(agent, now.limits)
   known.set(agent, now)
   return now
 }

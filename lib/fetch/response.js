@@ -7,6 +7,7 @@
 // JavaScript that take responses (their servers), and cheap constructors: there it is constructed at once.
 
 const { Buffer } = require('node:buffer')
+const { inspect } = require('node:util')
 
 const { immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
 
@@ -452,7 +453,22 @@ function shownAs(response, of) {
   })
 }
 
+/**
+ * What console.log shows where the runtime's own has nothing to say.
+ * @this {Response}
+ * @param {number} _depth
+ * @param {import('node:util').InspectOptions} options
+ */
+function inspectResponse(_depth, options) {
+  const { status, statusText, headers, bodyUsed, ok, redirected, type, url } = this
+  const shown = { status, statusText, headers: [...headers], bodyUsed, ok, redirected, type, url }
+  return `Response ${inspect(shown, options)}`
+}
+
 Object.setPrototypeOf(LazyResponse.prototype, Response.prototype)
+if (!(inspect.custom in Response.prototype)) {
+  Object.defineProperty(LazyResponse.prototype, inspect.custom, { value: inspectResponse })
+}
 Reflect.deleteProperty(LazyResponse.prototype, 'constructor')
 if (!hasBytes) Reflect.deleteProperty(LazyResponse.prototype, 'bytes')
 Reflect.deleteProperty(EagerResponse.prototype, 'constructor')

@@ -2,6 +2,8 @@
 
 // What differs between the runtimes' own fetches, so that ours does as each of them.
 
+const events = require('node:events')
+
 const isBun = process.versions.bun !== undefined
 const isDeno = process.versions.deno !== undefined
 const isNode = !isBun && !isDeno
@@ -48,6 +50,25 @@ const foreignOptions = isBun
     ? ['client']
     : ['dispatcher']
 
+/** @param {AbortSignal} signal */
+function mostListeners(signal) {
+  try {
+    return events.getMaxListeners(signal)
+  } catch {
+    // Some versions know of none as long as nobody has set it, or have no such function.
+    return events.defaultMaxListeners
+  }
+}
+
+/**
+ * Many fetches share a signal: some versions of Node take more than ten for a leak, and warn.
+ * @param {AbortSignal} signal
+ */
+function letManyListen(signal) {
+  // Whatever its owner has chosen stays.
+  if (isNode && mostListeners(signal) === events.defaultMaxListeners) events.setMaxListeners(0, signal)
+}
+
 module.exports = {
   badPorts,
   defaultFields,
@@ -56,6 +77,7 @@ module.exports = {
   isBun,
   isDeno,
   isNode,
+  letManyListen,
   responseType,
   runtimeFetch,
 }

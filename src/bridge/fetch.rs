@@ -53,7 +53,7 @@ pub fn fetch_trust(pem: String) -> u32 {
 pub fn fetch_identity(identity: BindingIdentity) -> Result<u32> {
     let local_address = identity.local_address.filter(|address| !address.is_empty());
     let invalid = |_| Error::new(Status::InvalidArg, "invalid localAddress");
-    Ok(clients::intern(Identity {
+    let number = clients::intern(Identity {
         trust: identity.trust,
         verify: identity.verify,
         certificate: identity.certificate,
@@ -68,7 +68,13 @@ pub fn fetch_identity(identity: BindingIdentity) -> Result<u32> {
         keep_alive_initial_delay_ms: identity.keep_alive_initial_delay_ms as u64,
         no_delay: identity.no_delay,
         connect_timeout_ms: identity.connect_timeout_ms as u64,
-    }))
+    });
+    // What a command has room for.
+    if number > u16::MAX.into() {
+        let message = "too many agents with settings of their own";
+        return Err(Error::new(Status::GenericFailure, message));
+    }
+    Ok(number)
 }
 
 /// The number of an agent's limits, never 0; with one given, that one's are changed.
@@ -81,4 +87,10 @@ pub fn fetch_limits(number: u32, allowed: BindingAllowed) -> u32 {
         }
         None => limits::register(allowed.into()),
     }
+}
+
+/// Forgets the limits of an agent that is gone.
+#[napi]
+pub fn forget_fetch_limits(number: u32) {
+    limits::forget(number);
 }

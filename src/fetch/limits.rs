@@ -179,19 +179,34 @@ impl Drop for Place {
     }
 }
 
-static ALL: Lazy<Mutex<Vec<Arc<Limits>>>> = Lazy::new(Mutex::default);
+#[derive(Default)]
+struct Registry {
+    all: HashMap<u32, Arc<Limits>>,
+    latest: u32,
+}
+
+static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new(Mutex::default);
 
 /// Registers an agent's limits; their number, never 0.
 pub fn register(allowed: Allowed) -> u32 {
-    let mut all = lock(&ALL);
-    all.push(Limits::new(allowed));
-    all.len() as u32
+    let mut registry = lock(&REGISTRY);
+    registry.latest += 1;
+    let number = registry.latest;
+    registry.all.insert(number, Limits::new(allowed));
+    number
+}
+
+/// Forgets the limits of an agent that is gone; requests that have them keep them.
+pub fn forget(number: u32) {
+    lock(&REGISTRY).all.remove(&number);
 }
 
 /// The limits of a number.
 pub fn get(number: u32) -> Option<Arc<Limits>> {
-    let index = (number as usize).checked_sub(1)?;
-    lock(&ALL).get(index).cloned()
+    if number == 0 {
+        return None;
+    }
+    lock(&REGISTRY).all.get(&number).cloned()
 }
 
 #[cfg(test)]
