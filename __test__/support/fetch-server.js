@@ -27,7 +27,10 @@ const routes = {
   echo(c, request) {
     const { method, target, headers } = request
     const body = request.body.toString('latin1')
-    c.write(reply(JSON.stringify({ method, target, headers, body }), ['Content-Type: application/json']))
+    // ASCII only: what goes out here is latin1, what JSON is read as is UTF-8.
+    const escaped = (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+    const told = JSON.stringify({ method, target, headers, body }).replace(/[^\x20-\x7e]/g, escaped)
+    c.write(reply(told, ['Content-Type: application/json']))
   },
   status: (c, _, [status]) =>
     c.write(
