@@ -4,6 +4,7 @@
 export { Agent, type AgentOptions } from './types/agent'
 export { fetch, type FetchDefaults, type FetchInit, type FetchRetry, type HttpError } from './types/fetch'
 export * as http from './types/http'
+export { install, type InstallOptions, uninstall } from './types/install'
 export * as https from './types/https'
 export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
 export {

@@ -1,9 +1,20 @@
 'use strict'
 
+// Assigned one by one: that is how `import { … } from 'keepwire'` finds the names.
+
 const { explain } = require('./lib/explain.js')
 const { fetch } = require('./lib/fetch.js')
 const http = require('./lib/http.js')
 const https = require('./lib/https.js')
+const { install, uninstall } = require('./lib/install.js')
 const { stats } = require('./lib/stats.js')
 
-module.exports = { http, https, Agent: http.Agent, HttpsAgent: https.Agent, explain, fetch, stats }
+exports.http = http
+exports.https = https
+exports.Agent = http.Agent
+exports.HttpsAgent = https.Agent
+exports.explain = explain
+exports.fetch = fetch
+exports.stats = stats
+exports.install = install
+exports.uninstall = uninstall

@@ -5,6 +5,8 @@
 const SMALL_BYTES = 100
 const LARGE_BYTES = 1024 * 1024
 const POST_BYTES = 1024
+const OWN_SIDES = ['own', 'keepwire', 'runtime', 'undici']
+const FETCH_SIDES = ['keepwire', 'runtime']
 
 /** The figures of a round; `better`: whether a larger or a smaller one is. */
 const metrics = {
@@ -16,8 +18,9 @@ const metrics = {
 
 /**
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
- * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the latency of each request is taken.
- * `fetch`: by fetch(), ours and the runtime's; the other sides have none.
+ * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the
+ * latency of each request is taken. `sides`: others than the usual, ours first.
+ * `fetch`: by fetch(), ours and the runtime's.
  */
 const cases = [
   {
@@ -98,6 +101,42 @@ const cases = [
     aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 1.5 }],
   },
   {
+    name: 'own',
+    title: 'small GET by our own request, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    sides: OWN_SIDES,
+    aims: [
+      { metric: 'jsMicros', peer: 'undici', atMost: 0.2 },
+      { metric: 'perSecond', peer: 'undici', atLeast: 2 },
+      { metric: 'perSecond', peer: 'runtime', atLeast: 4 },
+    ],
+  },
+  {
+    name: 'own-sequential',
+    title: 'small GET by our own request, one after another on one connection',
+    clients: 1,
+    maxSockets: 1,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    timed: true,
+    sides: OWN_SIDES,
+    aims: [{ metric: 'medianMicros', peer: 'runtime', atMost: 0.5 }],
+  },
+  {
+    name: 'own-post',
+    title: 'POST of 1 KB by our own request, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    postBytes: POST_BYTES,
+    sides: OWN_SIDES,
+    aims: [],
+  },
+  {
     name: 'fetch',
     title: 'fetch: small GET, 50 connections',
     fetch: true,
@@ -105,6 +144,7 @@ const cases = [
     maxSockets: 50,
     path: '/small',
     bytes: SMALL_BYTES,
+    sides: FETCH_SIDES,
     aims: [
       { metric: 'perSecond', peer: 'runtime', atLeast: 6 },
       { metric: 'jsMicros', peer: 'runtime', atMost: 0.12 },
@@ -118,6 +158,7 @@ const cases = [
     maxSockets: 8,
     path: '/large',
     bytes: LARGE_BYTES,
+    sides: FETCH_SIDES,
     aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 2 }],
   },
 ]

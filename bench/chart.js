@@ -9,7 +9,13 @@ const PANELS = [
   { metric: 'perSecond', note: 'longer is better' },
   { metric: 'jsMicros', note: 'shorter is better' },
 ]
-const COLOURS = { keepwire: '#d9480f', runtime: '#495057', agentkeepalive: '#868e96', undici: '#adb5bd' }
+const COLOURS = {
+  keepwire: '#d9480f',
+  own: '#e8590c',
+  runtime: '#495057',
+  agentkeepalive: '#868e96',
+  undici: '#adb5bd',
+}
 const PANEL_WIDTH = 520
 const BAR = { left: 150, width: 240, height: 16, gap: 3 }
 const TOP = 92

@@ -20,13 +20,13 @@ const SIDE = path.join(__dirname, 'side', 'index.js')
 async function measureCase(scenario, { pace, runtime, server, note }) {
   const sides = []
   try {
-    for (const name of sideNames) {
+    for (const name of scenario.sides ?? sideNames) {
       const side = startSide(name, scenario, runtime, server)
       sides.push(side)
       const { unavailable } = await side.next()
       if (unavailable === undefined) continue
-      if (name === 'keepwire')
-        throw new UserError(`keepwire cannot run on ${runtime.name} ${runtime.version}: ${unavailable}`)
+      if (sides.length === 1)
+        throw new UserError(`${name} cannot run on ${runtime.name} ${runtime.version}: ${unavailable}`)
       note(`${name} cannot run here and is left out (${unavailable})`)
       await sides.pop().stop()
     }

@@ -9,7 +9,7 @@ const { metrics } = require('./cases.js')
  *   keepwire's figures to its own (the median of the rounds' ratios), both by metric, null where not measured
  */
 function summarizeCase({ name, title, aims }, sides) {
-  const ours = sides.find((side) => side.name === 'keepwire')
+  const ours = sides[0]
   const summarized = sides.map((side) => ({
     name: side.name,
     medians: byMetric((metric) => median(side.rounds.map((round) => round[metric]))),

@@ -10,6 +10,7 @@ const RATIO_WIDTH = 8
 
 const labels = {
   keepwire: 'keepwire',
+  own: 'keepwire, own request',
   runtime: "runtime's own agent",
   agentkeepalive: 'agentkeepalive',
   undici: 'undici.request',
@@ -20,17 +21,17 @@ function tableLines(results) {
   const used = Object.keys(metrics).filter((metric) => results.some(({ sides }) => sides[0].medians[metric] !== null))
   const head = used.map((metric) => metrics[metric].title.padStart(VALUE_WIDTH) + 'ratio'.padStart(RATIO_WIDTH))
   return [
-    'Medians of the rounds; µs are a request. ratio: keepwire ÷ this side, within a round.',
+    'Medians of the rounds; µs are a request. ratio: the first side of a case ÷ this one, within a round.',
     '',
     ' '.repeat(NAME_WIDTH) + head.join(''),
-    ...results.flatMap(({ title, sides }) => [title, ...sides.map((side) => sideLine(side, used))]),
+    ...results.flatMap(({ title, sides }) => [title, ...sides.map((side) => sideLine(side, used, sides[0].name))]),
   ]
 }
 
-function sideLine(side, used) {
+function sideLine(side, used, ours) {
   const cells = used.map((metric) => {
     const value = side.medians[metric]
-    const ratio = side.name === 'keepwire' || value === null ? '' : times(side.ratios[metric])
+    const ratio = side.name === ours || value === null ? '' : times(side.ratios[metric])
     return number(value, metrics[metric].digits).padStart(VALUE_WIDTH) + ratio.padStart(RATIO_WIDTH)
   })
   return `  ${labels[side.name]}`.padEnd(NAME_WIDTH) + cells.join('')

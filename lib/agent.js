@@ -11,8 +11,9 @@ const { Exchange } = require('./carry.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
 const { giveBack, lease } = require('./lease.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
-const { Origins } = require('./origins.js')
+const { kOrigins, originsOf } = require('./origins.js')
 const { close, kOpen, preconnect } = require('./lifecycle.js')
+const { settlePending } = require('./own/pending.js')
 const { statsOf } = require('./stats.js')
 const { noteCreation } = require('./warnings.js')
 const { connectionReset } = require('./errors.js')
@@ -20,15 +21,16 @@ const { connectionReset } = require('./errors.js')
 const RuntimeAgent = /** @type {any} */ (http.Agent)
 const runtimeGetName = RuntimeAgent.prototype.getName
 
-/** Where an agent keeps its Origins, once it has had a request. */
-const kOrigins = Symbol('keepwire.origins')
-
 /**
  * @this {any}
  * @param {Record<string, any>} [options]
  */
 function Agent(options) {
-  if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
+  if (!(this instanceof Agent)) {
+    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
+    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
+    return new /** @type {any} */ (Agent)(options)
+  }
   validate(options)
   RuntimeAgent.call(this, options)
   initialize(this)
@@ -43,7 +45,8 @@ function initialize(agent) {
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
-  Object.defineProperties(agent, shownProperties)
+  const { requests } = agent
+  Object.defineProperties(agent, { ...shownProperties, requests: shown(() => requests) })
   Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
   noteCreation(agent)
 }
@@ -55,26 +58,18 @@ const shownProperties = {
   totalSocketCount: shown((origins) => origins.count),
 }
 
-/** @param {(origins: Origins) => unknown} look */
+/** @param {(origins: import('./origins.js').Origins) => unknown} look */
 function shown(look) {
   return {
     /** @this {any} */
     get() {
+      settlePending(this)
       return look(originsOf(this))
     },
     set() {},
     enumerable: true,
     configurable: true,
   }
-}
-
-/**
- * @param {any} agent
- * @returns {Origins}
- */
-function originsOf(agent) {
-  agent[kOrigins] ??= new Origins(agent)
-  return agent[kOrigins]
 }
 
 /**
@@ -87,6 +82,7 @@ function originsOf(agent) {
  */
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  settlePending(this)
   const origins = originsOf(this)
   origins.requests += 1
   origins.syncLimits()
@@ -133,7 +129,7 @@ function reroute(exchange) {
 
 /**
  * @this {any}
- * @param {Origins} origins
+ * @param {import('./origins.js').Origins} origins
  * @param {Record<string, any>} wanted what to connect to
  */
 Agent.prototype[kOpen] = function open(origins, wanted) {
@@ -149,8 +145,9 @@ Agent.prototype.removeSocket = removeSocket
  * @this {any}
  */
 Agent.prototype.destroy = function destroy() {
+  settlePending(this)
   if (this[kOrigins] === undefined) return
-  /** @type {Origins} */
+  /** @type {import('./origins.js').Origins} */
   const origins = this[kOrigins]
   for (const origin of [...origins.values()]) {
     for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
@@ -173,6 +170,7 @@ const additions = {
   }),
   /** Waits for the requests there are, then closes everything. */
   close: method(function closeAgent(options) {
+    settlePending(this)
     return close(this, this[kOrigins], options)
   }),
   /** What its origins did so far. */

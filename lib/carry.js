@@ -75,14 +75,15 @@ class Exchange {
    * @param {any} agent
    * @param {Origin} origin
    * @param {Record<string, any>} options as addRequest() got them
+   * @param {number} [id] under which the port knows it already
    */
-  constructor(req, agent, origin, options) {
+  constructor(req, agent, origin, options, id) {
     this.req = req
     this.agent = agent
     this.origin = origin
     this.options = options
     this.port = origin.origins.port
-    this.id = this.port.open(this)
+    this.id = id ?? this.port.open(this)
     req[kExchange] = this
   }
 
@@ -101,10 +102,7 @@ class Exchange {
     view._httpMessage = req
     const agentTimeout = this.agent.options.timeout
     const timeout = req.timeout === undefined ? agentTimeout || 0 : req.timeout
-    if ((req.timeout !== undefined || agentTimeout) && !req.timeoutCb) {
-      this.#timeoutDue = !this.hasTimedOut
-      req.timeoutCb = onRequestTimeout
-    }
+    this.#expectTimeout()
     if (!view.destroyed) {
       if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
       connection.startTimeout(timeout)
@@ -114,6 +112,24 @@ class Exchange {
     if (this.isSettled) return
     if (req.finished) this.onPrefinish()
     else if (!outgoing.isEnded) req.once('prefinish', onPrefinish)
+  }
+
+  #expectTimeout() {
+    const { req } = this
+    if ((req.timeout === undefined && !this.agent.options.timeout) || req.timeoutCb) return
+    this.#timeoutDue = !this.hasTimedOut
+    req.timeoutCb = onRequestTimeout
+  }
+
+  /**
+   * Goes on with a request that was sent already.
+   * @param {import('./own/exchange.js').LeanExchange} lean what carried it
+   */
+  resumeSent(lean) {
+    this.idleHintMs = lean.idleHintMs
+    this.#unread = lean.unread
+    this.outgoing.resumeSent(lean.sent, (lean.flags & ALL_WRITTEN) !== 0)
+    this.#expectTimeout()
   }
 
   onPrefinish() {

@@ -20,24 +20,24 @@ const retries = diagnostics.channel('keepwire.request.retry')
 function tellOpened(connection) {
   const { exchange, id, origin, timings } = connection
   const request = exchange === null ? null : exchange.req
-  opens.publish({ agent: origin.origins.agent, origin: origin.name, connectionId: id, request, ...timings })
+  opens.publish({ agent: origin.origins.agent, origin: origin.label, connectionId: id, request, ...timings })
 }
 
 /** @param {Exchange} exchange */
 function tellReused({ agent, connection, foundMore, origin, req, useCount }) {
   const connectionId = connection?.id
-  reuses.publish({ agent, origin: origin.name, connectionId, request: req, useCount, idleMs: foundMore })
+  reuses.publish({ agent, origin: origin.label, connectionId, request: req, useCount, idleMs: foundMore })
 }
 
 /** @param {Connection} connection */
 function tellClosed({ closeReason: reason, id, origin, uses }) {
   const { agent } = origin.origins
-  closes.publish({ agent, origin: origin.name, connectionId: id, reason: closeReason(reason), useCount: uses })
+  closes.publish({ agent, origin: origin.label, connectionId: id, reason: closeReason(reason), useCount: uses })
 }
 
 /** @param {Exchange} exchange */
 function tellQueued({ agent, origin, req }) {
-  queued.publish({ agent, origin: origin.name, request: req, position: origin.queue.length })
+  queued.publish({ agent, origin: origin.label, request: req, position: origin.queue.length })
 }
 
 /**
@@ -46,7 +46,7 @@ function tellQueued({ agent, origin, req }) {
  */
 function tellRetried({ agent, connection, origin, req }, reason) {
   const connectionId = connection?.id
-  retries.publish({ agent, origin: origin.name, connectionId, request: req, reason: closeReason(reason) })
+  retries.publish({ agent, origin: origin.label, connectionId, request: req, reason: closeReason(reason) })
 }
 
 module.exports = {

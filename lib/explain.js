@@ -5,6 +5,7 @@
 const { DIALING, IDLE } = require('./bridge/layout.js')
 const { foreignRequests } = require('./foreign.js')
 const { missReason } = require('./reasons.js')
+const { kLean } = require('./own/symbols.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
@@ -12,6 +13,21 @@ const { kExchange } = require('./socket-view.js')
 
 /** The parts of a getName(), in order. */
 const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
+/** What the name of an https agent has after those and a socket path. */
+const TLS_PARTS = [
+  'ca',
+  'cert',
+  'clientCertEngine',
+  'ciphers',
+  'key',
+  'pfx',
+  'rejectUnauthorized',
+  'servername',
+  'minVersion',
+  'maxVersion',
+  'secureProtocol',
+  'crl',
+]
 
 /**
  * @param {any} req one of the runtime's ClientRequests
@@ -20,8 +36,12 @@ const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
 function explain(req) {
   const foreign = foreignRequests.get(req)
   if (foreign !== undefined) return { carriedBy: 'runtime', reason: foreign, reused: req.reusedSocket === true }
+  /** @type {import('./own/exchange.js').LeanExchange | undefined} */
+  const lean = req?.[kLean]
+  // One that has no connection yet gets it now, or its place in the queue.
+  if (lean !== undefined && lean.connection === null) lean.whole()
   /** @type {Exchange | undefined} */
-  const exchange = req?.[kExchange]
+  const exchange = req?.[kLean] ?? req?.[kExchange]
   if (exchange === undefined) return undefined
   const { connection, foundBy, isResent, queuedMs, replaced, useCount, wait } = exchange
   if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }
@@ -74,8 +94,12 @@ function differing(origin) {
  * @param {number} at
  */
 function nameOfPart({ options }, at) {
-  if (at < NAME_PARTS.length && !options.socketPath) return NAME_PARTS[at]
-  return options.servername === undefined ? 'socketPath' : 'tls'
+  const isSecure = options.servername !== undefined
+  // The family is there only if one was asked for.
+  const plain = 3 + Number(options.family === 4 || options.family === 6)
+  if (at < (isSecure ? plain : NAME_PARTS.length) && !options.socketPath) return NAME_PARTS[at]
+  if (!isSecure || options.socketPath) return 'socketPath'
+  return TLS_PARTS[at - plain] ?? 'tls'
 }
 
 module.exports = { explain }

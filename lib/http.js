@@ -6,5 +6,6 @@ const http = require('node:http')
 
 const { Agent } = require('./agent.js')
 const { standIn } = require('./namespace.js')
+const { ownRequest } = require('./own/request.js')
 
-module.exports = standIn(http, Agent)
+module.exports = standIn(http, Agent, ownRequest)

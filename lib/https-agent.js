@@ -15,7 +15,7 @@ const { lease } = require('./lease.js')
 const { kOpen, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
-const { ambient, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
+const { isAltered, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
 
 const RuntimeAgent = /** @type {any} */ (https.Agent)
 
@@ -34,7 +34,6 @@ class Known {
   origins = new Map()
   /** The agent's options when they were last looked at. @type {Options} */
   options = {}
-  ambient = 0
 }
 
 /**
@@ -42,7 +41,11 @@ class Known {
  * @param {Options} [options]
  */
 function Agent(options) {
-  if (!(this instanceof Agent)) return new /** @type {any} */ (Agent)(options)
+  if (!(this instanceof Agent)) {
+    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
+    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
+    return new /** @type {any} */ (Agent)(options)
+  }
   validate(options)
   RuntimeAgent.call(this, options)
   initialize(this)
@@ -108,13 +111,12 @@ function tlsReason(secure, wanted) {
  */
 function find(agent, origins, req, wanted, plain) {
   const servername = servernameOf(agent.options, wanted, req)
-  if (agent.getName !== getName || !isPlain(wanted)) return open(agent, origins, wanted, servername)
+  if (agent.getName !== getName || !isPlain(wanted) || isAltered()) return open(agent, origins, wanted, servername)
   /** @type {Known} */
   const known = agent[kKnown]
-  if (!isSame(agent.options, known.options) || ambient() !== known.ambient) {
+  if (!isSame(agent.options, known.options)) {
     known.origins.clear()
     known.options = { ...agent.options }
-    known.ambient = ambient()
   }
   const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
   let origin = known.origins.get(short)

@@ -6,7 +6,7 @@
 // serves the next waiter already (invariant I3).
 
 const diagnostics = require('node:diagnostics_channel')
-const { IncomingMessage } = require('node:http')
+const http = require('node:http')
 
 const {
   CHECKED_IN_CLOSED,
@@ -20,11 +20,15 @@ const native = require('./bridge/port.js')
 const { parseError } = require('./engine-errors.js')
 const { emitRequestError } = require('./errors.js')
 const { keepAliveBuffer } = require('./options.js')
-const { endMeasurement, isMeasured, kDetachAbortSignal, pausesAtSwitching } = require('./runtime.js')
+const { PlainResponse } = require('./own/plain-response.js')
+const { endMeasurement, ignoresAgents, isMeasured, kDetachAbortSignal, pausesAtSwitching } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./connection.js').Connection} Connection */
+
+/** @type {new (socket: any) => any} */
+const IncomingMessage = ignoresAgents ? /** @type {any} */ (PlainResponse) : http.IncomingMessage
 
 const responseFinishes = diagnostics.channel('http.client.response.finish')
 
@@ -36,15 +40,14 @@ const NO_CONTENT = 204
 const NOT_MODIFIED = 304
 
 /**
- * @param {any} exchange
+ * @param {any} req
  * @param {number} status
  * @param {number} flags
  * @param {import('./bridge/heads.js').Head} head
+ * @param {any} res a new one
  */
-function readHead(exchange, status, flags, head) {
-  const { req } = exchange
+function readHead(req, status, flags, head, res) {
   const lines = head.rawHeaders()
-  const res = /** @type {any} */ (new IncomingMessage(exchange.connection.view))
   res.statusMessage = head.reason
   res.statusCode = status
   const old = (flags & HTTP_1_0) !== 0
@@ -68,7 +71,8 @@ function readHead(exchange, status, flags, head) {
 function deliverResponse(exchange, status, flags, head, body) {
   exchange.noteWritten(flags)
   if (exchange.isSettled) return
-  const res = readHead(exchange, status, flags, head)
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  const res = readHead(exchange.req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
   if ((flags & INFORMATIONAL) !== 0) {
     inform(exchange.req, res)
     return
@@ -298,4 +302,9 @@ module.exports = {
   deliverResponse,
   isDelimitedByClose,
   keepConnection,
+  MOST_HEADER_LINES,
+  noteHint,
+  onResponseEnd,
+  push,
+  readHead,
 }

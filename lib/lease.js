@@ -8,6 +8,8 @@ const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
 const { coded } = require('./errors.js')
+const { merge } = require('./options.js')
+const { originsOf } = require('./origins.js')
 const { kDestroyError } = require('./runtime.js')
 const { settleUnserved, Wait } = require('./waiting.js')
 
@@ -17,15 +19,16 @@ const { settleUnserved, Wait } = require('./waiting.js')
  * @param {Exchange} exchange
  * @param {boolean} foreign whether it only wants a slot, for a real socket
  * @param {(exchange: Exchange) => void} onServed it has its connection, or its slot
+ * @param {number} [answered] the engine's answer, if it was asked already
  */
-function lease(exchange, foreign, onServed) {
+function lease(exchange, foreign, onServed, answered = -1) {
   const { origin, port } = exchange
   exchange.isForeign = foreign
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
   const profile = foreign ? 0 : profileFor(exchange)
-  for (;;) {
-    const answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, foreign)
+  for (let answer = answered; ; answer = -1) {
+    if (answer < 0) answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, foreign)
     // Shifting takes the lower 32 bits of a number of any size.
     const kind = answer & 7
     const id = answer >>> 3
@@ -47,6 +50,42 @@ function lease(exchange, foreign, onServed) {
     if (take(exchange, kind, id, (answer / 0x100000000) | 0)) {
       onServed(exchange)
       return
+    }
+  }
+}
+
+/**
+ * Takes an idle connection, if there is one, for a request that can do with no other; else its `answer` says what the
+ * engine has in place of one, or is −1: ask it again.
+ * @param {import('./own/exchange.js').LeanExchange} exchange
+ */
+function leaseIdle(exchange) {
+  const { agent, order } = exchange
+  const origins = originsOf(agent)
+  origins.requests += 1
+  origins.syncLimits()
+  const { port } = origins
+  if (port.submission.hasClosed) port.submission.flush()
+  const origin = origins.get(order.name) ?? origins.add(order.name, merge(agent.options, order.options))
+  exchange.origin = origin
+  exchange.port = port
+  exchange.id = port.open(/** @type {any} */ (exchange))
+  const profile = origin.plainProfile(agent, order.options)
+  for (;;) {
+    const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, false)
+    const kind = answer & 7
+    const id = answer >>> 3
+    const known = kind === IDLE ? port.connections.get(id) : undefined
+    if (kind === IDLE && (known === undefined || known.view.destroyed)) {
+      native.checkIn(id, 0)
+    } else if (known?.isConnected) {
+      exchange.foundBy = kind
+      exchange.foundMore = (answer / 0x100000000) | 0
+      exchange.connect(known)
+      return true
+    } else {
+      exchange.answer = answer
+      return false
     }
   }
 }
@@ -89,7 +128,7 @@ function refuse(exchange) {
   exchange.settle()
   const { origins, key } = exchange.origin
   origins.port.engine.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
-  const message = `${exchange.origin.queue.length} requests to ${exchange.origin.name} are waiting already (maxPending)`
+  const message = `${exchange.origin.queue.length} requests to ${exchange.origin.label} are waiting already (maxPending)`
   process.nextTick(settleUnserved, exchange.req, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)
 }
@@ -115,4 +154,4 @@ function giveBack(exchange) {
   settleUnserved(req, req[kDestroyError])
 }
 
-module.exports = { giveBack, lease }
+module.exports = { giveBack, lease, leaseIdle }

@@ -92,9 +92,11 @@ class Opening {
     this.#drop()
   }
 
-  onDestroyed() {
+  /** @param {Error | null} error */
+  onDestroyed(error) {
     this.port.submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
-    this.#resolve(false)
+    if (error === null) this.#resolve(false)
+    else this.#reject(error)
   }
 
   onTimeout() {}

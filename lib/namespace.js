@@ -8,6 +8,13 @@ const { globalProxyEnv } = require('./runtime.js')
 const GLOBAL_TIMEOUT_MS = 5000
 
 /**
+ * The request() that a runtime's module had when install() put ours in its place. What wraps the module's from then on
+ * wraps ours, which therefore must not call it.
+ * @type {Map<any, Function>}
+ */
+const replaced = new Map()
+
+/**
  * Whether the runtime would read it as a URL and not as options.
  * @param {any} input
  */
@@ -19,15 +26,28 @@ function isUrl(input) {
 /**
  * @param {any} module the runtime's
  * @param {any} Agent ours
+ * @param {((agent: any, input: any, options: any, callback: any) => any) | undefined} [own] our own request(); it answers
+ *   undefined for what it leaves to the runtime's
  * @returns {any}
  */
-function standIn(module, Agent) {
+function standIn(module, Agent, own) {
+  const runtimeRequest = module.request
   let globalAgent = new Agent({
     keepAlive: true,
     scheduling: 'lifo',
     timeout: GLOBAL_TIMEOUT_MS,
     proxyEnv: globalProxyEnv(),
   })
+
+  /** @param {any} options a request's */
+  function withAgent(options) {
+    // The runtime would make one of its own: https.request() puts its global agent in place of any other default.
+    if (options?.agent === false) return { ...options, agent: new globalAgent.constructor() }
+    const isOwn = options?.agent !== undefined && options.agent !== null
+    // Without an agent, a request with a connection of its own has none.
+    if (isOwn || typeof options?.createConnection === 'function') return { _defaultAgent: globalAgent, ...options }
+    return { _defaultAgent: globalAgent, ...options, agent: globalAgent }
+  }
 
   /**
    * The runtime's request(), with our globalAgent where none is given.
@@ -36,18 +56,13 @@ function standIn(module, Agent) {
    * @param {any} [callback]
    */
   function request(input, options, callback) {
-    if (!isUrl(input)) return module.request(withAgent(input), options)
-    if (typeof options === 'function') return module.request(input, withAgent(undefined), options)
-    return module.request(input, withAgent(options), callback)
-  }
-
-  /** @param {any} options */
-  function withAgent(options) {
-    const agent = options?.agent
-    // https.request() puts the runtime's global agent in place of any other default.
-    if (agent === false) return { ...options, agent: new globalAgent.constructor() }
-    const isDefault = (agent === undefined || agent === null) && typeof options?.createConnection !== 'function'
-    return isDefault ? { ...options, agent: globalAgent } : options
+    const theirs = replaced.get(module) ?? module.request
+    // Who has wrapped the runtime's request() wants to see all requests.
+    const req = theirs === runtimeRequest ? own?.(globalAgent, input, options, callback) : undefined
+    if (req !== undefined) return req
+    if (!isUrl(input)) return theirs(withAgent(input), options)
+    if (typeof options === 'function') return theirs(input, withAgent({}), options)
+    return theirs(input, withAgent(options), callback)
   }
 
   /**
@@ -77,4 +92,4 @@ function standIn(module, Agent) {
   })
 }
 
-module.exports = { standIn }
+module.exports = { replaced, standIn }

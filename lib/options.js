@@ -267,6 +267,7 @@ function isUnusual(own, options) {
 }
 
 module.exports = {
+  isPlain,
   isUnusual,
   keepAliveBuffer,
   limitsDiffer,

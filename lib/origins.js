@@ -45,10 +45,12 @@ class Origin {
    * @param {string} name
    * @param {Options} options those of the first request, merged
    * @param {string} identity what else than the name tells its connections from others
+   * @param {string} label what it is called where names are reported: those of https hold keys
    */
-  constructor(origins, name, options, identity = name) {
+  constructor(origins, name, options, identity = name, label = name) {
     this.origins = origins
     this.name = name
+    this.label = label
     this.options = options
     this.#identity = identity
     this.key = 0
@@ -58,7 +60,7 @@ class Origin {
   /** Has the engine keep what belongs to it, until it is closed. */
   open() {
     const { id, port } = this.origins
-    this.key = port.engine.openOrigin(id, this.#identity, this.name)
+    this.key = port.engine.openOrigin(id, this.#identity, this.label)
     this.forgetProfiles()
   }
 
@@ -368,4 +370,16 @@ function show(shown, name, sockets, keepEmpty) {
   shown[name].splice(0, shown[name].length, ...sockets)
 }
 
-module.exports = { Origin, Origins }
+/** Where an agent keeps its Origins, once it has had a request. */
+const kOrigins = Symbol('keepwire.origins')
+
+/**
+ * @param {any} agent
+ * @returns {Origins}
+ */
+function originsOf(agent) {
+  agent[kOrigins] ??= new Origins(agent)
+  return agent[kOrigins]
+}
+
+module.exports = { kOrigins, Origin, Origins, originsOf }

@@ -113,6 +113,19 @@ class Outgoing {
     port.submission.end(id, 0)
   }
 
+  /**
+   * All of it was sent by somebody else.
+   * @param {number} bytes
+   * @param {boolean} isDone whether the kernel has them
+   */
+  resumeSent(bytes, isDone) {
+    this.#began = true
+    this.isEnded = true
+    this.isDone = isDone
+    this.#written = bytes
+    if (isDone) this.#acknowledged = bytes
+  }
+
   /** Has the engine tell when all is with the kernel. */
   demandAcknowledgement() {
     const { id, port } = this.#exchange
@@ -232,4 +245,4 @@ function failWrites(exchange, callbacks, error) {
   }
 }
 
-module.exports = { Outgoing }
+module.exports = { Outgoing, SAFE_METHODS }

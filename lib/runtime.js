@@ -14,6 +14,7 @@ const runtimeName = process.versions.bun !== undefined ? 'bun' : process.version
 const isNode = runtimeName === 'node'
 const isWindows = process.platform === 'win32'
 
+const requestsCreated = diagnostics.channel('http.client.request.created')
 const requestStarts = diagnostics.channel('http.client.request.start')
 const responseFinishes = diagnostics.channel('http.client.response.finish')
 
@@ -29,6 +30,15 @@ function unheard(channel, action) {
   } finally {
     Reflect.deleteProperty(channel, 'publish')
   }
+}
+
+/**
+ * Runs `action` while nobody hears that requests are created: what it creates is none.
+ * @param {() => void} action
+ */
+function quietly(action) {
+  if (requestsCreated.hasSubscribers) unheard(requestsCreated, action)
+  else action()
 }
 
 /** The symbol under which an outgoing message notes that someone waits for its 'drain'. */
@@ -79,8 +89,9 @@ function findStatistics() {
   return Object.getOwnPropertySymbols(request).find((symbol) => !before.has(symbol))
 }
 
-const kNeedDrain = /** @type {symbol} */ (findNeedDrain())
-const kDestroyError = /** @type {symbol} */ (findDestroyError())
+// Where a runtime has none, requests are our own.
+const kNeedDrain = findNeedDrain() ?? Symbol('keepwire.needDrain')
+const kDestroyError = findDestroyError() ?? Symbol('keepwire.destroyError')
 const kEndCallbacks = findEndCallbacks()
 const kDetachAbortSignal = findDetachAbortSignal()
 const kStatistics = findStatistics()
@@ -145,6 +156,24 @@ function endMeasurement(req, res) {
   if (kStatistics !== undefined) req[kStatistics] = undefined
 }
 
+/** Whether a diagnostics channel of requests has subscribers. */
+function hasListeners() {
+  return requestsCreated.hasSubscribers || requestStarts.hasSubscribers || responseFinishes.hasSubscribers
+}
+
+/** A request that is nothing but what its _finish() leaves on it. */
+const probe = Object.create(http.ClientRequest.prototype)
+
+/** Whether requests that are sent now would be measured; none must listen to the channels. */
+function measuresRequests() {
+  if (kStatistics === undefined) return false
+  probe.socket ??= {}
+  probe._finish()
+  const isMeasured = probe[kStatistics] !== undefined || typeof probe._traceEventId === 'number'
+  probe[kStatistics] = undefined
+  return isMeasured
+}
+
 /** Whether the process was started with Node's lenient parser for every message. */
 function parsesLeniently() {
   const flag = '--insecure-http-parser'
@@ -163,6 +192,9 @@ const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 
 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = runtimeName === 'deno'
+
+/** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
+const ignoresAgents = typeof (/** @type {any} */ (http.ClientRequest.prototype).onSocket) !== 'function'
 
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
@@ -187,6 +219,8 @@ module.exports = {
   endMeasurement,
   firstFamily,
   globalProxyEnv,
+  hasListeners,
+  ignoresAgents,
   isLookupReplaced,
   hasOlderParser,
   isMeasured,
@@ -196,6 +230,8 @@ module.exports = {
   kDetachAbortSignal,
   kEndCallbacks,
   kNeedDrain,
+  measuresRequests,
+  quietly,
   parsesLeniently: parsesLeniently(),
   pausesAtSwitching,
   runtimeName,

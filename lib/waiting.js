@@ -65,10 +65,10 @@ class Wait {
 
   #onLastCall() {
     const { origin, port, req, resource } = this.#exchange
-    const { name, origins } = origin
+    const { label, origins } = origin
     this.#giveUp()
     port.engine.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
-    const message = `No connection to ${name} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
+    const message = `No connection to ${label} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
     resource.runInAsyncScope(settleUnserved, null, req, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
     port.drainSoon()
     origins.forget(origin)

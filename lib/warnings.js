@@ -80,7 +80,7 @@ function watchQueue(exchange) {
 function look(exchange, since) {
   isWatching = false
   if (!warnsOfBodies || exchange.wait === null) return
-  const { connections, name, queue } = exchange.origin
+  const { connections, label, queue } = exchange.origin
   const unread = []
   for (const connection of connections) {
     const req = connection.exchange?.req
@@ -97,7 +97,7 @@ function look(exchange, since) {
   const waited = Math.round(performance.now() - since)
   warn(
     'KEEPWIRE_WARN_UNREAD_BODY',
-    `${queue.length} requests to ${name} have waited for ${waited} ms, because the responses on all of its connections are ` +
+    `${queue.length} requests to ${label} have waited for ${waited} ms, because the responses on all of its connections are ` +
       `not read: ${unread.slice(0, FRAMES).join(', ')}. Read them, or call resume() or destroy() on them.`,
   )
 }

@@ -25,7 +25,7 @@ const REQUIRED = [
   'package.json',
 ]
 const ALLOWED =
-  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.js)$/
+  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|docs\/[\w-]+\.md|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js)$/
 const MAX_UNPACKED_BYTES = 1024 * 1024
 
 const USE_REQUIRE = `
@@ -42,8 +42,11 @@ const server = http.createServer((request, response) => response.end('works')).l
 })
 `
 const USE_IMPORT = `
-import { Agent, http } from 'keepwire'
-if (http.Agent !== Agent) throw new Error('two agents')
+import { Agent, http, install } from 'keepwire'
+import standIn, { get } from 'keepwire/http'
+import 'keepwire/register'
+if (http.Agent !== Agent || standIn !== http || http.get !== get) throw new Error('two agents')
+install()
 console.log('works')
 `
 

@@ -10,8 +10,8 @@ const { closingLine, runSuite, testFiles } = require('./suite.js')
 
 const USAGE = 'usage: npm run matrix -- [--only name,…] [--quick] [word…]'
 
-/** Tests of what does not depend on the runtime's own http.request. */
-const NEEDS_NO_AGENT = '__test__/package/'
+/** Tests of what does not depend on the runtime's own http.request, and of what stands in for it. */
+const NEEDS_NO_AGENT = ['__test__/package/', '__test__/install/no-agents']
 
 /** @param {string[]} args */
 function parseArguments(args) {
@@ -49,7 +49,9 @@ runScript(async () => {
   for (const runtime of runtimes) {
     const startedAt = performance.now()
     say(`JavaScript tests on ${runtime.name}`)
-    const suitable = runtime.agents ? files : files.filter((file) => file.startsWith(NEEDS_NO_AGENT))
+    const suitable = runtime.agents
+      ? files
+      : files.filter((file) => NEEDS_NO_AGENT.some((start) => file.startsWith(start)))
     const counts = await runSuite(runtime, suitable)
     rows.push({ name: runtime.name, ...counts, took: secondsSince(startedAt) })
     total.passed += counts.passed

@@ -1,7 +1,8 @@
 import type * as nodeHttps from 'node:https'
 import { Agent as NodeAgent } from 'node:https'
 
-import type { AgentOptions } from './agent'
+import type { Agent, AgentOptions } from './agent'
+import type { Stats } from './observability'
 
 /**
  * What an {@link HttpsAgent} can be told: all that the runtime's own `https.Agent` takes, and what keepwire's
@@ -52,4 +53,13 @@ export class HttpsAgent extends NodeAgent {
 
   /** Connections of this agent that exist or are being opened, busy or idle, to all origins together. */
   readonly totalSocketCount: number
+
+  /** As {@link Agent.preconnect}: connections whose hands are shaken. */
+  preconnect(origin: string | URL, count?: number): Promise<number>
+
+  /** As {@link Agent.close}. */
+  close(options?: { deadline?: number | undefined }): Promise<void>
+
+  /** As {@link Agent.stats}. */
+  stats(): Stats
 }

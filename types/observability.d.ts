@@ -34,7 +34,7 @@ export interface OriginStats {
 }
 
 export interface Stats {
-  /** By `agent.getName()`. */
+  /** By `agent.getName()`; for https without certificates and keys. */
   origins: Record<string, OriginStats>
   /** Origins that were let go; `null`: there was nothing to tell of. */
   others: OriginStats | null

@@ -4,6 +4,7 @@
 
 const assert = require('node:assert')
 const { createHash, randomBytes } = require('node:crypto')
+const diagnostics = require('node:diagnostics_channel')
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const http = require('node:http')
 const https = require('node:https')
@@ -17,6 +18,7 @@ const { outcome, rawSecureServer, SecureAgent, secureServer } = require('../supp
 const { baseline, isBun, isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
 const { until } = require('../support/wait')
+const { explain } = require('../..')
 
 const authorities = (async () => {
   const { root, server } = await makeAuthority()
@@ -24,7 +26,8 @@ const authorities = (async () => {
   const client = await root.issue({ name: 'client', use: 'client' })
   const second = await root.issue({ name: 'second', use: 'client' })
   const named = await root.issue({ name: 'x', dns: ['localhost', 'one.example', 'two.example'] })
-  return { root, other, server, client, second, named }
+  const elsewhere = await root.issue({ name: 'x', dns: ['elsewhere.example'] })
+  return { root, other, server, client, second, named, elsewhere }
 })()
 
 /** Reads one response whole. */
@@ -41,6 +44,7 @@ function get(options) {
           reused: request.reusedSocket,
           resumed: request.socket.isSessionReused?.(),
           socket: request.socket,
+          request,
         }),
       )
     })
@@ -109,6 +113,7 @@ const pairs = {
     { ca: root.pem, servername: 'one.example' },
     { ca: root.pem, servername: 'two.example' },
   ],
+  'whether a name is sent': ({ root }) => [{ ca: root.pem }, { ca: root.pem, servername: '' }],
   rejectUnauthorized: ({ root }) => [{ ca: root.pem, rejectUnauthorized: false }, { ca: root.pem }],
   maxVersion: ({ root }) => [{ ca: root.pem }, { ca: root.pem, maxVersion: 'TLSv1.2' }],
   ALPNProtocols: ({ root }) => [{ ca: root.pem }, { ca: root.pem, ALPNProtocols: ['http/1.1'] }],
@@ -236,6 +241,66 @@ test('a Unix domain socket carries TLS', { skip: process.platform === 'win32' },
   const agent = scope.adopt(new SecureAgent({ ca: root.pem }))
   assert.strictEqual((await get({ socketPath, agent })).status, 200)
 })
+
+for (const [option, value] of [
+  ['servername', 'two.example'],
+  ['rejectUnauthorized', false],
+  ['maxVersion', 'TLSv1.2'],
+]) {
+  test(`explain() names the option that keeps a request from the connection there is: ${option}`, async (scope) => {
+    const { root, named } = await authorities
+    const { port } = await secureServer(scope, named)
+    const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true }))
+    await get({ port, agent })
+    const { request } = await get({ port, agent, [option]: value })
+    assert.strictEqual(explain(request).reason, `key-differs: ${option}`)
+  })
+}
+
+test('no report of the agent holds a key', { skip: baseline }, async (scope) => {
+  const { root, server, client } = await authorities
+  const { port } = await secureServer(scope, server)
+  const reported = []
+  const note = (message) => reported.push(message.origin)
+  for (const name of ['keepwire.connection.open', 'keepwire.request.queue']) {
+    diagnostics.subscribe(name, note)
+    scope.defer(() => diagnostics.unsubscribe(name, note))
+  }
+  const options = { ca: root.pem, cert: client.pem, key: client.key, maxSockets: 1, maxPending: 0 }
+  const agent = scope.adopt(new SecureAgent(options))
+  const [, refused] = await Promise.all([get({ port, agent }), get({ port, agent }).catch((error) => error)])
+  assert.strictEqual(refused.code, 'ERR_KEEPWIRE_QUEUE_FULL')
+  const plain = scope.adopt(new SecureAgent())
+  await get({ port, agent: plain }).catch(() => {})
+  const names = [...Object.keys(agent.stats().origins), refused.message, ...reported]
+  assert.ok(reported.length > 0 && names.every((name) => name.includes(`localhost:${port}:`)))
+  for (const name of names) assert.doesNotMatch(name, /BEGIN|KEY/)
+  assert.deepStrictEqual(Object.keys(plain.stats().origins), [`localhost:${port}::4`])
+})
+
+test('preconnect() shakes hands before a request needs the connection', { skip: baseline }, async (scope) => {
+  const { root, server } = await authorities
+  const served = await secureServer(scope, server)
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true }))
+  await agent.preconnect(`https://localhost:${served.port}`, 2)
+  await until(() => served.handshakes === 2, 'two handshakes')
+  const { request } = await get({ port: served.port, agent, family: undefined })
+  assert.strictEqual(explain(request).reused, true)
+  assert.strictEqual(served.connections, 2)
+})
+
+for (const [what, serve, code] of [
+  ['an unknown authority', 'server', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
+  ['another name', 'elsewhere', 'ERR_TLS_CERT_ALTNAME_INVALID'],
+]) {
+  test(`preconnect() fails at ${what} with the runtime's own code`, { skip: baseline }, async (scope) => {
+    const known = await authorities
+    const { port } = await secureServer(scope, known[serve])
+    const ca = serve === 'server' ? known.other.pem : known.root.pem
+    const agent = scope.adopt(new SecureAgent({ ca, keepAlive: true }))
+    await assert.rejects(agent.preconnect(`https://localhost:${port}`, 1), { code })
+  })
+}
 
 test('keepwire.https is node:https with our agents, and its requests use the global one', async (scope) => {
   if (baseline) return

@@ -60,7 +60,7 @@ class Recorder {
 
   /** Listens for the response, which the scenario must want as well: a 'response' listener changes what happens. */
   response(response, request) {
-    this.log.push(`req response ${head(response)} ${describe(request, REQUEST_FIELDS)}`)
+    this.log.push(`req response ${fullHead(response)} ${describe(request, REQUEST_FIELDS)}`)
     for (const event of RESPONSE_EVENTS) {
       response.on(event, (...args) => {
         const trailers = event === 'end' ? ` trailers ${JSON.stringify([response.rawTrailers, response.trailers])}` : ''
@@ -93,7 +93,7 @@ class Recorder {
   }
 }
 
-function head(response) {
+function fullHead(response) {
   return JSON.stringify([
     response.statusCode,
     response.statusMessage,
@@ -131,4 +131,4 @@ function tellError(error) {
   return `${error.name} ${JSON.stringify(error.message)} ${set.join(' ')}${causes}`
 }
 
-module.exports = { Recorder, tellError }
+module.exports = { describe, fullHead, Recorder, REQUEST_FIELDS, RESPONSE_FIELDS, tell, tellError }

@@ -92,6 +92,8 @@ new HttpsAgent({ ca: 1 })
 // @ts-expect-error there is no such option
 new HttpsAgent({ freeSocketTimeouts: 1 })
 holds<Same<typeof https.Agent, typeof HttpsAgent>>()
+holds<Same<HttpsAgent['preconnect'], Agent['preconnect']>>()
+holds<Same<ReturnType<HttpsAgent['stats']>, ReturnType<Agent['stats']>>>()
 holds<Same<typeof https.globalAgent, HttpsAgent>>()
 holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 

@@ -5,6 +5,7 @@
 const http = require('node:http')
 const https = require('node:https')
 
+/** Ours first: what the others are compared with. */
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 
 // Sides wait for each other between rounds: nobody's connections may time out meanwhile.
@@ -20,23 +21,19 @@ const makers = {
     if (task.scenario.fetch) return requestThroughFetch(globalThis.fetch, task)
     return requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task)
   },
+  own(task) {
+    const { http } = require('../..')
+    return requestThrough(new http.Agent(agentOptions(task)), task, http)
+  },
   agentkeepalive(task) {
-    noFetch(task)
     const agentkeepalive = require('agentkeepalive')
     const Agent = task.scenario.secure ? agentkeepalive.HttpsAgent : agentkeepalive
     return requestThrough(new Agent({ ...agentOptions(task), freeSocketTimeout: IDLE_MS, timeout: IDLE_MS }), task)
   },
   undici(task) {
-    noFetch(task)
-    by(task)
     if (process.versions.bun) throw new Error('Bun replaces undici with its own')
     return requestThroughUndici(require('undici'), task)
   },
-}
-
-/** A side without a fetch can't run the cases that are about it. */
-function noFetch({ scenario }) {
-  if (scenario.fetch) throw new Error('it has no fetch')
 }
 
 function requestThroughFetch(fetch, { scenario, origin }) {
@@ -53,7 +50,7 @@ function agentOptions({ scenario, ca }) {
   return scenario.secure ? { ...limits, ca } : limits
 }
 
-function requestThrough(agent, { scenario, origin }) {
+function requestThrough(agent, { scenario, origin }, own) {
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)
   const options = {
@@ -64,7 +61,7 @@ function requestThrough(agent, { scenario, origin }) {
     headers: requestHeaders(body),
     agent,
   }
-  const { request: send } = scenario.secure ? https : http
+  const { request: send } = own ?? (scenario.secure ? https : http)
   return (done) => {
     const request = send(options, (response) => {
       let bytes = 0

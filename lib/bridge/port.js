@@ -91,6 +91,14 @@ class Port {
     return exchange !== undefined && exchange.id === id ? exchange : undefined
   }
 
+  /**
+   * @param {number} id
+   * @param {Exchange} exchange what carries on under it
+   */
+  replace(id, exchange) {
+    this.#exchanges[id & SLOT_MASK] = exchange
+  }
+
   /** @param {number} id */
   release(id) {
     const slot = id & SLOT_MASK

@@ -2,6 +2,9 @@
 
 // An origin reached with TLS: what its connections have in common beside its name.
 
+const { createHash } = require('node:crypto')
+
+const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
 const { createTlsView } = require('./view.js')
 
@@ -9,6 +12,24 @@ const { createTlsView } = require('./view.js')
 /** @typedef {import('../connection.js').Connection} Connection */
 /** @typedef {import('./settings.js').Secure} Secure */
 /** @typedef {Record<string, any>} Options */
+
+/** Enough to tell one agent's settings from another's. */
+const DIGITS = 8
+
+/**
+ * A name for reports: without certificates, and above all without keys and passphrases.
+ * @param {string} name
+ * @param {Options} options
+ */
+function labelOf(name, options) {
+  const plain = nameOf({}, options)
+  const { servername, host } = options
+  const sent = servername && servername !== host ? servername : ''
+  const told = sent === '' ? plain : `${plain}:servername=${sent}`
+  // What else is in it are options for TLS.
+  if (name.slice(plain.length).replaceAll(':', '') === sent) return told
+  return `${told}:tls=${createHash('sha256').update(name).digest('hex').slice(0, DIGITS)}`
+}
 
 class SecureOrigin extends Origin {
   #keylog = false
@@ -22,7 +43,8 @@ class SecureOrigin extends Origin {
    * @param {Secure | string} secure
    */
   constructor(origins, name, options, secure) {
-    super(origins, name, options, typeof secure === 'string' ? name : `${name}\0${secure.id}`)
+    const identity = typeof secure === 'string' ? name : `${name}\0${secure.id}`
+    super(origins, name, options, identity, labelOf(name, options))
     this.secure = secure
   }
 

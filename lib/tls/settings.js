@@ -91,6 +91,9 @@ function nameSuffix(options) {
   let suffix = ''
   if (options.ALPNProtocols !== undefined) suffix += `:alpn=${String(options.ALPNProtocols)}`
   if (options.allowPartialTrustChain) suffix += ':partial'
+  // The runtime's name says nothing of these: nobody is trusted, no name is sent.
+  if (options.ca?.length === 0 && options.ca !== '') suffix += ':no-ca'
+  if (options.servername === '' && net.isIP(options.host ?? '') === 0) suffix += ':no-servername'
   for (const key of ['checkServerIdentity', 'secureContext', 'pskCallback', 'session', 'socket']) {
     const value = options[key]
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
@@ -319,9 +322,9 @@ function isSame(now, then) {
   )
 }
 
-/** What isSame() does not see: it holds for the process. */
-function ambient() {
-  return tls.checkServerIdentity !== runtimeCheck || isUnverified() ? 1 : 0
+/** Whether the process as a whole has changed whom it takes for whom. */
+function isAltered() {
+  return tls.checkServerIdentity !== runtimeCheck || isUnverified()
 }
 
-module.exports = { ambient, isPlain, isSame, nameSuffix, secureOf }
+module.exports = { isAltered, isPlain, isSame, nameSuffix, secureOf }

@@ -41,6 +41,8 @@ pub struct TlsStream {
     surplus: BytesMut,
     /// The peer sends no more.
     ended: bool,
+    /// Why reading stopped, once what came before it is read.
+    failed: Option<io::Error>,
     /// Bytes of the caller's that are encrypted, of a record that is not in the kernel as a whole.
     unreported: usize,
 }
@@ -60,6 +62,7 @@ impl TlsStream {
             session,
             surplus: BytesMut::new(),
             ended: false,
+            failed: None,
             unreported: 0,
         }
     }
@@ -105,7 +108,7 @@ impl TlsStream {
     fn last_words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
         while !self.ended {
             match self.poll_fill(cx, &mut ReadBuf::new(&mut [])) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                     return Some(error);
                 }
@@ -120,6 +123,9 @@ impl TlsStream {
         loop {
             if !self.surplus.is_empty() {
                 return IdleState::TalkingUnasked;
+            }
+            if self.failed.is_some() {
+                return IdleState::Reset;
             }
             if self.ended {
                 return IdleState::Closed;
@@ -149,6 +155,9 @@ impl TlsStream {
             if !self.surplus.is_empty() {
                 return Poll::Ready(IdleState::TalkingUnasked);
             }
+            if self.failed.is_some() {
+                return Poll::Ready(IdleState::Reset);
+            }
             if self.ended {
                 return Poll::Ready(IdleState::Closed);
             }
@@ -158,8 +167,12 @@ impl TlsStream {
         }
     }
 
-    /// Reads once from the kernel; what it decrypts goes into `out` as far as there is room.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Reads once from the kernel, and tells how much; what it decrypts goes into `out` as far as there is room.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let mut read = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
@@ -168,7 +181,7 @@ impl TlsStream {
                 // An alert, new keys: what the kernel does not take now goes out with the next write.
                 let _ = self.poll_send(cx);
             }
-            Poll::Ready(taken)
+            Poll::Ready(taken.map(|()| read.filled().len()))
         })
     }
 
@@ -259,8 +272,24 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = out.filled().len();
-        while out.filled().len() == before && !this.ended && this.surplus.is_empty() {
-            ready!(this.poll_fill(cx, out))?;
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        while !this.ended && this.surplus.is_empty() {
+            let has_some = out.filled().len() > before;
+            match this.poll_fill(cx, out) {
+                // The kernel has more and so has the reader room: few large pieces are cheaper than many small ones.
+                Poll::Ready(Ok(SCRATCH)) if out.remaining() >= SCRATCH => {}
+                Poll::Ready(Ok(_)) if out.filled().len() > before => break,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending if has_some => break,
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) if out.filled().len() > before => {
+                    this.failed = Some(error);
+                    break;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
         }
         if out.filled().len() == before {
             let count = this.surplus.len().min(out.remaining());

@@ -1,0 +1,40 @@
+'use strict'
+
+// Runtimes whose http.request ignores agents (Bun up to 1.3): the faults of their own pool, and that keepwire/http and
+// keepwire/register have none of them. On other runtimes, that they have none either.
+
+const assert = require('node:assert')
+const http = require('node:http')
+const { test } = require('node:test')
+
+const { runProgram } = require('./program')
+
+const ignoresAgents = typeof http.ClientRequest.prototype.onSocket !== 'function'
+
+const ROUNDS = 5
+
+/** What a pool does that honours its options. */
+function assertFaultless({ notKept, spelled, limited, request, text, raw, port }) {
+  assert.strictEqual(notKept, ROUNDS, 'keepAlive: false opens a connection for each request')
+  assert.strictEqual(spelled, 1, "'Connection: Keep-Alive' keeps the connection in that spelling")
+  assert.strictEqual(limited, 2, 'maxSockets holds')
+  const lines = ['POST /a/../b HTTP/1.1', 'X-CaSe: 1', `Host: 127.0.0.1:${port}`, 'Connection: keep-alive']
+  assert.strictEqual(request, [...lines, 'Content-Length: 4', '', 'body'].join('\r\n'))
+  assert.strictEqual(text, 'ok')
+  assert.deepStrictEqual(raw, ['Content-Length', '2', 'X-Case', 'Kept', 'x-other', 'b'])
+}
+
+test("the runtime's own pool has faults", { skip: !ignoresAgents && 'its requests honour their agent' }, async () => {
+  const { notKept, spelled, limited } = await runProgram('pool.js')
+  assert.ok(notKept < ROUNDS, `keepAlive: false reuses: ${notKept} connections`)
+  assert.strictEqual(spelled, ROUNDS, "'Connection: Keep-Alive' opens a connection for each request")
+  assert.ok(limited > 2, `maxSockets: 2 opens ${limited} connections`)
+})
+
+test('keepwire/http has none', async () => {
+  assertFaultless(await runProgram('pool.js', { args: ['keepwire/http'] }))
+})
+
+test('after keepwire/register, node:http has none', async () => {
+  assertFaultless(await runProgram('pool.js', { register: true }))
+})

@@ -1,0 +1,62 @@
+'use strict'
+
+// install() puts our agents, and where asked or needed our request(), into the runtime's own modules; uninstall() takes
+// them out. What somebody else has put there since is left alone.
+
+const { syncBuiltinESMExports } = require('node:module')
+
+const http = require('node:http')
+const https = require('node:https')
+
+const ourHttp = require('./http.js')
+const ourHttps = require('./https.js')
+const { replaced } = require('./namespace.js')
+const { ignoresAgents } = require('./runtime.js')
+
+/** The runtime's modules and what stands in for each. @type {[module: any, standIn: any][]} */
+const MODULES = [
+  [http, ourHttp],
+  [https, ourHttps],
+]
+
+const AGENTS = ['Agent', 'globalAgent']
+const REQUESTS = ['request', 'get']
+
+/** What was put where, in order. @type {{ module: any, name: string, theirs: unknown, ours: unknown }[]} */
+let installed = []
+
+/**
+ * @param {any} module
+ * @param {any} standIn
+ * @param {string} name
+ */
+function put(module, standIn, name) {
+  if (installed.some((entry) => entry.module === module && entry.name === name)) return
+  installed.push({ module, name, theirs: module[name], ours: standIn[name] })
+  module[name] = standIn[name]
+}
+
+/**
+ * Makes `Agent` and `globalAgent` of the runtime's http and https ours, so that requests which name no agent are carried
+ * by keepwire, and agents made from now on are ours.
+ * @param {{ request?: boolean }} [options] `request`: also `request` and `get`. Default: false, but true on a
+ *   runtime whose own ones ignore agents.
+ */
+function install({ request = ignoresAgents } = {}) {
+  for (const [module, standIn] of MODULES) {
+    if (request && !replaced.has(module)) replaced.set(module, module.request)
+    for (const name of request ? [...AGENTS, ...REQUESTS] : AGENTS) put(module, standIn, name)
+  }
+  syncBuiltinESMExports()
+}
+
+/** Undoes install(). Agents that were made in between stay ours, and requests under way go on. */
+function uninstall() {
+  for (const { module, name, theirs, ours } of installed) {
+    if (module[name] === ours) module[name] = theirs
+  }
+  installed = []
+  syncBuiltinESMExports()
+}
+
+module.exports = { install, uninstall }

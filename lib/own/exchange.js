@@ -1,0 +1,528 @@
+'use strict'
+
+// Carries a lean request over the engine: on an idle connection, sent whole in one go, answered by a response that its
+// user reads by 'data' and 'end'. Everything else that can happen makes request, response and exchange whole first
+// (whole.js) and is then carry.js's business.
+//
+// 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them: one tick serves all lean
+// exchanges that have something to tell.
+
+const { AsyncResource } = require('node:async_hooks')
+const { Buffer } = require('node:buffer')
+const http = require('node:http')
+
+const {
+  ALL_WRITTEN,
+  BEGIN_IDEMPOTENT,
+  BEGIN_KEEP,
+  BEGIN_NO_BODY,
+  HTTP_1_0,
+  INFORMATIONAL,
+  KEEP_ALIVE,
+  MESSAGE_END,
+  WINDOW,
+} = require('../bridge/layout.js')
+const { checkIn, MOST_HEADER_LINES, noteHint } = require('../incoming.js')
+const { reuses, retries } = require('../diagnostics.js')
+const { leaseIdle } = require('../lease.js')
+const { SAFE_METHODS } = require('../outgoing.js')
+const { hasListeners, measuresRequests } = require('../runtime.js')
+const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./phases.js')
+const { LeanResponse } = require('./response.js')
+const { arrive, makeWhole } = require('./whole.js')
+
+/** @typedef {import('../connection.js').Connection} Connection */
+/** @typedef {import('../carry.js').Exchange} Exchange */
+
+/** Consumed bytes are acknowledged in steps of this size. */
+const CREDIT_STEP = WINDOW / 4
+/** Of request bodies that go out with their heads, in bytes or UTF-16 units. */
+const MOST_BODY = 16 * 1024
+const SWITCHING_PROTOCOLS = 101
+const { maxHeaderSize } = http
+const KEPT = KEEP_ALIVE | ALL_WRITTEN
+
+const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (http.IncomingMessage.prototype)
+const notJoined = Object.freeze({ joinDuplicateHeaders: false })
+
+/** Exchanges that have something to tell in the next tick. @type {LeanExchange[]} */
+let due = []
+
+/**
+ * Whether somebody hears of what happens before a lean request tells anything.
+ * @param {any} req
+ */
+function isWatched(req) {
+  return (
+    hasEarlyListeners(req) || hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
+  )
+}
+
+class LeanExchange extends AsyncResource {
+  /** @type {number} */
+  phase = MADE
+  /** @type {any} */
+  req = null
+  /** @type {any} */
+  res = null
+  id = 0
+  /** @type {any} */
+  origin = null
+  /** @type {any} */
+  port = null
+  /** @type {Connection | null} */
+  connection = null
+  // For explain(), as in carry.js.
+  foundBy = 0
+  foundMore = 0
+  queuedMs = 0
+  useCount = 0
+  replaced = 0
+  isResent = false
+  wait = null
+  /** What the engine answered instead of an idle connection; -1: it has not. */
+  answer = -1
+  /** Whether the user has ended the request. */
+  isEnded = false
+  /** @type {string | Uint8Array | undefined} */
+  body = undefined
+  /** Bytes sent. */
+  sent = 0
+  idleHintMs = -1
+  isSettled = false
+  isCheckInDue = false
+  /** Of the response. */
+  status = 0
+  flags = 0
+  /** @type {any} */
+  head = null
+  /** What came with the head and is not told yet. @type {Buffer | null} */
+  chunk = null
+  /** Whether the response's last byte is here. */
+  isComplete = false
+  isFlowing = false
+  /** Whether the user has heard of the end. */
+  isEndTold = false
+  /** Whether nobody wants the response. */
+  isDumped = false
+  /** Bytes told that the engine has not heard of. */
+  unread = 0
+  /** Made for the user, who may have changed them. @type {Record<string, any> | null} */
+  shownHeaders = null
+  /** @type {string[] | null} */
+  shownRawHeaders = null
+  #isDue = false
+  #isEndDue = false
+  /** @type {import('./whole.js').Whole | null} */
+  #whole = null
+
+  /**
+   * @param {any} agent
+   * @param {import('./request.js').Order} order
+   */
+  constructor(agent, order) {
+    super('HTTPCLIENTREQUEST')
+    this.agent = agent
+    this.order = order
+  }
+
+  get isWhole() {
+    return this.#whole !== null
+  }
+
+  /**
+   * Makes request and response the runtime's own.
+   * @returns {import('./whole.js').Whole}
+   */
+  whole() {
+    if (this.#whole === null) {
+      this.#whole = { exchange: null }
+      makeWhole(this, this.#whole)
+    }
+    return this.#whole
+  }
+
+  /** @returns {Exchange} what carries it once it is whole */
+  get #carrier() {
+    return /** @type {Exchange} */ (this.whole().exchange)
+  }
+
+  /**
+   * @param {unknown} chunk of end()
+   * @param {unknown} encoding
+   * @returns {boolean} false: it takes the runtime's own request
+   */
+  end(chunk, encoding) {
+    if (this.isEnded || encoding !== undefined) return false
+    if (chunk !== undefined && chunk !== null && chunk !== '') {
+      if (!this.order.head.takesBody) return false
+      if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return false
+      if (chunk.length === 0 || chunk.length > MOST_BODY) return false
+      this.body = chunk
+    }
+    this.isEnded = true
+    return true
+  }
+
+  /** The tick after the request was made. */
+  start() {
+    const { agent, order, req } = this
+    if (!this.isEnded || isWatched(req) || !leaseIdle(this)) {
+      this.whole()
+      return
+    }
+    const connection = /** @type {Connection} */ (this.connection)
+    this.phase = SENT
+    const { view } = connection
+    const timeout = agent.options.timeout || 0
+    if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
+    connection.startTimeout(timeout)
+    this.#send(connection, order)
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {import('./request.js').Order} order
+   */
+  #send(connection, { head, method }) {
+    const { body, id } = this
+    const { submission } = this.port
+    let flags = BEGIN_KEEP
+    if (method === 'HEAD') flags |= BEGIN_NO_BODY
+    if (SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
+    submission.begin(id, flags, maxHeaderSize, connection.id)
+    if (body === undefined) {
+      this.sent = submission.write(id, head.bytes(0), 'latin1', 0)
+    } else {
+      const length = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
+      this.sent = submission.write(id, head.bytes(length), 'latin1', 0) + submission.write(id, body, undefined, 0)
+    }
+    submission.end(id, 0)
+    connection.bytesWritten += this.sent
+  }
+
+  /** @param {Connection} connection */
+  connect(connection) {
+    this.connection = connection
+    connection.lease(/** @type {any} */ (this))
+  }
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/heads.js').Head} head
+   * @param {Buffer | null} body
+   */
+  onResponse(status, flags, head, body) {
+    const ended = (flags & MESSAGE_END) !== 0
+    if (
+      (flags & INFORMATIONAL) !== 0 ||
+      status === SWITCHING_PROTOCOLS ||
+      (ended && (flags & KEPT) !== KEPT) ||
+      (flags & KEEP_ALIVE) === 0 ||
+      head.lines.length > MOST_HEADER_LINES ||
+      hasListeners()
+    ) {
+      this.#carrier.onResponse(status, flags, head, body)
+      return
+    }
+    const connection = /** @type {Connection} */ (this.connection)
+    connection.touch()
+    connection.bytesRead += head.size + (body === null ? 0 : body.length)
+    this.head = head
+    this.flags |= flags
+    this.status = status
+    this.phase = ANSWERED
+    this.res = new /** @type {any} */ (LeanResponse)(this)
+    this.runInAsyncScope(answer, null, this, body, ended)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {Buffer} chunk
+   */
+  onData(flags, chunk) {
+    const ended = (flags & MESSAGE_END) !== 0
+    if (!this.isFlowing || this.#isDue || this.chunk !== null || (ended && (this.flags & KEPT) !== KEPT)) {
+      this.#carrier.onData(flags, chunk)
+      return
+    }
+    const connection = /** @type {Connection} */ (this.connection)
+    connection.touch()
+    connection.bytesRead += chunk.length
+    this.runInAsyncScope(tellChunk, null, this, chunk, ended)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {string} trailers
+   */
+  onEnd(flags, trailers) {
+    const told = flags | (this.flags & ALL_WRITTEN)
+    if ((told & KEPT) !== KEPT || trailers !== '' || this.phase !== ANSWERED) {
+      this.#carrier.onEnd(flags, trailers)
+      return
+    }
+    this.isComplete = true
+    if (this.isFlowing) this.#tell(this.chunk === null && !this.#isDue)
+  }
+
+  /** Has 'data' and 'end' told from the next tick on. */
+  flow() {
+    if (this.isFlowing || this.phase >= ENDED) return
+    this.isFlowing = true
+    this.#tell(false)
+  }
+
+  /** @param {boolean} end whether 'end' is all there is to tell */
+  #tell(end) {
+    this.#isEndDue = end
+    if (this.#isDue) return
+    this.#isDue = true
+    enqueue(this)
+  }
+
+  /** Its tick. */
+  tell() {
+    this.#isDue = false
+    if (this.phase === ENDED) return this.#close()
+    if (this.isWhole) return
+    if (this.#isEndDue) return this.#finish()
+    const { chunk } = this
+    if (chunk !== null) {
+      this.chunk = null
+      try {
+        tellChunk(this, chunk, false)
+      } finally {
+        // Made whole on the way, it has been told.
+        if (this.isComplete && !this.isWhole) this.#tell(true)
+      }
+    } else if (this.isComplete) {
+      this.#tell(true)
+    }
+  }
+
+  /** @param {number} bytes consumed */
+  consume(bytes) {
+    this.unread += bytes
+    if (this.unread < CREDIT_STEP) return
+    if (!this.isSettled) this.port.submission.acknowledge(this.id, this.unread)
+    this.unread = 0
+  }
+
+  /** @param {boolean} ended whether the chunk that was told just now was the last */
+  afterChunk(ended) {
+    if (!ended) return
+    if (this.#whole === null) {
+      this.isComplete = true
+      this.#tell(true)
+    } else if (this.#whole.exchange !== null) {
+      arrive(this.#whole.exchange, this.res, null, true)
+    }
+  }
+
+  /** The response is over: its connection is free before the user hears of the end. */
+  #finish() {
+    const { agent, res } = this
+    const connection = /** @type {Connection} */ (this.connection)
+    const { view } = connection
+    if (view.listenerCount('free') > 0 || agent.listenerCount('free') > 1) {
+      this.whole()
+      return
+    }
+    this.phase = ENDED
+    view.timeout = agent.options.timeout || 0
+    if (view._httpMessage === this.req) view._httpMessage = null
+    checkIn(/** @type {any} */ (this))
+    this.#isDue = true
+    enqueue(this)
+    try {
+      res.emit('end')
+    } finally {
+      this.isEndTold = true
+      if (this.isWhole) res._readableState.destroyed = true
+    }
+  }
+
+  #close() {
+    this.phase = CLOSED
+    const { req, res } = this
+    const connection = /** @type {Connection} */ (this.connection)
+    if (connection.isClosed) connection.view.destroy()
+    if (this.isWhole) {
+      req._closed = true
+      res._readableState.closed = true
+      res._readableState.closeEmitted = true
+    }
+    try {
+      req.emit('close')
+    } finally {
+      res.emit('close')
+    }
+  }
+
+  /** The engine has nothing more to say about it. */
+  settle() {
+    if (this.isSettled) return
+    this.isSettled = true
+    this.port.release(this.id)
+  }
+
+  /** @param {number} written bytes the kernel has */
+  onWritten(written) {
+    this.connection?.touch()
+    if (written === this.sent) this.flags |= ALL_WRITTEN
+  }
+
+  // What happens from here on is more than the lean way can carry.
+
+  /**
+   * @param {number} flags
+   * @param {number} errno
+   * @param {string} fields
+   */
+  onError(flags, errno, fields) {
+    this.#carrier.onError(flags, errno, fields)
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} connection
+   */
+  onAssigned(kind, connection) {
+    this.#carrier.onAssigned(kind, connection)
+  }
+
+  onTimeout() {
+    this.#carrier.onTimeout()
+  }
+
+  /** @param {Error | null} error */
+  onDestroyed(error) {
+    this.#carrier.onDestroyed(error)
+  }
+
+  /**
+   * @param {string | Uint8Array} data
+   * @param {BufferEncoding | null | undefined} encoding
+   * @param {((error?: Error) => void) | undefined} callback
+   */
+  write(data, encoding, callback) {
+    return this.#carrier.write(data, encoding, callback)
+  }
+
+  hold() {
+    this.#carrier.hold()
+  }
+
+  resume() {
+    if (this.phase < ENDED) this.#carrier.resume()
+  }
+
+  get outgoing() {
+    return this.#carrier.outgoing
+  }
+
+  get resource() {
+    return this
+  }
+
+  // What the lean request and response show.
+
+  get version() {
+    return (this.flags & HTTP_1_0) !== 0 ? '1.0' : '1.1'
+  }
+
+  get headers() {
+    if (this.shownHeaders === null) {
+      /** @type {Record<string, any>} */
+      const headers = {}
+      const { lines } = this.head
+      for (let at = 0; at < lines.length; at += 2) addHeaderLine.call(notJoined, lines[at], lines[at + 1], headers)
+      this.shownHeaders = headers
+    }
+    return this.shownHeaders
+  }
+
+  get rawHeaders() {
+    this.shownRawHeaders ??= this.head.rawHeaders()
+    return this.shownRawHeaders
+  }
+
+  get socket() {
+    return this.phase >= SENT ? /** @type {Connection} */ (this.connection).view : null
+  }
+}
+
+/** @param {any} req */
+function hasEarlyListeners(req) {
+  return req.listenerCount('socket') > 0 || req.listenerCount('finish') > 0 || req.listenerCount('prefinish') > 0
+}
+
+/**
+ * @param {LeanExchange} exchange
+ * @param {Buffer | null} body
+ * @param {boolean} ended
+ */
+function answer(exchange, body, ended) {
+  const { req, res } = exchange
+  noteHint(/** @type {any} */ (exchange), exchange.head)
+  try {
+    if (!req.emit('response', res) && !exchange.isWhole) {
+      exchange.isDumped = true
+      exchange.flow()
+    }
+  } finally {
+    // A listener that throws must not cost the request its body or its end.
+    if (exchange.isWhole) {
+      const { exchange: carrier } = exchange.whole()
+      if (carrier !== null) arrive(carrier, res, body, ended)
+    } else {
+      exchange.chunk = body
+      exchange.isComplete = ended
+    }
+  }
+}
+
+/**
+ * @param {LeanExchange} exchange
+ * @param {Buffer} chunk
+ * @param {boolean} ended whether the response ends with it
+ */
+function tellChunk(exchange, chunk, ended) {
+  exchange.consume(chunk.length)
+  try {
+    if (!exchange.isDumped) exchange.res.emit('data', chunk)
+  } finally {
+    exchange.afterChunk(ended)
+  }
+}
+
+/** @param {LeanExchange} exchange */
+function enqueue(exchange) {
+  if (due.length === 0) process.nextTick(tellAll)
+  due.push(exchange)
+}
+
+function tellAll() {
+  const exchanges = due
+  due = []
+  let at = 0
+  try {
+    while (at < exchanges.length) {
+      const exchange = exchanges[at]
+      at += 1
+      exchange.runInAsyncScope(tell, null, exchange)
+    }
+  } finally {
+    // A listener has thrown: the others have their turn all the same.
+    if (at < exchanges.length) for (const exchange of exchanges.slice(at)) enqueue(exchange)
+  }
+}
+
+/** @param {LeanExchange} exchange */
+function tell(exchange) {
+  exchange.tell()
+}
+
+module.exports = { LeanExchange }

@@ -1,0 +1,143 @@
+'use strict'
+
+// The head of a request whose options are simple enough to say it without the runtime's help: byte for byte what the
+// runtime would send. Whatever is not that simple has no head here, and goes the runtime's way.
+
+/** Names that decide about the connection, the framing or the meaning of other lines: left to the runtime. */
+const SPECIAL = new Set([
+  'connection',
+  'content-disposition',
+  'date',
+  'expect',
+  'http2-settings',
+  'idempotency-key',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'x-idempotency-key',
+])
+
+const PLAIN = 1
+const HOST = 2
+const CONTENT_LENGTH = 3
+
+/** A token that starts with a letter: names like "1" would come in another order. */
+const NAME = /^[A-Za-z][!#$%&'*+\-.^_`|~0-9A-Za-z]*$/
+const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
+const INVALID_PATH = /[^\x21-\xff]/
+const HOST_NAME = /^[A-Za-z0-9._-]+$/
+
+/** Methods whose requests say the length of their body, also when it is 0. */
+const WITH_BODY = new Set(['POST', 'PUT', 'PATCH'])
+const WITHOUT_BODY = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
+
+const MOST_NAMES = 1024
+/** Beyond, finding two spellings of one name takes too long. */
+const MOST_HEADERS = 32
+
+/** @typedef {{ kind: number, lower: string }} Name */
+
+/** Names seen before. @type {Map<string, Name | null>} */
+const names = new Map()
+
+/** @param {string} name */
+function nameOf(name) {
+  let known = names.get(name)
+  if (known !== undefined) return known
+  const lower = name.toLowerCase()
+  if (!NAME.test(name) || SPECIAL.has(lower)) known = null
+  else known = { kind: lower === 'host' ? HOST : lower === 'content-length' ? CONTENT_LENGTH : PLAIN, lower }
+  if (names.size >= MOST_NAMES) names.clear()
+  names.set(name, known)
+  return known
+}
+
+/** Hosts seen last, with their verdicts. @type {Map<string, boolean>} */
+const hosts = new Map()
+
+/** @param {unknown} host */
+function isSimpleHost(host) {
+  if (typeof host !== 'string') return false
+  let simple = hosts.get(host)
+  if (simple === undefined) {
+    simple = HOST_NAME.test(host)
+    if (hosts.size >= MOST_NAMES) hosts.clear()
+    hosts.set(host, simple)
+  }
+  return simple
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {string} host
+ * @param {number} port
+ * @param {number} defaultPort
+ * @param {Record<string, unknown> | undefined} headers
+ * @returns {Head | undefined}
+ */
+function headOf(method, path, host, port, defaultPort, headers) {
+  const withBody = WITH_BODY.has(method)
+  if (!(withBody || WITHOUT_BODY.has(method)) || INVALID_PATH.test(path)) return undefined
+  let text = `${method} ${path} HTTP/1.1\r\n`
+  let saysHost = false
+  let saysLength = false
+  if (headers !== undefined) {
+    const keys = Object.keys(headers)
+    if (keys.length > MOST_HEADERS) return undefined
+    for (let at = 0; at < keys.length; at += 1) {
+      const key = keys[at]
+      const name = nameOf(key)
+      if (name === null) return undefined
+      let value = headers[key]
+      if (typeof value === 'number') value = String(value)
+      else if (typeof value !== 'string' || INVALID_VALUE.test(value)) return undefined
+      for (let other = 0; other < at; other += 1) {
+        if (nameOf(keys[other])?.lower === name.lower) return undefined
+      }
+      if (name.kind === HOST) {
+        // The runtime puts its own in place of an empty one.
+        if (value === '') return undefined
+        saysHost = true
+      } else if (name.kind === CONTENT_LENGTH) {
+        saysLength = true
+      }
+      text += `${key}: ${value}\r\n`
+    }
+  }
+  if (!saysHost) text += port === defaultPort ? `Host: ${host}\r\n` : `Host: ${host}:${port}\r\n`
+  text += 'Connection: keep-alive\r\n'
+  return new Head(text, withBody, saysLength)
+}
+
+class Head {
+  #text
+  #withBody
+  #saysLength
+
+  /**
+   * @param {string} text all lines but that of the body's length
+   * @param {boolean} withBody whether the method has one
+   * @param {boolean} saysLength whether the user does
+   */
+  constructor(text, withBody, saysLength) {
+    this.#text = text
+    this.#withBody = withBody
+    this.#saysLength = saysLength
+  }
+
+  /** Whether a body can follow it. */
+  get takesBody() {
+    return this.#withBody || this.#saysLength
+  }
+
+  /** @param {number} length the body's, in bytes */
+  bytes(length) {
+    if (this.#saysLength || !this.#withBody) return `${this.#text}\r\n`
+    return `${this.#text}Content-Length: ${length}\r\n\r\n`
+  }
+}
+
+module.exports = { headOf, isSimpleHost }
