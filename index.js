@@ -3,6 +3,7 @@
 // Assigned one by one: that is how `import { … } from 'keepwire'` finds the names.
 
 const { explain } = require('./lib/explain.js')
+const { fetch } = require('./lib/fetch.js')
 const http = require('./lib/http.js')
 const https = require('./lib/https.js')
 const { install, uninstall } = require('./lib/install.js')
@@ -13,6 +14,7 @@ exports.https = https
 exports.Agent = http.Agent
 exports.HttpsAgent = https.Agent
 exports.explain = explain
+exports.fetch = fetch
 exports.install = install
 exports.stats = stats
 exports.uninstall = uninstall

@@ -6,6 +6,7 @@ const SMALL_BYTES = 100
 const LARGE_BYTES = 1024 * 1024
 const POST_BYTES = 1024
 const OWN_SIDES = ['own', 'keepwire', 'runtime', 'undici']
+const FETCH_SIDES = ['keepwire', 'runtime']
 
 /** The figures of a round; `better`: whether a larger or a smaller one is. */
 const metrics = {
@@ -19,6 +20,7 @@ const metrics = {
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
  * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the
  * latency of each request is taken. `sides`: others than the usual, ours first.
+ * `fetch`: by fetch(), ours and the runtime's.
  */
 const cases = [
   {
@@ -133,6 +135,31 @@ const cases = [
     postBytes: POST_BYTES,
     sides: OWN_SIDES,
     aims: [],
+  },
+  {
+    name: 'fetch',
+    title: 'fetch: small GET, 50 connections',
+    fetch: true,
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    sides: FETCH_SIDES,
+    aims: [
+      { metric: 'perSecond', peer: 'runtime', atLeast: 6 },
+      { metric: 'jsMicros', peer: 'runtime', atMost: 0.12 },
+    ],
+  },
+  {
+    name: 'fetch-download',
+    title: 'fetch: body of 1 MB, 8 connections',
+    fetch: true,
+    clients: 8,
+    maxSockets: 8,
+    path: '/large',
+    bytes: LARGE_BYTES,
+    sides: FETCH_SIDES,
+    aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 2 }],
   },
 ]
 

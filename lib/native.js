@@ -60,6 +60,23 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
+ * How a fetch's connections are made and kept.
+ * @typedef {object} NativeIdentity
+ * @property {number} trust
+ * @property {boolean} verify
+ * @property {string} certificate
+ * @property {string} key
+ * @property {string | undefined} [localAddress]
+ * @property {string | undefined} [socketPath]
+ * @property {boolean} keepAlive
+ * @property {number} idleTimeoutMs
+ * @property {number} mostIdle
+ * @property {number} keepAliveInitialDelayMs
+ * @property {boolean} noDelay
+ * @property {number} connectTimeoutMs
+ */
+
+/**
  * One JavaScript thread's door to the engine; ARCHITECTURE.md says how its batches are laid out.
  * @typedef {object} NativePort
  * @property {number} id
@@ -113,6 +130,10 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
  * @property {(port: number, batch: Uint8Array, length: number) => void} submit
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
+ * @property {(pem: string) => number} fetchTrust
+ * @property {(identity: NativeIdentity) => number} fetchIdentity
+ * @property {(number: number) => void} forgetFetchLimits
+ * @property {(number: number, allowed: { perOrigin: number, inTotal: number, pending: number }) => number} fetchLimits
  */
 
 function runtimeName() {

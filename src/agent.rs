@@ -174,7 +174,8 @@ impl Engine {
         runtime::run(move |io| io.kill_port(port, CloseReason::AgentDestroyed));
     }
 
-    fn events(&self, port: PortId) -> Option<Arc<dyn Events>> {
+    /// Whom to tell about what concerns a thread; none once it has ended.
+    pub(crate) fn events(&self, port: PortId) -> Option<Arc<dyn Events>> {
         self.ports
             .read()
             .unwrap_or_else(PoisonError::into_inner)

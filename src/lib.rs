@@ -8,6 +8,7 @@
 //! * [`pool`]: which connection serves whom; a pure state machine.
 //! * [`connect`]: dns and tcp (or a unix socket), with their errors.
 //! * [`exchange`]: one request on one connection.
+//! * [`fetch`]: `fetch()` on shared `reqwest` clients.
 //! * [`bridge`]: where Rust meets JavaScript; the only room that knows napi.
 //! * [`config`], [`error`], [`metrics`]: constants of the engine, its one error type, its counters.
 
@@ -17,6 +18,7 @@ pub mod config;
 pub mod connect;
 pub mod error;
 pub mod exchange;
+pub mod fetch;
 pub mod metrics;
 pub mod pool;
 pub mod runtime;

@@ -20,6 +20,7 @@ use crate::connect::Profile;
 use crate::exchange::connection::{Host, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
+use crate::fetch;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
 
@@ -191,7 +192,9 @@ impl Io {
     pub fn input(&self, port: PortId, exchange: u32, input: Input) {
         if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
             connection.mailbox.push(input);
+            return;
         }
+        fetch::input(port, exchange, input);
     }
 
     /// Delivers a command of a connection.
@@ -217,6 +220,7 @@ impl Io {
 
     /// Closes every connection of a thread.
     pub fn kill_port(&self, port: PortId, reason: CloseReason) {
+        fetch::abort_port(port);
         let connections = self.connections.borrow();
         for connection in connections
             .values()

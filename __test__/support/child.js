@@ -10,13 +10,17 @@ const { commandFor } = require('./runtime')
 /**
  * @param {string} script name of a file in support/scripts, without its extension
  * @param {(string | number)[]} [args]
- * @param {{ env?: object, deadlineMs?: number }} [options] the deadline ends a script that hangs
+ * @param {{ env?: object, deadlineMs?: number, flags?: string[] }} [options] the deadline ends a script that hangs;
+ *   `flags` are the runtime's
  * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string, lines: object[], late: boolean }>}
  */
-function runScript(script, args = [], { env = {}, deadlineMs = 20_000 } = {}) {
+function runScript(script, args = [], { env = {}, deadlineMs = 20_000, flags = [] } = {}) {
   const { file, args: command } = commandFor(path.join(__dirname, 'scripts', `${script}.js`), args.map(String))
   return new Promise((resolve, reject) => {
-    const child = spawn(file, command, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    const child = spawn(file, [...flags, ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    })
     let stdout = ''
     let stderr = ''
     let late = false

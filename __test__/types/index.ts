@@ -5,7 +5,7 @@ import * as nodeHttps from 'node:https'
 import type * as net from 'node:net'
 
 import type * as keepwire from 'keepwire'
-import { Agent, type AgentOptions, HttpsAgent, type HttpsAgentOptions, http, https } from 'keepwire'
+import { Agent, type AgentOptions, fetch, HttpsAgent, type HttpsAgentOptions, http, https } from 'keepwire'
 
 /** Both directions: neither type may have something that the other lacks. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -99,3 +99,17 @@ holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 
 export { asRuntimeSecureAgent, asRuntimeSecureClass }
 export { asRuntimeAgent, asRuntimeClass, counting, name, sockets, total, waiting }
+
+const users = fetch.withDefaults({
+  baseUrl: 'http://127.0.0.1/',
+  headers: { a: 'b' },
+  retry: { attempts: 2, on: [503] },
+})
+async function fetches(): Promise<void> {
+  const response: Response = await fetch('http://127.0.0.1/', { agent, timeout: 100, method: 'POST', body: 'x' })
+  const again: Response = await users(response.url, { retry: false })
+  await again.text().catch((error: unknown) => error instanceof fetch.HttpError && error.status)
+  // @ts-expect-error: a number of milliseconds
+  await fetch('http://127.0.0.1/', { timeout: 'soon' })
+}
+void fetches

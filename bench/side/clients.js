@@ -13,14 +13,18 @@ const IDLE_MS = 600_000
 
 const makers = {
   keepwire(task) {
-    const { Agent, HttpsAgent } = require('../..')
+    const { Agent, HttpsAgent, fetch } = require('../..')
+    if (task.scenario.fetch) return requestThroughFetch(fetch, task)
     return requestThrough(new (task.scenario.secure ? HttpsAgent : Agent)(agentOptions(task)), task)
+  },
+  runtime(task) {
+    if (task.scenario.fetch) return requestThroughFetch(globalThis.fetch, task)
+    return requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task)
   },
   own(task) {
     const { http } = require('../..')
     return requestThrough(new http.Agent(agentOptions(task)), task, http)
   },
-  runtime: (task) => requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task),
   agentkeepalive(task) {
     const agentkeepalive = require('agentkeepalive')
     const Agent = task.scenario.secure ? agentkeepalive.HttpsAgent : agentkeepalive
@@ -30,6 +34,15 @@ const makers = {
     if (process.versions.bun) throw new Error('Bun replaces undici with its own')
     return requestThroughUndici(require('undici'), task)
   },
+}
+
+function requestThroughFetch(fetch, { scenario, origin }) {
+  const url = new URL(scenario.path, origin).href
+  return (done) => {
+    fetch(url)
+      .then(async (response) => wrongResponse(scenario, response.status, (await response.arrayBuffer()).byteLength))
+      .then(done, done)
+  }
 }
 
 function agentOptions({ scenario, ca }) {

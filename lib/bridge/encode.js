@@ -17,6 +17,8 @@ const {
   CLOSE,
   COMMAND_HEADER,
   END,
+  FETCH,
+  FETCH_ABORT,
   LARGE_CHUNK,
   PATIENCE,
   SOCKOPT,
@@ -179,6 +181,29 @@ class Submission {
   close(connection) {
     this.hasClosed = true
     this.#command(CLOSE, 0, 0, connection, 0, 0)
+  }
+
+  /**
+   * A fetch begins.
+   * @param {number} exchange
+   * @param {number} flags
+   * @param {number} identity
+   * @param {number} limits
+   * @param {number} timeoutMs
+   * @param {string} text latin1
+   */
+  fetch(exchange, flags, identity, limits, timeoutMs, text) {
+    const length = text.length + 8
+    if (length + COMMAND_HEADER + 3 > SUBMISSION_BYTES) throw new RangeError('the head of the request is too large')
+    const at = this.#command(FETCH, flags, identity, exchange, length, length)
+    this.#words[at >> 2] = limits
+    this.#words[(at >> 2) + 1] = timeoutMs
+    this.#bytes.latin1Write(text, at + 8, text.length)
+  }
+
+  /** @param {number} exchange */
+  abortFetch(exchange) {
+    this.#command(FETCH_ABORT, 0, 0, exchange, 0, 0)
   }
 
   /**

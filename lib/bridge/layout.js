@@ -26,6 +26,14 @@ module.exports = Object.freeze({
   CLOSE: 7,
   APPROVE: 8,
   PATIENCE: 9,
+  FETCH: 10,
+  FETCH_ABORT: 11,
+
+  // Flags of FETCH.
+  FETCH_BODY_WHOLE: 1,
+  FETCH_BODY_STREAM: 2,
+  FETCH_REDIRECT_ERROR: 4,
+  FETCH_REDIRECT_MANUAL: 8,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,

@@ -69,14 +69,19 @@ function trustOf(engine, ca, partialChains) {
   if (ca) return numberOf(engine, pemList(ca).join('\n'), partialChains)
   const list = runtimeList()
   if (list === defaultList && !partialChains) return defaultNumber
-  const isWhole = typeof (/** @type {any} */ (tls).getCACertificates) === 'function' && isNode
-  const pem = isWhole ? list.join('\n') : `${list.join('\n')}\n${extraCertificates()}`
+  const pem = runtimePem(list)
   const number = engine.internTrust(pem, partialChains)
   if (!partialChains) {
     defaultList = list
     defaultNumber = number
   }
   return number
+}
+
+/** All that the runtime trusts, as one text. */
+function runtimePem(list = runtimeList()) {
+  const isWhole = typeof (/** @type {any} */ (tls).getCACertificates) === 'function' && isNode
+  return isWhole ? list.join('\n') : `${list.join('\n')}\n${extraCertificates()}`
 }
 
 /**
@@ -103,4 +108,4 @@ function pemList(value) {
   })
 }
 
-module.exports = { pemList, trustedCertificates, trustOf }
+module.exports = { pemList, runtimePem, trustedCertificates, trustOf }

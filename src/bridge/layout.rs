@@ -30,6 +30,20 @@ pub mod command {
     /// the body.
     pub const PATIENCE: u8 = 9;
 
+    /// A fetch begins: `aux` its identity, payload `u32 limits, u32 timeoutMs`, then its text.
+    pub const FETCH: u8 = 10;
+    /// Fetch `id` is given up.
+    pub const FETCH_ABORT: u8 = 11;
+
+    /// FETCH: the next WRITE is the whole body.
+    pub const BODY_WHOLE: u8 = 1;
+    /// FETCH: WRITEs bring the body piece by piece.
+    pub const BODY_STREAM: u8 = 2;
+    /// FETCH: a redirect is a failure.
+    pub const REDIRECT_ERROR: u8 = 4;
+    /// FETCH: a redirect is the response.
+    pub const REDIRECT_MANUAL: u8 = 8;
+
     /// BEGIN: the response has no body.
     pub const BODILESS: u8 = 1;
     /// BEGIN: the request may be sent again.

@@ -4,11 +4,13 @@
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
 //! * [`interning`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
+//! * [`fetch`]: identities and limits of `fetch()`.
 //! * [`port`]: the class, and the calls that are answered at once.
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
 
 pub mod completion;
+pub mod fetch;
 pub mod interning;
 pub mod layout;
 pub mod port;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use napi_derive::napi;
 
 use crate::agent::{OriginStats, ENGINE};
+use crate::fetch;
 
 /// How often something happened.
 #[napi(object)]
@@ -38,10 +39,14 @@ pub struct BindingHeld {
     pub profiles: u32,
 }
 
-/// The counters of an agent, or of all agents in the process.
+/// The counters of an agent, or of all agents in the process and all fetches.
 #[napi]
 pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
-    ENGINE.stats(agent).into_iter().map(told).collect()
+    let mut origins = ENGINE.stats(agent);
+    if agent.is_none() {
+        origins.extend(fetch::stats::all());
+    }
+    origins.into_iter().map(told).collect()
 }
 
 /// What tests look at for leaks.

@@ -3,12 +3,16 @@
 //! The bytes come from our own JavaScript, but a wrong length must not become a wrong request: decoding stops at the
 //! first command that does not fit.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
-use crate::agent::PortId;
+use crate::agent::{PortId, ENGINE};
 use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::patience::Patience;
+use crate::fetch;
+use crate::fetch::order::{Body, Order, Redirect};
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime::Io;
 
@@ -23,6 +27,10 @@ pub enum Command {
     Socket(ConnId, Input),
     /// The connection is closed.
     Close(ConnId),
+    /// A fetch begins.
+    Fetch(Box<Order>),
+    /// A fetch is given up.
+    FetchAbort(u32),
     /// The connection's peer is the right one.
     Approve(ConnId),
 }
@@ -51,7 +59,7 @@ impl Iterator for Commands {
             let id = self.0.get_u32_le();
             let len = self.0.get_u32_le();
             let payload = match op {
-                command::BEGIN | command::WRITE => self.payload(len as usize)?,
+                command::BEGIN | command::WRITE | command::FETCH => self.payload(len as usize)?,
                 command::PATIENCE => self.payload(ALIGN)?,
                 _ => Bytes::new(),
             };
@@ -81,6 +89,8 @@ impl Iterator for Commands {
                     _ => continue,
                 },
                 command::CLOSE => Command::Close(id),
+                command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, payload)?)),
+                command::FETCH_ABORT => Command::FetchAbort(id),
                 command::APPROVE => Command::Approve(id),
                 command::PATIENCE => {
                     let patience = Patience {
@@ -108,6 +118,31 @@ impl Commands {
     }
 }
 
+fn order(exchange: u32, identity: u16, flags: u8, mut payload: Bytes) -> Option<Order> {
+    if payload.len() < 8 {
+        return None;
+    }
+    let limits = payload.get_u32_le();
+    let timeout_ms = payload.get_u32_le();
+    let body = match flags & (command::BODY_WHOLE | command::BODY_STREAM) {
+        0 => Body::None,
+        command::BODY_WHOLE => Body::Coming,
+        _ => Body::Stream,
+    };
+    let redirect = match flags & (command::REDIRECT_ERROR | command::REDIRECT_MANUAL) {
+        0 => Redirect::Follow,
+        command::REDIRECT_ERROR => Redirect::Error,
+        _ => Redirect::Manual,
+    };
+    let order = Order::parse(exchange, &payload, body, redirect)?;
+    Some(Order {
+        identity: identity.into(),
+        limits,
+        timeout: (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into())),
+        ..order
+    })
+}
+
 /// Request bytes with the flags of a WRITE.
 pub fn write(bytes: Bytes, flags: u8) -> Input {
     Input::Write {
@@ -124,6 +159,12 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
         Command::Exchange(exchange, input) => io.input(port, exchange, input),
         Command::Socket(conn, input) => io.socket(conn, input),
         Command::Close(conn) => io.kill(conn, CloseReason::UserAbort),
+        Command::Fetch(order) => {
+            if let Some(events) = ENGINE.events(port) {
+                fetch::begin(port, *order, events);
+            }
+        }
+        Command::FetchAbort(exchange) => fetch::abort(port, exchange),
         Command::Approve(conn) => io.approve(conn),
     }
 }

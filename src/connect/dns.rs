@@ -92,6 +92,22 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
         .collect())
 }
 
+/// All addresses of `name`, of whatever family, without a port; at least one.
+///
+/// # Errors
+///
+/// The runtime's own for a name that has none.
+pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let asked = name.to_owned();
+    match tokio::task::spawn_blocking(move || addresses(&asked, hints(0))).await {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(not_found(name)),
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(err)) => Err(failure(err, name)),
+        // The runtime thread is shutting down, and its blocking pool with it.
+        Err(_cancelled) => Err(Failure::lookup("EAI_CANCELED", -3003, name)),
+    }
+}
+
 /// Within a family the order stays.
 fn put_first(addresses: &mut [SocketAddr], family: u8) {
     match family {

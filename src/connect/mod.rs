@@ -22,6 +22,7 @@ mod transport;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use dns::lookup;
 pub use transport::{IdleState, Transport};
 
 /// Where and how to connect. Everything in here distinguishes connections, so it is part of a pool key.

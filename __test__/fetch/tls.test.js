@@ -1,0 +1,119 @@
+'use strict'
+
+// fetch() over TLS: trust is the runtime's or the agent's, and HTTP/2 is chosen by ALPN.
+
+const assert = require('node:assert')
+const http2 = require('node:http2')
+const https = require('node:https')
+
+const { fetch } = require('../..')
+const { runScript } = require('../support/child')
+const { ca, cert, key, selfSigned } = require('../support/fetch-tls')
+const { test } = require('../support/suite')
+
+function listen(scope, server) {
+  const sockets = new Set()
+  server.on('secureConnection', (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+  })
+  scope.defer(async () => {
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve(server.address().port))
+  })
+}
+
+function counted(server) {
+  const count = { connections: 0 }
+  server.on('secureConnection', () => count.connections++)
+  return count
+}
+
+test("an agent's ca is trusted, and connections are reused", async (scope) => {
+  const server = https.createServer({ cert, key }, (request, response) => response.end(request.url))
+  const count = counted(server)
+  const port = await listen(scope, server)
+  const agent = scope.adopt(new https.Agent({ keepAlive: true, ca }))
+  for (let i = 0; i < 20; i++) {
+    assert.strictEqual(await (await fetch(`https://127.0.0.1:${port}/${i}`, { agent })).text(), `/${i}`)
+  }
+  assert.strictEqual(await (await fetch(`https://localhost:${port}/name`, { agent })).text(), '/name')
+  assert.strictEqual(count.connections, 2)
+})
+
+test('a certificate that nobody vouches for is refused', async (scope) => {
+  for (const [options, codes] of [
+    [{ cert, key }, ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY']],
+    [selfSigned, ['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE']],
+  ]) {
+    const server = https.createServer(options, (_, response) => response.end('never'))
+    server.on('tlsClientError', () => {})
+    const port = await listen(scope, server)
+    await assert.rejects(fetch(`https://127.0.0.1:${port}/`), (error) => {
+      assert.ok(error instanceof TypeError)
+      assert.ok(codes.includes(error.cause.code), error.cause.code)
+      return true
+    })
+  }
+})
+
+test('rejectUnauthorized: false takes any certificate', async (scope) => {
+  const server = https.createServer(selfSigned, (_, response) => response.end('taken'))
+  const port = await listen(scope, server)
+  const agent = scope.adopt(new https.Agent({ rejectUnauthorized: false }))
+  assert.strictEqual(await (await fetch(`https://127.0.0.1:${port}/`, { agent })).text(), 'taken')
+})
+
+test('another name than that of the certificate is refused', async (scope) => {
+  const server = https.createServer({ cert, key }, (_, response) => response.end('never'))
+  server.on('tlsClientError', () => {})
+  const port = await listen(scope, server)
+  const agent = scope.adopt(new https.Agent({ ca }))
+  await assert.rejects(fetch(`https://127.0.0.2:${port}/`, { agent }), (error) => {
+    assert.ok(['ERR_TLS_CERT_ALTNAME_INVALID', 'ECONNREFUSED'].includes(error.cause.code), error.cause.code)
+    return true
+  })
+})
+
+test('NODE_EXTRA_CA_CERTS and NODE_TLS_REJECT_UNAUTHORIZED are honoured', async (scope) => {
+  const fs = require('node:fs')
+  const os = require('node:os')
+  const path = require('node:path')
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
+  scope.defer(() => fs.rmSync(folder, { recursive: true }))
+  const file = path.join(folder, 'ca.pem')
+  fs.writeFileSync(file, ca)
+  const server = https.createServer({ cert, key }, (_, response) => response.end('hello'))
+  server.on('tlsClientError', () => {})
+  const port = await listen(scope, server)
+  for (const [env, expected] of [
+    [{ NODE_EXTRA_CA_CERTS: file }, 'hello'],
+    [{ NODE_TLS_REJECT_UNAUTHORIZED: '0' }, 'hello'],
+    [{}, 'refused'],
+  ]) {
+    const { lines, stderr } = await runScript('fetch-once', [`https://127.0.0.1:${port}/`], { env })
+    assert.strictEqual(lines[0]?.body ?? 'refused', expected, stderr)
+  }
+})
+
+test('HTTP/2 is spoken with a server that offers it, over one connection', async (scope) => {
+  const server = http2.createSecureServer({ cert, key, allowHTTP1: true }, (request, response) => {
+    response.setHeader('x-version', request.httpVersion)
+    response.end(request.url)
+  })
+  const count = counted(server)
+  const port = await listen(scope, server)
+  const agent = scope.adopt(new https.Agent({ keepAlive: true, ca }))
+  const get = async (path) => {
+    const response = await fetch(`https://127.0.0.1:${port}${path}`, { agent })
+    return [response.headers.get('x-version'), response.statusText, await response.text()]
+  }
+  assert.deepStrictEqual(await get('/first'), ['2.0', '', '/first'])
+  const all = await Promise.all(Array.from({ length: 50 }, (_, i) => get(`/${i}`)))
+  assert.deepStrictEqual(all.at(-1), ['2.0', '', '/49'])
+  assert.strictEqual(count.connections, 1)
+})

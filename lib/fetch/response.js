@@ -1,0 +1,489 @@
+'use strict'
+
+// What a fetch resolves with: an instance of the runtime's own Response.
+//
+// Node's constructor costs more than all the rest of a small fetch, so there it is called only when something needs what
+// it makes (`body`, `formData()`, …); until then the response answers by itself. Bun and Deno have functions outside
+// JavaScript that take responses (their servers), and cheap constructors: there it is constructed at once.
+
+const { Buffer } = require('node:buffer')
+const { inspect } = require('node:util')
+
+const { immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
+
+/** @typedef {import('../bridge/heads.js').Head} Head */
+/** @typedef {import('./exchange.js').BodyHandle} BodyHandle */
+
+const NULL_BODY = new Set([101, 103, 204, 205, 304])
+const NOTHING = Buffer.alloc(0)
+const hasBytes = 'bytes' in Response.prototype
+
+/** Header objects of heads that repeat. @type {WeakMap<Head, Headers>} */
+const shared = new WeakMap()
+
+/** @param {Head} head */
+function makeHeaders(head) {
+  const { lines } = head
+  const headers = new Headers()
+  for (let at = urlOf(head) === null ? 0 : 2; at < lines.length; at += 2) headers.append(lines[at], lines[at + 1])
+  return headers
+}
+
+/** @param {any} headers */
+function immutable(headers) {
+  if (immutableMessage === null) return headers
+  const message = immutableMessage
+  for (const name of ['append', 'delete', 'set']) {
+    Object.defineProperty(headers, name, {
+      value() {
+        throw new TypeError(message)
+      },
+    })
+  }
+  return headers
+}
+
+/**
+ * The URL that the response came from, if that is not the one asked for.
+ * @param {Head} head
+ */
+function urlOf({ lines }) {
+  return lines.length > 0 && lines[0] === ':url' ? withoutFragment(lines[1]) : null
+}
+
+/** @param {string} url */
+function withoutFragment(url) {
+  const hash = url.indexOf('#')
+  return hash < 0 ? url : url.slice(0, hash)
+}
+
+/**
+ * As TextDecoder: without a byte order mark.
+ * @param {Buffer} bytes
+ */
+function decode(bytes) {
+  const marked = bytes.length > 2 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
+  return /** @type {any} */ (bytes).utf8Slice(marked ? 3 : 0, bytes.length)
+}
+
+/** @param {Buffer} bytes */
+function parse(bytes) {
+  return JSON.parse(decode(bytes))
+}
+
+/** @param {Buffer} bytes @returns {ArrayBuffer} its own, whatever it was cut from */
+function toArrayBuffer(bytes) {
+  const { buffer, byteOffset, byteLength } = bytes
+  if (byteOffset === 0 && byteLength === buffer.byteLength) return /** @type {ArrayBuffer} */ (buffer)
+  return /** @type {ArrayBuffer} */ (buffer.slice(byteOffset, byteOffset + byteLength))
+}
+
+/** @param {Buffer} bytes */
+function toBytes(bytes) {
+  return new Uint8Array(toArrayBuffer(bytes))
+}
+
+/**
+ * A body as a stream that reads no more than is asked for.
+ * @param {() => Promise<Buffer | null>} next the next piece; null: the end
+ * @param {() => void} cancel
+ * @param {() => void} check throws what ends the body early
+ */
+function toStream(next, cancel, check) {
+  return new ReadableStream(
+    /** @type {any} */ ({
+      type: 'bytes',
+      /** @param {ReadableByteStreamController} controller */
+      async pull(controller) {
+        check()
+        const chunk = await next()
+        if (chunk !== null) {
+          controller.enqueue(toBytes(chunk))
+          return
+        }
+        controller.close()
+        controller.byobRequest?.respond(0)
+      },
+      cancel,
+    }),
+    { highWaterMark: 0 },
+  )
+}
+
+/** What a fetch came to, whichever class shows it. */
+class Fetched {
+  /** @type {Headers | null} */
+  #headers = null
+
+  /**
+   * @param {import('./request.js').Order} order
+   * @param {number} status
+   * @param {Head} head
+   * @param {Buffer | null} bytes a complete body
+   * @param {BodyHandle | null} handle one that is still coming
+   */
+  constructor(order, status, head, bytes, handle) {
+    this.status = status
+    this.head = head
+    this.bytes = bytes
+    this.handle = handle
+    this.order = order
+    this.used = false
+  }
+
+  get isNull() {
+    return NULL_BODY.has(this.status) || this.order.isHead
+  }
+
+  get url() {
+    return urlOf(this.head) ?? this.order.url
+  }
+
+  get redirected() {
+    return urlOf(this.head) !== null
+  }
+
+  /** @returns {Headers} */
+  get headers() {
+    if (this.#headers !== null) return this.#headers
+    /** @type {any} */
+    let headers = shared.get(this.head)
+    if (headers === undefined) {
+      headers = immutable(makeHeaders(this.head))
+      shared.set(this.head, headers)
+    }
+    this.#headers = headers
+    return headers
+  }
+
+  /** The same, to be read again. */
+  copy() {
+    return new Fetched(this.order, this.status, this.head, this.bytes, this.handle)
+  }
+
+  /** A fetch that was aborted has no body, even if it had all come by then. */
+  check() {
+    const { signal } = this.order
+    if (signal?.aborted) throw signal.reason
+  }
+
+  /** Consumes the body. @returns {Promise<Buffer>} */
+  take() {
+    this.used = !this.isNull
+    const { signal } = this.order
+    if (signal?.aborted && this.used) return Promise.reject(signal.reason)
+    return this.handle === null ? Promise.resolve(this.bytes ?? NOTHING) : this.handle.all()
+  }
+
+  /** @returns {any} */
+  body() {
+    if (this.isNull) return null
+    const { handle } = this
+    if (handle !== null)
+      return toStream(
+        () => handle.next(),
+        () => handle.cancel(),
+        () => this.check(),
+      )
+    const { buffer, byteOffset, byteLength } = this.bytes ?? NOTHING
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength)
+    if (!isDeno) return bytes
+    // Deno's own are streams of bytes, those that it makes of bytes are not.
+    let rest = byteLength > 0 ? Buffer.from(bytes) : null
+    const next = async () => {
+      const chunk = rest
+      rest = null
+      return chunk
+    }
+    return toStream(
+      next,
+      () => {},
+      () => this.check(),
+    )
+  }
+
+  /** @param {any} headers */
+  init(headers) {
+    // The constructor refuses some numbers that a server may send; ours is shown by the getter.
+    const status = this.status < 200 || this.status > 599 ? 200 : this.status
+    return { status, statusText: printable(this.head.reason), headers }
+  }
+}
+
+/** @param {string | undefined} reason */
+function printable(reason = '') {
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(reason) ? reason : ''
+}
+
+/** A response whose body has been read, to fail as the runtime's do. */
+function usedResponse() {
+  const response = new Response('')
+  response.text()
+  return response
+}
+
+/**
+ * @param {Fetched} of
+ * @param {Response | null} real
+ */
+function lazy(of, real) {
+  return new LazyResponse(of, real)
+}
+
+class LazyResponse {
+  /** @type {Fetched} */
+  #of
+  /** The runtime's own, once something needs it: the body is its from then on. @type {Response | null} */
+  #real
+
+  /**
+   * @param {Fetched} of
+   * @param {Response | null} real
+   */
+  constructor(of, real) {
+    this.#of = of
+    this.#real = real
+  }
+
+  #made() {
+    if (this.#real !== null) return this.#real
+    const of = this.#of
+    const body = of.body()
+    this.#real = new Response(body, of.init({ 'content-type': of.headers.get('content-type') ?? '' }))
+    return this.#real
+  }
+
+  /** @template T @param {(bytes: Buffer) => T} convert @param {(response: any) => Promise<T>} read @returns {Promise<T>} */
+  #read(convert, read) {
+    const of = this.#of
+    if (this.#real !== null) {
+      const { signal } = of.order
+      // What had come by then is not to be read any more.
+      if (signal?.aborted && !this.#real.bodyUsed && !of.isNull) return Promise.reject(signal.reason)
+      return read(this.#real)
+    }
+    if (of.used) return read(usedResponse())
+    return of.take().then(convert)
+  }
+
+  get status() {
+    return this.#of.status
+  }
+
+  get ok() {
+    return this.#of.status >= 200 && this.#of.status <= 299
+  }
+
+  get statusText() {
+    return this.#of.head.reason ?? ''
+  }
+
+  get headers() {
+    return this.#of.headers
+  }
+
+  get url() {
+    return this.#of.url
+  }
+
+  get redirected() {
+    return this.#of.redirected
+  }
+
+  get type() {
+    return responseType
+  }
+
+  get body() {
+    if (this.#of.isNull) return null
+    if (this.#of.used) {
+      // Read without a stream: what is shown is one that was read to its end.
+      if (this.#real === null) this.#real = usedResponse()
+    }
+    return this.#made().body
+  }
+
+  get bodyUsed() {
+    return this.#real === null ? this.#of.used : this.#real.bodyUsed
+  }
+
+  text() {
+    return this.#read(decode, (response) => response.text())
+  }
+
+  json() {
+    return this.#read(parse, (response) => response.json())
+  }
+
+  arrayBuffer() {
+    return this.#read(toArrayBuffer, (response) => response.arrayBuffer())
+  }
+
+  bytes() {
+    if (hasBytes) return this.#read(toBytes, (response) => response.bytes())
+    return this.arrayBuffer().then((buffer) => new Uint8Array(buffer))
+  }
+
+  blob() {
+    return this.#of.used ? usedResponse().blob() : this.#made().blob()
+  }
+
+  formData() {
+    return this.#of.used ? usedResponse().formData() : this.#made().formData()
+  }
+
+  clone() {
+    const of = this.#of
+    if (of.used) return usedResponse().clone()
+    if (this.#real === null && of.handle === null) return lazy(of.copy(), null)
+    return lazy(of, this.#made().clone())
+  }
+}
+
+/** The runtime's own, constructed at once. */
+class EagerResponse extends Response {
+  /** @type {Fetched} */
+  #of
+  #touched = false
+
+  /**
+   * @param {Fetched} of
+   * @param {any} body
+   */
+  constructor(of, body) {
+    super(body, of.init(makeHeaders(of.head)))
+    this.#of = of
+    if (immutableMessage !== null) immutable(super.headers)
+  }
+
+  get status() {
+    return this.#of.status
+  }
+
+  get ok() {
+    return this.#of.status >= 200 && this.#of.status <= 299
+  }
+
+  get url() {
+    return this.#of.url
+  }
+
+  get redirected() {
+    return this.#of.redirected
+  }
+
+  get type() {
+    return /** @type {any} */ (responseType)
+  }
+
+  get body() {
+    this.#touched = true
+    return super.body
+  }
+
+  get bodyUsed() {
+    return this.#of.used || super.bodyUsed
+  }
+
+  /**
+   * @template T
+   * @param {(bytes: Buffer) => T} convert
+   * @param {() => Promise<T>} read
+   * @returns {Promise<T>}
+   */
+  #read(convert, read) {
+    const of = this.#of
+    if (of.used) return /** @type {any} */ (usedResponse().text())
+    if (of.order.signal?.aborted && !super.bodyUsed && !of.isNull) return Promise.reject(of.order.signal.reason)
+    // A body that is still coming needs no stream of the runtime's to be read at once.
+    if ((of.handle !== null || isDeno) && !this.#touched && !super.bodyUsed) return of.take().then(convert)
+    return read()
+  }
+
+  text() {
+    return this.#read(decode, () => super.text())
+  }
+
+  json() {
+    return this.#read(parse, () => super.json())
+  }
+
+  arrayBuffer() {
+    return this.#read(toArrayBuffer, () => super.arrayBuffer())
+  }
+
+  bytes() {
+    return this.#read(toBytes, () => /** @type {any} */ (super.bytes()))
+  }
+
+  blob() {
+    if (this.#of.used) return usedResponse().blob()
+    this.#touched = true
+    return super.blob()
+  }
+
+  formData() {
+    if (this.#of.used) return usedResponse().formData()
+    this.#touched = true
+    return super.formData()
+  }
+
+  clone() {
+    if (this.#of.used) return usedResponse().clone()
+    this.#touched = true
+    const copy = super.clone()
+    Object.setPrototypeOf(copy, Response.prototype)
+    return /** @type {any} */ (shownAs(copy, this.#of))
+  }
+}
+
+/**
+ * A response of the runtime's that shows where it came from.
+ * @param {Response} response
+ * @param {Fetched} of
+ */
+function shownAs(response, of) {
+  const clone = response.clone.bind(response)
+  return Object.defineProperties(response, {
+    status: { value: of.status },
+    url: { value: of.url },
+    redirected: { value: of.redirected },
+    type: { value: responseType },
+    clone: { value: () => shownAs(clone(), of) },
+  })
+}
+
+/**
+ * What console.log shows where the runtime's own has nothing to say.
+ * @this {Response}
+ * @param {number} _depth
+ * @param {import('node:util').InspectOptions} options
+ */
+function inspectResponse(_depth, options) {
+  const { status, statusText, headers, bodyUsed, ok, redirected, type, url } = this
+  const shown = { status, statusText, headers: [...headers], bodyUsed, ok, redirected, type, url }
+  return `Response ${inspect(shown, options)}`
+}
+
+Object.setPrototypeOf(LazyResponse.prototype, Response.prototype)
+if (!(inspect.custom in Response.prototype)) {
+  Object.defineProperty(LazyResponse.prototype, inspect.custom, { value: inspectResponse })
+}
+Reflect.deleteProperty(LazyResponse.prototype, 'constructor')
+if (!hasBytes) Reflect.deleteProperty(LazyResponse.prototype, 'bytes')
+Reflect.deleteProperty(EagerResponse.prototype, 'constructor')
+
+/**
+ * @param {import('./request.js').Order} order
+ * @param {number} status
+ * @param {Head} head
+ * @param {Buffer | null} bytes
+ * @param {BodyHandle | null} handle
+ * @returns {Response}
+ */
+function makeResponse(order, status, head, bytes, handle) {
+  const of = new Fetched(order, status, head, bytes, handle)
+  return /** @type {any} */ (isNode ? lazy(of, null) : new EagerResponse(of, of.body()))
+}
+
+module.exports = { makeResponse }

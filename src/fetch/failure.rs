@@ -1,0 +1,181 @@
+//! What reqwest and hyper report, in the engine's words.
+
+use std::error::Error;
+use std::io;
+
+use rustls::CertificateError;
+
+use crate::error::{Failure, Phase};
+
+/// Whether the connection ended without a word: what a fresh one may do better.
+pub fn is_lost_connection(error: &reqwest::Error) -> bool {
+    chain(error).any(|cause| {
+        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            return error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+        }
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+            matches!(
+                error.kind(),
+                ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected
+            )
+        })
+    })
+}
+
+/// A failure of a request, or of its response's body.
+pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Phase) -> Failure {
+    let causes: Vec<_> = chain(error).collect();
+    if let Some(failure) = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<Failure>())
+    {
+        return failure.clone();
+    }
+    if let Some(error) = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<rustls::Error>())
+    {
+        return tls(error);
+    }
+    let request = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<reqwest::Error>());
+    let connecting = request.is_some_and(reqwest::Error::is_connect);
+    if connecting && request.is_some_and(reqwest::Error::is_timeout) {
+        let message = "No connection was established within connectTimeout";
+        return Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message, Phase::Connect);
+    }
+    let system = causes.iter().find_map(|cause| {
+        let error = cause.downcast_ref::<io::Error>()?;
+        error.raw_os_error().map(|_| error)
+    });
+    match system {
+        Some(error) if connecting => {
+            let address = host.trim_matches(|c| c == '[' || c == ']');
+            return Failure::from_io(error, "connect", Some(address), Some(port), Phase::Connect);
+        }
+        Some(error) => return Failure::from_io(error, "read", None, None, phase),
+        None => {}
+    }
+    if let Some(error) = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<hyper::Error>())
+    {
+        return message(error, phase);
+    }
+    match causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<io::Error>())
+    {
+        // A connection's errors have a number; what is left is a decoder's.
+        Some(error) if phase == Phase::Body => {
+            Failure::new("Z_DATA_ERROR", error.to_string(), phase)
+        }
+        _ => Failure::new(
+            "",
+            causes
+                .last()
+                .map_or_else(String::new, |last| last.to_string()),
+            phase,
+        ),
+    }
+}
+
+/// A response that breaks off, or that is none.
+fn message(error: &hyper::Error, phase: Phase) -> Failure {
+    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        return Failure::new("UND_ERR_SOCKET", "other side closed", phase);
+    }
+    if error.to_string().contains("too large") {
+        return Failure::new("UND_ERR_HEADERS_OVERFLOW", "Headers Overflow Error", phase);
+    }
+    let text = error.to_string();
+    if phase == Phase::Body {
+        if chain(error).any(|cause| cause.to_string().contains("chunk")) {
+            return parse(
+                "HPE_INVALID_CHUNK_SIZE",
+                "Invalid character in chunk size",
+                phase,
+            );
+        }
+        return Failure::new("UND_ERR_SOCKET", "other side closed", phase);
+    }
+    if error.is_parse() {
+        return match () {
+            () if text.contains("version") => {
+                parse("HPE_INVALID_VERSION", "Invalid HTTP version", phase)
+            }
+            () if error.is_parse_status() => {
+                parse("HPE_INVALID_STATUS", "Invalid status code", phase)
+            }
+            () if text.contains("content-length") => {
+                let reason = "Invalid character in Content-Length";
+                parse("HPE_INVALID_CONTENT_LENGTH", reason, phase)
+            }
+            () if text.contains("transfer-encoding") => parse(
+                "HPE_INVALID_TRANSFER_ENCODING",
+                "Invalid transfer encoding",
+                phase,
+            ),
+            () => parse("HPE_INVALID_HEADER_TOKEN", "Invalid header token", phase),
+        };
+    }
+    Failure::new("UND_ERR_SOCKET", text, phase)
+}
+
+fn parse(code: &'static str, reason: &'static str, phase: Phase) -> Failure {
+    Failure {
+        reason: Some(reason.into()),
+        ..Failure::new(code, reason, phase)
+    }
+}
+
+/// OpenSSL's codes, as the runtime has them.
+fn tls(error: &rustls::Error) -> Failure {
+    let (code, message): (&'static str, &str) = match error {
+        rustls::Error::InvalidCertificate(reason) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ("CERT_HAS_EXPIRED", "certificate has expired")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                ("CERT_NOT_YET_VALID", "certificate is not yet valid")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                (
+                    "ERR_TLS_CERT_ALTNAME_INVALID",
+                    "Hostname/IP does not match certificate's altnames",
+                )
+            }
+            CertificateError::UnknownIssuer => (
+                "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+                "unable to verify the first certificate",
+            ),
+            CertificateError::Other(_) => {
+                ("DEPTH_ZERO_SELF_SIGNED_CERT", "self-signed certificate")
+            }
+            _ => ("CERT_SIGNATURE_FAILURE", "certificate signature failure"),
+        },
+        _ => ("EPROTO", "write EPROTO"),
+    };
+    let message = if code == "EPROTO" {
+        format!("{message}: {error}")
+    } else {
+        message.to_owned()
+    };
+    Failure::new(code, message, Phase::Connect)
+}
+
+/// The error, what caused it, what caused that, …
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        // An io::Error's own source() leaves out what it wraps.
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}

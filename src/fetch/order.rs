@@ -1,0 +1,302 @@
+//! What JavaScript asked for, and what reaches a fetch under way.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http_body::Frame;
+use reqwest::Url;
+use tokio::sync::{mpsc, Notify};
+
+use super::stats::{self, Figures};
+use crate::config::RESPONSE_WINDOW;
+use crate::exchange::events::Events;
+
+/// What happens at a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// It is followed.
+    Follow,
+    /// The fetch fails.
+    Error,
+    /// It is the response.
+    Manual,
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub enum Body {
+    /// None.
+    None,
+    /// Known, but still on its way here.
+    Coming,
+    /// All of it; may be sent again.
+    Whole(Bytes),
+    /// Piece by piece, once.
+    Stream,
+}
+
+/// What a request says before its body.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// The origin of `url`.
+    pub origin: Arc<str>,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// What is counted of the origin.
+    pub figures: Arc<Figures>,
+}
+
+/// A fetch that was asked for.
+#[derive(Debug)]
+pub struct Order {
+    /// The caller's number for it.
+    pub exchange: u32,
+    /// Shared by orders of the same text.
+    pub head: Arc<Head>,
+    /// The request's body.
+    pub body: Body,
+    /// What happens at a redirect.
+    pub redirect: Redirect,
+    /// The number of its identity (see [`super::clients`]).
+    pub identity: u32,
+    /// The number of its agent's limits; 0: none.
+    pub limits: u32,
+    /// How long it may take, body included.
+    pub timeout: Option<Duration>,
+}
+
+/// Most heads that are remembered.
+const MOST_HEADS: usize = 256;
+/// Longest text of a head that is remembered.
+const LONGEST_TEXT: usize = 4096;
+
+thread_local! {
+    /// Heads by their texts: programs ask for the same again and again.
+    static HEADS: RefCell<HashMap<Box<[u8]>, Arc<Head>>> = RefCell::default();
+}
+
+impl Head {
+    /// Reads `METHOD\0url\0name\0value…`; `None` if it makes no sense, which only a defect of ours can bring about.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut fields = text.split(|&byte| byte == 0);
+        let method = Method::from_bytes(fields.next()?).ok()?;
+        let url = Url::parse(std::str::from_utf8(fields.next()?).ok()?).ok()?;
+        let mut headers = HeaderMap::new();
+        while let Some(name) = fields.next() {
+            let name = HeaderName::from_bytes(name).ok()?;
+            headers.append(name, HeaderValue::from_bytes(fields.next()?).ok()?);
+        }
+        let origin = origin(&url);
+        Some(Self {
+            method,
+            url,
+            headers,
+            figures: stats::of(&origin),
+            origin,
+        })
+    }
+
+    fn of(text: &[u8]) -> Option<Arc<Self>> {
+        HEADS.with_borrow_mut(|heads| {
+            if let Some(head) = heads.get(text) {
+                return Some(Arc::clone(head));
+            }
+            let head = Arc::new(Self::parse(text)?);
+            if text.len() <= LONGEST_TEXT {
+                if heads.len() >= MOST_HEADS {
+                    heads.clear();
+                }
+                heads.insert(text.into(), Arc::clone(&head));
+            }
+            Some(head)
+        })
+    }
+}
+
+/// Scheme, host and port.
+pub fn origin(url: &Url) -> Arc<str> {
+    url.origin().ascii_serialization().into()
+}
+
+impl Order {
+    /// An order with this head ([`Head`] says how it is written); `None` if it makes no sense.
+    pub fn parse(exchange: u32, text: &[u8], body: Body, redirect: Redirect) -> Option<Self> {
+        Some(Self {
+            exchange,
+            head: Head::of(text)?,
+            body,
+            redirect,
+            identity: 0,
+            limits: 0,
+            timeout: None,
+        })
+    }
+
+    /// Whether its body is still on its way.
+    pub fn waits_for_body(&self) -> bool {
+        matches!(self.body, Body::Coming)
+    }
+}
+
+/// Both directions between a fetch and JavaScript.
+pub struct Link {
+    /// The caller's number for the fetch.
+    pub exchange: u32,
+    /// Whom to tell.
+    pub events: Arc<dyn Events>,
+    /// The response's head has been told.
+    pub head_told: AtomicBool,
+    unacknowledged: AtomicUsize,
+    acknowledged: Notify,
+    /// Only if the body comes piece by piece.
+    pieces: Option<mpsc::UnboundedSender<Piece>>,
+    coming: Mutex<Option<mpsc::UnboundedReceiver<Piece>>>,
+}
+
+enum Piece {
+    Bytes(Bytes),
+    Last(Bytes),
+}
+
+impl Link {
+    pub(super) fn new(order: &Order, events: Arc<dyn Events>) -> Self {
+        let upload = matches!(order.body, Body::Stream).then(mpsc::unbounded_channel);
+        let (pieces, coming) = upload.unzip();
+        Self {
+            exchange: order.exchange,
+            events,
+            head_told: AtomicBool::new(false),
+            unacknowledged: AtomicUsize::new(0),
+            acknowledged: Notify::new(),
+            pieces,
+            coming: Mutex::new(coming),
+        }
+    }
+
+    /// Response bytes were consumed.
+    pub(super) fn acknowledge(&self, bytes: usize) {
+        let before = self.unacknowledged.load(Ordering::Relaxed);
+        let after = before.saturating_sub(bytes);
+        self.unacknowledged.store(after, Ordering::Relaxed);
+        self.acknowledged.notify_one();
+    }
+
+    /// A piece of the request's body.
+    pub(super) fn feed(&self, bytes: Bytes, last: bool) {
+        let piece = if last { Piece::Last } else { Piece::Bytes };
+        if let Some(pieces) = &self.pieces {
+            // Nobody takes it when the request has failed.
+            let _ = pieces.send(piece(bytes));
+        }
+    }
+
+    /// Waits until JavaScript may be sent more of the response's body.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
+    pub async fn window(&self) {
+        while self.unacknowledged.load(Ordering::Relaxed) >= RESPONSE_WINDOW {
+            self.acknowledged.notified().await;
+        }
+    }
+
+    /// Tells a piece of the response's body.
+    pub fn data(&self, bytes: Bytes, last: bool) {
+        self.unacknowledged
+            .fetch_add(bytes.len(), Ordering::Relaxed);
+        self.events.data(self.exchange, bytes, last);
+    }
+
+    /// The request's body, piece by piece; the second call gets none.
+    pub fn upload(self: &Arc<Self>) -> Option<Upload> {
+        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Upload {
+            coming: coming.take()?,
+            link: Arc::clone(self),
+            taken: AtomicU64::new(0),
+            ended: false,
+        })
+    }
+}
+
+/// The body of a request whose pieces JavaScript sends when the one before was taken.
+pub struct Upload {
+    coming: mpsc::UnboundedReceiver<Piece>,
+    link: Arc<Link>,
+    taken: AtomicU64,
+    ended: bool,
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let piece = std::task::ready!(self.coming.poll_recv(cx));
+        let (bytes, last) = match piece {
+            Some(Piece::Bytes(bytes)) => (bytes, false),
+            Some(Piece::Last(bytes)) => (bytes, true),
+            None => {
+                let gone = std::io::Error::other("the request's body was given up");
+                return Poll::Ready(Some(Err(gone)));
+            }
+        };
+        self.ended = last;
+        if last && bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let len = bytes.len() as u64;
+        let taken = self.taken.fetch_add(len, Ordering::Relaxed) + len;
+        self.link.events.written(self.link.exchange, taken, true);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_read_from_its_text() {
+        let text = b"POST\0http://a.test/x?y\0a\x001\0set-b\x002\0set-b\x003";
+        let order = Order::parse(7, text, Body::Coming, Redirect::Manual).unwrap();
+        assert_eq!(order.head.method, Method::POST);
+        assert_eq!(order.head.url.as_str(), "http://a.test/x?y");
+        assert_eq!(order.head.headers.get_all("set-b").iter().count(), 2);
+        assert!(order.waits_for_body());
+    }
+
+    #[test]
+    fn a_text_without_sense_is_no_order() {
+        for text in [
+            &b""[..],
+            b"GET",
+            b"GET\0x",
+            b"GET\0http://a/\0na me\0v",
+            b"GET\0http://a/\0n",
+        ] {
+            assert!(Order::parse(1, text, Body::None, Redirect::Follow).is_none());
+        }
+    }
+}

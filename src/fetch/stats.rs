@@ -1,0 +1,90 @@
+//! What fetches came to, by origin.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use once_cell::sync::Lazy;
+
+use crate::agent::OriginStats;
+use crate::metrics::Metrics;
+use crate::pool::Counts;
+
+/// Most origins that are counted by name; further ones are counted together.
+const MOST_ORIGINS: usize = 1024;
+
+/// The fetches of one origin.
+#[derive(Default)]
+pub struct Figures {
+    /// What happened.
+    pub metrics: Arc<Metrics>,
+    /// Connections being opened.
+    pub dialing: AtomicU32,
+    /// Requests under way.
+    pub under_way: AtomicU32,
+    /// Requests that wait for a place.
+    pub queued: AtomicU32,
+}
+
+impl std::fmt::Debug for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Figures").finish_non_exhaustive()
+    }
+}
+
+/// Counts one as long as it lives.
+pub struct Counted<'a>(&'a AtomicU32);
+
+impl<'a> Counted<'a> {
+    /// One more.
+    pub fn new(number: &'a AtomicU32) -> Self {
+        number.fetch_add(1, Relaxed);
+        Self(number)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+static ORIGINS: Lazy<Mutex<HashMap<Arc<str>, Arc<Figures>>>> = Lazy::new(Mutex::default);
+
+/// The figures of an origin.
+pub fn of(origin: &Arc<str>) -> Arc<Figures> {
+    let mut origins = ORIGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(figures) = origins.get(origin) {
+        return Arc::clone(figures);
+    }
+    // Without a name: of no origin in particular.
+    let name = if origins.len() < MOST_ORIGINS {
+        Arc::clone(origin)
+    } else {
+        "".into()
+    };
+    Arc::clone(origins.entry(name).or_default())
+}
+
+/// All figures, under the names that `stats()` has for them.
+pub fn all() -> Vec<OriginStats> {
+    let origins = ORIGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    let told = origins.iter().map(|(origin, figures)| {
+        let dialing = figures.dialing.load(Relaxed);
+        OriginStats {
+            name: if origin.is_empty() {
+                String::new()
+            } else {
+                format!("fetch {origin}")
+            },
+            counts: Counts {
+                dialing,
+                leased: figures.under_way.load(Relaxed).saturating_sub(dialing),
+                queued: figures.queued.load(Relaxed),
+                ..Counts::default()
+            },
+            metrics: Arc::clone(&figures.metrics),
+        }
+    });
+    told.collect()
+}

@@ -1,0 +1,95 @@
+// fetch() on keepwire's engine. Everything that is not documented here is the standard's.
+
+import type { Agent } from './agent'
+
+/** What the standard has, and two more. */
+export interface FetchInit extends RequestInit {
+  /**
+   * The agent whose limits (`maxSockets`, `maxTotalSockets`, `maxPending`) and identity (`ca`, `cert`, `key`,
+   * `rejectUnauthorized`, `localAddress`, `socketPath`, `keepAlive`, `freeSocketTimeout`, …) count for this fetch. An
+   * option that a fetch can't honour, such as `lookup`, makes it reject with `ERR_INVALID_ARG_VALUE`.
+   *
+   * Default: none, which means no limits and the runtime's trust.
+   */
+  agent?: Agent | undefined
+
+  /**
+   * How long the fetch may take, up to the end of its body. Then it rejects, or its body does, with the `TimeoutError`
+   * that `AbortSignal.timeout()` gives.
+   *
+   * Unit: milliseconds. Default: 0. Disabled by: 0.
+   */
+  timeout?: number | undefined
+}
+
+/** When a request is sent again. */
+export interface FetchRetry {
+  /** How often a request is sent at most. Unit: requests. Default: 3. Disabled by: 1. */
+  attempts?: number | undefined
+
+  /**
+   * The pause before the next attempt, doubled after each and at most a minute; or what says it, given the number of the
+   * attempt that failed. A `Retry-After` of at most a minute counts in its place; a longer one ends the attempts.
+   *
+   * Unit: milliseconds. Default: 200. Disabled by: 0.
+   */
+  backoff?: number | ((attempt: number) => number) | undefined
+
+  /** Statuses that are tried again. Default: 408, 425, 429, 500, 502, 503 and 504. Disabled by: an empty list. */
+  on?: readonly number[] | ((status: number) => boolean) | undefined
+}
+
+/** What {@link fetch.withDefaults} fetches have in common. */
+export interface FetchDefaults extends Omit<FetchInit, 'body' | 'method'> {
+  /** What relative URLs are relative to. Default: none. */
+  baseUrl?: string | URL | undefined
+
+  /**
+   * When a request is sent again. Only those whose method is idempotent (GET, HEAD, OPTIONS, PUT, DELETE, TRACE) and
+   * whose body is known ever are.
+   */
+  retry?: FetchRetry | false | undefined
+}
+
+/** What a fetch with defaults rejects with when the response is not 2xx. */
+export interface HttpError extends Error {
+  name: 'HttpError'
+  code: 'ERR_KEEPWIRE_HTTP_STATUS'
+  status: number
+  statusText: string
+  url: string
+  headers: Headers
+  /** The beginning of the response's body, at most 2048 bytes, as text. */
+  excerpt: string
+  /** How often the request was sent. */
+  attempts: number
+}
+
+/** A fetch that has defaults. */
+export interface FetchWithDefaults {
+  /** @throws {@link HttpError} for a response that is not 2xx; what `fetch` rejects with for the rest. */
+  (input: string | URL | Request, init?: FetchInit & { retry?: FetchRetry | false | undefined }): Promise<Response>
+
+  /** A fetch with more defaults, or others. */
+  withDefaults(defaults: FetchDefaults): FetchWithDefaults
+}
+
+/**
+ * The standard's function, with the runtime's own `Response`, `Headers`, `Request` and `AbortSignal`, whose connections
+ * are reused every time they can be.
+ */
+export const fetch: {
+  (input: string | URL | Request, init?: FetchInit): Promise<Response>
+
+  /**
+   * A fetch that rejects responses other than 2xx, and sends again what may be.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, or a TypeError for defaults that make no sense.
+   */
+  withDefaults(defaults?: FetchDefaults): FetchWithDefaults
+
+  /** The class of {@link HttpError}s, for `instanceof`. */
+  HttpError: abstract new (
+    ...args: never
+  ) => HttpError
+}
