@@ -456,3 +456,21 @@ test('aborting requests at every stage leaks no connection and no slot', async (
   assert.ok(peer.open.size <= 3 || (await until(() => peer.open.size <= 3)))
   await delay(0)
 })
+
+test('an old connection that closes takes nothing from an exchange that has its number again', async (scope) => {
+  const numbers = 4096
+  const old = await scope.peer((_, connection) => connection.write(reply('ok')))
+  const peer = await scope.peer((request, connection) => connection.write(reply(String(request.received))))
+  const agent = scope.agent({ keepAlive: true })
+  await send({ port: old.port, agent })
+  for (let i = 1; i < numbers; i++) await send({ port: peer.port, agent })
+  const request = http.request({ host: '127.0.0.1', port: peer.port, agent, method: 'POST' })
+  const answer = read(request)
+  request.write('first ')
+  await until(() => peer.requests.at(-1)?.method === 'POST')
+  old.connections[0].end()
+  await old.connections[0].closed.promise
+  await until(() => Object.keys(agent.freeSockets).length === 0)
+  request.end('second')
+  assert.strictEqual((await answer).body, '12')
+})

@@ -160,8 +160,7 @@ impl Io {
             self.open(waiter, conn, profile, events, metrics);
             return;
         };
-        let exchange = (connection.port.get(), connection.exchange.get());
-        self.exchanges.borrow_mut().remove(&exchange);
+        self.end_exchange(&connection);
         connection.port.set(waiter.port);
         connection.exchange.set(waiter.exchange);
         connection.owner.hand_over(conn, events, metrics);
@@ -173,8 +172,20 @@ impl Io {
         self.connections
             .borrow_mut()
             .remove(&connection.owner.conn());
+        self.end_exchange(connection);
+    }
+
+    /// Forgets who has used a connection last. Numbers come again after some thousands of exchanges, so the same one may
+    /// be another connection's by now.
+    fn end_exchange(&self, connection: &Connection) {
         let exchange = (connection.port.get(), connection.exchange.get());
-        self.exchanges.borrow_mut().remove(&exchange);
+        let mut exchanges = self.exchanges.borrow_mut();
+        if exchanges
+            .get(&exchange)
+            .is_some_and(|holder| std::ptr::eq(&**holder, connection))
+        {
+            exchanges.remove(&exchange);
+        }
     }
 
     /// An exchange begins on a connection that it has leased.
@@ -182,9 +193,11 @@ impl Io {
         let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
             return;
         };
-        let mut exchanges = self.exchanges.borrow_mut();
-        exchanges.remove(&(port, connection.exchange.replace(begin.exchange)));
-        exchanges.insert((port, begin.exchange), Rc::clone(&connection));
+        self.end_exchange(&connection);
+        connection.exchange.set(begin.exchange);
+        self.exchanges
+            .borrow_mut()
+            .insert((port, begin.exchange), Rc::clone(&connection));
         connection.mailbox.push(Input::Begin(begin));
     }
 
