@@ -95,8 +95,6 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(exchange: number) => boolean} cancel
  * @property {(agent: number, key: number) => void} releaseForeign
  * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
- * @property {(into: Uint8Array) => number} drain
- * @property {() => Buffer} takeChunk
  * @property {() => Uint32Array | null} closedIdle
  * @property {() => void} close
  */
@@ -129,6 +127,8 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(port: number, agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
  * @property {(port: number, batch: Uint8Array, length: number) => void} submit
+ * @property {(port: number, into: Uint8Array) => number} drain
+ * @property {(port: number) => Buffer} takeChunk
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
  * @property {(pem: string) => number} fetchTrust
  * @property {(identity: NativeIdentity) => number} fetchIdentity

@@ -9,6 +9,8 @@
 
 const { Buffer } = require('node:buffer')
 
+const { drain, takeChunk } = require('../native.js')
+
 const { Head, SLOT_SHIFT, STATUS_MASK } = require('./heads.js')
 
 const {
@@ -28,8 +30,7 @@ const {
 } = require('./layout.js')
 
 class Completion {
-  /** @type {import('../native.js').NativePort} */
-  #native
+  #port
   #bytes = Buffer.allocUnsafeSlow(COMPLETION_BYTES)
   #words = new Int32Array(this.#bytes.buffer)
   #doubles = new DataView(this.#bytes.buffer)
@@ -38,19 +39,19 @@ class Completion {
   #at = 0
   #end = 0
 
-  /** @param {import('../native.js').NativePort} native */
-  constructor(native) {
-    this.#native = native
+  /** @param {number} port */
+  constructor(port) {
+    this.#port = port
   }
 
   /** Fetches the next batch if the current one is read. Returns whether there is a record. */
   fetch() {
     if (this.#at < this.#end) return true
     this.#at = 0
-    this.#end = this.#native.drain(this.#bytes)
+    this.#end = drain(this.#port, this.#bytes)
     if (this.#end < 0) {
       this.#grow(-this.#end)
-      this.#end = this.#native.drain(this.#bytes)
+      this.#end = drain(this.#port, this.#bytes)
     }
     return this.#end > 0
   }
@@ -97,7 +98,7 @@ class Completion {
         case DATA: {
           this.#at = next
           const external = (flags & EXTERNAL) !== 0
-          const chunk = external ? this.#native.takeChunk() : null
+          const chunk = external ? takeChunk(this.#port) : null
           const exchange = port.exchange(id)
           if (exchange === undefined) break
           exchange.onData(flags, chunk ?? this.#copy(at, length))

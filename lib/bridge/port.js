@@ -28,7 +28,8 @@ class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
   connections = new Map()
   #native = new native.Port(() => this.drain())
-  #completion = new Completion(this.#native)
+  id = this.#native.id
+  #completion = new Completion(this.id)
   /** Slot 0 stays unused, so that no id is 0. @type {(Exchange | undefined)[]} */
   #exchanges = [undefined]
   #generations = [0]
@@ -44,7 +45,6 @@ class Port {
     this.#agents.delete(agent)
     this.#native.dropAgent(agent)
   })
-  id = this.#native.id
   submission = new Submission(this.id)
 
   get engine() {

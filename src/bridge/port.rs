@@ -1,13 +1,15 @@
 //! The class that JavaScript sees, and the calls that are answered at once.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use napi::bindgen_prelude::{BufferSlice, Function, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
+use once_cell::sync::Lazy;
 
 use super::completion::{Completions, Fetched, Wake};
 use super::submission::{self, Commands};
@@ -147,6 +149,7 @@ impl Port {
         };
         let completions = Completions::new(call);
         let id = ENGINE.open_port(Arc::clone(&completions) as _);
+        open_ports().insert(id, Arc::clone(&completions));
         let port = Self {
             id,
             completions,
@@ -272,22 +275,6 @@ impl Port {
         ENGINE.foreign_idle(agent, key, idle)
     }
 
-    /// Moves records into `buffer`: bytes moved, 0 if there are none, or minus the bytes that the next record needs.
-    #[napi]
-    pub fn drain(&self, mut buffer: BufferSlice<'_>) -> i32 {
-        match self.completions.fetch(&mut buffer) {
-            Fetched::Bytes(count) => i32::try_from(count).unwrap_or(i32::MAX),
-            Fetched::Needs(count) => i32::try_from(count).map_or(i32::MIN, |count| -count),
-        }
-    }
-
-    /// The next chunk that a DATA record announced.
-    #[napi]
-    pub fn take_chunk<'env>(&self, env: &'env Env) -> Result<BufferSlice<'env>> {
-        let chunk = self.completions.take_chunk().unwrap_or_default();
-        BufferSlice::from_data(env, chunk)
-    }
-
     /// Connections that closed while idle since the last call.
     #[napi]
     pub fn closed_idle(&self) -> Option<Uint32Array> {
@@ -307,6 +294,33 @@ impl Port {
             exchange,
         }
     }
+}
+
+/// The records of every port that is open. A wake-up may run when its environment is being torn down and the instance
+/// behind `this` is freed already (Deno does so): records are therefore fetched by the port's number.
+static OPEN_PORTS: Lazy<Mutex<HashMap<PortId, Arc<Completions>>>> = Lazy::new(Mutex::default);
+
+fn open_ports() -> MutexGuard<'static, HashMap<PortId, Arc<Completions>>> {
+    OPEN_PORTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves records into `buffer`: bytes moved, 0 if there are none, or minus the bytes that the next record needs.
+#[napi]
+pub fn drain(port: PortId, mut buffer: BufferSlice<'_>) -> i32 {
+    let completions = open_ports().get(&port).cloned();
+    match completions.map(|completions| completions.fetch(&mut buffer)) {
+        Some(Fetched::Bytes(count)) => i32::try_from(count).unwrap_or(i32::MAX),
+        Some(Fetched::Needs(count)) => i32::try_from(count).map_or(i32::MIN, |count| -count),
+        None => 0,
+    }
+}
+
+/// The next chunk that a DATA record announced.
+#[napi]
+pub fn take_chunk<'env>(env: &'env Env, port: PortId) -> Result<BufferSlice<'env>> {
+    let completions = open_ports().get(&port).cloned();
+    let chunk = completions.and_then(|completions| completions.take_chunk());
+    BufferSlice::from_data(env, chunk.unwrap_or_default())
 }
 
 // What each request calls is a function, not a method: finding the instance behind `this` costs more than the rest.
@@ -370,6 +384,7 @@ pub fn submit_body(port: PortId, exchange: u32, chunk: BufferSlice<'_>, flags: u
 
 /// Ends a port: nobody is woken any more, and what it held is closed. Harmless a second time.
 fn shut(id: PortId, completions: &Completions, waker: &Mutex<Option<Waker>>) {
+    open_ports().remove(&id);
     completions.close();
     drop(waker.lock().unwrap_or_else(PoisonError::into_inner).take());
     ENGINE.close_port(id);
