@@ -12,6 +12,8 @@ const { PerformanceObserver } = require('node:perf_hooks')
 /** @type {'bun' | 'deno' | 'node'} */
 const runtimeName = process.versions.bun !== undefined ? 'bun' : process.versions.deno !== undefined ? 'deno' : 'node'
 const isNode = runtimeName === 'node'
+const isBun = runtimeName === 'bun'
+const isDeno = runtimeName === 'deno'
 const isWindows = process.platform === 'win32'
 
 const requestsCreated = diagnostics.channel('http.client.request.created')
@@ -191,7 +193,7 @@ function globalProxyEnv() {
 const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 10) < 8
 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
-const pausesAtSwitching = runtimeName === 'deno'
+const pausesAtSwitching = isDeno
 
 /** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
 const ignoresAgents = typeof (/** @type {any} */ (http.ClientRequest.prototype).onSocket) !== 'function'
@@ -221,6 +223,8 @@ module.exports = {
   globalProxyEnv,
   hasListeners,
   ignoresAgents,
+  isBun,
+  isDeno,
   isLookupReplaced,
   hasOlderParser,
   isMeasured,

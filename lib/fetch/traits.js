@@ -4,9 +4,7 @@
 
 const events = require('node:events')
 
-const isBun = process.versions.bun !== undefined
-const isDeno = process.versions.deno !== undefined
-const isNode = !isBun && !isDeno
+const { isBun, isDeno, isNode } = require('../runtime.js')
 
 /** The runtime's own, looked up when this module is loaded: what we don't carry goes there. */
 const runtimeFetch = globalThis.fetch
