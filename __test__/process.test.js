@@ -34,6 +34,25 @@ for (const [name, args] of [
   })
 }
 
+for (const [name, target, ending] of [
+  ['its server closes the connection', '/fin'],
+  ['its server said that it would close the connection', '/closing'],
+  ['its user ends the connection', '/length', 'ends'],
+]) {
+  for (const how of ['runtime', 'own']) {
+    test(`a response that nobody reads keeps the process until ${name} (${how} request)`, async (scope) => {
+      const remote = await scope.remote()
+      const args = [remote.port, target, ending ?? 'waits', how]
+      const ours = await runScript('unread', args)
+      assert.ok(!ours.late, 'the process did not end by itself')
+      assert.strictEqual(ours.code, 0, ours.stderr)
+      if (isBun || isDeno) return
+      const theirs = await runScript('unread', args, THEIRS)
+      assert.deepStrictEqual(ours.lines, theirs.lines)
+    })
+  }
+}
+
 test('process.exit() in the middle of requests ends the process with its code', async (scope) => {
   const remote = await scope.remote()
   const silent = await scope.peer(SILENT)

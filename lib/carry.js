@@ -62,6 +62,8 @@ class Exchange {
   isResponseEnded = false
   /** Whether the user's side is over, and the connection is checked in as soon as the request's last byte is out. */
   isCheckInDue = false
+  /** Whether the user has ended the connection, which closes when the response is here. */
+  isLast = false
   /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
   idleHintMs = -1
   resource = new AsyncResource('HTTPCLIENTREQUEST')
@@ -263,6 +265,24 @@ class Exchange {
     this.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
   }
 
+  /** The user has ended the connection. */
+  endConnection() {
+    const { req } = this
+    req.shouldKeepAlive = false
+    this.isLast = true
+    if (req.res?.complete) this.onComplete()
+  }
+
+  /** The response's last byte is here, whether or not its user has read it. */
+  onComplete() {
+    if (this.isLast) setImmediate(part, this)
+  }
+
+  /** The connection has closed since the response was complete, and its user has not read it to its end. */
+  onParted() {
+    this.resource.runInAsyncScope(part, null, this)
+  }
+
   /** The engine has nothing more to say about it. */
   settle() {
     if (this.isSettled) return
@@ -351,6 +371,14 @@ function reportTimeout(exchange) {
   if (exchange.takeTimeout()) req.emit('timeout')
   connection?.view.emit('timeout')
   if (!exchange.isResponseEnded && req.res) req.res.emit('timeout')
+}
+
+/** @param {Exchange} exchange */
+function part(exchange) {
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  if (exchange.isSettled || view.destroyed) return
+  view.emit('end')
+  view.destroy()
 }
 
 /**

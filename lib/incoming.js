@@ -83,7 +83,7 @@ function deliverResponse(exchange, status, flags, head, body) {
   } finally {
     // A listener that throws must not cost the request its body or its end.
     if (body !== null && !exchange.isSettled) push(exchange, res, body)
-    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) complete(res)
+    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) finish(exchange, res)
   }
 }
 
@@ -178,7 +178,7 @@ function deliverBody(exchange, flags, chunk) {
   try {
     push(exchange, res, chunk)
   } finally {
-    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) complete(res)
+    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) finish(exchange, res)
   }
 }
 
@@ -198,7 +198,16 @@ function completeResponse(exchange, flags, trailers) {
     const lines = trailers.split('\0')
     res._addHeaderLines(lines, lines.length)
   }
-  res.push(null)
+  finish(exchange, res)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any} res
+ */
+function finish(exchange, res) {
+  complete(res)
+  exchange.onComplete()
 }
 
 /** @this {any} a response whose user has read all of it */
@@ -315,6 +324,7 @@ module.exports = {
   completeResponse,
   deliverBody,
   deliverResponse,
+  finish,
   isDelimitedByClose,
   keepConnection,
   MOST_HEADER_LINES,

@@ -147,7 +147,7 @@ class SocketView extends Socket {
   destroySoon() {
     const { exchange } = this.#connection
     if (exchange === null) this.destroy()
-    else exchange.req.shouldKeepAlive = false
+    else exchange.endConnection()
   }
 
   resetAndDestroy() {

@@ -96,6 +96,11 @@ test('console.log shows what the runtime shows', async (scope) => {
 test("what options cannot be is the runtime's to say", async (scope) => {
   const agent = scope.agent(KEEP_ALIVE)
   for (const options of [
+    { hostname: NaN },
+    { host: false },
+    { hostname: 0, host: 'localhost' },
+    { method: NaN },
+    { method: false },
     { path: '/a b' },
     { method: 'GE T' },
     { method: 5 },

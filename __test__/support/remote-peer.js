@@ -35,6 +35,8 @@ const shapes = {
   echo: (request, connection) => connection.write(reply(request.body.toString('latin1'))),
   // FIN right behind the reply, unannounced.
   fin: (_, connection) => connection.end(reply(HELLO)),
+  // The same, announced.
+  closing: (_, connection) => connection.end(reply(HELLO, ['Connection: close'])),
   // A reply, and the FIN some time after it: /fin-after?50
   'fin-after': (request, connection) => {
     connection.write(reply(HELLO))

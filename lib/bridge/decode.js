@@ -23,6 +23,7 @@ const {
   ERROR,
   EVICT,
   EXTERNAL,
+  PARTED,
   RECORD_HEADER,
   RESPONSE,
   RESPONSE_END,
@@ -132,6 +133,11 @@ class Completion {
           this.#at = next
           port.connections.get(id)?.onClosed(aux)
           break
+        case PARTED:
+          this.#at = next
+          // A user who reads the response has come to its end by then, and the exchange is over.
+          setImmediate(part, port, id)
+          break
         case EVICT:
           this.#at = next
           port.agent(extra >>> 0)?.onEvict(id)
@@ -172,6 +178,14 @@ class Completion {
     this.#bytes.copy(chunk, 0, at, at + length)
     return chunk
   }
+}
+
+/**
+ * @param {import('./port.js').Port} port
+ * @param {number} id
+ */
+function part(port, id) {
+  port.exchange(id)?.onParted()
 }
 
 module.exports = { Completion }

@@ -59,6 +59,7 @@ module.exports = Object.freeze({
   CLOSED: 8,
   EVICT: 9,
   SECURED: 10,
+  PARTED: 11,
 
   // Flags of records.
   HTTP_1_0: 1,

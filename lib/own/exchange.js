@@ -397,6 +397,14 @@ class LeanExchange extends AsyncResource {
     this.#carrier.onAssigned(kind, connection)
   }
 
+  onParted() {
+    this.#carrier.onParted()
+  }
+
+  endConnection() {
+    this.#carrier.endConnection()
+  }
+
   onTimeout() {
     this.#carrier.onTimeout()
   }

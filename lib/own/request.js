@@ -183,11 +183,12 @@ function leanRequest(defaultAgent, options, callback) {
   const { headers } = options
   if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers)))
     return undefined
+  if (!isText(options.hostname) || !isText(options.host) || !isText(options.method)) return undefined
   const host = options.hostname || options.host || 'localhost'
   const path = options.path || '/'
   const method = options.method || 'GET'
   const port = portOf(options.port, agent.defaultPort)
-  if (port === 0 || !isSimpleHost(host) || typeof path !== 'string' || typeof method !== 'string') return undefined
+  if (port === 0 || !isSimpleHost(host) || typeof path !== 'string') return undefined
   const target = { host, port }
   const name = plainName(agent.options, target)
   if (name === undefined || foreignReason(agent, usualRequest, target, true) !== undefined) return undefined
@@ -201,6 +202,11 @@ function leanRequest(defaultAgent, options, callback) {
   if (callback !== undefined) req.once('response', callback)
   add(exchange)
   return req
+}
+
+/** What the runtime takes for a host and a method, be it nothing. @param {unknown} value */
+function isText(value) {
+  return value === undefined || value === null || typeof value === 'string'
 }
 
 /**

@@ -8,7 +8,7 @@ const http = require('node:http')
 
 const { startSoon } = require('../agent.js')
 const { Exchange } = require('../carry.js')
-const { complete, onResponseEnd, push, readHead } = require('../incoming.js')
+const { finish, onResponseEnd, push, readHead } = require('../incoming.js')
 const { lease } = require('../lease.js')
 const { quietly } = require('../runtime.js')
 const { kExchange } = require('../socket-view.js')
@@ -163,7 +163,7 @@ function announceAgain(lean, exchange) {
  */
 function arrive(exchange, res, body, ended) {
   if (body !== null && !exchange.isSettled) push(exchange, res, body)
-  if (ended && !exchange.isSettled) complete(res)
+  if (ended && !exchange.isSettled) finish(exchange, res)
 }
 
 /** @param {LeanExchange} lean */

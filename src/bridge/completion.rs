@@ -254,6 +254,12 @@ impl Events for Completions {
         });
     }
 
+    fn parted(&self, exchange: u32) {
+        self.push(false, |queue| {
+            queue.record(record::PARTED, 0, 0, exchange, 0, [&[], &[]]);
+        });
+    }
+
     fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
         let text = failure_text(failure);
         let flags = flag(after_head, record::AFTER_HEAD);

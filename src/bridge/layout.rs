@@ -81,6 +81,8 @@ pub mod record {
     pub const EVICT: u8 = 9;
     /// Connection `id` speaks TLS; payload: see `bridge/tls.rs`.
     pub const SECURED: u8 = 10;
+    /// The peer has closed the connection under exchange `id`, whose response is complete and not checked in.
+    pub const PARTED: u8 = 11;
 
     /// RESPONSE: where the slot begins in `aux`.
     pub const SLOT_SHIFT: u16 = 10;

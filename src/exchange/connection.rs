@@ -183,6 +183,10 @@ impl Task {
                     };
                 }
                 Outcome::Died(reason) => {
+                    let told = service
+                        .current
+                        .as_ref()
+                        .map(|exchange| exchange.begin.exchange);
                     drop(service);
                     replaces = Some(Replaces {
                         reason,
@@ -190,6 +194,9 @@ impl Task {
                     });
                     if self.host.died(reason) {
                         return reason;
+                    }
+                    if let Some(told) = told {
+                        self.owner.events().parted(told);
                     }
                     match poll_fn(|cx| self.poll_leased_dead(cx)).await {
                         Ok(begin) => current = Some(Exchange::new(begin)),

@@ -52,6 +52,8 @@ pub trait Events: Send + Sync {
     fn data(&self, exchange: u32, bytes: bytes::Bytes, end: bool);
     /// The message is complete; `trailers` as `name\0value…`.
     fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]);
+    /// The connection was closed after the exchange's response was complete and before its caller has checked it in.
+    fn parted(&self, _exchange: u32) {}
     /// The exchange failed; its connection is gone.
     fn failed(&self, exchange: u32, failure: &Failure, after_head: bool);
     /// So many request bytes are in the kernel. `eager`: somebody waits for it.
