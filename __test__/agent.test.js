@@ -547,6 +547,32 @@ test("the agent's timeout closes an idle connection", async (scope) => {
   assert.strictEqual((await send({ port: peer.port, agent })).reused, false)
 })
 
+test("an idle connection that times out tells 'timeout', then 'close'", async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = scope.agent({ keepAlive: true, timeout: 80 })
+  await send({ port: peer.port, agent })
+  const [socket] = Object.values(agent.freeSockets)[0]
+  const told = []
+  for (const event of ['timeout', 'close']) socket.on(event, () => told.push(event))
+  await once(socket, 'close')
+  assert.deepStrictEqual(told, ['timeout', 'close'])
+})
+
+test('a Host header that is no text is refused as by the runtime', async (scope) => {
+  const told = [scope.agent(KEEP_ALIVE), new http.Agent()].map((agent) => {
+    try {
+      http
+        .request({ host: '127.0.0.1', port: 80, headers: { host: [] }, agent })
+        .on('error', () => {})
+        .destroy()
+      return 'nothing'
+    } catch (error) {
+      return `${error.code} ${error.message}`
+    }
+  })
+  assert.strictEqual(told[0], told[1])
+})
+
 test("a request's own timeout does not stay with the connection", async (scope) => {
   const peer = await scope.peer((request, connection) => {
     if (request.target === '/fast') return connection.write(reply('ok'))

@@ -53,6 +53,16 @@ for (const [name, target, ending] of [
   }
 }
 
+for (const how of ['runtime', 'own']) {
+  test(`a socket that its user unref()s keeps no process alive (${how} request)`, async (scope) => {
+    const remote = await scope.remote()
+    const { code, late, lines, stderr } = await runScript('unread', [remote.port, '/never', 'unref', how])
+    assert.ok(!late, 'the process did not end by itself')
+    assert.strictEqual(code, 0, stderr)
+    assert.deepStrictEqual(lines[0].told.slice(0, 1), ['response'])
+  })
+}
+
 test('process.exit() in the middle of requests ends the process with its code', async (scope) => {
   const remote = await scope.remote()
   const silent = await scope.peer(SILENT)

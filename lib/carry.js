@@ -56,6 +56,8 @@ class Exchange {
   isPlain = false
   /** Whether port and engine have forgotten it. */
   isSettled = false
+  /** Whether it keeps the event loop alive. */
+  isRef = true
   /** Whether its connection was destroyed under it. */
   isAborted = false
   /** Whether the response's last byte was read by the user. */
@@ -286,8 +288,17 @@ class Exchange {
   /** The engine has nothing more to say about it. */
   settle() {
     if (this.isSettled) return
+    this.setRef(true)
     this.isSettled = true
     this.port.release(this.id)
+  }
+
+  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
+  setRef(on) {
+    if (this.isRef === on || this.isSettled) return
+    this.isRef = on
+    if (on) this.port.hold()
+    else this.port.loosen()
   }
 
   onTimeout() {

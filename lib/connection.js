@@ -9,10 +9,13 @@ const { clearTimeout, setTimeout } = require('node:timers')
 
 const { announce, onSecured } = require('./tls/handshake.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
+const { CLOSE_REASONS } = require('./reasons.js')
 const { ADOPTED, REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origin} Origin */
+
+const IDLE_TIMEOUT = CLOSE_REASONS.indexOf('idle-timeout')
 
 /** Orders connections by when they became idle. */
 let idleOrder = 0
@@ -138,6 +141,7 @@ class Connection {
     this.closeReason = reason
     if (this.port.connections.get(this.id) === this) this.port.connections.delete(this.id)
     if (closes.hasSubscribers) tellClosed(this)
+    if (reason === IDLE_TIMEOUT && !this.view.destroyed) this.view.emit('timeout')
     if (!this.view.destroyed) this.view.destroy()
     else this.leave()
   }

@@ -135,13 +135,12 @@ function isResolvable(hostname) {
  * @param {string} code
  * @param {string} reason llhttp's
  * @param {number} bytesParsed
+ * @param {Buffer} rawPacket what had been read when it was refused
  */
-function parseError(code, reason, bytesParsed) {
+function parseError(code, reason, bytesParsed, rawPacket) {
   if (hasOlderParser && Object.hasOwn(OLDER_WORDS, reason)) {
     ;[code, reason] = OLDER_WORDS[/** @type {keyof typeof OLDER_WORDS} */ (reason)]
   }
-  // The engine keeps no packet: the property is there, empty.
-  const rawPacket = Buffer.alloc(0)
   const fields =
     runtimeName === 'deno' ? { code, reason, bytesParsed, rawPacket } : { bytesParsed, code, reason, rawPacket }
   return withFields(`Parse Error: ${reason}`, fields)
@@ -182,7 +181,10 @@ function fromRecord(text, errno) {
   const fields = text.split('\0')
   const [code, syscall, , port, hostname, message] = fields
   const [reason, bytesParsed] = fields.slice(BASE_FIELDS)
-  if (code.startsWith('HPE_')) return parseError(code, reason, Number(bytesParsed))
+  if (code.startsWith('HPE_')) {
+    const packet = Buffer.from(fields.slice(BASE_FIELDS + 2).join('\0'), 'latin1')
+    return parseError(code, reason, Number(bytesParsed), packet)
+  }
   // Of what fails without a system call, TLS alone has codes of its own, or names the host.
   if (reason !== '' || (syscall === '' && (hostname !== '' || !code.startsWith('E')))) {
     return tlsError(withFields(message, known({ errno, code, syscall, hostname, port: Number(port) })), reason)

@@ -47,6 +47,8 @@ const foreignRequests = new WeakMap()
 const REASONS = [
   ['connect', (_agent, req) => req.method === 'CONNECT'],
   ['upgrade', (_agent, req) => asksForUpgrade(req)],
+  // The runtime refuses most of them.
+  ['host-header', (_agent, req) => typeof (req.getHeader('host') ?? '') !== 'string'],
   ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
   ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
   ['create-connection', (agent) => isReplaced(agent.createConnection, 'createConnection')],

@@ -149,7 +149,7 @@ function pauseAtSwitching(exchange, res) {
   complete(res)
   view.destroy()
   view._hadError = true
-  emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0))
+  emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0, Buffer.alloc(0)))
 }
 
 /**

@@ -10,7 +10,7 @@ const https = require('node:https')
 
 const ourHttp = require('./http.js')
 const ourHttps = require('./https.js')
-const { replaced } = require('./namespace.js')
+const { inPlace, replaced } = require('./namespace.js')
 const { ignoresAgents } = require('./runtime.js')
 
 /** The runtime's modules and what stands in for each. @type {[module: any, standIn: any][]} */
@@ -45,6 +45,7 @@ function put(module, standIn, name) {
 function install({ request = ignoresAgents } = {}) {
   for (const [module, standIn] of MODULES) {
     if (request && !replaced.has(module)) replaced.set(module, module.request)
+    if (request) inPlace.add(module)
     for (const name of request ? [...AGENTS, ...REQUESTS] : AGENTS) put(module, standIn, name)
   }
   syncBuiltinESMExports()
@@ -56,6 +57,7 @@ function uninstall() {
     if (module[name] === ours) module[name] = theirs
   }
   installed = []
+  inPlace.clear()
   syncBuiltinESMExports()
 }
 

@@ -24,6 +24,7 @@ class Opening {
   useCount = 0
   req = null
   resource = { runInAsyncScope: run }
+  setRef = doNothing
   outgoing = { connected: () => this.#done(), pending: 0 }
   /** @type {Promise<boolean>} whether it was opened */
   opened
@@ -152,6 +153,8 @@ async function preconnect(agent, origins, where, count = 1) {
   if (failed !== undefined) throw /** @type {PromiseRejectedResult} */ (failed).reason
   return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value).length
 }
+
+function doNothing() {}
 
 /** What a connection is opened for when there is no request yet. */
 const NO_REQUEST = Object.freeze({ method: 'GET', _header: null, getHeader: () => undefined })

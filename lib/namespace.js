@@ -14,6 +14,9 @@ const GLOBAL_TIMEOUT_MS = 5000
  */
 const replaced = new Map()
 
+/** The runtime's modules that have our request() now. @type {Set<any>} */
+const inPlace = new Set()
+
 /**
  * Whether the runtime would read it as a URL and not as options.
  * @param {any} input
@@ -47,17 +50,24 @@ function standIn(module, Agent, own) {
    */
   function request(input, options, callback) {
     const theirs = replaced.get(module) ?? module.request
+    const agent = defaultAgent()
     // Who has wrapped the runtime's request() wants to see all requests.
-    const req = theirs === runtimeRequest ? own?.(globalAgent, input, options, callback) : undefined
+    const req = theirs === runtimeRequest ? own?.(agent, input, options, callback) : undefined
     if (req !== undefined) return req
     if (!isUrl(input)) return theirs(withAgent(input), options)
     if (typeof options === 'function') return theirs(input, withAgent(undefined), options)
     return theirs(input, withAgent(options), callback)
   }
 
+  /** In the runtime's place, ours heeds its globalAgent, which its users may set. */
+  function defaultAgent() {
+    return inPlace.has(module) ? module.globalAgent : globalAgent
+  }
+
   /** @param {any} options */
   function withAgent(options) {
     const agent = options?.agent
+    const globalAgent = defaultAgent()
     // https.request() puts the runtime's global agent in place of any other default.
     if (agent === false) return { ...options, agent: new globalAgent.constructor() }
     const isDefault = (agent === undefined || agent === null) && typeof options?.createConnection !== 'function'
@@ -91,4 +101,4 @@ function standIn(module, Agent, own) {
   })
 }
 
-module.exports = { replaced, standIn }
+module.exports = { inPlace, replaced, standIn }

@@ -188,12 +188,14 @@ class SocketView extends Socket {
     return this
   }
 
-  /** Idle connections never keep the process alive, those in use always do. */
+  /** For the request under way: idle connections never keep the process alive, and the next request starts anew. */
   ref() {
+    this.#connection.exchange?.setRef(true)
     return this
   }
 
   unref() {
+    this.#connection.exchange?.setRef(false)
     return this
   }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 mod errno;
 mod tls;
 
@@ -55,6 +57,8 @@ pub struct Failure {
     pub reason: Option<Cow<'static, str>>,
     /// Bytes that a response parser had accepted before it failed.
     pub bytes_parsed: Option<u64>,
+    /// What had been read when a parser refused it.
+    pub packet: Bytes,
     pub phase: Phase,
     /// The connection is at fault, and a fresh one might do. Whether the request may be sent again is another question (invariant I5).
     pub retryable: bool,
@@ -89,6 +93,7 @@ impl Failure {
             message: message.into(),
             reason: None,
             bytes_parsed: None,
+            packet: Bytes::new(),
             phase,
             retryable: false,
             causes: Vec::new(),

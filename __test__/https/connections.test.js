@@ -339,6 +339,7 @@ const foreign = {
   'tls-secureContext': ({ root }) => ({ secureContext: tls.createSecureContext({ ca: root.pem }) }),
   'tls-version': ({ root }) => ({ ca: root.pem, minVersion: 'TLSv1.1' }),
   'tls-ciphers': ({ root }) => ({ ca: root.pem, ciphers: 'HIGH' }),
+  'tls-servername': () => ({ servername: 'name.0', rejectUnauthorized: false }),
   'tls-ecdhCurve': ({ root }) => ({ ca: root.pem, ecdhCurve: 'P-256' }),
 }
 

@@ -44,6 +44,23 @@ test('install({ request: true }) replaces request and get as well, also after in
 })
 
 for (const request of [false, true]) {
+  test(`whoever sets http.globalAgent is heeded, request: ${request}`, async (scope) => {
+    const peer = await scope.peer(OK)
+    const agent = scope.agent({ keepAlive: true })
+    keepwire.install({ request })
+    const { globalAgent } = http
+    scope.defer(() => {
+      http.globalAgent = globalAgent
+      keepwire.uninstall()
+    })
+    http.globalAgent = agent
+    const target = { host: '127.0.0.1', port: peer.port }
+    await new Promise((resolve, reject) => {
+      http.get(target, (response) => response.resume().on('end', resolve)).on('error', reject)
+    })
+    assert.strictEqual(agent.stats().origins[agent.getName(target)].created, 1)
+  })
+
   test(`requests that name no agent share the connection of our globalAgent, request: ${request}`, async (scope) => {
     scope.defer(() => {
       http.globalAgent.destroy()

@@ -127,6 +127,7 @@ function tell(event, args) {
 function tellError(error) {
   const fields = ['code', 'errno', 'syscall', 'address', 'port', 'hostname', 'localAddress', 'localPort', 'reason']
   const set = fields.filter((name) => error[name] !== undefined).map((name) => `${name}=${error[name]}`)
+  if (error.rawPacket !== undefined) set.push(`rawPacket=${JSON.stringify(error.rawPacket.toString('latin1'))}`)
   const causes = error.errors ? ` causes(${error.errors.map(tellError).join('; ')})` : ''
   return `${error.name} ${JSON.stringify(error.message)} ${set.join(' ')}${causes}`
 }

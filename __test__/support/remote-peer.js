@@ -37,6 +37,8 @@ const shapes = {
   fin: (_, connection) => connection.end(reply(HELLO)),
   // The same, announced.
   closing: (_, connection) => connection.end(reply(HELLO, ['Connection: close'])),
+  // A head without its body.
+  never: (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'),
   // A reply, and the FIN some time after it: /fin-after?50
   'fin-after': (request, connection) => {
     connection.write(reply(HELLO))

@@ -3,7 +3,8 @@
 // This thread's door to the engine: the native port, both batches, and who is behind the ids that travel in them.
 //
 // - An exchange id is a slot (low 20 bits) and its generation: a record that comes late never finds a later exchange.
-// - The event loop is kept alive exactly while exchanges are open, not by idle connections.
+// - The event loop is kept alive exactly while exchanges are open whose sockets are not unref()ed, not by idle
+//   connections.
 // - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
 //   behind it are delivered afterwards.
 
@@ -35,7 +36,8 @@ class Port {
   #generations = [0]
   /** @type {number[]} */
   #freeSlots = []
-  #open = 0
+  /** Exchanges that keep the event loop alive. */
+  #holding = 0
   #active = false
   #settling = false
   #draining = false
@@ -77,11 +79,7 @@ class Port {
     const generation = ((this.#generations[slot] ?? 0) + 1) & GENERATION_MASK
     this.#generations[slot] = generation
     this.#exchanges[slot] = exchange
-    this.#open += 1
-    if (!this.#active) {
-      this.#active = true
-      this.#native.setActive(true)
-    }
+    this.hold()
     return ((generation << SLOT_BITS) | slot) >>> 0
   }
 
@@ -104,9 +102,22 @@ class Port {
     const slot = id & SLOT_MASK
     this.#exchanges[slot] = undefined
     this.#freeSlots.push(slot)
-    this.#open -= 1
+    this.loosen()
+  }
+
+  /** One more keeps the event loop alive. */
+  hold() {
+    this.#holding += 1
+    if (this.#active) return
+    this.#active = true
+    this.#native.setActive(true)
+  }
+
+  /** One less. */
+  loosen() {
+    this.#holding -= 1
     // The next request often follows within the same tick.
-    if (this.#open === 0 && !this.#settling) {
+    if (this.#holding === 0 && !this.#settling) {
       this.#settling = true
       process.nextTick(settle, this)
     }
@@ -138,7 +149,7 @@ class Port {
   /** @param {Port} port */
   static settle(port) {
     port.#settling = false
-    if (port.#open > 0 || !port.#active) return
+    if (port.#holding > 0 || !port.#active) return
     port.#active = false
     port.#native.setActive(false)
   }

@@ -397,6 +397,11 @@ class LeanExchange extends AsyncResource {
     this.#carrier.onAssigned(kind, connection)
   }
 
+  /** @param {boolean} on */
+  setRef(on) {
+    this.#carrier.setRef(on)
+  }
+
   onParted() {
     this.#carrier.onParted()
   }

@@ -120,9 +120,13 @@ function warnUnverified() {
   )
 }
 
+const NAME = /^(?=.{1,253}$)[\w](?:[\w-]{0,61}[\w])?(?:\.[\w](?:[\w-]{0,61}[\w])?)*\.?$/
+/** Such a name is none to rustls: it looks like an address. */
+const ENDS_IN_NUMBER = /(?:^|\.)\d+\.?$/
+
 /** @param {string} name */
 function isSendable(name) {
-  return /^(?=.{1,253}$)[\w](?:[\w-]{0,61}[\w])?(?:\.[\w](?:[\w-]{0,61}[\w])?)*\.?$/.test(name) && net.isIP(name) === 0
+  return NAME.test(name) && !ENDS_IN_NUMBER.test(name) && net.isIP(name) === 0
 }
 
 /** @param {unknown} value */

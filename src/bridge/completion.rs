@@ -386,11 +386,16 @@ fn failure_text(failure: &Failure) -> Vec<u8> {
         fields.push(cause.errno.to_string());
     }
     // The texts are latin1 on the other side; only a host name or path can hold more, which becomes '?'.
-    fields
+    let mut text: Vec<u8> = fields
         .join("\0")
         .chars()
         .map(|char| u8::try_from(char).unwrap_or(b'?'))
-        .collect()
+        .collect();
+    if failure.bytes_parsed.is_some() {
+        text.push(0);
+        text.extend_from_slice(&failure.packet);
+    }
+    text
 }
 
 /// `code, syscall, address, port, hostname, message, localAddress, localPort, targetAddress, targetPort`

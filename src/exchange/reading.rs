@@ -152,7 +152,10 @@ impl Service<'_> {
                         Ok(trailers) => self.message_end(cx, gathered.freeze(), &trailers),
                         Err(fault) => {
                             self.publish(gathered.freeze());
-                            Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
+                            Step::Over(Outcome::Failed(Box::new(parse_failure(
+                                fault,
+                                Bytes::new(),
+                            ))))
                         }
                     };
                 }
@@ -268,8 +271,9 @@ impl Service<'_> {
                 Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes))
             }
             // They came along with the response, so its request hears of them, as from the runtime.
-            _ => Step::Over(Outcome::Failed(Box::new(parse_failure(
+            surplus => Step::Over(Outcome::Failed(Box::new(parse_failure(
                 ParseFault::not_http(),
+                Bytes::copy_from_slice(surplus),
             )))),
         }
     }
@@ -307,8 +311,8 @@ impl Service<'_> {
             .as_mut()
             .and_then(|exchange| exchange.write_error.take());
         let failure = match (fault, write_error) {
-            (Some(Fault::Parse(fault)), _) => {
-                return Step::Over(Outcome::Failed(Box::new(parse_failure(fault))))
+            (Some(Fault::Parse(fault, packet)), _) => {
+                return Step::Over(Outcome::Failed(Box::new(parse_failure(fault, packet))))
             }
             (Some(Fault::Io(error)), _) => Failure::from_io(
                 &error,
@@ -362,10 +366,11 @@ fn aborted() -> Failure {
     Failure::new("ECONNRESET", "aborted", Phase::Body)
 }
 
-fn parse_failure(fault: ParseFault) -> Failure {
+fn parse_failure(fault: ParseFault, packet: Bytes) -> Failure {
     Failure {
         reason: Some(fault.reason.into()),
         bytes_parsed: Some(fault.offset as u64),
+        packet,
         ..Failure::new(
             fault.code,
             format!("Parse Error: {}", fault.reason),

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunks::{Chunks, Scan};
@@ -33,8 +33,8 @@ thread_local! {
 pub enum Fault {
     /// The peer closed its side.
     Eof,
-    /// The head is none, in llhttp's words.
-    Parse(ParseFault),
+    /// The message is none, in llhttp's words; what had just been read.
+    Parse(ParseFault, Bytes),
     /// The transport failed.
     Io(io::Error),
 }
@@ -171,6 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             let worth_parsing = self.raw.len() < 32
                 || fresh.contains(&b'\n')
                 || self.raw.len() + fresh.len() > self.max_header_size;
+            let packet = fresh;
             let gathered;
             let mut input = if self.raw.is_empty() {
                 fresh
@@ -186,7 +187,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             loop {
                 match head::parse(input, self.bodiless, self.max_header_size) {
                     Err(fault) => {
-                        self.fault = Some(Fault::Parse(fault));
+                        self.fault = Some(Fault::Parse(fault, Bytes::copy_from_slice(packet)));
                         return Poll::Ready(Ok(()));
                     }
                     Ok(None) => {
@@ -197,7 +198,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                         input.advance(head.len);
                         self.informational += 1;
                         if self.informational > MAX_INFORMATIONAL {
-                            self.fault = Some(Fault::Parse(ParseFault::overflow(0)));
+                            let packet = Bytes::copy_from_slice(packet);
+                            self.fault = Some(Fault::Parse(ParseFault::overflow(0), packet));
                             return Poll::Ready(Ok(()));
                         }
                         self.heads.push_back(head);
@@ -218,7 +220,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                         }
                         self.for_hyper.extend_from_slice(&minimal_head(&head));
                         self.heads.push_back(head);
-                        self.pass(rest);
+                        self.pass(rest, packet);
                         self.hand_out(out);
                         return Poll::Ready(Ok(()));
                     }
@@ -227,8 +229,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         })
     }
 
-    /// Queues body bytes for hyper, as far as their framing is in order and without trailers.
-    fn pass(&mut self, bytes: &[u8]) {
+    /// Queues body bytes for hyper, as far as their framing is in order and without trailers. They came in `packet`.
+    fn pass(&mut self, bytes: &[u8], packet: &[u8]) {
         let Some(chunks) = &mut self.chunks else {
             let passed = self.remaining.min(bytes.len() as u64) as usize;
             self.remaining -= passed as u64;
@@ -247,12 +249,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                         self.for_hyper.extend_from_slice(b"\r\n");
                         self.surplus.extend_from_slice(&section[taken..]);
                     }
-                    Err(fault) => self.fault = Some(Fault::Parse(fault)),
+                    Err(fault) => {
+                        self.fault = Some(Fault::Parse(fault, Bytes::copy_from_slice(packet)));
+                    }
                 }
             }
             Scan::Refused(at, fault) => {
                 self.for_hyper.extend_from_slice(&bytes[..at]);
-                self.fault = Some(Fault::Parse(fault));
+                self.fault = Some(Fault::Parse(fault, Bytes::copy_from_slice(packet)));
             }
         }
     }
@@ -268,7 +272,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 self.hand_out(out);
                 return Poll::Ready(Ok(()));
             }
-            if matches!(self.fault, Some(Fault::Parse(_))) || !self.surplus.is_empty() {
+            if matches!(self.fault, Some(Fault::Parse(..))) || !self.surplus.is_empty() {
                 // What was in order has passed; hyper takes this for the peer's end.
                 return Poll::Ready(Ok(()));
             }
@@ -309,13 +313,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             match scan {
                 Scan::Pass => {}
                 Scan::TrailerFrom(at) => {
-                    let section = out.filled()[before + at..].to_vec();
+                    let packet = out.filled()[before..].to_vec();
                     out.set_filled(before + at);
-                    self.pass(&section);
+                    self.pass(&packet[at..], &packet);
                 }
                 Scan::Refused(at, fault) => {
+                    let packet = Bytes::copy_from_slice(&out.filled()[before..]);
                     out.set_filled(before + at);
-                    self.fault = Some(Fault::Parse(fault));
+                    self.fault = Some(Fault::Parse(fault, packet));
                 }
             }
             if out.filled().len() > before {

@@ -20,5 +20,6 @@ const request = get({ host: '127.0.0.1', port, path, agent }, (response) => {
   for (const event of ['end', 'error', 'aborted']) response.on(event, () => told.push(`response ${event}`))
   for (const event of ['end', 'close', 'error']) response.socket.on(event, () => told.push(`socket ${event}`))
   if (ending === 'ends') response.socket.end()
+  if (ending === 'unref') response.socket.unref()
 })
 for (const event of ['close', 'error', 'abort']) request.on(event, () => told.push(`request ${event}`))
