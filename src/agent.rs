@@ -339,7 +339,7 @@ impl Engine {
             let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
             let mut miss = 0;
             let profile = match lease {
-                Lease::Queued | Lease::Dial { .. } if kind == Kind::Engine => {
+                Lease::Queued | Lease::Dial { .. } if kind != Kind::Foreign => {
                     shared.profiles.get(profile)
                 }
                 _ => None,
@@ -436,11 +436,19 @@ impl Engine {
                 false
             }
             _ => {
+                if reason.is_peers() {
+                    shared.pool.ended_by_peer(conn, now);
+                }
                 shared.pool.note_end(conn, reason);
                 shared.pool.closed(conn, now, effects);
                 true
             }
         })
+    }
+
+    /// The peer ended a leased connection without an answer to the request on it.
+    pub fn lost(&self, conn: ConnId) {
+        self.lock().pool.ended_by_peer(conn, self.clock.now());
     }
 
     /// A leased connection's present exchange is its last.

@@ -39,6 +39,7 @@ module.exports = Object.freeze({
   BEGIN_NO_BODY: 1,
   BEGIN_KEEP: 2,
   BEGIN_IDEMPOTENT: 4,
+  BEGIN_REUSED: 8,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,
@@ -73,6 +74,11 @@ module.exports = Object.freeze({
   REPLACES: 1,
   RESENT: 2,
   ADOPTED: 4,
+
+  // What lease() is for.
+  FOR_REPEATABLE: 0,
+  FOR_ONCE: 1,
+  FOR_FOREIGN: 2,
 
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,

@@ -28,8 +28,8 @@ impl Pool {
             return Lease::QueueFull;
         };
         let o = self.origin(a, key);
-        if kind == Kind::Engine {
-            if let Some((c, idle_ms)) = self.take_idle(o, now, effects) {
+        if kind != Kind::Foreign {
+            if let Some((c, idle_ms)) = self.take_idle(o, kind, effects) {
                 self.origins[o].metrics.reused.fetch_add(1, Relaxed);
                 return Lease::Idle {
                     conn: self.conns.id(c),
@@ -38,17 +38,21 @@ impl Pool {
                 };
             }
         }
+        let passed_over = kind == Kind::Once && !self.origins[o].idle.is_empty();
         if self.make_room(a, o, effects) {
             match kind {
                 Kind::Foreign => {
                     self.grant(o);
                     return Lease::Granted;
                 }
-                Kind::Engine if !self.conns.is_full() => {
-                    let conn = self.open(o, effects);
+                Kind::Engine | Kind::Once if !self.conns.is_full() => {
+                    let conn = self.open(o, kind, effects);
+                    if passed_over {
+                        self.note_passed_over(conn);
+                    }
                     return Lease::Dial { conn };
                 }
-                Kind::Engine => {
+                Kind::Engine | Kind::Once => {
                     self.settle(o, effects);
                     return Lease::QueueFull;
                 }
@@ -65,7 +69,8 @@ impl Pool {
     }
 
     /// Whether the origin may have one slot more, after closing what is idle and in the way: of the origin itself (a
-    /// foreign lease can't use the engine's connections), else the agent's longest idle.
+    /// foreign lease can't use the engine's connections, one that is for once not those idle for long), else the agent's
+    /// longest idle.
     fn make_room(&mut self, a: u32, o: u32, effects: &mut Vec<Effect>) -> bool {
         if !self.has_key_room(o) {
             let Some(c) = self.origins[o].idle.first() else {
@@ -79,8 +84,8 @@ impl Pool {
     }
 
     /// Takes a slot for a new connection.
-    pub(super) fn open(&mut self, o: u32, effects: &mut Vec<Effect>) -> ConnId {
-        let borrowed = self.borrow_idle(o, effects);
+    pub(super) fn open(&mut self, o: u32, kind: Kind, effects: &mut Vec<Effect>) -> ConnId {
+        let borrowed = self.borrow_idle(o, kind, effects);
         let origin = &mut self.origins[o];
         let miss = match origin.last_closed {
             _ if origin.dialing + origin.leased > 0 => Miss::AllBusy,
@@ -90,11 +95,21 @@ impl Pool {
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
         let mut conn = Conn::dialing(o, self.now, miss);
-        if let Some((former, uses, born, _)) = borrowed {
+        if let Some((former, uses, born, idled)) = borrowed {
             origin.metrics.reused.fetch_add(1, Relaxed);
             (conn.adopts, conn.uses, conn.born) = (Some(former), uses, born);
+            conn.idled = Some(idled);
         }
         self.conns.insert(conn).1
+    }
+
+    /// A connection was opened although others are idle.
+    fn note_passed_over(&mut self, conn: ConnId) {
+        if let Some(c) = self.conns.find(conn).filter(|&c| self.conns[c].adopts.is_none()) {
+            self.conns[c].miss = Miss::IdleTooLong;
+            let origin = &self.origins[self.conns[c].origin];
+            origin.metrics.passed_over.fetch_add(1, Relaxed);
+        }
     }
 
     /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
@@ -122,6 +137,7 @@ impl Pool {
         if conn.state == State::Leased {
             conn.state = State::Dialing;
             conn.uses = 0;
+            conn.idled = None;
             conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
             origin.dialing += 1;
@@ -151,6 +167,7 @@ impl Pool {
             return CheckIn::Unknown;
         };
         self.conns[c].uses = self.conns[c].uses.saturating_add(1);
+        self.conns[c].idled = None;
         let o = self.conns[c].origin;
         if let Some(reason) = self.unfit(c, idle_limit_ms) {
             return self.close_checked_in(c, reason, effects);
