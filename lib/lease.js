@@ -12,6 +12,7 @@ const {
   FOREIGN,
   IDLE,
   QUEUED,
+  UNUSED,
 } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
@@ -163,7 +164,7 @@ function giveBack(exchange) {
     if (connection.view.connecting) {
       connection.view.destroy()
     } else {
-      native.checkIn(connection.id, -1)
+      native.checkIn(connection.id, UNUSED)
       exchange.settle()
       connection.free()
       port.drainSoon()

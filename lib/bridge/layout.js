@@ -88,6 +88,9 @@ module.exports = Object.freeze({
   QUEUE_FULL: 4,
   ADOPTING: 5,
 
+  /** What checkIn() is told of a connection on which nothing was sent: its idle time goes on. */
+  UNUSED: -2,
+
   // Answers of checkIn().
   CHECKED_IN_CLOSED: 0,
   CHECKED_IN_IDLE: 1,

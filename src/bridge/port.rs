@@ -17,7 +17,7 @@ use super::submission::{self, Commands};
 use super::tls::BindingTls;
 use crate::agent::{PortId, ADOPTS, ENGINE};
 use crate::connect::{tls, Profile};
-use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, WaiterId};
+use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId};
 use crate::runtime;
 
 /// What fits beside a connection in a double.
@@ -356,11 +356,16 @@ pub fn lease(
     f64::from(more) * 4_294_967_296.0 + f64::from(conn) * 8.0 + f64::from(code)
 }
 
-/// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none.
+/// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none, -2
+/// nothing was sent on it.
 #[napi]
 pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
-    let limit = (idle_limit_ms >= 0.0).then_some(idle_limit_ms as u64);
-    match ENGINE.check_in(conn, limit) {
+    let stay = match idle_limit_ms {
+        limit if limit >= 0.0 => Stay::For(limit as u64),
+        -1.0 => Stay::Unlimited,
+        _ => Stay::Unused,
+    };
+    match ENGINE.check_in(conn, stay) {
         CheckIn::Closed(_) | CheckIn::Unknown => 0,
         CheckIn::Idle => 1,
         CheckIn::Handed(_) => 2,

@@ -1,6 +1,6 @@
 //! Connections that nobody uses: which one is leased next, which one is closed first, and until when they last.
 //!
-//! Invariants: an idle connection is in its origin's list and its agent's list, both ordered by the time it went idle.
+//! Invariants: an idle connection is in its origin's list and its agent's list, both ordered by the time it was checked in.
 //! Each idle connection with a deadline has an alarm at or before that deadline.
 
 use std::cmp::Reverse;
@@ -11,7 +11,7 @@ use super::slab::Link;
 use super::types::{AgentId, CloseReason, ConnId, Effect, Kind, Miss, State};
 use super::Pool;
 
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 pub(super) struct Conn {
     pub origin: u32,
@@ -22,11 +22,11 @@ pub(super) struct Conn {
     pub born: u64,
     /// Why it was opened.
     pub miss: Miss,
-    idle_since: u64,
+    pub idle_since: u64,
     /// How long it had been idle before its present lease, in ms; `None`: it was new, or came straight from another.
     pub idled: Option<u64>,
     /// When the server's hint ends.
-    hint_end: u64,
+    pub hint_end: u64,
     /// The alarm in [`Deadlines`] that counts for this connection.
     alarm: u64,
     in_origin: Link,
@@ -96,11 +96,9 @@ pub(super) fn jittered(ttl: u64, conn: ConnId) -> u64 {
 
 impl Pool {
     /// Makes a leased connection idle.
-    pub(super) fn park(&mut self, c: u32, hint_end: u64, now: u64) {
+    pub(super) fn park(&mut self, c: u32) {
         let conn = &mut self.conns[c];
         conn.state = State::Idle;
-        conn.idle_since = now;
-        conn.hint_end = hint_end;
         let o = conn.origin;
         let origin = &mut self.origins[o];
         origin.leased -= 1;
@@ -117,18 +115,18 @@ impl Pool {
     }
 
     /// Takes the idle connection of another agent that shares with origin `o`: the one that was used last. Its agent has it
-    /// no more. Returns its number, uses, birth, and the ms it was idle.
+    /// no more.
     pub(super) fn borrow_idle(
         &mut self,
         o: u32,
         kind: Kind,
         effects: &mut Vec<Effect>,
-    ) -> Option<(ConnId, u32, u64, u64)> {
+    ) -> Option<Conn> {
         if !self.agents[self.origins[o].agent].limits.shared {
             return None;
         }
         let peer = self.origins[o].peer;
-        let age_limit = self.age_limit(peer, self.peers[peer].shared.first(), kind);
+        let age_limit = self.age_limit(peer, None, kind);
         loop {
             let c = self.peers[peer].shared.last()?;
             if self.idle_age(c) >= age_limit {
@@ -141,7 +139,14 @@ impl Pool {
                 continue;
             }
             let conn = &self.conns[c];
-            let taken = (self.conns.id(c), conn.uses, conn.born, self.idle_age(c));
+            let taken = Conn {
+                uses: conn.uses,
+                idle_since: conn.idle_since,
+                idled: Some(self.idle_age(c)),
+                hint_end: conn.hint_end,
+                adopts: Some(self.conns.id(c)),
+                ..Conn::dialing(o, conn.born, Miss::NoneIdle)
+            };
             self.origins[donor].last_closed = Some(CloseReason::Lent);
             self.forget_conn(c);
             self.settle(donor, effects);
@@ -205,9 +210,9 @@ impl Pool {
         }
     }
 
-    /// From which idle age on connections to a peer won't do for a request of this kind. `oldest` is the longest idle of
-    /// those in question.
-    fn age_limit(&mut self, peer: u32, oldest: Option<u32>, kind: Kind) -> u64 {
+    /// From which idle age on connections to a peer won't do for a request of this kind. `oldest`: one that is open,
+    /// though it has been idle for long.
+    pub(super) fn age_limit(&mut self, peer: u32, oldest: Option<u32>, kind: Kind) -> u64 {
         if self.peers[peer].idle_limit.is_unknown() {
             return NEVER;
         }

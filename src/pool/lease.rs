@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::idle::Conn;
+use super::idle::{Conn, NEVER};
 use super::types::{
-    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, Stay, WaiterId,
 };
 use super::Pool;
 
@@ -94,18 +94,20 @@ impl Pool {
         };
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
-        let mut conn = Conn::dialing(o, self.now, miss);
-        if let Some((former, uses, born, idled)) = borrowed {
+        if borrowed.is_some() {
             origin.metrics.reused.fetch_add(1, Relaxed);
-            (conn.adopts, conn.uses, conn.born) = (Some(former), uses, born);
-            conn.idled = Some(idled);
         }
+        let conn = borrowed.unwrap_or_else(|| Conn::dialing(o, self.now, miss));
         self.conns.insert(conn).1
     }
 
     /// A connection was opened although others are idle.
     fn note_passed_over(&mut self, conn: ConnId) {
-        if let Some(c) = self.conns.find(conn).filter(|&c| self.conns[c].adopts.is_none()) {
+        if let Some(c) = self
+            .conns
+            .find(conn)
+            .filter(|&c| self.conns[c].adopts.is_none())
+        {
             self.conns[c].miss = Miss::IdleTooLong;
             let origin = &self.origins[self.conns[c].origin];
             origin.metrics.passed_over.fetch_add(1, Relaxed);
@@ -138,6 +140,7 @@ impl Pool {
             conn.state = State::Dialing;
             conn.uses = 0;
             conn.idled = None;
+            conn.hint_end = NEVER;
             conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
             origin.dialing += 1;
@@ -145,15 +148,14 @@ impl Pool {
         }
     }
 
-    /// Ends a lease whose connection is in order, at `now` ms. `idle_limit_ms` is the server's Keep-Alive hint less
-    /// the agent's buffer: the connection is closed after as many ms of idleness, `Some(0)`: now.
+    /// Ends a lease whose connection is in order, at `now` ms.
     ///
     /// The connection goes to the next waiter ([`CheckIn::Handed`], with [`Effect::Assign`]), or idle, or is to be
     /// closed by the caller, in which case its slot may have gone to a waiter already (see `effects`).
     pub fn check_in(
         &mut self,
         conn: ConnId,
-        idle_limit_ms: Option<u64>,
+        stay: Stay,
         now: u64,
         effects: &mut Vec<Effect>,
     ) -> CheckIn {
@@ -166,17 +168,16 @@ impl Pool {
         let Some(c) = leased else {
             return CheckIn::Unknown;
         };
-        self.conns[c].uses = self.conns[c].uses.saturating_add(1);
-        self.conns[c].idled = None;
+        self.end_use(c, stay);
         let o = self.conns[c].origin;
-        if let Some(reason) = self.unfit(c, idle_limit_ms) {
+        if let Some(reason) = self.unfit(c, stay) {
             return self.close_checked_in(c, reason, effects);
         }
         if let Some(w) = self.origins[o].queue.first() {
             if self.turn_passes(o) {
                 return self.close_checked_in(c, CloseReason::Evicted, effects);
             }
-            if self.waiters[w].kind == Kind::Foreign {
+            if !self.suits(c, self.waiters[w].kind) {
                 // First come, first served: the slot is this waiter's, though the connection is of no use to it.
                 self.origins[o].last_closed = Some(CloseReason::Evicted);
                 self.forget_conn(c);
@@ -189,7 +190,7 @@ impl Pool {
             effects.push(Effect::Assign {
                 waiter,
                 conn,
-                idle_ms: 0,
+                idle_ms: self.conns[c].idled.unwrap_or(0),
                 use_count: self.conns[c].uses,
             });
             return CheckIn::Handed(waiter);
@@ -197,23 +198,50 @@ impl Pool {
         if let Some(reason) = self.unwanted(o) {
             return self.close_checked_in(c, reason, effects);
         }
-        self.park(
-            c,
-            idle_limit_ms.map_or(u64::MAX, |limit| now.saturating_add(limit)),
-            now,
-        );
+        self.park(c);
         CheckIn::Idle
     }
 
+    /// Notes what the exchange that ends means for the next time that the connection is idle.
+    fn end_use(&mut self, c: u32, stay: Stay) {
+        let now = self.now;
+        let conn = &mut self.conns[c];
+        match stay {
+            Stay::Unused if conn.idled.is_some() => {
+                conn.idled = Some(now - conn.idle_since.min(now))
+            }
+            Stay::Unused => conn.idle_since = now,
+            Stay::Unlimited | Stay::For(_) => {
+                conn.uses = conn.uses.saturating_add(1);
+                conn.idled = None;
+                conn.idle_since = now;
+                conn.hint_end = match stay {
+                    Stay::For(limit) => now.saturating_add(limit),
+                    _ => NEVER,
+                };
+            }
+        }
+    }
+
+    /// Whether a connection that is checked in may go on to a waiter of this kind.
+    fn suits(&mut self, c: u32, kind: Kind) -> bool {
+        let peer = self.origins[self.conns[c].origin].peer;
+        match (kind, self.conns[c].idled) {
+            (Kind::Foreign, _) => false,
+            (_, None) => true,
+            (_, Some(age)) => age < self.age_limit(peer, None, kind),
+        }
+    }
+
     /// Why a connection may not be used again, by anyone.
-    fn unfit(&self, c: u32, idle_limit_ms: Option<u64>) -> Option<CloseReason> {
+    fn unfit(&self, c: u32, stay: Stay) -> Option<CloseReason> {
         let conn = &self.conns[c];
         let origin = &self.origins[conn.origin];
         let agent = &self.agents[origin.agent];
         let limits = &agent.limits;
         if agent.removed {
             Some(CloseReason::AgentDestroyed)
-        } else if idle_limit_ms == Some(0) {
+        } else if stay == Stay::For(0) || conn.hint_end <= self.now {
             Some(CloseReason::NotReusable)
         } else if limits.max_requests_per_socket != 0 && conn.uses >= limits.max_requests_per_socket
         {

@@ -55,7 +55,7 @@ use limits::Agent;
 pub use limits::{Limits, Scheduling};
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
-    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State,
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State, Stay,
     WaiterId,
 };
 use waiters::Waiter;

@@ -138,6 +138,17 @@ pub enum Lease {
     QueueFull,
 }
 
+/// What is known of a connection that is checked in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stay {
+    /// It served its exchange, and the peer has set no limit.
+    Unlimited,
+    /// The same, and the peer lets it be idle for so many ms; 0: it is to be closed.
+    For(u64),
+    /// Nothing was sent on it: to its peer it has been idle all the time.
+    Unused,
+}
+
 /// What became of a connection that was checked in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CheckIn {
