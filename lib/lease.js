@@ -3,13 +3,24 @@
 // How an exchange gets its connection: the engine's pool answers at once, with an idle connection, one to be dialed, a
 // place in the queue or a refusal; a queued exchange has its turn later.
 
-const { ADOPTING, DIALING, FOREIGN, IDLE, QUEUED } = require('./bridge/layout.js')
+const {
+  ADOPTING,
+  DIALING,
+  FOR_FOREIGN,
+  FOR_ONCE,
+  FOR_REPEATABLE,
+  FOREIGN,
+  IDLE,
+  QUEUED,
+  UNUSED,
+} = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
 const { coded } = require('./errors.js')
 const { merge } = require('./options.js')
 const { originsOf } = require('./origins.js')
+const { isRepeatable, SAFE_METHODS } = require('./outgoing.js')
 const { kDestroyError } = require('./runtime.js')
 const { settleUnserved, Wait } = require('./waiting.js')
 
@@ -27,8 +38,9 @@ function lease(exchange, foreign, onServed, answered = -1) {
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
   const profile = foreign ? 0 : profileFor(exchange)
+  const purpose = foreign ? FOR_FOREIGN : purposeOf(exchange)
   for (let answer = answered; ; answer = -1) {
-    if (answer < 0) answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, foreign)
+    if (answer < 0) answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, purpose)
     // Shifting takes the lower 32 bits of a number of any size.
     const kind = answer & 7
     const id = answer >>> 3
@@ -71,8 +83,9 @@ function leaseIdle(exchange) {
   exchange.port = port
   exchange.id = port.open(/** @type {any} */ (exchange))
   const profile = origin.plainProfile(agent, order.options)
+  const purpose = SAFE_METHODS.has(order.method) ? FOR_REPEATABLE : FOR_ONCE
   for (;;) {
-    const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, false)
+    const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
     const kind = answer & 7
     const id = answer >>> 3
     const known = kind === IDLE ? port.connections.get(id) : undefined
@@ -87,6 +100,11 @@ function leaseIdle(exchange) {
       return false
     }
   }
+}
+
+/** @param {Exchange} exchange */
+function purposeOf({ origin, req }) {
+  return origin.origins.retries && isRepeatable(req) ? FOR_REPEATABLE : FOR_ONCE
 }
 
 /** @param {Exchange} exchange */
@@ -146,7 +164,7 @@ function giveBack(exchange) {
     if (connection.view.connecting) {
       connection.view.destroy()
     } else {
-      native.checkIn(connection.id, -1)
+      native.checkIn(connection.id, UNUSED)
       exchange.settle()
       connection.free()
       port.drainSoon()

@@ -4,7 +4,7 @@
 
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { ADOPTING, DIALING, IDLE } = require('./bridge/layout.js')
+const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, UNUSED } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
@@ -50,7 +50,7 @@ class Opening {
    */
   begin(profile) {
     const { id, origin, port } = this
-    const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, false)
+    const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, FOR_REPEATABLE)
     const kind = answer & 7
     if (kind === DIALING || kind === IDLE || kind === ADOPTING) {
       const conn = answer >>> 3
@@ -77,7 +77,7 @@ class Opening {
     const { connection, port } = this
     port.release(this.id)
     if (connection === null || connection.exchange !== /** @type {any} */ (this)) return
-    const outcome = native.checkIn(connection.id, -1)
+    const outcome = native.checkIn(connection.id, UNUSED)
     connection.free()
     if (outcome === 0) connection.view.destroy()
     port.drainSoon()

@@ -124,7 +124,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent?: number) => NativeOrigin[]} stats
  * @property {() => { keys: number, profiles: number }} held
  * @property {new (wake: () => void) => NativePort} Port
- * @property {(port: number, agent: number, key: number, profile: number, exchange: number, foreign: boolean) => number} lease
+ * @property {(port: number, agent: number, key: number, profile: number, exchange: number, purpose: number) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
  * @property {(port: number, batch: Uint8Array, length: number) => void} submit
  * @property {(port: number, into: Uint8Array) => number} drain

@@ -8,12 +8,22 @@
 
 const { maxHeaderSize } = require('node:http')
 
-const { BEGIN_IDEMPOTENT, BEGIN_KEEP, BEGIN_NO_BODY, WRITE_WANT_ACK } = require('./bridge/layout.js')
+const {
+  ADOPTING,
+  BEGIN_IDEMPOTENT,
+  BEGIN_KEEP,
+  BEGIN_NO_BODY,
+  BEGIN_REUSED,
+  IDLE,
+  WRITE_WANT_ACK,
+} = require('./bridge/layout.js')
 const { kNeedDrain } = require('./runtime.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 
 const SEND_BUFFER = 256 * 1024
+/** Of the 64 KiB of a request, its head included, that the engine keeps for a second sending. */
+const MOST_REPEATABLE_BODY = 48 * 1024
 /** A key by which the server tells a repetition, in a head that is serialized already. */
 const IDEMPOTENCY_KEY = /\r\n(?:x-)?idempotency-key[ \t]*:/i
 /** May be sent again when a reused connection died without a byte of response: nothing can happen twice. */
@@ -54,11 +64,12 @@ class Outgoing {
 
   #begin() {
     this.#began = true
-    const { connection, id, origin, port, req } = this.#exchange
+    const { connection, foundBy, id, origin, port, req } = this.#exchange
     const { patience, retries } = origin.origins
     let flags = req.shouldKeepAlive ? BEGIN_KEEP : 0
     if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (retries && (SAFE_METHODS.has(req.method) || hasIdempotencyKey(req))) flags |= BEGIN_IDEMPOTENT
+    if (retries && isIdempotent(req)) flags |= BEGIN_IDEMPOTENT
+    if (foundBy === IDLE || foundBy === ADOPTING) flags |= BEGIN_REUSED
     const { id: connectionId } = /** @type {import('./connection.js').Connection} */ (connection)
     port.submission.begin(id, flags, req.maxHeaderSize || maxHeaderSize, connectionId)
     if (patience !== null) port.submission.patience(id, patience.headersMs, patience.bodyMs)
@@ -213,6 +224,23 @@ class Outgoing {
   }
 }
 
+/** @param {any} req */
+function isIdempotent(req) {
+  return SAFE_METHODS.has(req.method) || hasIdempotencyKey(req)
+}
+
+/**
+ * Whether a request may be sent a second time, as far as that is known before it has its connection: a body of unknown
+ * length may be too long to be kept.
+ * @param {any} req
+ */
+function isRepeatable(req) {
+  if (!isIdempotent(req)) return false
+  const length = req.getHeader('content-length')
+  if (length !== undefined) return Number(length) <= MOST_REPEATABLE_BODY
+  return SAFE_METHODS.has(req.method) && req.getHeader('transfer-encoding') === undefined
+}
+
 /**
  * Whether the server can tell a repetition of this request, which makes it idempotent (as Go's net/http has it).
  * @param {any} req
@@ -245,4 +273,4 @@ function failWrites(exchange, callbacks, error) {
   }
 }
 
-module.exports = { Outgoing, SAFE_METHODS }
+module.exports = { isRepeatable, Outgoing, SAFE_METHODS }

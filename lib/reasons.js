@@ -22,6 +22,7 @@ const CLOSE_REASONS = Object.freeze([
   'lent',
 ])
 
+const IDLE_TOO_LONG = 254
 const ALL_BUSY = 255
 
 /** @param {number} reason */
@@ -32,6 +33,7 @@ function closeReason(reason) {
 /** @param {number} miss as lease() says */
 function missReason(miss) {
   if (miss === 0) return 'none-idle'
+  if (miss === IDLE_TOO_LONG) return 'idle-too-long'
   return miss === ALL_BUSY ? 'all-busy' : closeReason(miss)
 }
 

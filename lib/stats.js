@@ -10,7 +10,7 @@ const { CLOSE_REASONS } = require('./reasons.js')
 /** @param {NativeOrigin} told */
 function shape(told) {
   const [dialing, leased, idle, foreign, foreignIdle, queued] = told.counts
-  const [created, reused, retried, moved] = told.totals
+  const [created, reused, retried, moved, passedOver] = told.totals
   return {
     open: leased + idle,
     idle,
@@ -23,6 +23,7 @@ function shape(told) {
     reused,
     retried,
     moved,
+    passedOver,
     closed: byReason(told.closed),
     errors: tally(told.errors),
     foreign: tally(told.foreign),

@@ -6,7 +6,7 @@
 const { performance } = require('node:perf_hooks')
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { FOREIGN, IDLE } = require('./bridge/layout.js')
+const { FOREIGN, IDLE, UNUSED } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { coded, connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
@@ -151,7 +151,7 @@ function returnTurn(exchange, kind, connection) {
   const { id, origin, port } = exchange
   exchange.settle()
   if (kind === FOREIGN) port.engine.releaseForeign(origin.origins.id, origin.key)
-  else if (kind === IDLE) native.checkIn(connection, -1)
+  else if (kind === IDLE) native.checkIn(connection, UNUSED)
   else port.submission.abort(id, connection)
   port.drainSoon()
 }

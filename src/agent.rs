@@ -17,7 +17,7 @@ use crate::exchange::events::{Assigned, Events};
 use crate::metrics::Metrics;
 use crate::pool::{
     AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Keys, Kind, Lease, Limits, Miss,
-    Pool, State, WaiterId,
+    Pool, State, Stay, WaiterId,
 };
 use crate::runtime::{self, Io};
 
@@ -339,7 +339,7 @@ impl Engine {
             let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
             let mut miss = 0;
             let profile = match lease {
-                Lease::Queued | Lease::Dial { .. } if kind == Kind::Engine => {
+                Lease::Queued | Lease::Dial { .. } if kind != Kind::Foreign => {
                     shared.profiles.get(profile)
                 }
                 _ => None,
@@ -380,7 +380,7 @@ impl Engine {
     }
 
     /// Ends a lease whose connection is in order.
-    pub fn check_in(&self, conn: ConnId, idle_limit_ms: Option<u64>) -> CheckIn {
+    pub fn check_in(&self, conn: ConnId, stay: Stay) -> CheckIn {
         let (result, deadline) = self.with_effects(|shared, now, effects| {
             let result = match shared.dead.remove(&conn) {
                 Some(reason) => {
@@ -388,7 +388,7 @@ impl Engine {
                     shared.pool.closed(conn, now, effects);
                     CheckIn::Closed(reason)
                 }
-                None => shared.pool.check_in(conn, idle_limit_ms, now, effects),
+                None => shared.pool.check_in(conn, stay, now, effects),
             };
             if let CheckIn::Closed(reason) = result {
                 // Before what takes its place is opened.
@@ -436,11 +436,19 @@ impl Engine {
                 false
             }
             _ => {
+                if reason.is_peers() {
+                    shared.pool.ended_by_peer(conn, now);
+                }
                 shared.pool.note_end(conn, reason);
                 shared.pool.closed(conn, now, effects);
                 true
             }
         })
+    }
+
+    /// The peer ended a leased connection without an answer to the request on it.
+    pub fn lost(&self, conn: ConnId) {
+        self.lock().pool.ended_by_peer(conn, self.clock.now());
     }
 
     /// A leased connection's present exchange is its last.

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub retried: AtomicU64,
     /// Requests of which nothing was written, moved to a fresh connection.
     pub moved: AtomicU64,
+    /// Requests that got a connection of their own because those that were idle had been so for too long.
+    pub passed_over: AtomicU64,
     /// Connections closed, by the number of the reason.
     pub closed: [AtomicU64; REASONS],
     /// Requests that failed, by code.
@@ -45,6 +47,7 @@ impl Metrics {
             (&self.reused, &other.reused),
             (&self.retried, &other.retried),
             (&self.moved, &other.moved),
+            (&self.passed_over, &other.passed_over),
         ];
         let closed = self.closed.iter().zip(&other.closed);
         for (mine, theirs) in pairs.into_iter().chain(closed) {

@@ -301,6 +301,10 @@ impl Host for OnIoThread {
         ENGINE.doom(self.connection.owner.conn(), reason);
     }
 
+    fn lost(&self) {
+        ENGINE.lost(self.connection.owner.conn());
+    }
+
     fn redial(&self) {
         ENGINE.redial(self.connection.owner.conn());
     }

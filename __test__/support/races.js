@@ -6,7 +6,7 @@
 const { random } = require('./client')
 const { startRemote } = require('./remote')
 
-const IDLE_MS = 5
+/** The server closes, and requests come, up to this long before and after its idle timeout. */
 const SPREAD_MS = 5
 
 /**
@@ -18,10 +18,11 @@ const SPREAD_MS = 5
 
 /**
  * @param {Racer} racer
- * @param {{ method: string, requests: number, seed: number, lanes?: number }} run
+ * @param {{ method: string, requests: number, seed: number, idleMs?: number, lanes?: number }} run `idleMs`: the
+ *   server's idle timeout
  */
-async function race(racer, { method, requests, seed, lanes = 40 }) {
-  const remote = await startRemote('racing-peer.js', [String(IDLE_MS)])
+async function race(racer, { method, requests, seed, idleMs = 5, lanes = 40 }) {
+  const remote = await startRemote('racing-peer.js', [String(idleMs)])
   const next = random(seed)
   const errors = new Map()
   let wrong = 0
@@ -34,7 +35,7 @@ async function race(racer, { method, requests, seed, lanes = 40 }) {
       } catch (error) {
         errors.set(path.slice(1), error.code ?? error.message)
       }
-      const pause = IDLE_MS + (next() * 2 - 1) * SPREAD_MS
+      const pause = idleMs + (next() * 2 - 1) * SPREAD_MS
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, pause)))
     }
   }

@@ -39,6 +39,7 @@ module.exports = Object.freeze({
   BEGIN_NO_BODY: 1,
   BEGIN_KEEP: 2,
   BEGIN_IDEMPOTENT: 4,
+  BEGIN_REUSED: 8,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,
@@ -75,6 +76,11 @@ module.exports = Object.freeze({
   RESENT: 2,
   ADOPTED: 4,
 
+  // What lease() is for.
+  FOR_REPEATABLE: 0,
+  FOR_ONCE: 1,
+  FOR_FOREIGN: 2,
+
   // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
   QUEUED: 0,
   IDLE: 1,
@@ -82,6 +88,9 @@ module.exports = Object.freeze({
   FOREIGN: 3,
   QUEUE_FULL: 4,
   ADOPTING: 5,
+
+  /** What checkIn() is told of a connection on which nothing was sent: its idle time goes on. */
+  UNUSED: -2,
 
   // Answers of checkIn().
   CHECKED_IN_CLOSED: 0,

@@ -16,6 +16,7 @@ const {
   BEGIN_IDEMPOTENT,
   BEGIN_KEEP,
   BEGIN_NO_BODY,
+  BEGIN_REUSED,
   HTTP_1_0,
   IDLE,
   INFORMATIONAL,
@@ -191,7 +192,7 @@ class LeanExchange extends AsyncResource {
   #send(connection, { head, method }) {
     const { body, id } = this
     const { submission } = this.port
-    let flags = BEGIN_KEEP
+    let flags = BEGIN_KEEP | BEGIN_REUSED
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
     submission.begin(id, flags, maxHeaderSize, connection.id)

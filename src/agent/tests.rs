@@ -194,7 +194,7 @@ impl Drop for Scene {
 #[test]
 fn a_slot_for_a_real_socket_comes_after_the_idle_connection_that_made_room_is_closed() {
     let scene = Scene::new("made room while idle");
-    assert_eq!(ENGINE.check_in(scene.conn, None), CheckIn::Idle);
+    assert_eq!(ENGINE.check_in(scene.conn, Stay::Unlimited), CheckIn::Idle);
     assert_eq!(scene.lease(WAITING, Kind::Foreign), Lease::Queued);
     scene.expect(WAITING, "foreign");
 }
@@ -204,7 +204,7 @@ fn a_slot_for_a_real_socket_comes_after_the_connection_that_had_it_is_closed() {
     let scene = Scene::new("made room at check-in");
     assert_eq!(scene.lease(WAITING, Kind::Foreign), Lease::Queued);
     let evicted = CheckIn::Closed(CloseReason::Evicted);
-    assert_eq!(ENGINE.check_in(scene.conn, None), evicted);
+    assert_eq!(ENGINE.check_in(scene.conn, Stay::Unlimited), evicted);
     scene.expect(WAITING, "foreign");
 }
 
@@ -217,7 +217,7 @@ fn a_waiter_that_gives_up_while_its_turn_is_being_told_is_told_all_the_same() {
     };
     assert_eq!(scene.lease(WAITING, Kind::Engine), Lease::Queued);
     let mut effects = Vec::new();
-    let not_reusable = Some(0);
+    let not_reusable = Stay::For(0);
     ENGINE
         .lock()
         .pool

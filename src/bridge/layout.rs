@@ -48,6 +48,8 @@ pub mod command {
     pub const BODILESS: u8 = 1;
     /// BEGIN: the request may be sent again.
     pub const IDEMPOTENT: u8 = 4;
+    /// BEGIN: the connection was there before the request.
+    pub const REUSED: u8 = 8;
     /// WRITE: the request is complete with these bytes.
     pub const LAST: u8 = 1;
     /// WRITE: tell when all bytes so far are in the kernel.
@@ -56,6 +58,16 @@ pub mod command {
     pub const NO_DELAY: u16 = 1;
     /// SOCKOPT: TCP keep-alive, `len` is its initial delay in ms.
     pub const KEEP_ALIVE: u16 = 2;
+}
+
+/// What a connection is leased for.
+pub mod purpose {
+    /// A request that may be sent again.
+    pub const REPEATABLE: u32 = 0;
+    /// One that may not.
+    pub const ONCE: u32 = 1;
+    /// A socket of the runtime's own.
+    pub const FOREIGN: u32 = 2;
 }
 
 /// Records.

@@ -12,11 +12,12 @@ use napi_derive::napi;
 use once_cell::sync::Lazy;
 
 use super::completion::{Completions, Fetched, Wake};
+use super::layout::purpose;
 use super::submission::{self, Commands};
 use super::tls::BindingTls;
 use crate::agent::{PortId, ADOPTS, ENGINE};
 use crate::connect::{tls, Profile};
-use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, WaiterId};
+use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId};
 use crate::runtime;
 
 /// What fits beside a connection in a double.
@@ -325,10 +326,9 @@ pub fn take_chunk<'env>(env: &'env Env, port: PortId) -> Result<BufferSlice<'env
 
 // What each request calls is a function, not a method: finding the instance behind `this` costs more than the rest.
 
-/// Asks for a connection: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue is full, 5 one
-/// that was another agent's; plus
-/// 2^32 times, for an idle one, how many ms it was, for one that is dialed, why (0 none idle, 255 all busy, else the reason
-/// why the last one was closed).
+/// Asks for a connection, for a purpose: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue
+/// is full, 5 one that was another agent's; plus 2^32 times, for an idle one, how many ms it was, for one that is dialed,
+/// why ([`crate::pool::Miss::number`]).
 #[napi]
 pub fn lease(
     port: PortId,
@@ -336,9 +336,13 @@ pub fn lease(
     key: KeyId,
     profile: u32,
     exchange: u32,
-    foreign: bool,
+    purpose: u32,
 ) -> f64 {
-    let kind = if foreign { Kind::Foreign } else { Kind::Engine };
+    let kind = match purpose {
+        purpose::REPEATABLE => Kind::Engine,
+        purpose::ONCE => Kind::Once,
+        _ => Kind::Foreign,
+    };
     let waiter = WaiterId { port, exchange };
     let (lease, miss) = ENGINE.lease(agent, key, profile, waiter, kind);
     let (conn, code, more) = match lease {
@@ -352,11 +356,16 @@ pub fn lease(
     f64::from(more) * 4_294_967_296.0 + f64::from(conn) * 8.0 + f64::from(code)
 }
 
-/// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none.
+/// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none, -2
+/// nothing was sent on it.
 #[napi]
 pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
-    let limit = (idle_limit_ms >= 0.0).then_some(idle_limit_ms as u64);
-    match ENGINE.check_in(conn, limit) {
+    let stay = match idle_limit_ms {
+        limit if limit >= 0.0 => Stay::For(limit as u64),
+        -1.0 => Stay::Unlimited,
+        _ => Stay::Unused,
+    };
+    match ENGINE.check_in(conn, stay) {
         CheckIn::Closed(_) | CheckIn::Unknown => 0,
         CheckIn::Idle => 1,
         CheckIn::Handed(_) => 2,

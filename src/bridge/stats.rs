@@ -20,7 +20,7 @@ pub struct BindingOrigin {
     pub name: String,
     /// Dialing, leased, idle, the runtime's sockets, those of them that are idle, queued.
     pub counts: Vec<u32>,
-    /// Created, reused, retried, moved.
+    /// Created, reused, retried, moved, passed over.
     pub totals: Vec<f64>,
     /// By the number of the reason.
     pub closed: Vec<f64>,
@@ -78,6 +78,7 @@ fn told(origin: OriginStats) -> BindingOrigin {
         &metrics.reused,
         &metrics.retried,
         &metrics.moved,
+        &metrics.passed_over,
     ];
     BindingOrigin {
         name,

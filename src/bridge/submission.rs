@@ -75,6 +75,7 @@ impl Iterator for Commands {
                         exchange: id,
                         bodiless: flags & command::BODILESS != 0,
                         idempotent: flags & command::IDEMPOTENT != 0,
+                        reused: flags & command::REUSED != 0,
                         max_header_size,
                     };
                     Command::Begin(conn, begin)

@@ -3,7 +3,8 @@
 //! Invariants
 //! * A request's bytes are on one transport at a time. A request of which nothing was written moves to a fresh
 //!   transport freely; one that was written moves once, and only if it is idempotent, complete, kept, and no response
-//!   byte came (I5). Only a connection that has served before is replaced: a fresh one's failure is the peer's answer.
+//!   byte came (I5). Only a connection that was there before the request is replaced: a fresh one's failure is the peer's
+//!   answer.
 //! * The exchange hears its end, or its failure, once; then `gone` is reported once, as the last thing.
 //! * Dropping the task closes the socket.
 
@@ -102,6 +103,8 @@ pub trait Host {
     fn died(&self, reason: CloseReason) -> bool;
     /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
     fn doom(&self, reason: CloseReason);
+    /// The peer has ended the transport without an answer to the request that is under way, or about to be.
+    fn lost(&self);
     /// A dead transport is being replaced under the same lease.
     fn redial(&self);
 }
@@ -199,7 +202,10 @@ impl Task {
                         self.owner.events().parted(told);
                     }
                     match poll_fn(|cx| self.poll_leased_dead(cx)).await {
-                        Ok(begin) => current = Some(Exchange::new(begin)),
+                        Ok(begin) => {
+                            self.host.lost();
+                            current = Some(Exchange::new(begin));
+                        }
                         Err(reason) => return reason,
                     }
                 }
@@ -207,6 +213,9 @@ impl Task {
                     current = service.current.take();
                     replaces = Some(Replaces { reason, resent });
                 }
+            }
+            if let Some(exchange) = &mut current {
+                exchange.begin.reused = false;
             }
             if let Some(Replaces { reason, resent }) = replaces {
                 self.owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);

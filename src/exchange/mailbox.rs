@@ -18,6 +18,8 @@ pub struct Begin {
     pub bodiless: bool,
     /// The request may be sent a second time (RFC 9110, section 9.2.2).
     pub idempotent: bool,
+    /// The connection was there before the request.
+    pub reused: bool,
     /// Largest response head.
     pub max_header_size: usize,
 }

@@ -217,7 +217,6 @@ impl Service<'_> {
 
     /// The message is complete: looks for surplus bytes, closes the wire for others, and tells.
     fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
-        self.completed += 1;
         self.wire.borrow_mut().end();
         self.drive(cx);
         if !self.wire.borrow().surplus().is_empty() {
@@ -341,15 +340,17 @@ impl Service<'_> {
         reason: CloseReason,
         failure: impl FnOnce() -> Failure,
     ) -> Outcome {
-        let served = self.completed > 0;
         let answered = self.wire.borrow().answered();
         let Some(exchange) = self.current.as_mut() else {
             return Outcome::Closed(CloseReason::PeerClosed);
         };
         let asked = !matches!(exchange.answer, Answer::NotAsked);
         let unsent = exchange.outgoing.written() == 0;
-        let may_move = served && !(asked && answered) && (unsent || !exchange.resent);
-        if may_move && exchange.outgoing.rewind() {
+        let lost = exchange.begin.reused && !(asked && answered);
+        if lost {
+            self.task.host.lost();
+        }
+        if lost && (unsent || !exchange.resent) && exchange.outgoing.rewind() {
             exchange.resent |= !unsent;
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;

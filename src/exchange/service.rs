@@ -116,8 +116,6 @@ pub(super) struct Service<'a> {
     /// How hyper's connection ended.
     pub(super) ended: Option<hyper::Result<()>>,
     pub(super) current: Option<Exchange>,
-    /// Messages this transport has completed.
-    pub(super) completed: u32,
     clock: Clock,
 }
 impl<'a> Service<'a> {
@@ -135,7 +133,6 @@ impl<'a> Service<'a> {
             connection,
             ended: None,
             current,
-            completed: 0,
             clock: Clock::new(),
         }
     }

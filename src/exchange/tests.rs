@@ -116,6 +116,9 @@ impl Host for Leased {
     fn doom(&self, reason: CloseReason) {
         self.1.note(format!("doomed {reason:?}"));
     }
+    fn lost(&self) {
+        self.1.note("lost".into());
+    }
     fn redial(&self) {
         self.1.note("redial".into());
     }
@@ -173,6 +176,8 @@ impl Client {
             exchange,
             bodiless: false,
             idempotent,
+            // The connection is opened for the first one.
+            reused: exchange > 1,
             max_header_size: 16 * 1024,
         }));
     }

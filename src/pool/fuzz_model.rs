@@ -19,8 +19,30 @@ pub struct ModelConn {
     pub born: u64,
     pub idle_since: u64,
     pub hint_end: u64,
+    /// How long it had been idle before its present lease.
+    pub idled: Option<u64>,
     idle_order: u64,
 }
+
+impl ModelConn {
+    fn new(now: u64) -> Self {
+        Self {
+            id: 0,
+            agent: None,
+            key: 0,
+            state: State::Dialing,
+            uses: 0,
+            born: now,
+            idle_since: 0,
+            hint_end: u64::MAX,
+            idled: None,
+            idle_order: 0,
+        }
+    }
+}
+
+/// When a peer ended connections: how long they had been idle, and until when that is believed.
+type Seen = Vec<(u64, u64)>;
 
 #[derive(Clone, Copy, Default)]
 pub struct Foreign {
@@ -45,10 +67,12 @@ pub struct Model {
     /// The same, while it had no slot at all.
     passed_over_starved: [[u32; KEYS]; AGENTS],
     dead: HashSet<ConnId>,
+    seen: [Seen; KEYS],
     order: u64,
     pub settled: u64,
     pub reused: u64,
     pub adoptions: u64,
+    pub spared: u64,
 }
 
 impl Model {
@@ -59,14 +83,14 @@ impl Model {
             .expect("a connection that was closed is named again (I6)")
     }
 
-    pub fn forget(&mut self, id: ConnId) {
+    pub fn forget(&mut self, id: ConnId) -> ModelConn {
         let at = self
             .conns
             .iter()
             .position(|conn| conn.id == id)
             .expect("a connection is closed twice");
-        self.conns.swap_remove(at);
         self.dead.insert(id);
+        self.conns.swap_remove(at)
     }
 
     fn deadline(&self, conn: &ModelConn) -> u64 {
@@ -103,6 +127,73 @@ impl Model {
             .min()
     }
 
+    /// The peer ended a connection, or let the request on it down.
+    pub fn ended_by_peer(&mut self, id: ConnId, now: u64) {
+        let conn = self.conn(id);
+        let age = match conn.state {
+            State::Idle => Some(now - conn.idle_since),
+            _ => conn.idled.take(),
+        };
+        let key = conn.key;
+        if let Some(age) = age {
+            let seen = &mut self.seen[key];
+            seen.retain(|&(_, until)| until > now);
+            seen.push((age, now + 60_000.max(10 * age)));
+            seen.sort_by_key(|&(age, _)| age);
+            seen.truncate(8);
+        }
+    }
+
+    /// From which age on an idle connection won't do, after the longest idle of those that `fit` was looked at.
+    pub fn age_limit(
+        &mut self,
+        key: usize,
+        kind: Kind,
+        now: u64,
+        fit: impl Fn(&Self, &ModelConn) -> bool,
+    ) -> u64 {
+        let idle = |conn: &&ModelConn| conn.key == key && conn.state == State::Idle;
+        let oldest = self
+            .conns
+            .iter()
+            .filter(idle)
+            .filter(|conn| fit(self, conn))
+            .min_by_key(|conn| conn.idle_order)
+            .filter(|conn| self.deadline(conn) > now)
+            .map(|conn| now - conn.idle_since);
+        let seen = &mut self.seen[key];
+        if let Some(oldest) = oldest {
+            seen.retain(|(age, _)| 2 * age + 500 > oldest);
+        }
+        if kind != Kind::Once {
+            return u64::MAX;
+        }
+        seen.retain(|&(_, until)| until > now);
+        match seen.first() {
+            Some((age, _)) if seen.len() >= 3 => age.saturating_sub(10.max(age / 4)),
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether no idle connection that the pool looks at is young enough.
+    fn none_suits(&self, a: usize, key: usize, age_limit: u64, now: u64) -> bool {
+        let next = self.next_idle(a, key, now);
+        let last = self
+            .usable_idle(a, key, now)
+            .max_by_key(|conn| conn.idle_order);
+        next.into_iter()
+            .chain(last)
+            .all(|conn| now - conn.idle_since >= age_limit)
+    }
+
+    fn next_idle(&self, a: usize, key: usize, now: u64) -> Option<&ModelConn> {
+        let usable = self.usable_idle(a, key, now);
+        match self.limits[a].scheduling {
+            Scheduling::Lifo => usable.max_by_key(|conn| conn.idle_order),
+            Scheduling::Fifo => usable.min_by_key(|conn| conn.idle_order),
+        }
+    }
+
     fn usable_idle(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
         let idle = self
             .conns
@@ -115,59 +206,76 @@ impl Model {
         &mut self,
         a: usize,
         key: usize,
-        id: ConnId,
-        idle_ms: u64,
-        uses: u32,
+        (id, idle_ms, uses): (ConnId, u64, u32),
+        age_limit: u64,
         now: u64,
     ) {
-        let best = match self.limits[a].scheduling {
-            Scheduling::Lifo => self
-                .usable_idle(a, key, now)
-                .max_by_key(|conn| conn.idle_order),
-            Scheduling::Fifo => self
-                .usable_idle(a, key, now)
-                .min_by_key(|conn| conn.idle_order),
-        };
+        let next = self.next_idle(a, key, now);
+        let next = next.filter(|conn| now - conn.idle_since < age_limit);
+        let best = next.or_else(|| {
+            let usable = self.usable_idle(a, key, now);
+            usable.max_by_key(|conn| conn.idle_order)
+        });
         let best = best.expect("leased an idle connection that is not usable");
         assert_eq!(
             (best.id, now - best.idle_since, best.uses),
             (id, idle_ms, uses)
         );
-        self.conn(id).state = State::Leased;
+        assert!(idle_ms < age_limit, "idle for {idle_ms} of {age_limit} ms");
+        let conn = self.conn(id);
+        conn.state = State::Leased;
+        conn.idled = Some(idle_ms);
         self.reused += 1;
     }
 
     /// What a new connection goes on with: it must have been another sharing agent's, idle and usable.
-    fn adopted(&mut self, a: usize, key: usize, former: ConnId, now: u64) -> (u32, u64) {
+    fn adopted(&mut self, a: usize, key: usize, former: ConnId, now: u64) -> ModelConn {
         let conn = self.conn(former);
         let (donor, of, state) = (conn.agent, conn.key, conn.state);
-        let (uses, born) = (conn.uses, conn.born);
         let donor = donor.expect("adopted of a removed agent");
         assert!(donor != a && of == key && state == State::Idle);
         assert!(self.limits[a].shared && self.limits[donor].shared);
         assert!(self.usable_idle(donor, key, now).any(|c| c.id == former));
-        self.forget(former);
         self.adoptions += 1;
-        (uses, born)
+        let mut conn = self.forget(former);
+        conn.idled = Some(now - conn.idle_since);
+        conn
     }
 
-    pub fn dialed(&mut self, a: usize, key: usize, id: ConnId, adopts: Option<ConnId>, now: u64) {
-        let (uses, born) = match adopts {
-            Some(former) => self.adopted(a, key, former, now),
+    /// A connection is opened for a request of this kind. `age_limit`: what its lease found; a waiter finds none idle.
+    pub fn dialed(
+        &mut self,
+        (a, key): (usize, usize),
+        kind: Kind,
+        (id, adopts): (ConnId, Option<ConnId>),
+        age_limit: u64,
+        now: u64,
+    ) {
+        let lent_limit = self.age_limit(key, kind, now, |_, _| false);
+        let conn = match adopts {
+            Some(former) => {
+                let conn = self.adopted(a, key, former, now);
+                assert!(now - conn.idle_since < lent_limit);
+                conn
+            }
             None => {
-                let other = 1 - a;
+                let last = (0..AGENTS)
+                    .filter(|&of| self.limits[a].shared && self.limits[of].shared)
+                    .flat_map(|of| self.usable_idle(of, key, now))
+                    .max_by_key(|conn| conn.idle_order);
                 assert!(
-                    !(self.limits[a].shared && self.limits[other].shared)
-                        || self.usable_idle(other, key, now).next().is_none(),
+                    last.is_none_or(|conn| now - conn.idle_since >= lent_limit),
                     "dialed beside a usable idle connection of an agent that shares"
                 );
-                (0, now)
+                ModelConn::new(now)
             }
         };
         assert!(
-            self.usable_idle(a, key, now).next().is_none(),
+            self.none_suits(a, key, age_limit, now),
             "dialed beside a usable idle connection (I2)"
         );
+        let spared = self.usable_idle(a, key, now).next().is_some();
+        self.spared += u64::from(spared);
         assert!(id != 0 && id < 1 << 29);
         assert!(
             !self.dead.contains(&id),
@@ -178,21 +286,15 @@ impl Model {
             agent: Some(a),
             key,
             state: State::Dialing,
-            uses,
-            born,
-            idle_since: 0,
-            hint_end: 0,
-            idle_order: 0,
+            ..conn
         });
     }
 
-    pub fn parked(&mut self, id: ConnId, hint_end: u64, now: u64) {
+    pub fn parked(&mut self, id: ConnId) {
         self.order += 1;
         let order = self.order;
         let conn = self.conn(id);
         conn.state = State::Idle;
-        conn.idle_since = now;
-        conn.hint_end = hint_end;
         conn.idle_order = order;
         let (a, key) = (
             conn.agent.expect("kept a connection of a removed agent"),
@@ -204,10 +306,13 @@ impl Model {
     }
 
     /// A waiter got its slot: it must have been its key's first.
-    fn serve(&mut self, waiter: WaiterId, kind: Kind) -> (usize, usize) {
-        let (a, key) = (0..AGENTS * KEYS)
+    fn serve(&mut self, waiter: WaiterId) -> (usize, usize, Kind) {
+        let (a, key, kind) = (0..AGENTS * KEYS)
             .map(|i| (i / KEYS, i % KEYS))
-            .find(|&(a, key)| self.queues[a][key].front() == Some(&(waiter, kind)))
+            .find_map(|(a, key)| match self.queues[a][key].front() {
+                Some(&(first, kind)) if first == waiter => Some((a, key, kind)),
+                _ => None,
+            })
             .expect("served someone who was not first in a queue");
         self.queues[a][key].pop_front();
         self.settled += 1;
@@ -217,16 +322,17 @@ impl Model {
         }
         self.passed_over[a][key] = 0;
         self.passed_over_starved[a][key] = 0;
-        (a, key)
+        (a, key, kind)
     }
 
     pub fn apply(&mut self, pool: &mut Pool, effects: &mut Vec<Effect>, now: u64) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Dial { waiter, conn } => {
-                    let (a, key) = self.serve(waiter, Kind::Engine);
+                    let (a, key, kind) = self.serve(waiter);
                     let adopts = pool.adoption(conn);
-                    self.dialed(a, key, conn, adopts, now);
+                    assert_ne!(kind, Kind::Foreign);
+                    self.dialed((a, key), kind, (conn, adopts), u64::MAX, now);
                 }
                 Effect::Assign {
                     waiter,
@@ -234,16 +340,23 @@ impl Model {
                     idle_ms,
                     use_count,
                 } => {
-                    let (a, key) = self.serve(waiter, Kind::Engine);
+                    let (a, key, kind) = self.serve(waiter);
+                    assert_ne!(kind, Kind::Foreign);
+                    let limit = self.age_limit(key, kind, now, |_, _| false);
                     let conn = self.conn(conn);
                     assert_eq!(
                         (conn.agent, conn.key, conn.state),
                         (Some(a), key, State::Leased)
                     );
-                    assert_eq!((idle_ms, use_count), (0, conn.uses));
+                    assert_eq!(
+                        (idle_ms, use_count),
+                        (conn.idled.unwrap_or_default(), conn.uses)
+                    );
+                    assert!(conn.idled.is_none_or(|age| age < limit));
                 }
                 Effect::Grant { waiter } => {
-                    let (a, key) = self.serve(waiter, Kind::Foreign);
+                    let (a, key, kind) = self.serve(waiter);
+                    assert_eq!(kind, Kind::Foreign);
                     self.foreign[a][key].busy += 1;
                 }
                 Effect::Close { conn, .. } => {

@@ -1,6 +1,6 @@
 //! Connections that nobody uses: which one is leased next, which one is closed first, and until when they last.
 //!
-//! Invariants: an idle connection is in its origin's list and its agent's list, both ordered by the time it went idle.
+//! Invariants: an idle connection is in its origin's list and its agent's list, both ordered by the time it was checked in.
 //! Each idle connection with a deadline has an alarm at or before that deadline.
 
 use std::cmp::Reverse;
@@ -8,10 +8,10 @@ use std::collections::BinaryHeap;
 
 use super::limits::Scheduling;
 use super::slab::Link;
-use super::types::{AgentId, CloseReason, ConnId, Effect, Miss, State};
+use super::types::{AgentId, CloseReason, ConnId, Effect, Kind, Miss, State};
 use super::Pool;
 
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 pub(super) struct Conn {
     pub origin: u32,
@@ -22,15 +22,17 @@ pub(super) struct Conn {
     pub born: u64,
     /// Why it was opened.
     pub miss: Miss,
-    idle_since: u64,
+    pub idle_since: u64,
+    /// How long it had been idle before its present lease, in ms; `None`: it was new, or came straight from another.
+    pub idled: Option<u64>,
     /// When the server's hint ends.
-    hint_end: u64,
+    pub hint_end: u64,
     /// The alarm in [`Deadlines`] that counts for this connection.
     alarm: u64,
     in_origin: Link,
     in_agent: Link,
-    in_group: Link,
-    in_some_group: bool,
+    in_shared: Link,
+    is_shared: bool,
     /// The connection of another agent that it goes on with.
     pub adopts: Option<ConnId>,
     /// Its peer knows its user by it: never to be shared.
@@ -46,12 +48,13 @@ impl Conn {
             born: now,
             miss,
             idle_since: 0,
+            idled: None,
             hint_end: NEVER,
             alarm: NEVER,
             in_origin: Link::default(),
             in_agent: Link::default(),
-            in_group: Link::default(),
-            in_some_group: false,
+            in_shared: Link::default(),
+            is_shared: false,
             adopts: None,
             bound: false,
         }
@@ -61,8 +64,8 @@ impl Conn {
         &mut self.in_origin
     }
 
-    fn group_link(&mut self) -> &mut Link {
-        &mut self.in_group
+    fn shared_link(&mut self) -> &mut Link {
+        &mut self.in_shared
     }
 
     fn agent_link(&mut self) -> &mut Link {
@@ -93,11 +96,9 @@ pub(super) fn jittered(ttl: u64, conn: ConnId) -> u64 {
 
 impl Pool {
     /// Makes a leased connection idle.
-    pub(super) fn park(&mut self, c: u32, hint_end: u64, now: u64) {
+    pub(super) fn park(&mut self, c: u32) {
         let conn = &mut self.conns[c];
         conn.state = State::Idle;
-        conn.idle_since = now;
-        conn.hint_end = hint_end;
         let o = conn.origin;
         let origin = &mut self.origins[o];
         origin.leased -= 1;
@@ -106,25 +107,31 @@ impl Pool {
             .idle
             .push_back(&mut self.conns, c, Conn::agent_link);
         if self.agents[self.origins[o].agent].limits.shared && !self.conns[c].bound {
-            let group = self.groups.entry(self.origins[o].key).or_default();
-            group.push_back(&mut self.conns, c, Conn::group_link);
-            self.conns[c].in_some_group = true;
+            let shared = &mut self.peers[self.origins[o].peer].shared;
+            shared.push_back(&mut self.conns, c, Conn::shared_link);
+            self.conns[c].is_shared = true;
         }
         self.arm(c);
     }
 
     /// Takes the idle connection of another agent that shares with origin `o`: the one that was used last. Its agent has it
-    /// no more. Returns its number, uses, birth, and the ms it was idle.
+    /// no more.
     pub(super) fn borrow_idle(
         &mut self,
         o: u32,
+        kind: Kind,
         effects: &mut Vec<Effect>,
-    ) -> Option<(ConnId, u32, u64, u64)> {
+    ) -> Option<Conn> {
         if !self.agents[self.origins[o].agent].limits.shared {
             return None;
         }
+        let peer = self.origins[o].peer;
+        let age_limit = self.age_limit(peer, None, kind);
         loop {
-            let c = self.groups.get(&self.origins[o].key)?.last()?;
+            let c = self.peers[peer].shared.last()?;
+            if self.idle_age(c) >= age_limit {
+                return None;
+            }
             let donor = self.conns[c].origin;
             if self.deadline(c) <= self.now {
                 self.close_idle_conn(c, self.overdue(c, self.now), effects);
@@ -132,12 +139,14 @@ impl Pool {
                 continue;
             }
             let conn = &self.conns[c];
-            let taken = (
-                self.conns.id(c),
-                conn.uses,
-                conn.born,
-                self.now.saturating_sub(conn.idle_since),
-            );
+            let taken = Conn {
+                uses: conn.uses,
+                idle_since: conn.idle_since,
+                idled: Some(self.idle_age(c)),
+                hint_end: conn.hint_end,
+                adopts: Some(self.conns.id(c)),
+                ..Conn::dialing(o, conn.born, Miss::NoneIdle)
+            };
             self.origins[donor].last_closed = Some(CloseReason::Lent);
             self.forget_conn(c);
             self.settle(donor, effects);
@@ -153,14 +162,10 @@ impl Pool {
     }
 
     fn unpark(&mut self, c: u32) {
-        if std::mem::take(&mut self.conns[c].in_some_group) {
-            let key = self.origins[self.conns[c].origin].key;
-            if let Some(group) = self.groups.get_mut(&key) {
-                group.remove(&mut self.conns, c, Conn::group_link);
-                if group.is_empty() {
-                    self.groups.remove(&key);
-                }
-            }
+        if std::mem::take(&mut self.conns[c].is_shared) {
+            let peer = self.origins[self.conns[c].origin].peer;
+            let shared = &mut self.peers[peer].shared;
+            shared.remove(&mut self.conns, c, Conn::shared_link);
         }
         let origin = &mut self.origins[self.conns[c].origin];
         origin.idle.remove(&mut self.conns, c, Conn::origin_link);
@@ -169,30 +174,75 @@ impl Pool {
             .remove(&mut self.conns, c, Conn::agent_link);
     }
 
-    /// Leases an idle connection of the origin, as `Scheduling` says; those past their deadline are closed on the way.
-    /// Returns it with the milliseconds it was idle.
+    /// Leases an idle connection of the origin, as `Scheduling` says, or the youngest if that one has been idle for too
+    /// long; those past their deadline are closed on the way. Returns it with the milliseconds it was idle.
     pub(super) fn take_idle(
         &mut self,
         o: u32,
-        now: u64,
+        kind: Kind,
         effects: &mut Vec<Effect>,
     ) -> Option<(u32, u64)> {
         let scheduling = self.agents[self.origins[o].agent].limits.scheduling;
+        let age_limit = self.age_limit(self.origins[o].peer, self.origins[o].idle.first(), kind);
         loop {
             let idle = &self.origins[o].idle;
-            let c = match scheduling {
+            let mut c = match scheduling {
                 Scheduling::Lifo => idle.last(),
                 Scheduling::Fifo => idle.first(),
             }?;
-            if self.deadline(c) <= now {
-                self.close_idle_conn(c, self.overdue(c, now), effects);
+            if self.deadline(c) > self.now && self.idle_age(c) >= age_limit {
+                c = self.origins[o].idle.last()?;
+            }
+            if self.deadline(c) <= self.now {
+                self.close_idle_conn(c, self.overdue(c, self.now), effects);
                 continue;
+            }
+            let age = self.idle_age(c);
+            if age >= age_limit {
+                return None;
             }
             self.unpark(c);
             self.origins[o].leased += 1;
             let conn = &mut self.conns[c];
             conn.state = State::Leased;
-            return Some((c, now.saturating_sub(conn.idle_since)));
+            conn.idled = Some(age);
+            return Some((c, age));
+        }
+    }
+
+    /// From which idle age on connections to a peer won't do for a request of this kind. `oldest`: one that is open,
+    /// though it has been idle for long.
+    pub(super) fn age_limit(&mut self, peer: u32, oldest: Option<u32>, kind: Kind) -> u64 {
+        if self.peers[peer].idle_limit.is_unknown() {
+            return NEVER;
+        }
+        if let Some(c) = oldest.filter(|&c| self.deadline(c) > self.now) {
+            let age = self.idle_age(c);
+            self.peers[peer].idle_limit.outlived(age);
+        }
+        match kind {
+            Kind::Once => self.peers[peer].idle_limit.get(self.now).unwrap_or(NEVER),
+            Kind::Engine | Kind::Foreign => NEVER,
+        }
+    }
+
+    fn idle_age(&self, c: u32) -> u64 {
+        self.now.saturating_sub(self.conns[c].idle_since)
+    }
+
+    /// The peer ended a connection while it was idle, or under the first request since and before it answered that.
+    pub fn ended_by_peer(&mut self, conn: ConnId, now: u64) {
+        self.now = now;
+        let Some(c) = self.conns.find(conn) else {
+            return;
+        };
+        let age = match self.conns[c].state {
+            State::Idle => Some(self.idle_age(c)),
+            State::Leased | State::Dialing => self.conns[c].idled.take(),
+        };
+        if let Some(age) = age {
+            let peer = self.origins[self.conns[c].origin].peer;
+            self.peers[peer].idle_limit.observe(age, now);
         }
     }
 

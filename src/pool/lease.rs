@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::idle::Conn;
+use super::idle::{Conn, NEVER};
 use super::types::{
-    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, Stay, WaiterId,
 };
 use super::Pool;
 
@@ -28,8 +28,8 @@ impl Pool {
             return Lease::QueueFull;
         };
         let o = self.origin(a, key);
-        if kind == Kind::Engine {
-            if let Some((c, idle_ms)) = self.take_idle(o, now, effects) {
+        if kind != Kind::Foreign {
+            if let Some((c, idle_ms)) = self.take_idle(o, kind, effects) {
                 self.origins[o].metrics.reused.fetch_add(1, Relaxed);
                 return Lease::Idle {
                     conn: self.conns.id(c),
@@ -38,17 +38,21 @@ impl Pool {
                 };
             }
         }
+        let passed_over = kind == Kind::Once && !self.origins[o].idle.is_empty();
         if self.make_room(a, o, effects) {
             match kind {
                 Kind::Foreign => {
                     self.grant(o);
                     return Lease::Granted;
                 }
-                Kind::Engine if !self.conns.is_full() => {
-                    let conn = self.open(o, effects);
+                Kind::Engine | Kind::Once if !self.conns.is_full() => {
+                    let conn = self.open(o, kind, effects);
+                    if passed_over {
+                        self.note_passed_over(conn);
+                    }
                     return Lease::Dial { conn };
                 }
-                Kind::Engine => {
+                Kind::Engine | Kind::Once => {
                     self.settle(o, effects);
                     return Lease::QueueFull;
                 }
@@ -65,7 +69,8 @@ impl Pool {
     }
 
     /// Whether the origin may have one slot more, after closing what is idle and in the way: of the origin itself (a
-    /// foreign lease can't use the engine's connections), else the agent's longest idle.
+    /// foreign lease can't use the engine's connections, one that is for once not those idle for long), else the agent's
+    /// longest idle.
     fn make_room(&mut self, a: u32, o: u32, effects: &mut Vec<Effect>) -> bool {
         if !self.has_key_room(o) {
             let Some(c) = self.origins[o].idle.first() else {
@@ -79,8 +84,8 @@ impl Pool {
     }
 
     /// Takes a slot for a new connection.
-    pub(super) fn open(&mut self, o: u32, effects: &mut Vec<Effect>) -> ConnId {
-        let borrowed = self.borrow_idle(o, effects);
+    pub(super) fn open(&mut self, o: u32, kind: Kind, effects: &mut Vec<Effect>) -> ConnId {
+        let borrowed = self.borrow_idle(o, kind, effects);
         let origin = &mut self.origins[o];
         let miss = match origin.last_closed {
             _ if origin.dialing + origin.leased > 0 => Miss::AllBusy,
@@ -89,12 +94,24 @@ impl Pool {
         };
         origin.dialing += 1;
         self.agents[origin.agent].total += 1;
-        let mut conn = Conn::dialing(o, self.now, miss);
-        if let Some((former, uses, born, _)) = borrowed {
+        if borrowed.is_some() {
             origin.metrics.reused.fetch_add(1, Relaxed);
-            (conn.adopts, conn.uses, conn.born) = (Some(former), uses, born);
         }
+        let conn = borrowed.unwrap_or_else(|| Conn::dialing(o, self.now, miss));
         self.conns.insert(conn).1
+    }
+
+    /// A connection was opened although others are idle.
+    fn note_passed_over(&mut self, conn: ConnId) {
+        if let Some(c) = self
+            .conns
+            .find(conn)
+            .filter(|&c| self.conns[c].adopts.is_none())
+        {
+            self.conns[c].miss = Miss::IdleTooLong;
+            let origin = &self.origins[self.conns[c].origin];
+            origin.metrics.passed_over.fetch_add(1, Relaxed);
+        }
     }
 
     /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
@@ -122,6 +139,8 @@ impl Pool {
         if conn.state == State::Leased {
             conn.state = State::Dialing;
             conn.uses = 0;
+            conn.idled = None;
+            conn.hint_end = NEVER;
             conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
             origin.dialing += 1;
@@ -129,15 +148,14 @@ impl Pool {
         }
     }
 
-    /// Ends a lease whose connection is in order, at `now` ms. `idle_limit_ms` is the server's Keep-Alive hint less
-    /// the agent's buffer: the connection is closed after as many ms of idleness, `Some(0)`: now.
+    /// Ends a lease whose connection is in order, at `now` ms.
     ///
     /// The connection goes to the next waiter ([`CheckIn::Handed`], with [`Effect::Assign`]), or idle, or is to be
     /// closed by the caller, in which case its slot may have gone to a waiter already (see `effects`).
     pub fn check_in(
         &mut self,
         conn: ConnId,
-        idle_limit_ms: Option<u64>,
+        stay: Stay,
         now: u64,
         effects: &mut Vec<Effect>,
     ) -> CheckIn {
@@ -150,16 +168,16 @@ impl Pool {
         let Some(c) = leased else {
             return CheckIn::Unknown;
         };
-        self.conns[c].uses = self.conns[c].uses.saturating_add(1);
+        self.end_use(c, stay);
         let o = self.conns[c].origin;
-        if let Some(reason) = self.unfit(c, idle_limit_ms) {
+        if let Some(reason) = self.unfit(c, stay) {
             return self.close_checked_in(c, reason, effects);
         }
         if let Some(w) = self.origins[o].queue.first() {
             if self.turn_passes(o) {
                 return self.close_checked_in(c, CloseReason::Evicted, effects);
             }
-            if self.waiters[w].kind == Kind::Foreign {
+            if !self.suits(c, self.waiters[w].kind) {
                 // First come, first served: the slot is this waiter's, though the connection is of no use to it.
                 self.origins[o].last_closed = Some(CloseReason::Evicted);
                 self.forget_conn(c);
@@ -172,7 +190,7 @@ impl Pool {
             effects.push(Effect::Assign {
                 waiter,
                 conn,
-                idle_ms: 0,
+                idle_ms: self.conns[c].idled.unwrap_or(0),
                 use_count: self.conns[c].uses,
             });
             return CheckIn::Handed(waiter);
@@ -180,23 +198,50 @@ impl Pool {
         if let Some(reason) = self.unwanted(o) {
             return self.close_checked_in(c, reason, effects);
         }
-        self.park(
-            c,
-            idle_limit_ms.map_or(u64::MAX, |limit| now.saturating_add(limit)),
-            now,
-        );
+        self.park(c);
         CheckIn::Idle
     }
 
+    /// Notes what the exchange that ends means for the next time that the connection is idle.
+    fn end_use(&mut self, c: u32, stay: Stay) {
+        let now = self.now;
+        let conn = &mut self.conns[c];
+        match stay {
+            Stay::Unused if conn.idled.is_some() => {
+                conn.idled = Some(now - conn.idle_since.min(now))
+            }
+            Stay::Unused => conn.idle_since = now,
+            Stay::Unlimited | Stay::For(_) => {
+                conn.uses = conn.uses.saturating_add(1);
+                conn.idled = None;
+                conn.idle_since = now;
+                conn.hint_end = match stay {
+                    Stay::For(limit) => now.saturating_add(limit),
+                    _ => NEVER,
+                };
+            }
+        }
+    }
+
+    /// Whether a connection that is checked in may go on to a waiter of this kind.
+    fn suits(&mut self, c: u32, kind: Kind) -> bool {
+        let peer = self.origins[self.conns[c].origin].peer;
+        match (kind, self.conns[c].idled) {
+            (Kind::Foreign, _) => false,
+            (_, None) => true,
+            (_, Some(age)) => age < self.age_limit(peer, None, kind),
+        }
+    }
+
     /// Why a connection may not be used again, by anyone.
-    fn unfit(&self, c: u32, idle_limit_ms: Option<u64>) -> Option<CloseReason> {
+    fn unfit(&self, c: u32, stay: Stay) -> Option<CloseReason> {
         let conn = &self.conns[c];
         let origin = &self.origins[conn.origin];
         let agent = &self.agents[origin.agent];
         let limits = &agent.limits;
         if agent.removed {
             Some(CloseReason::AgentDestroyed)
-        } else if idle_limit_ms == Some(0) {
+        } else if stay == Stay::For(0) || conn.hint_end <= self.now {
             Some(CloseReason::NotReusable)
         } else if limits.max_requests_per_socket != 0 && conn.uses >= limits.max_requests_per_socket
         {

@@ -13,7 +13,8 @@
 //!
 //! - dialing + leased + idle + foreign of an origin do not exceed `max_sockets`, those of an agent `max_total_sockets`,
 //!   except for leases older than a lowered limit;
-//! - an origin with a usable idle connection dials none and has no waiters;
+//! - an origin with an idle connection that is usable for a request dials none for it, and has no waiters (for one that
+//!   may not be sent twice, such as have been idle for as long as the peer may allow are not usable, see `idle_limit.rs`);
 //! - a waiter waits only while no slot is free and nothing idle can give its slot up: where an idle connection is what
 //!   blocks a waiter it is closed at once, where an idle socket of the runtime is, its eviction has been asked for;
 //! - waiters of an origin are served first come, first served; origins under `max_total_sockets` take turns;
@@ -28,6 +29,7 @@
 
 mod foreign;
 mod idle;
+mod idle_limit;
 pub mod key;
 mod lease;
 mod limits;
@@ -47,12 +49,13 @@ use std::sync::Arc;
 
 use crate::metrics::Metrics;
 use idle::{Conn, Deadlines};
+use idle_limit::IdleLimit;
 pub use key::Keys;
 use limits::Agent;
 pub use limits::{Limits, Scheduling};
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
-    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State,
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State, Stay,
     WaiterId,
 };
 use waiters::Waiter;
@@ -67,10 +70,21 @@ pub struct Pool {
     waiters: Slab<Waiter>,
     queued: HashMap<WaiterId, u32, IdHash>,
     deadlines: Deadlines,
-    /// Idle connections of agents that share, by key.
-    groups: HashMap<KeyId, List, IdHash>,
+    peers: Slab<Peer>,
+    /// Key to peer.
+    peer_of: HashMap<KeyId, u32, IdHash>,
     /// The latest time that a caller gave.
     now: u64,
+}
+
+/// What all agents' uses of a key have in common. It exists while there is any.
+#[derive(Default)]
+struct Peer {
+    key: KeyId,
+    origins: u32,
+    /// Idle connections of agents that share.
+    shared: List,
+    idle_limit: IdleLimit,
 }
 
 /// An agent's use of one key. It exists while it holds anything, or is retained.
@@ -78,6 +92,7 @@ pub struct Pool {
 struct Origin {
     agent: u32,
     key: KeyId,
+    peer: u32,
     /// Its place in the agent's `origins`.
     position: u32,
     dialing: u32,
@@ -142,7 +157,8 @@ impl Pool {
             waiters: Slab::new(),
             queued: HashMap::default(),
             deadlines: Deadlines::default(),
-            groups: HashMap::default(),
+            peers: Slab::new(),
+            peer_of: HashMap::default(),
             now: 0,
         }
     }
@@ -222,15 +238,38 @@ impl Pool {
             return o;
         }
         let position = self.agents[a].origins.len() as u32;
+        let peer = self.join_peer(key);
         let o = self.origins.insert(Origin {
             agent: a,
             key,
+            peer,
             position,
             ..Origin::default()
         });
         self.agents[a].origins.push(o);
         self.lookup.insert(lookup_key(a, key), o);
         o
+    }
+
+    fn join_peer(&mut self, key: KeyId) -> u32 {
+        let peers = &mut self.peers;
+        let peer = *self.peer_of.entry(key).or_insert_with(|| {
+            peers.insert(Peer {
+                key,
+                ..Peer::default()
+            })
+        });
+        self.peers[peer].origins += 1;
+        peer
+    }
+
+    fn leave_peer(&mut self, p: u32) {
+        let peer = &mut self.peers[p];
+        peer.origins -= 1;
+        if peer.origins == 0 {
+            self.peer_of.remove(&peer.key);
+            self.peers.remove(p);
+        }
     }
 
     /// Brings everything derived from an origin's counts up to date, and forgets it if it holds nothing. To be called
@@ -247,6 +286,7 @@ impl Pool {
             return;
         }
         let (a, key, position) = (origin.agent, origin.key, origin.position);
+        self.leave_peer(origin.peer);
         self.lookup.remove(&lookup_key(a, key));
         let origins = &mut self.agents[a].origins;
         origins.swap_remove(position as usize);

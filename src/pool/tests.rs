@@ -1,5 +1,7 @@
 //! What the pool promises, case by case. Histories are in `fuzz_tests.rs`.
 
+mod once;
+
 use super::waiters::KEPT_AT_MOST;
 use super::*;
 
@@ -71,7 +73,8 @@ impl Bench {
 
     fn check_in(&mut self, conn: ConnId, hint: Option<u64>, now: u64) -> CheckIn {
         self.effects.clear();
-        self.pool.check_in(conn, hint, now, &mut self.effects)
+        let stay = hint.map_or(Stay::Unlimited, Stay::For);
+        self.pool.check_in(conn, stay, now, &mut self.effects)
     }
 
     fn idle(&mut self, key: KeyId) -> ConnId {

@@ -24,6 +24,8 @@ pub struct WaiterId {
 pub enum Kind {
     /// A connection of the engine, with a [`ConnId`].
     Engine,
+    /// The same, for a request that may not be sent a second time: one that its peer may be about to close won't do.
+    Once,
     /// A socket of the runtime; the pool only counts it.
     Foreign,
 }
@@ -76,6 +78,16 @@ pub enum CloseReason {
     Lent = 15,
 }
 
+impl CloseReason {
+    /// Whether it was the peer's doing.
+    pub fn is_peers(self) -> bool {
+        matches!(
+            self,
+            CloseReason::PeerClosed | CloseReason::PeerReset | CloseReason::UnsolicitedBytes
+        )
+    }
+}
+
 /// Why a request's connection was opened for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Miss {
@@ -83,15 +95,18 @@ pub enum Miss {
     NoneIdle,
     /// All that there are were in use.
     AllBusy,
+    /// Those that are idle have been so for too long for a request that may not be sent twice.
+    IdleTooLong,
     /// The last one was closed.
     Closed(CloseReason),
 }
 
 impl Miss {
-    /// 0, 255, or the number of the close reason.
+    /// 0, 254, 255, or the number of the close reason.
     pub fn number(self) -> u16 {
         match self {
             Miss::NoneIdle => 0,
+            Miss::IdleTooLong => 254,
             Miss::AllBusy => 255,
             Miss::Closed(reason) => reason as u16,
         }
@@ -121,6 +136,17 @@ pub enum Lease {
     Queued,
     /// No slot and no room in the queue (or no such agent); nothing was recorded.
     QueueFull,
+}
+
+/// What is known of a connection that is checked in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stay {
+    /// It served its exchange, and the peer has set no limit.
+    Unlimited,
+    /// The same, and the peer lets it be idle for so many ms; 0: it is to be closed.
+    For(u64),
+    /// Nothing was sent on it: to its peer it has been idle all the time.
+    Unused,
 }
 
 /// What became of a connection that was checked in.

@@ -149,13 +149,13 @@ impl Pool {
             return false;
         };
         let kind = self.waiters[w].kind;
-        if kind == Kind::Engine && self.conns.is_full() {
+        if kind != Kind::Foreign && self.conns.is_full() {
             return false;
         }
         let waiter = self.serve_waiter(w);
         match kind {
-            Kind::Engine => {
-                let conn = self.open(o, effects);
+            Kind::Engine | Kind::Once => {
+                let conn = self.open(o, kind, effects);
                 effects.push(Effect::Dial { waiter, conn });
             }
             Kind::Foreign => {

@@ -1,0 +1,176 @@
+//! Requests that may not be sent twice, and how long a peer lets connections be idle.
+
+use super::*;
+
+/// Ages at which the peer has ended as many connections.
+fn taught(limits: Limits, ages: &[u64]) -> Bench {
+    let mut b = Bench::new(limits);
+    b.pool.retain_origin(b.agent, 1);
+    for &age in ages {
+        let conn = b.idle(1);
+        b.pool.ended_by_peer(conn, age);
+        b.pool.closed(conn, age, &mut b.effects);
+    }
+    b
+}
+
+fn lease(b: &mut Bench, kind: Kind, exchange: u32, now: u64) -> Lease {
+    b.effects.clear();
+    b.pool
+        .lease(b.agent, 1, waiter(exchange), kind, now, &mut b.effects)
+}
+
+fn passed_over(b: &Bench) -> u64 {
+    let metrics = b.pool.metrics_of(b.agent, 1).unwrap();
+    metrics
+        .passed_over
+        .load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[test]
+fn a_request_for_once_gets_no_connection_that_its_peer_may_be_about_to_close() {
+    let mut b = taught(UNLIMITED, &[400, 420, 480]);
+    let old = b.idle(1);
+    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 300) else {
+        panic!("300 of 400 ms: too long");
+    };
+    assert_eq!(b.pool.miss(conn), Some(Miss::IdleTooLong));
+    assert_eq!(b.pool.state(old), Some(State::Idle));
+    assert_eq!((b.effects.len(), passed_over(&b)), (0, 1));
+    b.check_in(conn, None, 310);
+    let younger = lease(&mut b, Kind::Once, 2, 320);
+    assert!(matches!(younger, Lease::Idle { conn: c, .. } if c == conn));
+    // Who may be sent twice takes what the others leave.
+    let left = lease(&mut b, Kind::Engine, 3, 399);
+    assert!(matches!(left, Lease::Idle { conn: c, .. } if c == old));
+}
+
+#[test]
+fn two_observations_teach_nothing() {
+    let mut b = taught(UNLIMITED, &[400, 400]);
+    b.idle(1);
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 1, 399),
+        Lease::Idle { .. }
+    ));
+}
+
+#[test]
+fn where_the_longest_idle_is_next_a_request_for_once_gets_the_youngest_if_that_is_too_old() {
+    let limits = Limits {
+        scheduling: Scheduling::Fifo,
+        ..UNLIMITED
+    };
+    let mut b = taught(limits, &[400; 3]);
+    let [old, middle, young] = [b.dial(1), b.dial(1), b.dial(1)];
+    for (conn, now) in [(old, 0), (middle, 100), (young, 300)] {
+        b.check_in(conn, None, now);
+    }
+    let next = lease(&mut b, Kind::Once, 1, 350);
+    assert!(
+        matches!(next, Lease::Idle { conn, .. } if conn == young),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn a_request_that_is_lost_on_a_reused_connection_teaches_as_well() {
+    let mut b = Bench::new(UNLIMITED);
+    b.pool.retain_origin(b.agent, 1);
+    for exchange in 0..3 {
+        let conn = b.idle(1);
+        lease(&mut b, Kind::Once, exchange, 200);
+        // Twice told, once counted; on what is dialed in its place nothing is learned.
+        b.pool.ended_by_peer(conn, 200);
+        b.pool.ended_by_peer(conn, 200);
+        b.pool.closed(conn, 200, &mut b.effects);
+    }
+    b.idle(1);
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 9, 150),
+        Lease::Dial { .. }
+    ));
+}
+
+#[test]
+fn a_peer_that_restarted_is_believed_again_as_soon_as_a_connection_has_outlived_its_end() {
+    let mut b = taught(UNLIMITED, &[0, 3, 100]);
+    b.idle(1);
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 1, 499),
+        Lease::Dial { .. }
+    ));
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 2, 500),
+        Lease::Idle { .. }
+    ));
+}
+
+#[test]
+fn within_its_limits_an_agent_closes_the_connection_that_it_passes_over() {
+    let limits = Limits {
+        max_sockets: 1,
+        ..UNLIMITED
+    };
+    let mut b = taught(limits, &[400; 3]);
+    let old = b.idle(1);
+    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 350) else {
+        panic!("it is too old");
+    };
+    assert_eq!(b.effects, [close(old, CloseReason::Evicted)]);
+    // From one request straight to the next it is not idle at all.
+    assert_eq!(lease(&mut b, Kind::Once, 2, 360), Lease::Queued);
+    assert_eq!(b.check_in(conn, None, 900), CheckIn::Handed(waiter(2)));
+}
+
+#[test]
+fn a_connection_that_comes_back_unused_is_as_old_as_before() {
+    let limits = Limits {
+        max_sockets: 1,
+        ..UNLIMITED
+    };
+    let mut b = taught(limits, &[400; 3]);
+    let conn = b.dial(1);
+    b.check_in(conn, Some(1_000), 0);
+    lease(&mut b, Kind::Engine, 1, 350);
+    b.effects.clear();
+    let unused = b.pool.check_in(conn, Stay::Unused, 350, &mut b.effects);
+    assert_eq!(unused, CheckIn::Idle);
+    // Neither its age nor the peer's hint begins anew, and it has served one request.
+    let again = lease(&mut b, Kind::Engine, 2, 380);
+    let expected = Lease::Idle {
+        conn,
+        idle_ms: 380,
+        use_count: 1,
+    };
+    assert_eq!(again, expected);
+    assert_eq!(lease(&mut b, Kind::Once, 3, 380), Lease::Queued);
+    let unused = b.pool.check_in(conn, Stay::Unused, 390, &mut b.effects);
+    assert_eq!(unused, CheckIn::Closed(CloseReason::Evicted));
+    assert!(matches!(b.effects[..], [Effect::Dial { .. }]));
+
+    let (_, conn) = b.served();
+    b.check_in(conn, Some(100), 400);
+    lease(&mut b, Kind::Engine, 4, 450);
+    let late = b.pool.check_in(conn, Stay::Unused, 500, &mut b.effects);
+    assert_eq!(late, CheckIn::Closed(CloseReason::NotReusable));
+}
+
+#[test]
+fn agents_that_share_lend_nothing_too_old_to_a_request_for_once() {
+    let limits = Limits {
+        shared: true,
+        ..UNLIMITED
+    };
+    let mut b = taught(limits, &[400; 3]);
+    let lent = b.idle(1);
+    b.agent = b.pool.add_agent(limits);
+    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 350) else {
+        panic!("it has no idle one of its own");
+    };
+    assert_eq!(b.pool.adoption(conn), None);
+    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 2, 250) else {
+        panic!("it has no idle one of its own");
+    };
+    assert_eq!(b.pool.adoption(conn), Some(lent));
+}
