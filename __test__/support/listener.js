@@ -38,6 +38,7 @@ class Cable extends Duplex {
   #raw
   #left = Infinity
   #cut = () => {}
+  #attached = Buffer.alloc(0)
 
   /** @param {net.Socket} raw */
   constructor(raw) {
@@ -56,6 +57,11 @@ class Cable extends Duplex {
     if (bytes === 0) cut(this.#raw)
   }
 
+  /** Puts bytes behind the next piece of TLS, into the same packet. */
+  attach(bytes) {
+    this.#attached = bytes
+  }
+
   _read() {
     this.#raw.resume()
   }
@@ -64,7 +70,9 @@ class Cable extends Duplex {
     if (this.#left === 0) return done()
     const part = bytes.subarray(0, this.#left)
     this.#left -= part.length
-    this.#raw.write(part, () => {
+    const attached = this.#attached
+    this.#attached = Buffer.alloc(0)
+    this.#raw.write(Buffer.concat([part, attached]), () => {
       if (this.#left === 0) this.#cut(this.#raw)
       done()
     })

@@ -7,6 +7,7 @@ const net = require('node:net')
 const path = require('node:path')
 
 const { commandFor } = require('./runtime')
+const { identityFor } = require('./server-process')
 
 /**
  * Starts the server; `counts()` asks it, `stop()` ends it.
@@ -16,7 +17,7 @@ async function startRemote(program = 'remote-peer.js', { args: programArgs = [],
   const { file, args } = commandFor(path.join(__dirname, program))
   const child = spawn(file, [...args, ...programArgs], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, ...(identity && { KEEPWIRE_TEST_IDENTITY: JSON.stringify(identity) }) },
+    env: { ...process.env, ...identityFor(identity) },
   })
   const { controlPort, ...ports } = JSON.parse(await firstLine(child))
   return {

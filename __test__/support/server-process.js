@@ -8,8 +8,13 @@ const net = require('node:net')
 
 const LOOPBACK = '127.0.0.1'
 
-/** @type {import('./listener').Identity | undefined} */
-const identity = process.env.KEEPWIRE_TEST_IDENTITY && JSON.parse(process.env.KEEPWIRE_TEST_IDENTITY)
+const VARIABLE = 'KEEPWIRE_TEST_IDENTITY'
+
+/** Whom this process's servers prove to be. @type {import('./listener').Identity | undefined} */
+const identity = process.env[VARIABLE] && JSON.parse(process.env[VARIABLE])
+
+/** What a process of that identity has in its environment. @param {import('./listener').Identity | undefined} given */
+const identityFor = (given) => (given ? { [VARIABLE]: JSON.stringify(given) } : {})
 
 /**
  * @param {Record<string, net.Server>} servers each port is told by its server's name
@@ -31,4 +36,4 @@ async function serve(servers, counts) {
   process.stdin.resume()
 }
 
-module.exports = { identity, serve }
+module.exports = { identity, identityFor, serve }
