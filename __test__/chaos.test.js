@@ -3,7 +3,7 @@
 // A server that misbehaves in every way: see support/chaos.js. The full-length version is `npm run chaos`.
 
 const { chaos } = require('./support/chaos')
-const { test } = require('./support/suite')
+const { testBoth: test } = require('./support/suite')
 
 const REQUESTS = process.env.KEEPWIRE_TEST_QUICK === '1' ? 600 : 2_000
 
@@ -11,6 +11,6 @@ for (const seed of [1, 2]) {
   test(`every request to a server that misbehaves settles once, as it must: seed ${seed}`, async (scope) => {
     const remote = await scope.remote('chaos-peer.js')
     const agent = scope.agent({ keepAlive: true, maxSockets: 32 })
-    await chaos({ agent, port: remote.port, requests: REQUESTS, seed })
+    await chaos({ agent, remote, requests: REQUESTS, seed })
   })
 }

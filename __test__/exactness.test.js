@@ -4,40 +4,38 @@
 // a process of its own. The full-length version is `node __test__/long/exactness.js`.
 
 const assert = require('node:assert')
-const http = require('node:http')
 
-const { send } = require('./support/client')
+const { get, send } = require('./support/client')
 const { closedLoop, sequentialShapes } = require('./support/exactness')
-const { agentUnderTest } = require('./support/runtime')
-const { test } = require('./support/suite')
-
-const Agent = agentUnderTest()
+const { testBoth: test } = require('./support/suite')
 
 /** `npm run matrix -- --quick` does fewer on each runtime; the long run is a command of its own. */
 const REQUESTS = process.env.KEEPWIRE_TEST_QUICK === '1' ? 300 : 1_000
 
+const agentOf = (scope) => (options) => scope.agent(options)
+
 for (const shape of sequentialShapes) {
   test(`sequential requests use 1 connection: ${shape.name}`, async (scope) => {
     const remote = await scope.remote()
-    assert.strictEqual(await shape.run(Agent, remote, REQUESTS), 1)
+    assert.strictEqual(await shape.run(agentOf(scope), remote, REQUESTS), 1)
   })
 }
 
 test('a closed loop of 50 with maxSockets 50 uses 50 connections, run after run', async (scope) => {
   const remote = await scope.remote()
   for (let run = 0; run < 3; run++) {
-    assert.strictEqual(await closedLoop(Agent, remote, { width: 50, maxSockets: 50, requests: REQUESTS }), 50)
+    assert.strictEqual(await closedLoop(agentOf(scope), remote, { width: 50, maxSockets: 50, requests: REQUESTS }), 50)
   }
 })
 
 test('200 requests at once with maxSockets 10 use 10 connections', async (scope) => {
   const remote = await scope.remote()
-  assert.strictEqual(await closedLoop(Agent, remote, { width: 200, maxSockets: 10, requests: 200 }), 10)
+  assert.strictEqual(await closedLoop(agentOf(scope), remote, { width: 200, maxSockets: 10, requests: 200 }), 10)
 })
 
 test('a closed loop of 8 without limits never has more than 8 connections', async (scope) => {
   const remote = await scope.remote()
-  assert.ok((await closedLoop(Agent, remote, { width: 8, maxSockets: Infinity, requests: 800 })) <= 8)
+  assert.ok((await closedLoop(agentOf(scope), remote, { width: 8, maxSockets: Infinity, requests: 800 })) <= 8)
 })
 
 test("a request made inside an 'end' listener reuses the connection that just ended", {
@@ -48,12 +46,11 @@ test("a request made inside an 'end' listener reuses the connection that just en
   for (let i = 0; i < 50; i++) {
     const first = await send({ port: remote.port, path: '/split', agent, method: 'GET' })
     const nested = await new Promise((resolve, reject) => {
-      http
-        .get({ host: '127.0.0.1', port: remote.port, path: '/length', agent }, (response) => {
-          response.resume()
-          response.on('end', () => send({ port: remote.port, path: '/chunked', agent }).then(resolve, reject))
-        })
-        .on('error', reject)
+      const outer = get({ port: remote.port, path: '/length', agent }, (response) => {
+        response.resume()
+        response.on('end', () => send({ port: remote.port, path: '/chunked', agent }).then(resolve, reject))
+      })
+      outer.on('error', reject)
     })
     assert.strictEqual(first.body + nested.body, 'hello worldhello world')
   }

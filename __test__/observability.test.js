@@ -10,7 +10,8 @@ const { runScript } = require('./support/child')
 const { failure, read, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
-const { test } = require('./support/suite')
+const { identityFor } = require('./support/server-process')
+const { test, testBoth } = require('./support/suite')
 const { turns, until } = require('./support/wait')
 
 const { explain, stats } = baseline ? {} : require('..')
@@ -201,8 +202,8 @@ for (const [which, code, expected] of [
   ['unread-silent', 'KEEPWIRE_WARN_UNREAD_BODY', 0],
   ['slow', 'KEEPWIRE_WARN_UNREAD_BODY', 0],
 ]) {
-  test(`warnings: ${which}: ${expected === 0 ? 'none' : 'one, which names the place'}`, OURS, async () => {
-    const { code: exit, lines, stderr } = await runScript('warnings', [which])
+  testBoth(`warnings: ${which}: ${expected === 0 ? 'none' : 'one, which names the place'}`, OURS, async ({ identity }) => {
+    const { code: exit, lines, stderr } = await runScript('warnings', [which], { env: identityFor(identity) })
     assert.strictEqual(exit, 0, stderr)
     const warnings = lines.filter((line) => line.code === code)
     assert.strictEqual(warnings.length, expected, JSON.stringify(lines))

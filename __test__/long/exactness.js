@@ -12,6 +12,7 @@ const runs = Number(process.argv[3] || 100)
 
 async function main() {
   const Agent = agentUnderTest()
+  const makeAgent = (options) => new Agent(options)
   const remote = await startRemote()
   let exceptions = 0
   const report = (what, connections, expected) => {
@@ -19,11 +20,11 @@ async function main() {
     console.log(`${connections === expected ? 'exact' : 'WRONG'}  ${connections} of ${expected} connections  ${what}`)
   }
   for (const shape of sequentialShapes) {
-    report(`${requests} sequential requests: ${shape.name}`, await shape.run(Agent, remote, requests), 1)
+    report(`${requests} sequential requests: ${shape.name}`, await shape.run(makeAgent, remote, requests), 1)
   }
   const seen = new Map()
   for (let run = 0; run < runs; run++) {
-    const connections = await closedLoop(Agent, remote, { width: 50, maxSockets: 50, requests: 1_000 })
+    const connections = await closedLoop(makeAgent, remote, { width: 50, maxSockets: 50, requests: 1_000 })
     seen.set(connections, (seen.get(connections) || 0) + 1)
   }
   for (const [connections, times] of seen) report(`${times} runs of a 50-way closed loop`, connections, 50)

@@ -21,4 +21,21 @@ function junk(number) {
   return choices[number % choices.length]
 }
 
-module.exports = { bodyOf, junk, POISON }
+/** What is no record of a session, or not one of this session. */
+function junkRecord(number) {
+  const noise = Buffer.from(Array.from({ length: 64 }, (_, i) => (number * 31 + i * 17) & 0xff))
+  const choices = [
+    // Data under keys that nobody has.
+    Buffer.concat([Buffer.from([23, 3, 3, 0, noise.length]), noise]),
+    // A fatal alert in the clear.
+    Buffer.from([21, 3, 3, 0, 2, 2, 40]),
+    // Longer than a record may be.
+    Buffer.concat([Buffer.from([23, 3, 3, 0xff, 0xff]), noise]),
+    // No record at all, but a response.
+    Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${POISON.length}\r\n\r\n${POISON}`),
+    noise,
+  ]
+  return choices[number % choices.length]
+}
+
+module.exports = { bodyOf, junk, junkRecord, POISON }

@@ -1,33 +1,49 @@
 'use strict'
 
-// The server process of support/chaos.js. A request's path says how to treat it: /kind/number/id. A second port tells
-// the counts.
+// The server process of support/chaos.js. A request's path says how to treat it: /kind/number/id. On `cutPort`, over TLS,
+// connections are cut while they shake hands. A control port tells the counts.
 
-const net = require('node:net')
-
-const { bodyOf, junk } = require('./chaos-bodies')
+const { bodyOf, junk, junkRecord } = require('./chaos-bodies')
+const { createListener, reset } = require('./listener')
 const { RequestReader } = require('./peer')
+const { identity, serve: serveProcess } = require('./server-process')
 
 let accepted = 0
 const open = new Set()
 
-const server = net.createServer({ noDelay: true }, (socket) => {
-  accepted++
-  open.add(socket)
+/** What a connection is: `stream` says, `raw` is the TCP connection, `cable` carries TLS. */
+const server = createListener(identity, (stream, raw, cable) => {
+  count(raw)
+  const connection = { stream, raw, cable }
   const reader = new RequestReader()
-  socket.on('error', () => {})
-  socket.on('close', () => open.delete(socket))
-  socket.on('data', (bytes) => {
+  stream.on('error', () => {})
+  stream.on('data', (bytes) => {
     reader.feed(
       bytes,
       (request) => {
         request.plan = planOf(request)
-        if (request.plan.kind === 'early') serve(socket, request)
+        if (request.plan.kind === 'early') serve(connection, request)
       },
-      (request) => request.plan.kind !== 'early' && serve(socket, request),
+      (request) => request.plan.kind !== 'early' && serve(connection, request),
     )
   })
 })
+
+// A server's first flight has more than 200 bytes even if a session is resumed, and never as many as 1,500.
+const MOST_OF_A_HANDSHAKE = 1_500
+
+/** Nothing is ever answered here: at the latest, a request dies with what follows the handshake. */
+const cutting = createListener(identity, (stream, raw, cable) => {
+  count(raw)
+  stream.on('data', () => raw.destroy())
+  cable?.cutAfter((accepted * 37) % MOST_OF_A_HANDSHAKE, accepted % 2 === 0 ? reset : (cut) => cut.end())
+})
+
+function count(raw) {
+  accepted++
+  open.add(raw)
+  raw.on('close', () => open.delete(raw))
+}
 
 function planOf(request) {
   const [, kind, number, id] = request.target.split('/')
@@ -47,7 +63,10 @@ function chunked(body, size) {
 
 const DEFAULT_LENGTH = 60
 
-function serve(socket, request) {
+/** A whole record's worth of TLS is longer by at least so much. */
+const RECORD_OVERHEAD = 21
+
+function serve({ stream: socket, raw, cable }, request) {
   const { kind, number, id } = request.plan
   const got = `X-Got: ${request.received}\r\n`
   const body = bodyOf(id, number)
@@ -64,11 +83,11 @@ function serve(socket, request) {
     case 'trickle':
       return trickle(socket, whole, 1 + (number % 7))
     case 'reset':
-      return cut(socket, whole, number, () => socket.resetAndDestroy())
+      return cut(socket, whole, number, () => reset(raw))
     case 'fin':
       return cut(socket, whole, number, () => socket.end())
     case 'drop':
-      return number % 2 === 0 ? socket.resetAndDestroy() : socket.end()
+      return number % 2 === 0 ? reset(raw) : socket.end()
     case 'stall':
       return socket.write(whole.slice(0, number % whole.length))
     case 'garbage':
@@ -82,7 +101,23 @@ function serve(socket, request) {
     case 'fin-after':
       return socket.end(whole)
     case 'reset-after':
-      return socket.write(whole, () => socket.resetAndDestroy())
+      return socket.write(whole, () => reset(raw))
+    case 'record-reset':
+    case 'record-fin': {
+      const end = kind === 'record-reset' ? reset : (ending) => ending.end()
+      cable.cutAfter(number % (whole.length + RECORD_OVERHEAD), end)
+      return socket.write(whole)
+    }
+    // FIN without a word of TLS.
+    case 'bare-fin-after':
+      return socket.write(whole, () => raw.end())
+    case 'record-junk':
+      cable.attach(junkRecord(number))
+      return socket.write(whole)
+    case 'record-junk-later':
+      return socket.write(whole, () => raw.write(junkRecord(number)))
+    case 'record-garbage':
+      return raw.write(junkRecord(number), () => number % 2 === 0 && reset(raw))
     default:
       return socket.destroy()
   }
@@ -100,17 +135,4 @@ function trickle(socket, text, step) {
   setImmediate(trickle, socket, text.slice(step), step)
 }
 
-const control = net.createServer((socket) => {
-  socket.on('error', () => {})
-  socket.end(JSON.stringify({ accepted, open: open.size }))
-})
-
-server.listen(0, '127.0.0.1', () =>
-  control.listen(0, '127.0.0.1', () =>
-    console.log(JSON.stringify({ port: server.address().port, controlPort: control.address().port })),
-  ),
-)
-
-// The parent's end of stdin closes when the parent ends, however it ends.
-process.stdin.on('end', () => process.exit(0))
-process.stdin.resume()
+serveProcess({ port: server, cutPort: cutting }, () => ({ accepted, open: open.size }))

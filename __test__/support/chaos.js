@@ -3,10 +3,8 @@
 // Requests to a server that misbehaves in every way it can, from a seeded generator. Each must settle exactly once, with
 // its own body or with an error where the server (or the caller, by aborting) is to blame, never with another's body.
 
-const http = require('node:http')
-
 const { bodyOf, POISON } = require('./chaos-bodies')
-const { random } = require('./client')
+const { random, request: begin } = require('./client')
 
 const SHORT = 60
 const SETTLE_DEADLINE_MS = 20_000
@@ -31,11 +29,25 @@ const KINDS = {
   stall: { weight: 2, fails: 'always', aborted: true },
 }
 
-const LOTTERY = Object.entries(KINDS).flatMap(([name, { weight }]) => Array.from({ length: weight }, () => name))
+/** What can happen to TLS alone. */
+const SECURE_KINDS = {
+  'record-reset': { weight: 4, fails: 'always' },
+  'record-fin': { weight: 4, fails: 'always' },
+  'bare-fin-after': { weight: 4, fails: 'never' },
+  'record-junk': { weight: 4, fails: 'never' },
+  'record-junk-later': { weight: 2, fails: 'never' },
+  'record-garbage': { weight: 4, fails: 'always' },
+  handshake: { weight: 2, fails: 'always', isCut: true },
+}
 
-function planned(next, id) {
-  const name = LOTTERY[Math.floor(next() * LOTTERY.length)]
-  const kind = KINDS[name]
+/** @param {Record<string, { weight: number }>} kinds */
+const lottery = (kinds) =>
+  Object.entries(kinds).flatMap(([name, kind]) => Array.from({ length: kind.weight }, () => ({ name, kind })))
+
+const LOTTERIES = { http: lottery(KINDS), https: lottery({ ...KINDS, ...SECURE_KINDS }) }
+
+function planned(next, id, tickets) {
+  const { name, kind } = tickets[Math.floor(next() * tickets.length)]
   const number = Math.floor(next() * (next() < 0.1 ? 100_000 : 400))
   const method = kind.method ?? (next() < 0.3 ? 'POST' : 'GET')
   const sent = method === 'POST' ? bodyOf(id, Math.floor(next() * (next() < 0.1 ? 300_000 : 2_000))) : ''
@@ -48,7 +60,7 @@ function planned(next, id) {
  * Sends one planned request.
  * @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly
  */
-function one(agent, port, plan) {
+function one(agent, { port, cutPort }, plan) {
   const { id, name, kind, number, method, sent, expected, abort } = plan
   return new Promise((resolve, reject) => {
     let outcome = ''
@@ -59,9 +71,8 @@ function one(agent, port, plan) {
       clearTimeout(deadline)
       reject(new Error(`request ${id} (${method} ${name} ${number}, abort ${abort}): ${what}`))
     }
-    const request = http.request({
-      host: '127.0.0.1',
-      port,
+    const request = begin({
+      port: kind.isCut ? cutPort : port,
       agent,
       method,
       path: `/${name}/${number}/${id}`,
@@ -78,7 +89,7 @@ function one(agent, port, plan) {
       })
       response.on('end', () => {
         if (outcome !== '' && !(kind.errorBeforeEnd && error.code.startsWith('HPE_')))
-          return wrong(`'end' after ${outcome}`)
+          return wrong(`'end' after ${outcome} ${error?.code} ${error?.message}`)
         outcome = 'end'
         // An aborted request's response is discarded, on some runtimes up to its 'end'.
         if (received !== expected.length && !aborted) wrong(`ended with ${received} of ${expected.length} bytes`)
@@ -120,17 +131,19 @@ function one(agent, port, plan) {
 }
 
 /**
- * @param {{ agent: any, port: number, requests: number, seed: number, lanes?: number, onProgress?: (done: number) => void }} run
+ * @param {{ agent: any, remote: any, requests: number, seed: number, lanes?: number, onProgress?: (done: number) => void }} run
+ *   `remote`: support/chaos-peer.js, over what the agent speaks
  * @returns {Promise<Record<string, number>>} how requests settled, by kind and outcome
  */
-async function chaos({ agent, port, requests, seed, lanes = 48, onProgress }) {
+async function chaos({ agent, remote, requests, seed, lanes = 48, onProgress }) {
   const next = random(seed)
+  const tickets = agent.protocol === 'https:' ? LOTTERIES.https : LOTTERIES.http
   const counts = {}
   let id = 0
   const lane = async () => {
     while (id < requests) {
-      const plan = planned(next, ++id)
-      const { settled, error } = await one(agent, port, plan)
+      const plan = planned(next, ++id, tickets)
+      const { settled, error } = await one(agent, remote, plan)
       const raced = judge(plan, settled, error)
       const label = `${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
       counts[label] = (counts[label] || 0) + 1
@@ -141,14 +154,17 @@ async function chaos({ agent, port, requests, seed, lanes = 48, onProgress }) {
   return counts
 }
 
-/** Returns whether the server closed the connection while a POST was on its way: nobody can tell then whether it was read (I5). */
+/** What ends a connection that a POST was on its way on. */
+const CONNECTION_ENDED = /^(ECONNRESET$|ERR_SSL_|EPROTO$)/
+
+/** Returns whether the connection ended while a POST was on its way: nobody can tell then whether it was read (I5). */
 function judge(plan, settled, error) {
   if (plan.abort >= 0 || plan.kind.fails === 'maybe') return false
   const failed = settled !== 'end'
   const what = `request ${plan.id} (${plan.method} ${plan.name} ${plan.number})`
   if (plan.kind.fails === 'always' && !failed) throw new Error(`${what} succeeded`)
   if (plan.kind.fails === 'always' || !failed) return false
-  if (plan.method === 'POST' && error?.code === 'ECONNRESET') return true
+  if (plan.method === 'POST' && CONNECTION_ENDED.test(error?.code)) return true
   throw new Error(`${what} failed: ${error?.code} ${error?.message}`)
 }
 

@@ -3,8 +3,22 @@
 // Sending requests the way users do, as promises.
 
 const http = require('node:http')
+const https = require('node:https')
 
 const { isDeno } = require('./runtime')
+
+/** The runtime's own module for what an agent speaks. */
+const moduleFor = (agent) => (agent?.protocol === 'https:' ? https : http)
+
+/** The runtime's own `request`, to loopback unless told otherwise. */
+function request(options, callback) {
+  return moduleFor(options.agent).request({ host: '127.0.0.1', ...options }, callback)
+}
+
+/** The runtime's own `get`, likewise. */
+function get(options, callback) {
+  return moduleFor(options.agent).get({ host: '127.0.0.1', ...options }, callback)
+}
 
 /**
  * Sends one request and reads its whole response. Rejects with the request's or response's first error.
@@ -13,9 +27,9 @@ const { isDeno } = require('./runtime')
  * @param {string | Buffer} [body]
  */
 function send(options, body) {
-  const request = http.request({ host: '127.0.0.1', ...options })
-  const answer = read(request)
-  request.end(body)
+  const sent = request(options)
+  const answer = read(sent)
+  sent.end(body)
   return answer
 }
 
@@ -89,4 +103,4 @@ function random(seed) {
   }
 }
 
-module.exports = { failure, parallel, random, read, send, sentOnce, sequential }
+module.exports = { failure, get, parallel, random, read, request, send, sentOnce, sequential }

@@ -16,11 +16,11 @@ const sequentialShapes = [
   { name: '204 responses', path: '/none', expected: '' },
   { name: 'HEAD', path: '/head', method: 'HEAD', expected: '' },
   { name: 'POST with a body', path: '/echo', method: 'POST', sent: HELLO },
-].map((shape) => ({ name: shape.name, run: (Agent, remote, n) => sequentialRun(shape, Agent, remote, n) }))
+].map((shape) => ({ name: shape.name, run: (makeAgent, remote, n) => sequentialRun(shape, makeAgent, remote, n) }))
 
-async function counted(remote, Agent, options, work) {
+async function counted(remote, makeAgent, options, work) {
   const before = (await remote.counts()).accepted
-  const agent = new Agent(options)
+  const agent = makeAgent(options)
   try {
     await work(agent)
     return (await remote.counts()).accepted - before
@@ -29,9 +29,9 @@ async function counted(remote, Agent, options, work) {
   }
 }
 
-function sequentialRun(shape, Agent, remote, n) {
+function sequentialRun(shape, makeAgent, remote, n) {
   const { path, method = 'GET', expected = HELLO, sent } = shape
-  return counted(remote, Agent, { keepAlive: true }, async (agent) => {
+  return counted(remote, makeAgent, { keepAlive: true }, async (agent) => {
     for (let i = 0; i < n; i++) {
       const { body } = await send({ port: remote.port, path, method, agent }, sent)
       if (body !== expected) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
@@ -40,9 +40,9 @@ function sequentialRun(shape, Agent, remote, n) {
 }
 
 /** `width` workers, each sending its next request when its last one ended, until `requests` are made. */
-function closedLoop(Agent, remote, { width, maxSockets, requests }) {
+function closedLoop(makeAgent, remote, { width, maxSockets, requests }) {
   const paths = ['/length', '/chunked', '/split', '/split-chunked']
-  return counted(remote, Agent, { keepAlive: true, maxSockets }, async (agent) => {
+  return counted(remote, makeAgent, { keepAlive: true, maxSockets }, async (agent) => {
     let next = 0
     const worker = async () => {
       while (next < requests) {

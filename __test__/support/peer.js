@@ -1,10 +1,9 @@
 'use strict'
 
-// A server on loopback made of raw sockets. It counts connections, keeps every byte that arrives, reads requests with
-// its own small parser, and answers with whatever bytes a test likes, well-formed or not.
+// A server on loopback made of raw sockets, under TLS if it has an identity. It counts connections, keeps every byte that
+// arrives, reads requests with its own small parser, and answers with whatever bytes a test likes, well-formed or not.
 
-const net = require('node:net')
-
+const { createListener, reset } = require('./listener')
 const { deferred } = require('./wait')
 
 /** Reads requests from a byte stream. Understands heads, Content-Length, chunked bodies and trailers. */
@@ -105,9 +104,10 @@ let serial = 0
 
 /** One accepted connection. */
 class Connection {
-  constructor(socket, peer) {
+  constructor(socket, raw, peer) {
     this.id = ++serial
     this.socket = socket
+    this.raw = raw
     this.peer = peer
     this.requests = []
     this.received = []
@@ -132,8 +132,7 @@ class Connection {
 
   /** Closes with a TCP reset. */
   reset() {
-    if (typeof this.socket.resetAndDestroy === 'function') this.socket.resetAndDestroy()
-    else this.socket.destroy()
+    reset(this.raw)
   }
 }
 
@@ -141,15 +140,16 @@ class Peer {
   /**
    * @param {object | Function} handlers `onRequest(request, connection)` or an object with it, `onConnection(connection)`,
    *   `onHead(request, connection)`, `onBytes(bytes, connection)` (then requests are not parsed)
+   * @param {import('./listener').Identity} [identity] speaks TLS
    */
-  constructor(handlers = {}) {
+  constructor(handlers = {}, identity) {
     this.handlers = typeof handlers === 'function' ? { onRequest: handlers } : handlers
     this.connections = []
     this.open = new Set()
     this.requests = []
     this.peak = 0
     this.#waiting = []
-    this.server = net.createServer({ noDelay: true }, (socket) => this.#accept(socket))
+    this.server = createListener(identity, (stream, raw) => this.#accept(stream, raw))
   }
 
   #waiting
@@ -174,19 +174,19 @@ class Peer {
     return [...this.open].filter((connection) => !connection.hasEnded).length
   }
 
-  #accept(socket) {
-    const connection = new Connection(socket, this)
+  #accept(socket, raw) {
+    const connection = new Connection(socket, raw, this)
     this.connections.push(connection)
     this.open.add(connection)
     this.peak = Math.max(this.peak, this.open.size)
     const reader = new RequestReader()
-    socket.setNoDelay(true)
+    raw.setNoDelay(true)
     socket.on('error', () => {})
     socket.on('end', () => {
       connection.hasEnded = true
       connection.sawEnd.resolve()
     })
-    socket.on('close', () => {
+    raw.on('close', () => {
       this.open.delete(connection)
       connection.sawEnd.resolve()
       connection.closed.resolve()
@@ -230,7 +230,7 @@ class Peer {
   }
 
   close() {
-    for (const connection of this.open) connection.socket.destroy()
+    for (const connection of this.open) connection.raw.destroy()
     return new Promise((resolve) => this.server.close(() => resolve()))
   }
 }

@@ -3,9 +3,9 @@
 // The server process of support/races.js. It closes each connection at a random moment around its idle timeout, which
 // is argv[2] ms, and remembers which requests it has read: /seen/ID tells how often.
 
-const net = require('node:net')
-
+const { createListener } = require('./listener')
 const { RequestReader, reply } = require('./peer')
+const { identity, serve } = require('./server-process')
 
 const IDLE_MS = Number(process.argv[2] || 5)
 const SPREAD_MS = 5
@@ -15,13 +15,13 @@ const open = new Set()
 /** How often each id was read. */
 const seen = new Map()
 
-const server = net.createServer({ noDelay: true }, (socket) => {
+const server = createListener(identity, (socket, raw) => {
   accepted++
   open.add(socket)
   const reader = new RequestReader()
   let timer
   socket.on('error', () => {})
-  socket.on('close', () => {
+  raw.on('close', () => {
     clearTimeout(timer)
     open.delete(socket)
   })
@@ -46,17 +46,4 @@ const server = net.createServer({ noDelay: true }, (socket) => {
   })
 })
 
-const control = net.createServer((socket) => {
-  socket.on('error', () => {})
-  socket.end(JSON.stringify({ accepted, open: open.size, seen: [...seen] }))
-})
-
-server.listen(0, '127.0.0.1', () =>
-  control.listen(0, '127.0.0.1', () =>
-    console.log(JSON.stringify({ port: server.address().port, controlPort: control.address().port })),
-  ),
-)
-
-// The parent's end of stdin closes when the parent ends, however it ends.
-process.stdin.on('end', () => process.exit(0))
-process.stdin.resume()
+serve({ port: server }, () => ({ accepted, open: open.size, seen: [...seen] }))

@@ -3,9 +3,8 @@
 // The server process of support/remote.js: really parallel to the JavaScript thread under test. The path of a request
 // chooses the shape of its response; a second port tells the counts.
 
-const net = require('node:net')
-
 const { Peer, chunkedReply, reply } = require('./peer')
+const { identity, serve } = require('./server-process')
 
 const HELLO = 'hello world'
 
@@ -44,24 +43,19 @@ const shapes = {
     connection.write(reply(HELLO))
     setTimeout(() => connection.end(), Number(request.target.split('?')[1]))
   },
+  // A reply, and some time after it one that nobody asked for: /poison-after?50
+  'poison-after': (request, connection) => {
+    connection.write(reply(HELLO))
+    setTimeout(() => connection.write(reply('poison')), Number(request.target.split('?')[1]))
+  },
 }
 
-const peer = new Peer((request, connection) => shapes[request.target.slice(1).split('?')[0]](request, connection))
-peer.handlers.forget = true
+const answer = (request, connection) => shapes[request.target.slice(1).split('?')[0]](request, connection)
+const peer = new Peer({ onRequest: answer, forget: true }, identity)
 
-const control = net.createServer((socket) => {
-  socket.on('error', () => {})
-  socket.end(
-    JSON.stringify({ accepted: peer.accepted, open: peer.open.size, peak: peer.peak, requests: peer.requests.length }),
-  )
-})
-
-peer.listen().then(() => {
-  control.listen(0, '127.0.0.1', () =>
-    console.log(JSON.stringify({ port: peer.port, controlPort: control.address().port })),
-  )
-})
-
-// The parent's end of stdin closes when the parent ends, however it ends.
-process.stdin.on('end', () => process.exit(0))
-process.stdin.resume()
+serve({ port: peer.server }, () => ({
+  accepted: peer.accepted,
+  open: peer.open.size,
+  peak: peer.peak,
+  requests: peer.requests.length,
+}))

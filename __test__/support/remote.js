@@ -7,14 +7,21 @@ const net = require('node:net')
 const path = require('node:path')
 
 const { commandFor } = require('./runtime')
+const { identityFor } = require('./server-process')
 
-/** Starts the server; `counts()` asks it, `stop()` ends it. */
-async function startRemote(program = 'remote-peer.js', programArgs = []) {
+/**
+ * Starts the server; `counts()` asks it, `stop()` ends it.
+ * @param {{ args?: string[], identity?: import('./listener').Identity }} [options] with an identity it speaks TLS
+ */
+async function startRemote(program = 'remote-peer.js', { args: programArgs = [], identity } = {}) {
   const { file, args } = commandFor(path.join(__dirname, program))
-  const child = spawn(file, [...args, ...programArgs], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const { port, controlPort } = JSON.parse(await firstLine(child))
+  const child = spawn(file, [...args, ...programArgs], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, ...identityFor(identity) },
+  })
+  const { controlPort, ...ports } = JSON.parse(await firstLine(child))
   return {
-    port,
+    ...ports,
     counts: () => ask(controlPort),
     nobodyConnected: async (deadlineMs) => {
       const deadline = Date.now() + deadlineMs

@@ -4,12 +4,16 @@
 // in keepwire's place: what the suite then says is true of the runtime, so a test that fails there is a wrong test.
 
 const http = require('node:http')
+const https = require('node:https')
 
 const name = typeof Bun !== 'undefined' ? 'bun' : typeof Deno !== 'undefined' ? 'deno' : 'node'
 const baseline = process.env.KEEPWIRE_TEST_BASELINE === '1'
 
-function agentUnderTest() {
-  return baseline ? http.Agent : require('../..').Agent
+/** @param {'http' | 'https'} [scheme] */
+function agentUnderTest(scheme = 'http') {
+  if (baseline) return (scheme === 'https' ? https : http).Agent
+  const { Agent, HttpsAgent } = require('../..')
+  return scheme === 'https' ? HttpsAgent : Agent
 }
 
 /** How a script of ours is started in a process of its own. */

@@ -6,9 +6,9 @@ const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 
-const { baseline } = require('./runtime')
+const { agentUnderTest } = require('./runtime')
 
-const SecureAgent = baseline ? https.Agent : require('../..').HttpsAgent
+const SecureAgent = agentUnderTest('https')
 
 /**
  * Listens on loopback until the test ends.

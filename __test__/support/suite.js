@@ -4,12 +4,12 @@
 // their connections, sockets or timers outlives it. Only what node:test offers on every runtime is used.
 
 const assert = require('node:assert')
-const http = require('node:http')
 const { test: nodeTest } = require('node:test')
 
 const { Peer } = require('./peer')
 const { startRemote } = require('./remote')
-const { agentUnderTest, baseline } = require('./runtime')
+const { baseline } = require('./runtime')
+const { schemes, trusting } = require('./schemes')
 const { turns } = require('./wait')
 
 const LEAK_DEADLINE_MS = 10_000
@@ -19,19 +19,38 @@ const WATCHED_RESOURCES = /^(TCP|Pipe|Shutdown|Process|GetAddrInfo|Timeout$|TLS|
 for (const stream of ['stdin', 'stdout', 'stderr']) process[stream]
 
 class Scope {
+  #scheme
+  #identity
   #agents = []
   #peers = []
   #remotes = []
   #deferred = []
 
+  /**
+   * @param {import('./schemes').Scheme} [scheme] of agents and servers
+   * @param {import('./listener').Identity} [identity] of servers that speak TLS
+   */
+  constructor(scheme = schemes.http, identity = undefined) {
+    this.#scheme = scheme
+    this.#identity = identity
+  }
+
+  get scheme() {
+    return this.#scheme.name
+  }
+
+  get identity() {
+    return this.#identity
+  }
+
   /** An agent under test, destroyed at the end of the test. */
   agent(options) {
-    return this.adopt(new (agentUnderTest())(options))
+    return this.adopt(new this.#scheme.Agent(trusting(options, this.#identity)))
   }
 
   /** The runtime's own agent, for comparison. */
   runtimeAgent(options) {
-    return this.adopt(new http.Agent(options))
+    return this.adopt(new this.#scheme.RuntimeAgent(trusting(options, this.#identity)))
   }
 
   adopt(agent) {
@@ -41,7 +60,7 @@ class Scope {
 
   /** A server on loopback; see support/peer.js. */
   async peer(handlers, listenOptions) {
-    const peer = new Peer(handlers)
+    const peer = new Peer(handlers, this.#identity)
     this.#peers.push(peer)
     await peer.listen(listenOptions)
     return peer
@@ -49,7 +68,7 @@ class Scope {
 
   /** A server in a process of its own; see support/remote-peer.js. */
   async remote(program) {
-    const remote = await startRemote(program)
+    const remote = await startRemote(program, { identity: this.#identity })
     this.#remotes.push(remote)
     return remote
   }
@@ -109,8 +128,9 @@ function watchdog(ms, body) {
 
 /**
  * @param {string} sentence what holds
- * @param {{ skip?: string | false, ours?: string, timeout?: number, leaks?: boolean }} [options] `ours`: why the
- *   runtime's own agent does not do this (the test is skipped on the baseline); `leaks: false`: no resource check
+ * @param {{ skip?: string | false, ours?: string, timeout?: number, leaks?: boolean, scheme?: 'http' | 'https' }} [options]
+ *   `ours`: why the runtime's own agent does not do this (the test is skipped on the baseline); `leaks: false`: no resource
+ *   check; `scheme`: of the scope's agents and servers
  * @param {(scope: Scope) => Promise<void>} body
  */
 function test(sentence, options, body) {
@@ -118,8 +138,9 @@ function test(sentence, options, body) {
   const timeout = options.timeout || 30_000
   const skip = options.skip || (baseline && options.ours ? `the runtime's own agent: ${options.ours}` : false)
   return nodeTest(sentence, { skip, timeout: timeout + 30_000 }, async () => {
+    const scheme = schemes[options.scheme ?? 'http']
+    const scope = new Scope(scheme, await scheme.identity())
     const before = countResources()
-    const scope = new Scope()
     let failed = true
     try {
       await watchdog(timeout, () => body(scope))
@@ -131,4 +152,10 @@ function test(sentence, options, body) {
   })
 }
 
-module.exports = { Scope, test }
+/** The same test over http and over https: what holds does not depend on the scheme. */
+function testBoth(sentence, options, body) {
+  if (typeof options === 'function') return testBoth(sentence, {}, options)
+  for (const scheme of /** @type {const} */ (['http', 'https'])) test(`${scheme}: ${sentence}`, { ...options, scheme }, body)
+}
+
+module.exports = { Scope, test, testBoth }

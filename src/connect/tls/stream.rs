@@ -192,24 +192,26 @@ impl TlsStream {
         }
         while !bytes.is_empty() && !self.ended {
             self.session.read_tls(&mut bytes)?;
-            let state = self
-                .session
-                .process_new_packets()
+            let verdict = self.session.process_new_packets();
+            // Also what came before a record that is none.
+            self.pass_on(out);
+            let state = verdict
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, fault::of(&error)))?;
             self.ended = state.peer_has_closed();
-            let mut left = state.plaintext_bytes_to_read();
-            let mut reader = self.session.reader();
-            while left > 0 {
-                let chunk = reader.fill_buf()?;
-                let count = chunk.len();
-                let (fits, rest) = chunk.split_at(count.min(out.remaining()));
-                out.put_slice(fits);
-                self.surplus.extend_from_slice(rest);
-                reader.consume(count);
-                left -= count;
-            }
         }
         Ok(())
+    }
+
+    /// Moves decrypted bytes into `out`, and what does not fit into the surplus.
+    fn pass_on(&mut self, out: &mut ReadBuf<'_>) {
+        let mut reader = self.session.reader();
+        while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
+            let count = chunk.len();
+            let (fits, rest) = chunk.split_at(count.min(out.remaining()));
+            out.put_slice(fits);
+            self.surplus.extend_from_slice(rest);
+            reader.consume(count);
+        }
     }
 
     /// Sends what is encrypted.
@@ -272,8 +274,10 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = out.filled().len();
-        if let Some(error) = this.failed.take() {
-            return Poll::Ready(Err(error));
+        if this.surplus.is_empty() {
+            if let Some(error) = this.failed.take() {
+                return Poll::Ready(Err(error));
+            }
         }
         while !this.ended && this.surplus.is_empty() {
             let has_some = out.filled().len() > before;
