@@ -10,7 +10,6 @@ const net = require('node:net')
 
 const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
 const { Exchange } = require('./carry.js')
-const { invalidValue } = require('./errors.js')
 const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
 const { kOpen, NO_REQUEST } = require('./lifecycle.js')
@@ -48,7 +47,6 @@ function Agent(options) {
     return new /** @type {any} */ (Agent)(options)
   }
   validate(options)
-  if (options?.shared) throw invalidValue('shared', true, 'must be false: connections over TLS are not shared')
   RuntimeAgent.call(this, options)
   initialize(this)
   Object.defineProperty(this, kKnown, { value: new Known() })
@@ -146,7 +144,7 @@ function open(agent, origins, wanted, servername) {
   if (found !== undefined) return /** @type {SecureOrigin} */ (found)
   const sessions = Number(agent.maxCachedSessions)
   const secure = secureOf(origins.port.engine, options, sessions > 0 ? sessions : 0)
-  const origin = new SecureOrigin(origins, name, options, secure)
+  const origin = new SecureOrigin(origins, name, options, secure, agent.getName === getName)
   origins.add(name, options, origin)
   return origin
 }

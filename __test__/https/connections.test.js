@@ -121,14 +121,19 @@ const pairs = {
 }
 
 for (const [what, pair] of Object.entries(pairs)) {
-  test(`agents that differ in ${what} share no session`, async (scope) => {
-    const known = await authorities
-    const { port } = await secureServer(scope, known.named, { requestCert: true, rejectUnauthorized: false })
-    for (const options of pair(known)) {
-      const agent = scope.adopt(new SecureAgent({ ...options, keepAlive: true }))
-      assert.strictEqual((await get({ port, agent })).resumed, false)
-    }
-  })
+  for (const shared of baseline ? [false] : [false, true]) {
+    const also = shared ? ', also with `shared`' : ''
+    test(`agents that differ in ${what} share no connection and no session${also}`, async (scope) => {
+      const known = await authorities
+      const served = await secureServer(scope, known.named, { requestCert: true, rejectUnauthorized: false })
+      for (const options of pair(known)) {
+        const agent = scope.adopt(new SecureAgent({ ...options, keepAlive: true, shared }))
+        const { reused, resumed } = await get({ port: served.port, agent })
+        assert.deepStrictEqual([reused, resumed], [false, false])
+      }
+      assert.strictEqual(served.connections, 2)
+    })
+  }
 
   test(`requests of one agent that differ in ${what} share no connection and no session`, async (scope) => {
     const known = await authorities

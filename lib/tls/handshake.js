@@ -42,7 +42,11 @@ function judge(connection, secured) {
     view.destroy(error)
     return
   }
-  if (error) secured.authorizationError = error.code ?? error.message
+  if (error) {
+    secured.authorizationError = error.code ?? error.message
+    // The engine does not know of it, so nobody else could be told.
+    connection.port.engine.bind(connection.id)
+  }
   connection.port.submission.approve(connection.id)
 }
 

@@ -41,10 +41,11 @@ class SecureOrigin extends Origin {
    * @param {string} name
    * @param {Options} options those of the first request, merged
    * @param {Secure | string} secure
+   * @param {boolean} isUsual whether the name is what our agents call it
    */
-  constructor(origins, name, options, secure) {
+  constructor(origins, name, options, secure, isUsual) {
     const identity = typeof secure === 'string' ? name : `${name}\0${secure.id}`
-    super(origins, name, options, identity, labelOf(name, options))
+    super(origins, name, options, origins.identity(identity, isUsual), labelOf(name, options))
     this.secure = secure
   }
 
