@@ -80,8 +80,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   origins.syncLimits()
   const plain = plainName(this.options, wanted)
   const origin = find(this, origins, req, wanted, plain)
-  const { secure } = origin
-  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? tlsReason(secure, wanted)
+  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? origin.foreignReason(wanted)
   if (reason !== undefined) {
     carryForeign(this, req, wanted, origin, reason)
     return
@@ -89,16 +88,6 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const exchange = new Exchange(req, this, origin, wanted)
   exchange.isPlain = plain !== undefined
   lease(exchange, false, startSoon)
-}
-
-/**
- * @param {import('./tls/settings.js').Secure | string} secure
- * @param {Options} wanted
- */
-function tlsReason(secure, wanted) {
-  if (typeof secure === 'string') return `tls-${secure}`
-  // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
-  return wanted.checkServerIdentity === undefined ? undefined : 'tls-request-identity'
 }
 
 /**
@@ -182,7 +171,7 @@ function hostOf(header) {
  */
 Agent.prototype[kOpen] = function openFor(origins, wanted) {
   const origin = find(this, origins, NO_REQUEST, wanted, undefined)
-  return typeof origin.secure === 'string' ? undefined : origin
+  return origin.foreignReason(wanted) === undefined ? origin : undefined
 }
 
 Agent.prototype.removeSocket = removeSocket

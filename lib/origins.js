@@ -35,6 +35,8 @@ class Origin {
   queue = []
   /** Whether the shown arrays are out of date. */
   stale = true
+  /** How its connections are secured; a text: why only the runtime can do it. @type {any} */
+  secure = undefined
   #identity
   /** @type {unknown[]} */
   #profileValues = []
@@ -157,6 +159,21 @@ class Origin {
   createView(connection, options) {
     return new SocketView(connection, options)
   }
+
+  /**
+   * A request's connection could not be opened, but the runtime may have one. False: it has none.
+   * @param {Exchange} _exchange nothing of it was written
+   * @param {boolean} _isLikely
+   */
+  takeOver(_exchange, _isLikely) {
+    return false
+  }
+
+  /**
+   * One of the runtime's own sockets serves it.
+   * @param {Socket} _socket
+   */
+  onSocket(_socket) {}
 
   /** Something else than the options has changed how to connect. */
   forgetProfiles() {

@@ -52,7 +52,10 @@ function judge(connection, secured) {
 
 /** @param {Connection} connection it is open */
 function announce({ origin, secured, view }) {
-  if (secured !== null) showSecured(view, secured, origin.origins.agent)
+  if (secured === null) return
+  const of = /** @type {import('./origin.js').SecureOrigin} */ (origin)
+  of.isProven = true
+  showSecured(view, secured, of.origins.agent)
 }
 
 module.exports = { announce, onSecured }

@@ -25,6 +25,7 @@ use super::service::{Exchange, Outcome, Service};
 use super::wire::{UnderHyper, Wire};
 use crate::connect::tls::Secured;
 use crate::connect::{self, Connected, Profile};
+use crate::error::Prospect;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId};
 
@@ -166,8 +167,15 @@ impl Task {
                 });
                 match dialed.await {
                     Err(reason) => return reason,
-                    Ok(Err(failure)) => {
-                        self.owner.metrics().errors.add(failure.code.clone());
+                    Ok(Err(mut failure)) => {
+                        if current.is_some() {
+                            // Of a request that went on from another connection, the runtime has not all.
+                            failure.prospect = Prospect::None;
+                        }
+                        if failure.prospect == Prospect::None {
+                            // Else whoever hears of it decides whether it is an error.
+                            self.owner.metrics().errors.add(failure.code.clone());
+                        }
                         self.owner.events().failed(
                             self.exchange_id(current.as_ref()),
                             &failure,
