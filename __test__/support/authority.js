@@ -101,6 +101,8 @@ class Certificate {
       entries: certificates.map(({ certificate }) => ({
         serialNumber: certificate.serialNumber,
         revocationDate: days(-1),
+        // Without one there would be an empty list of extensions, at which BoringSSL takes offence.
+        reason: x509.X509CrlReason.keyCompromise,
       })),
       extensions: [await x509.AuthorityKeyIdentifierExtension.create(this.keys.publicKey)],
     })
