@@ -6,6 +6,7 @@ const assert = require('node:assert')
 const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
+const tls = require('node:tls')
 
 const { makeAuthority } = require('../support/authority')
 const { runScript } = require('../support/child')
@@ -75,3 +76,16 @@ for (const [name, { env = () => ({}), flags = [], expected, has = true }] of Obj
     for (const [key, value] of Object.entries(expected ?? {})) assert.strictEqual(told(ours)[0][key], value)
   })
 }
+
+const settable = typeof tls.setDefaultCACertificates === 'function'
+
+test("tls.setDefaultCACertificates() counts from the next connection, as for the runtime's own agent", {
+  skip: !settable && 'the runtime has none',
+}, async (scope) => {
+  const { root, server } = await authorities
+  const { port } = await secureServer(scope, server)
+  const run = (whose) => runScript('https-replaced-trust', [port, root.pem, whose])
+  const [ours, theirs] = [await run('ours'), await run('theirs')]
+  assert.deepStrictEqual(ours.lines, theirs.lines, ours.stderr)
+  assert.deepStrictEqual(ours.lines, [UNKNOWN, { status: 200 }, { status: 200 }, UNKNOWN, { status: 200 }])
+})

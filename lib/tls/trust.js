@@ -72,6 +72,16 @@ function readIfThere(file) {
   }
 }
 
+/** The runtime's list when it was first asked for. @type {readonly string[] | undefined} */
+let firstList
+
+/** The list that tls.setDefaultCACertificates() has put in place of the first one. */
+function replacedList() {
+  if (firstList === undefined) return undefined
+  const list = runtimeList()
+  return list === firstList ? undefined : list
+}
+
 /** @returns {readonly string[]} */
 function runtimeList() {
   const { getCACertificates, rootCertificates } = /** @type {any} */ (tls)
@@ -101,6 +111,7 @@ function numberOf(engine, pem, partialChains) {
 function trustOf(engine, ca, partialChains) {
   if (ca) return numberOf(engine, pemList(ca).join('\n'), partialChains)
   const list = runtimeList()
+  firstList ??= list
   if (list === defaultList && !partialChains) return defaultNumber
   const pem = runtimePem(list)
   const number = engine.internTrust(pem, partialChains)
@@ -142,4 +153,4 @@ function pemList(value) {
   })
 }
 
-module.exports = { pemList, runtimePem, trustedCertificates, trustOf }
+module.exports = { pemList, replacedList, runtimePem, trustedCertificates, trustOf }
