@@ -107,7 +107,9 @@ function startSoon(exchange) {
 
 /** @param {Exchange} exchange */
 function start(exchange) {
-  const { req } = exchange
+  const { connection, req } = exchange
+  // Its connection failed in the meantime, and the runtime has taken it over.
+  if (connection === null) return
   if (req.destroyed) giveBack(exchange)
   else if (asksForUpgrade(req)) reroute(exchange)
   else exchange.start()

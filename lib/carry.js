@@ -8,7 +8,7 @@
 // - It settles once: response end, error or abort. After that the port does not know it any more.
 // - Everything is delivered in the asynchronous context of the request's creation.
 
-const { AFTER_HEAD, ALL_WRITTEN, WINDOW } = require('./bridge/layout.js')
+const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, WINDOW } = require('./bridge/layout.js')
 const { fromRecord } = require('./engine-errors.js')
 const { connectionReset, emitRequestError, streamDestroyed } = require('./errors.js')
 const {
@@ -400,6 +400,11 @@ function part(exchange) {
 function fail(exchange, flags, error) {
   exchange.noteWritten(flags)
   if (exchange.isSettled) return
+  if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
+    const { origin } = exchange
+    if (origin.takeOver(exchange, (flags & MAY_DO) !== 0)) return
+    origin.origins.port.engine.note(origin.origins.id, origin.key, false, String(error.code))
+  }
   exchange.settle()
   const { req } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)

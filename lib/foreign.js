@@ -232,6 +232,7 @@ function create(exchange) {
 function track(origin, socket, release) {
   origin.busySockets.add(socket)
   origin.stale = true
+  origin.onSocket(socket)
   const gone = () => {
     socket.removeListener('close', gone)
     socket.removeListener('agentRemove', gone)

@@ -10,7 +10,6 @@ const net = require('node:net')
 
 const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
 const { Exchange } = require('./carry.js')
-const { invalidValue } = require('./errors.js')
 const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
 const { kOpen, NO_REQUEST } = require('./lifecycle.js')
@@ -48,7 +47,6 @@ function Agent(options) {
     return new /** @type {any} */ (Agent)(options)
   }
   validate(options)
-  if (options?.shared) throw invalidValue('shared', true, 'must be false: connections over TLS are not shared')
   RuntimeAgent.call(this, options)
   initialize(this)
   Object.defineProperty(this, kKnown, { value: new Known() })
@@ -82,8 +80,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   origins.syncLimits()
   const plain = plainName(this.options, wanted)
   const origin = find(this, origins, req, wanted, plain)
-  const { secure } = origin
-  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? tlsReason(secure, wanted)
+  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? origin.foreignReason(wanted)
   if (reason !== undefined) {
     carryForeign(this, req, wanted, origin, reason)
     return
@@ -91,16 +88,6 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const exchange = new Exchange(req, this, origin, wanted)
   exchange.isPlain = plain !== undefined
   lease(exchange, false, startSoon)
-}
-
-/**
- * @param {import('./tls/settings.js').Secure | string} secure
- * @param {Options} wanted
- */
-function tlsReason(secure, wanted) {
-  if (typeof secure === 'string') return `tls-${secure}`
-  // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
-  return wanted.checkServerIdentity === undefined ? undefined : 'tls-request-identity'
 }
 
 /**
@@ -146,7 +133,7 @@ function open(agent, origins, wanted, servername) {
   if (found !== undefined) return /** @type {SecureOrigin} */ (found)
   const sessions = Number(agent.maxCachedSessions)
   const secure = secureOf(origins.port.engine, options, sessions > 0 ? sessions : 0)
-  const origin = new SecureOrigin(origins, name, options, secure)
+  const origin = new SecureOrigin(origins, name, options, secure, agent.getName === getName)
   origins.add(name, options, origin)
   return origin
 }
@@ -184,7 +171,7 @@ function hostOf(header) {
  */
 Agent.prototype[kOpen] = function openFor(origins, wanted) {
   const origin = find(this, origins, NO_REQUEST, wanted, undefined)
-  return typeof origin.secure === 'string' ? undefined : origin
+  return origin.foreignReason(wanted) === undefined ? origin : undefined
 }
 
 Agent.prototype.removeSocket = removeSocket

@@ -4,7 +4,7 @@
 
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, UNUSED } = require('./bridge/layout.js')
+const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, UNUSED } = require('./bridge/layout.js')
 const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
@@ -84,12 +84,14 @@ class Opening {
   }
 
   /**
-   * @param {number} _flags
+   * @param {number} flags
    * @param {number} errno
    * @param {string} fields
    */
-  onError(_flags, errno, fields) {
-    this.#reject(fromRecord(fields, errno))
+  onError(flags, errno, fields) {
+    // Its requests will go the runtime's own way, which has nothing to open in advance.
+    if ((flags & MAY_DO) !== 0) this.#resolve(false)
+    else this.#reject(fromRecord(fields, errno))
     this.#drop()
   }
 

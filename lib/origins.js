@@ -6,6 +6,8 @@
 // The engine owns the state of connections. What an agent shows is made from it when somebody looks: a request costs
 // nothing here. The shown objects stay the same ones, and the runtime's createSocket() may push real sockets into them.
 
+const http = require('node:http')
+
 const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
 const { firstFamily } = require('./runtime.js')
 const { threadPort } = require('./bridge/port.js')
@@ -16,6 +18,8 @@ const { noteAgent } = require('./warnings.js')
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
+
+const runtimeGetName = http.Agent.prototype.getName
 
 /** Everything an agent has for one getName(). */
 class Origin {
@@ -31,6 +35,8 @@ class Origin {
   queue = []
   /** Whether the shown arrays are out of date. */
   stale = true
+  /** How its connections are secured; a text: why only the runtime can do it. @type {any} */
+  secure = undefined
   #identity
   /** @type {unknown[]} */
   #profileValues = []
@@ -154,6 +160,21 @@ class Origin {
     return new SocketView(connection, options)
   }
 
+  /**
+   * A request's connection could not be opened, but the runtime may have one. False: it has none.
+   * @param {Exchange} _exchange nothing of it was written
+   * @param {boolean} _isLikely
+   */
+  takeOver(_exchange, _isLikely) {
+    return false
+  }
+
+  /**
+   * One of the runtime's own sockets serves it.
+   * @param {Socket} _socket
+   */
+  onSocket(_socket) {}
+
   /** Something else than the options has changed how to connect. */
   forgetProfiles() {
     this.#profileValues = []
@@ -244,7 +265,7 @@ class Origins {
    * @param {Options} options
    * @param {Origin} [origin]
    */
-  add(name, options, origin = new Origin(this, name, options, this.#identity(name))) {
+  add(name, options, origin = this.#make(name, options)) {
     if (this.#byName.size >= this.#sweepAt) this.#sweep()
     if (origin.key === 0) origin.open()
     this.#byName.set(name, origin)
@@ -253,11 +274,21 @@ class Origins {
   }
 
   /**
+   * @param {string} name
+   * @param {Options} options
+   */
+  #make(name, options) {
+    return new Origin(this, name, options, this.identity(name, this.agent.getName === runtimeGetName))
+  }
+
+  /**
    * What must be equal for connections to be interchangeable: between agents also what each of them has set once for all.
    * @param {string} name
+   * @param {boolean} isUsual whether it is what the runtime's agents would say: others mean something to their agent alone
    */
-  #identity(name) {
+  identity(name, isUsual) {
     if (!this.isShared) return name
+    if (!isUsual) return `${name}\0agent ${this.id}`
     const { keepAliveMsecs, options } = this.agent
     const { localPort, noDelay, tcpUserTimeout } = options
     return `${name}\0${JSON.stringify([keepAliveMsecs, localPort, noDelay, tcpUserTimeout])}`

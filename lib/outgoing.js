@@ -37,6 +37,11 @@ class Outgoing {
   #began = false
   #written = 0
   #acknowledged = 0
+  /**
+   * What was written before the connection was there, if it may have to go another way.
+   * @type {{ data: string | Uint8Array, encoding?: BufferEncoding | null, callback?: (error?: Error) => void }[]}
+   */
+  #unsent = []
   /** Pairs: up to where bytes must be sent, and what is called then. @type {any[] | null} */
   #callbacks = null
   #needDrain = false
@@ -85,6 +90,7 @@ class Outgoing {
   write(data, encoding, callback, highWaterMark) {
     if (!this.#began) this.#begin()
     const { id, port } = this.#exchange
+    if (this.#isFirst) this.#unsent.push({ data, encoding, callback })
     const before = this.#written
     const waiting = before - this.#sent
     if (data.length > 0) {
@@ -99,6 +105,21 @@ class Outgoing {
     if (!room) this.#needDrain = true
     this.#reportSoon()
     return room
+  }
+
+  /** Whether what is written goes to a connection that is being opened, to a peer that the engine may not get on with. */
+  get #isFirst() {
+    const { connection, origin } = this.#exchange
+    return origin.secure !== undefined && connection?.isConnected === false
+  }
+
+  /** What was written to a connection that never opened; this hears no more of it. */
+  takeBack() {
+    const unsent = this.#unsent
+    this.#unsent = []
+    this.#callbacks = null
+    this.#needDrain = false
+    return unsent
   }
 
   /** What is written from now on counts as waiting until uncork(). */
@@ -170,6 +191,7 @@ class Outgoing {
 
   /** The connection is there. */
   connected() {
+    this.#unsent = []
     this.#reportSoon()
   }
 

@@ -62,8 +62,21 @@ pub struct Failure {
     pub phase: Phase,
     /// The connection is at fault, and a fresh one might do. Whether the request may be sent again is another question (invariant I5).
     pub retryable: bool,
+    /// Whether the runtime's own TLS may get on with the peer.
+    pub prospect: Prospect,
     /// What became of each address when several were tried; empty otherwise.
     pub causes: Vec<Failure>,
+}
+
+/// Whether the runtime's own TLS may get on with a peer that ours does not get on with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prospect {
+    /// It would fail as well, or too much has happened.
+    None,
+    /// The peer has ended the connection instead of an answer to our greeting, as some do that can do nothing of what it offers.
+    Faint,
+    /// The two have nothing in common, or the peer's key or certificate is of a kind that we do not know.
+    Good,
 }
 
 impl Failure {
@@ -96,6 +109,7 @@ impl Failure {
             packet: Bytes::new(),
             phase,
             retryable: false,
+            prospect: Prospect::None,
             causes: Vec::new(),
         }
     }

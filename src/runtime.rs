@@ -116,7 +116,7 @@ impl Io {
     ) {
         let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
-            owner: Rc::new(Owner::new(conn, events, metrics)),
+            owner: Rc::new(Owner::new(conn, profile, events, metrics)),
             port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
             mailbox: Rc::default(),
@@ -126,7 +126,6 @@ impl Io {
             .insert(conn, Rc::clone(&connection));
         let task = Task {
             owner: Rc::clone(&connection.owner),
-            profile,
             exchange: waiter.exchange,
             mailbox: Rc::clone(&connection.mailbox),
             host: Box::new(OnIoThread {
@@ -163,7 +162,7 @@ impl Io {
         self.end_exchange(&connection);
         connection.port.set(waiter.port);
         connection.exchange.set(waiter.exchange);
-        connection.owner.hand_over(conn, events, metrics);
+        connection.owner.hand_over(conn, profile, events, metrics);
         self.connections.borrow_mut().insert(conn, connection);
         ENGINE.connected(conn);
     }

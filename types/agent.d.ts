@@ -98,9 +98,9 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
 
   /**
    * Whether this agent may use, and leave behind, idle connections of other agents that share, in any thread of the process.
-   * Connections are shared if `getName()` and the options that a connection is opened with are equal; never those over TLS,
-   * and none on which a request or response said NTLM or Negotiate. Each agent keeps to its own limits. A `HttpsAgent` with
-   * `shared: true` is refused (`ERR_INVALID_ARG_VALUE`).
+   * Connections are shared if `getName()` and the options that a connection is opened with are equal, over TLS also what the
+   * peer was asked for and whom the thread trusts; none on which a request or response said NTLM or Negotiate, and none of an
+   * agent with a `getName()` of its own. Each agent keeps to its own limits.
    *
    * Default: false. Disabled by: false.
    */

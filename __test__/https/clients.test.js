@@ -13,6 +13,9 @@ const { test } = require('../support/suite')
 
 const authorities = makeAuthority()
 
+/** Suites that the engine does not have. */
+const CBC = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA' }
+
 /** Each client: `load()` gives `get(url, agent)` → body. */
 const clients = {
   axios: {
@@ -70,6 +73,20 @@ for (const [name, { load, skip }] of Object.entries(clients)) {
     const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, maxSockets: 5 }))
     for (let i = 0; i < 20; i++) assert.strictEqual(await get(`https://localhost:${served.port}/`, agent), 'hello')
     assert.strictEqual(served.connections, 1)
+  })
+
+  test(`${name}: a server that only the runtime's TLS gets on with answers each request`, {
+    skip: skip || (isDeno && 'its TLS is the same'),
+  }, async (scope) => {
+    const [get, { root, server }] = [await load(), await authorities]
+    const served = await secureServer(scope, server, CBC, (_request, response) => {
+      response.setHeader('Content-Type', 'text/plain')
+      response.end('hello')
+    })
+    const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, maxSockets: 5 }))
+    const url = `https://localhost:${served.port}/`
+    const answers = await Promise.all(Array.from({ length: 10 }, () => get(url, agent)))
+    assert.deepStrictEqual([...answers, await get(url, agent)], Array(11).fill('hello'))
   })
 
   test(`${name}: an untrusted certificate is refused with the runtime's own code`, { skip }, async (scope) => {

@@ -5,7 +5,7 @@
 const assert = require('node:assert')
 const { createHash, randomBytes } = require('node:crypto')
 const diagnostics = require('node:diagnostics_channel')
-const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
+const { mkdtempSync, rmSync } = require('node:fs')
 const http = require('node:http')
 const https = require('node:https')
 const os = require('node:os')
@@ -13,7 +13,6 @@ const path = require('node:path')
 const tls = require('node:tls')
 
 const { Certificate, makeAuthority } = require('../support/authority')
-const { runScript } = require('../support/child')
 const { outcome, rawSecureServer, SecureAgent, secureServer } = require('../support/secure')
 const { baseline, isBun, isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
@@ -121,14 +120,19 @@ const pairs = {
 }
 
 for (const [what, pair] of Object.entries(pairs)) {
-  test(`agents that differ in ${what} share no session`, async (scope) => {
-    const known = await authorities
-    const { port } = await secureServer(scope, known.named, { requestCert: true, rejectUnauthorized: false })
-    for (const options of pair(known)) {
-      const agent = scope.adopt(new SecureAgent({ ...options, keepAlive: true }))
-      assert.strictEqual((await get({ port, agent })).resumed, false)
-    }
-  })
+  for (const shared of baseline ? [false] : [false, true]) {
+    const also = shared ? ', also with `shared`' : ''
+    test(`agents that differ in ${what} share no connection and no session${also}`, async (scope) => {
+      const known = await authorities
+      const served = await secureServer(scope, known.named, { requestCert: true, rejectUnauthorized: false })
+      for (const options of pair(known)) {
+        const agent = scope.adopt(new SecureAgent({ ...options, keepAlive: true, shared }))
+        const { reused, resumed } = await get({ port: served.port, agent })
+        assert.deepStrictEqual([reused, resumed], [false, false])
+      }
+      assert.strictEqual(served.connections, 2)
+    })
+  }
 
   test(`requests of one agent that differ in ${what} share no connection and no session`, async (scope) => {
     const known = await authorities
@@ -364,26 +368,3 @@ test("http requests are refused with the runtime's own error", (scope) => {
   assert.throws(() => http.get({ host: 'localhost', port: 1, agent }), { code: 'ERR_INVALID_PROTOCOL' })
   return Promise.resolve()
 })
-
-for (const [name, env, expected] of [
-  ['NODE_EXTRA_CA_CERTS is trusted', ({ file }) => ({ NODE_EXTRA_CA_CERTS: file }), { status: 200, authorized: true }],
-  ['an unknown authority is not trusted', () => ({}), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }],
-  ['NODE_TLS_REJECT_UNAUTHORIZED=0 takes any peer', () => ({ NODE_TLS_REJECT_UNAUTHORIZED: '0' }), { status: 200 }],
-]) {
-  test(`in the environment of a process: ${name}, as for the runtime's own agent`, async (scope) => {
-    const { root, server } = await authorities
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
-    scope.defer(() => rmSync(folder, { recursive: true }))
-    const file = path.join(folder, 'ca.pem')
-    writeFileSync(file, root.pem)
-    const { port } = await secureServer(scope, server)
-    const run = (whose) => runScript('https-trust', [port, whose], { env: env({ file }) })
-    const [ours, theirs] = [await run('ours'), await run('theirs')]
-    const told = ({ lines }) => lines.filter((line) => !line.warning)
-    const warned = ({ lines }) => lines.some(({ warning }) => warning?.includes('NODE_TLS_REJECT_UNAUTHORIZED'))
-    assert.deepStrictEqual(told(ours), told(theirs))
-    assert.strictEqual(told(ours)[0].status, expected.status)
-    if ('code' in expected) assert.strictEqual(told(ours)[0].code, expected.code)
-    assert.strictEqual(warned(ours), warned(theirs))
-  })
-}

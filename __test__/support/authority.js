@@ -15,8 +15,18 @@ let serial = 0x1000
 
 const days = (n) => new Date(Date.now() + n * DAY_MS)
 
-async function newKeys() {
-  return crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
+const RSA = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', publicExponent: new Uint8Array([1, 0, 1]) }
+
+/** Kinds of keys. */
+const KINDS = {
+  'P-256': ALGORITHM,
+  'P-521': { name: 'ECDSA', namedCurve: 'P-521', hash: 'SHA-512' },
+  'RSA 1024': { ...RSA, modulusLength: 1024 },
+  'RSA 2048': { ...RSA, modulusLength: 2048 },
+}
+
+async function newKeys(kind) {
+  return crypto.subtle.generateKey(KINDS[kind], true, ['sign', 'verify'])
 }
 
 async function pemOf(key) {
@@ -36,14 +46,15 @@ class Certificate {
    * @param {number} [wanted.until]
    * @param {number} [wanted.keyUse] flags; 0: any use
    * @param {'server' | 'client'} [wanted.use] extended key usage
+   * @param {keyof KINDS} [wanted.kind] of its key
    * @param {x509.Extension[]} [wanted.extensions]
    * @param {Certificate} [issuer] none: it issues itself
    */
   static async make(wanted, issuer) {
-    const { name, dns = [], ip = [], ca = false, from = -10, until = 10, use, extensions = [] } = wanted
+    const { name, dns = [], ip = [], ca = false, from = -10, until = 10, use, kind = 'P-256', extensions = [] } = wanted
     const { keyCertSign, cRLSign } = x509.KeyUsageFlags
     const { keyUse = ca ? keyCertSign | cRLSign : 0 } = wanted
-    const keys = await newKeys()
+    const keys = await newKeys(kind)
     const names = [...dns.map((value) => ({ type: 'dns', value })), ...ip.map((value) => ({ type: 'ip', value }))]
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: (++serial).toString(16),
@@ -53,7 +64,7 @@ class Certificate {
       notAfter: days(until),
       publicKey: keys.publicKey,
       signingKey: issuer ? issuer.keys.privateKey : keys.privateKey,
-      signingAlgorithm: ALGORITHM,
+      signingAlgorithm: KINDS[issuer ? issuer.kind : kind],
       extensions: [
         new x509.BasicConstraintsExtension(ca, undefined, true),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
@@ -67,6 +78,7 @@ class Certificate {
     const made = new Certificate()
     Object.assign(made, {
       keys,
+      kind,
       certificate,
       pem: `${certificate.toString('pem')}\n`,
       key: await pemOf(keys.privateKey),
@@ -84,11 +96,13 @@ class Certificate {
       issuer: this.certificate.subject,
       thisUpdate: days(-1),
       nextUpdate: days(1),
-      signingAlgorithm: ALGORITHM,
+      signingAlgorithm: KINDS[this.kind],
       signingKey: this.keys.privateKey,
       entries: certificates.map(({ certificate }) => ({
         serialNumber: certificate.serialNumber,
         revocationDate: days(-1),
+        // Without one there would be an empty list of extensions, at which BoringSSL takes offence.
+        reason: x509.X509CrlReason.keyCompromise,
       })),
       extensions: [await x509.AuthorityKeyIdentifierExtension.create(this.keys.publicKey)],
     })

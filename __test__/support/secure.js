@@ -17,12 +17,16 @@ const SecureAgent = agentUnderTest('https')
  */
 async function listen(scope, server) {
   const sockets = new Set()
-  const accepted = { connections: 0, handshakes: 0, resumed: 0 }
+  const accepted = { connections: 0, handshakes: 0, resumed: 0, open: 0 }
   server.on('connection', (socket) => {
     accepted.connections += 1
     sockets.add(socket)
+    accepted.open += 1
     socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
+    socket.on('close', () => {
+      sockets.delete(socket)
+      accepted.open -= 1
+    })
   })
   server.on('secureConnection', (socket) => {
     accepted.handshakes += 1

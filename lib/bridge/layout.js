@@ -70,6 +70,8 @@ module.exports = Object.freeze({
   ALL_WRITTEN: 8,
   INFORMATIONAL: 16,
   AFTER_HEAD: 32,
+  MIGHT_DO: 64,
+  MAY_DO: 128,
   ASK: 1,
   RESUMED: 2,
   REPLACES: 1,

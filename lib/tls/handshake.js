@@ -42,13 +42,20 @@ function judge(connection, secured) {
     view.destroy(error)
     return
   }
-  if (error) secured.authorizationError = error.code ?? error.message
+  if (error) {
+    secured.authorizationError = error.code ?? error.message
+    // The engine does not know of it, so nobody else could be told.
+    connection.port.engine.bind(connection.id)
+  }
   connection.port.submission.approve(connection.id)
 }
 
 /** @param {Connection} connection it is open */
 function announce({ origin, secured, view }) {
-  if (secured !== null) showSecured(view, secured, origin.origins.agent)
+  if (secured === null) return
+  const of = /** @type {import('./origin.js').SecureOrigin} */ (origin)
+  of.isProven = true
+  showSecured(view, secured, of.origins.agent)
 }
 
 module.exports = { announce, onSecured }

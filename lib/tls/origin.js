@@ -3,12 +3,16 @@
 // An origin reached with TLS: what its connections have in common beside its name.
 
 const { createHash } = require('node:crypto')
+const { performance } = require('node:perf_hooks')
 
+const { carryForeign } = require('../foreign.js')
 const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
+const { LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
 const { createTlsView } = require('./view.js')
 
 /** @typedef {import('../origins.js').Origins} Origins */
+/** @typedef {import('../carry.js').Exchange} Exchange */
 /** @typedef {import('../connection.js').Connection} Connection */
 /** @typedef {import('./settings.js').Secure} Secure */
 /** @typedef {Record<string, any>} Options */
@@ -33,6 +37,13 @@ function labelOf(name, options) {
 
 class SecureOrigin extends Origin {
   #keylog = false
+  /** Whether the engine has shaken hands with its server. */
+  isProven = false
+  /** Whether the engine could not, and the runtime is trying. */
+  #isTried = false
+  /** Until when its requests go the runtime's own way at once, by the thread's clock; 0: they do not. */
+  #runtimeUntil
+  #identity
   /** How its connections are secured; a text: why only the runtime can do it. @type {Secure | string} */
   secure
 
@@ -41,11 +52,56 @@ class SecureOrigin extends Origin {
    * @param {string} name
    * @param {Options} options those of the first request, merged
    * @param {Secure | string} secure
+   * @param {boolean} isUsual whether the name is what our agents call it
    */
-  constructor(origins, name, options, secure) {
+  constructor(origins, name, options, secure, isUsual) {
     const identity = typeof secure === 'string' ? name : `${name}\0${secure.id}`
-    super(origins, name, options, identity, labelOf(name, options))
+    super(origins, name, options, origins.identity(identity, isUsual), labelOf(name, options))
     this.secure = secure
+    this.#identity = identity
+    this.#runtimeUntil = legacyUntil(identity)
+  }
+
+  /** Whether the engine and its server are known to have nothing in common. */
+  get isLegacy() {
+    if (this.#runtimeUntil === 0) return false
+    if (performance.now() < this.#runtimeUntil) return true
+    this.#runtimeUntil = 0
+    return false
+  }
+
+  /**
+   * Why only the runtime can carry a request; undefined: the engine can.
+   * @param {Options} wanted
+   */
+  foreignReason(wanted) {
+    if (typeof this.secure === 'string') return `tls-${this.secure}`
+    // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
+    if (wanted.checkServerIdentity !== undefined) return 'tls-request-identity'
+    return this.isLegacy ? LEGACY_SERVER : undefined
+  }
+
+  /**
+   * The engine could not shake hands: the runtime's own TLS may know what it does not. What comes of that is the outcome.
+   * @param {Exchange} exchange
+   * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
+   */
+  takeOver(exchange, isLikely) {
+    if (!isLikely && this.isProven) return false
+    this.#isTried = true
+    const { agent, options, req } = exchange
+    rewind(exchange)
+    carryForeign(agent, req, options, this, LEGACY_SERVER)
+    return true
+  }
+
+  /** @param {import('node:net').Socket} socket */
+  onSocket(socket) {
+    if (!this.#isTried) return
+    socket.once('secureConnect', () => {
+      this.#isTried = false
+      this.#runtimeUntil = rememberLegacy(this.#identity)
+    })
   }
 
   /**

@@ -9,7 +9,7 @@ const net = require('node:net')
 const tls = require('node:tls')
 const { threadId } = require('node:worker_threads')
 
-const { pemList, trustOf } = require('./trust.js')
+const { pemList, replacedList, trustOf } = require('./trust.js')
 
 /** @typedef {Record<string, any>} Options */
 
@@ -100,6 +100,8 @@ function nameSuffix(options) {
   }
   if (tls.checkServerIdentity !== runtimeCheck) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
   if (!('rejectUnauthorized' in options) && isUnverified()) suffix += ':unverified'
+  const list = options.ca ? undefined : replacedList()
+  if (list !== undefined) suffix += `:trust=${tagOf(list)}`
   return suffix
 }
 
@@ -328,7 +330,7 @@ function isSame(now, then) {
 
 /** Whether the process as a whole has changed whom it takes for whom. */
 function isAltered() {
-  return tls.checkServerIdentity !== runtimeCheck || isUnverified()
+  return tls.checkServerIdentity !== runtimeCheck || isUnverified() || replacedList() !== undefined
 }
 
 module.exports = { isAltered, isPlain, isSame, nameSuffix, secureOf }

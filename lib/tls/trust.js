@@ -3,11 +3,12 @@
 // Which certificate authorities are trusted: those that a connection's `ca` names, else the runtime's own. The engine gets
 // a list once and knows it by number.
 
-const { readFileSync } = require('node:fs')
+const { readdirSync, readFileSync } = require('node:fs')
+const path = require('node:path')
 const tls = require('node:tls')
 
 const { coded } = require('../errors.js')
-const { isNode } = require('../runtime.js')
+const { isBun, isNode } = require('../runtime.js')
 
 /** Lists known by number are few: agents share them, or have one each. More are looked up in the engine again. */
 const MOST_KNOWN = 64
@@ -39,6 +40,48 @@ function extraCertificates() {
   return extra
 }
 
+/** Where OpenSSL looks for authorities if nobody says otherwise. Bun does not tell of them, but trusts them. */
+const opensslFile = process.env.SSL_CERT_FILE ?? '/etc/ssl/cert.pem'
+const opensslFolders = (process.env.SSL_CERT_DIR ?? '/etc/ssl/certs').split(path.delimiter)
+/** OpenSSL finds them by a hash of their names. */
+const HASHED = /^[0-9a-f]{8}\.\d+$/
+/** @type {string | undefined} */
+let openssl
+
+function opensslCertificates() {
+  openssl ??= [opensslFile, ...opensslFolders.flatMap(hashedFiles)].map(readIfThere).join('\n')
+  return openssl
+}
+
+/** @param {string} folder */
+function hashedFiles(folder) {
+  try {
+    const names = readdirSync(folder).filter((name) => HASHED.test(name))
+    return names.map((name) => path.join(folder, name))
+  } catch {
+    return []
+  }
+}
+
+/** @param {string} file */
+function readIfThere(file) {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+/** The runtime's list when it was first asked for. @type {readonly string[] | undefined} */
+let firstList
+
+/** The list that tls.setDefaultCACertificates() has put in place of the first one. */
+function replacedList() {
+  if (firstList === undefined) return undefined
+  const list = runtimeList()
+  return list === firstList ? undefined : list
+}
+
 /** @returns {readonly string[]} */
 function runtimeList() {
   const { getCACertificates, rootCertificates } = /** @type {any} */ (tls)
@@ -68,6 +111,7 @@ function numberOf(engine, pem, partialChains) {
 function trustOf(engine, ca, partialChains) {
   if (ca) return numberOf(engine, pemList(ca).join('\n'), partialChains)
   const list = runtimeList()
+  firstList ??= list
   if (list === defaultList && !partialChains) return defaultNumber
   const pem = runtimePem(list)
   const number = engine.internTrust(pem, partialChains)
@@ -81,7 +125,8 @@ function trustOf(engine, ca, partialChains) {
 /** All that the runtime trusts, as one text. */
 function runtimePem(list = runtimeList()) {
   const isWhole = typeof (/** @type {any} */ (tls).getCACertificates) === 'function' && isNode
-  return isWhole ? list.join('\n') : `${list.join('\n')}\n${extraCertificates()}`
+  if (isWhole) return list.join('\n')
+  return [...list, extraCertificates(), isBun ? opensslCertificates() : ''].join('\n')
 }
 
 /**
@@ -108,4 +153,4 @@ function pemList(value) {
   })
 }
 
-module.exports = { pemList, runtimePem, trustedCertificates, trustOf }
+module.exports = { pemList, replacedList, runtimePem, trustedCertificates, trustOf }

@@ -16,7 +16,7 @@ use super::tls::secured_text;
 use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
-use crate::error::Failure;
+use crate::error::{Failure, Prospect};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime;
@@ -262,7 +262,12 @@ impl Events for Completions {
 
     fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
         let text = failure_text(failure);
-        let flags = flag(after_head, record::AFTER_HEAD);
+        let prospect = match failure.prospect {
+            Prospect::None => 0,
+            Prospect::Faint => record::MIGHT_DO,
+            Prospect::Good => record::MAY_DO,
+        };
+        let flags = prospect | flag(after_head, record::AFTER_HEAD);
         self.push(false, |queue| {
             queue.record(
                 record::ERROR,

@@ -118,6 +118,10 @@ pub mod record {
     pub const ADOPTED: u8 = 4;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
+    /// ERROR: the runtime's own TLS might get on with the peer, with luck; nothing of the request was written.
+    pub const MIGHT_DO: u8 = 64;
+    /// ERROR: the runtime's own TLS may well get on with the peer; nothing of the request was written.
+    pub const MAY_DO: u8 = 128;
     /// SECURED: APPROVE or CLOSE must follow.
     pub const ASK: u8 = 1;
     /// SECURED: an earlier session goes on.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{errno, Failure, Phase};
+use super::{errno, Failure, Phase, Prospect};
 
 /// A failed handshake or a broken record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,8 @@ pub struct TlsFault {
     pub reason: String,
     /// The number of the alert that the peer sent; 0: it sent none.
     pub alert: u8,
+    /// Peer and we have nothing in common; another TLS may have.
+    pub incompatible: bool,
 }
 
 impl fmt::Display for TlsFault {
@@ -34,6 +36,11 @@ impl TlsFault {
                 errno: errno::number("EPROTO"),
                 syscall: "write",
                 reason,
+                prospect: if self.incompatible {
+                    Prospect::Good
+                } else {
+                    Prospect::None
+                },
                 ..Failure::new("EPROTO", format!("write EPROTO {message}\n"), phase)
             };
         }

@@ -24,7 +24,9 @@ use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Input, Mailbox};
 use super::service::{Exchange, Outcome, Service};
 use super::wire::{UnderHyper, Wire};
-use crate::connect::{self, Profile};
+use crate::connect::tls::Secured;
+use crate::connect::{self, Connected, Profile};
+use crate::error::Prospect;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId};
 
@@ -32,8 +34,6 @@ use crate::pool::{CloseReason, ConnId};
 pub struct Task {
     /// Whose it is at the moment.
     pub owner: Rc<Owner>,
-    /// Where it goes.
-    pub profile: Arc<Profile>,
     /// The exchange it is opened for.
     pub exchange: u32,
     /// Where its commands arrive.
@@ -47,20 +47,34 @@ pub struct Owner {
     conn: Cell<ConnId>,
     events: RefCell<Arc<dyn Events>>,
     metrics: RefCell<Arc<Metrics>>,
-    /// Both ends, once it is open.
-    ends: Cell<Ends>,
+    /// Where it goes, as its owner wants it.
+    profile: RefCell<Arc<Profile>>,
+    /// What there is to tell of it once it is open.
+    facts: RefCell<Facts>,
 }
 
-type Ends = (Option<SocketAddr>, Option<SocketAddr>);
+/// What an open connection's next owner is told of it.
+#[derive(Default)]
+struct Facts {
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    secured: Option<Box<Secured>>,
+}
 
 impl Owner {
-    /// `events` is told, `metrics` counts.
-    pub fn new(conn: ConnId, events: Arc<dyn Events>, metrics: Arc<Metrics>) -> Self {
+    /// `events` is told, `metrics` counts; opened as `profile` says.
+    pub fn new(
+        conn: ConnId,
+        profile: Arc<Profile>,
+        events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             conn: Cell::new(conn),
             events: RefCell::new(events),
             metrics: RefCell::new(metrics),
-            ends: Cell::default(),
+            profile: RefCell::new(profile),
+            facts: RefCell::default(),
         }
     }
 
@@ -79,13 +93,42 @@ impl Owner {
         Arc::clone(&self.metrics.borrow())
     }
 
+    fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.profile.borrow())
+    }
+
+    /// Keeps what another owner would be told of the open connection.
+    fn note(&self, connected: &mut Connected) {
+        let mut secured = connected.secured.take();
+        if let Some(secured) = &mut secured {
+            // Answered, and told to whom it was for.
+            secured.ask = false;
+            secured.keylog = Vec::new();
+        }
+        self.facts.replace(Facts {
+            local: connected.local,
+            remote: connected.remote,
+            secured,
+        });
+    }
+
     /// The idle connection goes to another owner, who is told of it as open; the former one is told that it is closed.
-    pub fn hand_over(&self, conn: ConnId, events: Arc<dyn Events>, metrics: Arc<Metrics>) {
+    pub fn hand_over(
+        &self,
+        conn: ConnId,
+        profile: Arc<Profile>,
+        events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
+    ) {
         let former = self.conn.replace(conn);
         self.metrics().closed[CloseReason::Lent as usize].fetch_add(1, Relaxed);
         self.events().closed(former, CloseReason::Lent, true);
-        let (local, remote) = self.ends.get();
-        events.adopted(conn, local, remote);
+        let facts = self.facts.borrow();
+        if let Some(secured) = &facts.secured {
+            events.secured(conn, secured);
+        }
+        events.adopted(conn, facts.local, facts.remote);
+        self.profile.replace(profile);
         self.events.replace(events);
         self.metrics.replace(metrics);
     }
@@ -115,8 +158,9 @@ impl Task {
         let mut current: Option<Exchange> = None;
         let mut replaces: Option<Replaces> = None;
         loop {
-            let connected = {
-                let mut dial = std::pin::pin!(connect::connect(&self.profile));
+            let mut connected = {
+                let profile = self.owner.profile();
+                let mut dial = std::pin::pin!(connect::connect(&profile));
                 let dialed = poll_fn(|cx| {
                     self.mailbox.register(cx);
                     match self.mailbox.killed() {
@@ -126,8 +170,15 @@ impl Task {
                 });
                 match dialed.await {
                     Err(reason) => return reason,
-                    Ok(Err(failure)) => {
-                        self.owner.metrics().errors.add(failure.code.clone());
+                    Ok(Err(mut failure)) => {
+                        if current.is_some() {
+                            // Of a request that went on from another connection, the runtime has not all.
+                            failure.prospect = Prospect::None;
+                        }
+                        if failure.prospect == Prospect::None {
+                            // Else whoever hears of it decides whether it is an error.
+                            self.owner.metrics().errors.add(failure.code.clone());
+                        }
                         self.owner.events().failed(
                             self.exchange_id(current.as_ref()),
                             &failure,
@@ -147,7 +198,6 @@ impl Task {
                 }
             }
             self.host.connected();
-            self.owner.ends.set((connected.local, connected.remote));
             self.owner.metrics().created.fetch_add(1, Relaxed);
             let tls_ms = connected
                 .secured
@@ -162,6 +212,7 @@ impl Task {
                 .events()
                 .connected(self.owner.conn(), &connected, replaces.take());
             self.host.remind();
+            self.owner.note(&mut connected);
 
             let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
             let io = TokioIo::new(UnderHyper(Rc::clone(&wire)));

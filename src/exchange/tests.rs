@@ -137,25 +137,30 @@ impl Client {
         let recorder = Arc::new(Recorder::default());
         let mailbox = Rc::new(Mailbox::default());
         let leased = Rc::new(Cell::new(true));
+        let profile = Profile {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            socket_path: None,
+            family: 0,
+            local_address: None,
+            local_port: 0,
+            keep_alive: false,
+            keep_alive_initial_delay_ms: 0,
+            no_delay: true,
+            auto_select_family: false,
+            first_family: 0,
+            auto_select_family_attempt_timeout_ms: 250,
+            connect_timeout_ms: 0,
+            tls: None,
+            tcp_user_timeout_ms: 0,
+        };
         let task = Task {
-            owner: Rc::new(Owner::new(1, Arc::clone(&recorder) as _, Arc::default())),
-            profile: Arc::new(Profile {
-                host: "127.0.0.1".into(),
-                port: listener.local_addr().unwrap().port(),
-                socket_path: None,
-                family: 0,
-                local_address: None,
-                local_port: 0,
-                keep_alive: false,
-                keep_alive_initial_delay_ms: 0,
-                no_delay: true,
-                auto_select_family: false,
-                first_family: 0,
-                auto_select_family_attempt_timeout_ms: 250,
-                connect_timeout_ms: 0,
-                tls: None,
-                tcp_user_timeout_ms: 0,
-            }),
+            owner: Rc::new(Owner::new(
+                1,
+                Arc::new(profile),
+                Arc::clone(&recorder) as _,
+                Arc::default(),
+            )),
             exchange: 1,
             mailbox: Rc::clone(&mailbox),
             host: Box::new(Leased(Rc::clone(&leased), Arc::clone(&recorder))),

@@ -1,30 +1,34 @@
 'use strict'
 
-// A worker thread of shared.test.js: makes as many sequential requests as it is told, and says how many were answered.
+// A worker thread of the tests of agents that share: makes as many sequential requests as it is told, and says how many
+// were answered, over TLS also who answered.
 
-const http = require('node:http')
 const { parentPort, workerData } = require('node:worker_threads')
 
-const { Agent } = require('../../..')
+const { Agent, HttpsAgent } = require('../../..')
 
-const agent = new Agent({ keepAlive: true, shared: true })
+const { host = '127.0.0.1', port, secure = false, ca } = workerData
+const agent = new (secure ? HttpsAgent : Agent)({ keepAlive: true, shared: true, ca })
+const { get } = secure ? require('node:https') : require('node:http')
 
-function get() {
+/** @returns {Promise<object>} who answered */
+function ask() {
   return new Promise((resolve, reject) => {
-    const options = { host: '127.0.0.1', port: workerData.port, path: '/length', agent }
-    http
-      .get(options, (response) => {
-        let body = ''
-        response.setEncoding('latin1')
-        response.on('data', (chunk) => (body += chunk))
-        response.on('end', () => (body === 'hello world' ? resolve() : reject(new Error(`got ${body}`))))
-      })
-      .on('error', reject)
+    const request = get({ host, port, family: 4, path: '/length', agent }, (response) => {
+      const { authorized, getPeerCertificate } = request.socket
+      const peer = secure ? { authorized, subject: getPeerCertificate.call(request.socket).subject.CN } : {}
+      let body = ''
+      response.setEncoding('latin1')
+      response.on('data', (chunk) => (body += chunk))
+      response.on('end', () => (body === 'hello world' ? resolve(peer) : reject(new Error(`got ${body}`))))
+    })
+    request.on('error', reject)
   })
 }
 
 parentPort.on('message', async ({ requests }) => {
-  for (let i = 0; i < requests; i++) await get()
-  parentPort.postMessage({ ok: requests })
+  let peer
+  for (let i = 0; i < requests; i++) peer = await ask()
+  parentPort.postMessage({ ok: requests, ...peer })
 })
 parentPort.postMessage('ready')

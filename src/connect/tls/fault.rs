@@ -25,12 +25,36 @@ pub(super) fn of(error: &Error) -> TlsFault {
             return TlsFault {
                 reason: other.to_string(),
                 alert: 0,
+                incompatible: is_incompatible(other),
             }
         }
     };
     TlsFault {
         reason: reason.to_owned(),
         alert,
+        incompatible: is_incompatible(error),
+    }
+}
+
+/// Whether it may be for want of what rustls leaves out: old versions, suites, groups, kinds of keys.
+fn is_incompatible(error: &Error) -> bool {
+    match error {
+        Error::AlertReceived(alert) => matches!(
+            alert,
+            AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity
+        ),
+        Error::InvalidMessage(message) => matches!(
+            message,
+            InvalidMessage::UnsupportedCurveType
+                | InvalidMessage::UnsupportedKeyExchangeAlgorithm(_)
+        ),
+        // Of a certificate, the handshake looks at nothing but the key.
+        Error::PeerIncompatible(_) | Error::PeerMisbehaved(_) | Error::InvalidCertificate(_) => {
+            true
+        }
+        _ => false,
     }
 }
 

@@ -20,7 +20,7 @@ use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
 use tokio::time::Instant;
 
 use super::{dns, millis_since, Connected, Profile, Transport};
-use crate::error::{Failure, Phase};
+use crate::error::{Failure, Phase, Prospect};
 
 mod der;
 mod fault;
@@ -101,7 +101,10 @@ pub(super) async fn secure(
     let mut stream = TlsStream::new(opened.transport, session);
     let keylog = match stream.handshake(endpoint.keylog).await {
         Ok(keylog) => keylog,
-        Err(error) => return Err(handshake_failure(&error, profile)),
+        Err(error) => {
+            let is_answered = stream.session().protocol_version().is_some();
+            return Err(handshake_failure(&error, is_answered, profile));
+        }
     };
     let session = stream.session();
     let chain: Vec<CertificateDer<'static>> = session
@@ -121,7 +124,7 @@ pub(super) async fn secure(
         .verify(&chain, &endpoint.tls.revocations(), UnixTime::now());
     let distrust = match verdict {
         Ok(()) => None,
-        Err(distrust) if settings.reject_unauthorized => {
+        Err(distrust) if settings.reject_unauthorized || distrust.is_doubtful() => {
             return Err(distrust.failure());
         }
         Err(distrust) => Some(distrust),
@@ -173,14 +176,28 @@ fn unnamed() -> ServerName<'static> {
     ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]))
 }
 
-fn handshake_failure(error: &io::Error, profile: &Profile) -> Failure {
+/// `is_answered`: the peer has chosen a version.
+fn handshake_failure(error: &io::Error, is_answered: bool, profile: &Profile) -> Failure {
+    let prospect = if is_answered {
+        Prospect::None
+    } else {
+        Prospect::Faint
+    };
     if error.kind() != io::ErrorKind::UnexpectedEof {
-        return Failure::from_io(error, "read", None, None, Phase::Connect);
+        let failure = Failure::from_io(error, "read", None, None, Phase::Connect);
+        return match &*failure.code {
+            "ECONNRESET" => Failure {
+                prospect,
+                ..failure
+            },
+            _ => failure,
+        };
     }
     let message = "Client network socket disconnected before secure TLS connection was established";
     Failure {
         hostname: Some(dns::host(profile).to_owned()),
         port: Some(profile.port),
+        prospect,
         ..Failure::new("ECONNRESET", message, Phase::Connect)
     }
 }

@@ -12,7 +12,7 @@ use webpki::{
 
 use super::der::Outline;
 use super::Trust;
-use crate::error::{Failure, Phase};
+use crate::error::{Failure, Phase, Prospect};
 
 /// Why a peer is not authorized: OpenSSL's code and sentence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,9 +55,23 @@ const NAME_CONSTRAINTS: Distrust = Distrust {
 };
 
 impl Distrust {
+    /// Whether it may be for want of what webpki leaves out: keys, signatures, extensions, versions. The runtime may know
+    /// better.
+    pub(super) fn is_doubtful(self) -> bool {
+        matches!(self, CERT_SIGNATURE_FAILURE | CERT_UNTRUSTED | INVALID_CA)
+    }
+
     /// What becomes of a request to such a peer.
     pub(super) fn failure(self) -> Failure {
-        Failure::new(self.code, self.message, Phase::Connect)
+        let prospect = if self.is_doubtful() {
+            Prospect::Good
+        } else {
+            Prospect::None
+        };
+        Failure {
+            prospect,
+            ..Failure::new(self.code, self.message, Phase::Connect)
+        }
     }
 }
 
