@@ -137,6 +137,20 @@ const cases = [
     aims: [],
   },
   {
+    name: 'own-https',
+    title: 'small GET over TLS by our own request, 50 connections',
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    secure: true,
+    sides: OWN_SIDES,
+    aims: [
+      { metric: 'jsMicros', peer: 'runtime', atMost: 0.15 },
+      { metric: 'perSecond', peer: 'runtime', atLeast: 4 },
+    ],
+  },
+  {
     name: 'fetch',
     title: 'fetch: small GET, 50 connections',
     fetch: true,

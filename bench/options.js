@@ -9,7 +9,7 @@ const { parseArgs } = require('node:util')
 const { UserError } = require('../scripts/report.js')
 const { cases } = require('./cases.js')
 
-// Quick: eleven cases of four sides, each (7 × 0.25 s + start), stay below two minutes.
+// Quick: thirteen cases of two to four sides, each (7 × 0.25 s + start), stay below two minutes.
 const PACES = {
   full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500 },
   quick: { rounds: 5, roundMs: 250, warmUpMs: 500 },

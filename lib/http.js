@@ -6,6 +6,20 @@ const http = require('node:http')
 
 const { Agent } = require('./agent.js')
 const { standIn } = require('./namespace.js')
-const { ownRequest } = require('./own/request.js')
+const { merge } = require('./options.js')
+const { requestOver } = require('./own/request.js')
 
-module.exports = standIn(http, Agent, ownRequest)
+/** All connections of one name are alike. */
+const SETTINGS = Object.freeze({})
+
+const request = requestOver({
+  protocol: 'http:',
+  Agent,
+  addRequest: Agent.prototype.addRequest,
+  getName: /** @type {any} */ (http.Agent.prototype).getName,
+  isSilent: () => true,
+  settingsOf: () => SETTINGS,
+  find: (agent, origins, { name, options }) => origins.get(name) ?? origins.add(name, merge(agent.options, options)),
+})
+
+module.exports = standIn(http, Agent, request)

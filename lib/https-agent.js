@@ -14,6 +14,7 @@ const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
 const { lease } = require('./lease.js')
 const { kOpen, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
+const { settlePending } = require('./own/pending.js')
 const { SecureOrigin } = require('./tls/origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
 
@@ -75,6 +76,7 @@ const { getName } = Agent.prototype
  */
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  settlePending(this, req)
   const origins = originsOf(this)
   origins.requests += 1
   origins.syncLimits()
@@ -100,13 +102,11 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
  */
 function find(agent, origins, req, wanted, plain) {
   const servername = servernameOf(agent.options, wanted, req)
-  if (agent.getName !== getName || !isPlain(wanted) || isAltered()) return open(agent, origins, wanted, servername)
+  if (agent.getName !== getName || !isPlain(wanted) || settingsOf(agent) === undefined) {
+    return open(agent, origins, wanted, servername)
+  }
   /** @type {Known} */
   const known = agent[kKnown]
-  if (!isSame(agent.options, known.options)) {
-    known.origins.clear()
-    known.options = { ...agent.options }
-  }
   const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
   let origin = known.origins.get(short)
   if (origin === undefined) {
@@ -117,6 +117,34 @@ function find(agent, origins, req, wanted, plain) {
     origins.add(origin.name, origin.options, origin)
   }
   return origin
+}
+
+/**
+ * How an agent's connections are secured: the same object as long as that does not change.
+ * @param {any} agent
+ * @returns {object | undefined} undefined: it must be found out for each request
+ */
+function settingsOf(agent) {
+  if (isAltered()) return undefined
+  /** @type {Known} */
+  const known = agent[kKnown]
+  if (!isSame(agent.options, known.options)) {
+    known.origins.clear()
+    known.options = { ...agent.options }
+  }
+  return known.options
+}
+
+/**
+ * Where a request of ours goes.
+ * @param {any} agent
+ * @param {import('./origins.js').Origins} origins
+ * @param {import('./own/order.js').Order} order
+ * @returns {SecureOrigin | undefined} undefined: only the runtime can take it there
+ */
+function originOf(agent, origins, { head, name, options }) {
+  const origin = find(agent, origins, head, options, name)
+  return tlsReason(origin.secure, options) === undefined ? origin : undefined
 }
 
 /**
@@ -178,4 +206,4 @@ Agent.prototype.removeSocket = removeSocket
 Agent.prototype.destroy = destroy
 Object.defineProperties(Agent.prototype, additions)
 
-module.exports = { Agent }
+module.exports = { Agent, originOf, settingsOf }

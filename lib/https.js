@@ -4,7 +4,12 @@
 
 const https = require('node:https')
 
-const { Agent } = require('./https-agent.js')
+const { Agent, originOf, settingsOf } = require('./https-agent.js')
 const { standIn } = require('./namespace.js')
+const { requestOver } = require('./own/request.js')
+const { isSilent } = require('./tls/settings.js')
 
-module.exports = standIn(https, Agent)
+const { addRequest, getName } = Agent.prototype
+const request = requestOver({ protocol: 'https:', Agent, addRequest, getName, isSilent, settingsOf, find: originOf })
+
+module.exports = standIn(https, Agent, request)

@@ -18,8 +18,6 @@ const native = require('./bridge/port.js')
 const { Connection } = require('./connection.js')
 const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
 const { coded } = require('./errors.js')
-const { merge } = require('./options.js')
-const { originsOf } = require('./origins.js')
 const { isRepeatable, SAFE_METHODS } = require('./outgoing.js')
 const { kDestroyError } = require('./runtime.js')
 const { settleUnserved, Wait } = require('./waiting.js')
@@ -73,12 +71,14 @@ function lease(exchange, foreign, onServed, answered = -1) {
  */
 function leaseIdle(exchange) {
   const { agent, order } = exchange
-  const origins = originsOf(agent)
+  const origin = /** @type {import('./origins.js').Origin} */ (order.origin)
+  // It was swept since the order was given.
+  if (origin.key === 0) return false
+  const { origins } = origin
+  const { port } = origins
   origins.requests += 1
   origins.syncLimits()
-  const { port } = origins
   if (port.submission.hasClosed) port.submission.flush()
-  const origin = origins.get(order.name) ?? origins.add(order.name, merge(agent.options, order.options))
   exchange.origin = origin
   exchange.port = port
   exchange.id = port.open(/** @type {any} */ (exchange))

@@ -79,6 +79,14 @@ function isPlain(options) {
 }
 
 /**
+ * Whether an agent's options leave host and port to its requests, and say no more about connections.
+ * @param {Options} own
+ */
+function leavesTarget(own) {
+  return own.host === undefined && own.port === undefined && isPlain(own)
+}
+
+/**
  * nameOf() for options that are plain; undefined if they are not, or nothing the engine connects to.
  * @param {Options} own an agent's
  * @param {Options} options a request's
@@ -87,7 +95,7 @@ function plainName(own, options) {
   const { host, port } = options
   if (typeof host !== 'string' || host === '' || typeof port !== 'number') return undefined
   if ((port & 0xffff) !== port || options.noDelay !== undefined || options.keepAlive !== undefined) return undefined
-  if (own.host !== undefined || own.port !== undefined || !isPlain(own) || !isPlain(options)) return undefined
+  if (!leavesTarget(own) || !isPlain(options)) return undefined
   return `${host}:${port}:`
 }
 
@@ -272,6 +280,7 @@ module.exports = {
   isPlain,
   isUnusual,
   keepAliveBuffer,
+  leavesTarget,
   limitsDiffer,
   limitsOf,
   merge,

@@ -222,6 +222,8 @@ class Origins {
   onQuiet = null
   /** Requests so far. */
   requests = 0
+  /** What lean requests asked for last, by their paths. @type {Map<string, import('./own/order.js').Order>} */
+  orders = new Map()
 
   /** Whether requests may be sent again. */
   retries

@@ -4,10 +4,9 @@
 // functions, and written down, it tells whether they are alike.
 
 const assert = require('node:assert')
-const http = require('node:http')
 const { Readable, Writable, pipeline } = require('node:stream')
 
-const { read } = require('./client')
+const { get, read, request } = require('./client')
 const { chunkedReply, reply } = require('./peer')
 const { Recorder } = require('./recorder')
 const { once, turns, until } = require('./wait')
@@ -462,10 +461,10 @@ function answeringWarmUp(handlers = {}) {
  * Runs the scenario with one agent, until its requests and its connections are over.
  * `send`: which request(); `isWarm`: on a connection that has served a request before.
  */
-async function play(scope, agent, scenario, { recorder = new Recorder(), send = http.request, isWarm = false } = {}) {
+async function play(scope, agent, scenario, { recorder = new Recorder(), send = request, isWarm = false } = {}) {
   const peer = await scope.peer(isWarm ? answeringWarmUp(scenario.peer) : scenario.peer || {})
   if (isWarm) {
-    await read(http.get({ host: '127.0.0.1', port: peer.port, path: WARM_UP, agent }))
+    await read(get({ port: peer.port, path: WARM_UP, agent }))
     await turns(3)
     peer.requests.length = 0
   }

@@ -22,8 +22,8 @@ const makers = {
     return requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task)
   },
   own(task) {
-    const { http } = require('../..')
-    return requestThrough(new http.Agent(agentOptions(task)), task, http)
+    const own = require('../..')[task.scenario.secure ? 'https' : 'http']
+    return requestThrough(new own.Agent(agentOptions(task)), task, own)
   },
   agentkeepalive(task) {
     const agentkeepalive = require('agentkeepalive')

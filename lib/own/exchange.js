@@ -122,7 +122,7 @@ class LeanExchange extends AsyncResource {
 
   /**
    * @param {any} agent
-   * @param {import('./request.js').Order} order
+   * @param {import('./order.js').Order} order
    */
   constructor(agent, order) {
     super('HTTPCLIENTREQUEST')
@@ -187,7 +187,7 @@ class LeanExchange extends AsyncResource {
 
   /**
    * @param {Connection} connection
-   * @param {import('./request.js').Order} order
+   * @param {import('./order.js').Order} order
    */
   #send(connection, { head, method }) {
     const { body, id } = this
@@ -197,10 +197,10 @@ class LeanExchange extends AsyncResource {
     if (SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
     submission.begin(id, flags, maxHeaderSize, connection.id)
     if (body === undefined) {
-      this.sent = submission.write(id, head.bytes(0), 'latin1', 0)
+      this.sent = submission.write(id, head.bare, undefined, 0)
     } else {
       const length = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
-      this.sent = submission.write(id, head.bytes(length), 'latin1', 0) + submission.write(id, body, undefined, 0)
+      this.sent = submission.write(id, head.text(length), 'latin1', 0) + submission.write(id, body, undefined, 0)
     }
     submission.end(id, 0)
     connection.bytesWritten += this.sent

@@ -3,6 +3,8 @@
 // The head of a request whose options are simple enough to say it without the runtime's help: byte for byte what the
 // runtime would send. Whatever is not that simple has no head here, and goes the runtime's way.
 
+const { Buffer } = require('node:buffer')
+
 /** Names that decide about the connection, the framing or the meaning of other lines: left to the runtime. */
 const SPECIAL = new Set([
   'connection',
@@ -83,7 +85,8 @@ function headOf(method, path, host, port, defaultPort, headers) {
   const withBody = WITH_BODY.has(method)
   if (!(withBody || WITHOUT_BODY.has(method)) || INVALID_PATH.test(path)) return undefined
   let text = `${method} ${path} HTTP/1.1\r\n`
-  let saysHost = false
+  /** @type {string | undefined} */
+  let saidHost
   let saysLength = false
   if (headers !== undefined) {
     const keys = Object.keys(headers)
@@ -100,33 +103,38 @@ function headOf(method, path, host, port, defaultPort, headers) {
       }
       if (name.kind === HOST) {
         // The runtime puts its own in place of an empty one.
-        if (value === '') return undefined
-        saysHost = true
+        if (value === '' || typeof headers[key] !== 'string') return undefined
+        saidHost = /** @type {string} */ (value)
       } else if (name.kind === CONTENT_LENGTH) {
         saysLength = true
       }
       text += `${key}: ${value}\r\n`
     }
   }
-  if (!saysHost) text += port === defaultPort ? `Host: ${host}\r\n` : `Host: ${host}:${port}\r\n`
+  if (saidHost === undefined) text += port === defaultPort ? `Host: ${host}\r\n` : `Host: ${host}:${port}\r\n`
   text += 'Connection: keep-alive\r\n'
-  return new Head(text, withBody, saysLength)
+  return new Head(text, withBody, saysLength, saidHost)
 }
 
 class Head {
   #text
   #withBody
   #saysLength
+  /** Without a body, once it was sent. @type {Buffer | undefined} */
+  #bare
+  #host
 
   /**
    * @param {string} text all lines but that of the body's length
    * @param {boolean} withBody whether the method has one
    * @param {boolean} saysLength whether the user does
+   * @param {string | undefined} host what the user says it is
    */
-  constructor(text, withBody, saysLength) {
+  constructor(text, withBody, saysLength, host) {
     this.#text = text
     this.#withBody = withBody
     this.#saysLength = saysLength
+    this.#host = host
   }
 
   /** Whether a body can follow it. */
@@ -139,10 +147,21 @@ class Head {
     return !NOT_ASCII.test(this.#text)
   }
 
+  /** As of the request that it is the head of. @param {string} name */
+  getHeader(name) {
+    return name === 'host' ? this.#host : undefined
+  }
+
   /** @param {number} length the body's, in bytes */
-  bytes(length) {
+  text(length) {
     if (this.#saysLength || !this.#withBody) return `${this.#text}\r\n`
     return `${this.#text}Content-Length: ${length}\r\n\r\n`
+  }
+
+  /** With no body behind it. */
+  get bare() {
+    this.#bare ??= Buffer.from(this.text(0), 'latin1')
+    return this.#bare
   }
 }
 

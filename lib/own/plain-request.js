@@ -7,7 +7,6 @@ const { Buffer } = require('node:buffer')
 const { EventEmitter } = require('node:events')
 const http = require('node:http')
 const { Stream } = require('node:stream')
-const { urlToHttpOptions } = require('node:url')
 
 const { coded, streamDestroyed } = require('../errors.js')
 const { kDestroyError, kNeedDrain } = require('../runtime.js')
@@ -25,19 +24,6 @@ const WITHOUT_BODY = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE', 'CONN
  * @param {string} message
  */
 const thrown = (Kind, code, message) => Object.assign(new Kind(message), { code })
-
-/**
- * @param {any} input
- * @param {any} options
- * @param {any} callback
- * @returns {[Record<string, any>, any]} options and callback, whichever way they were given
- */
-function argumentsOf(input, options, callback) {
-  const url = typeof input === 'string' ? new URL(input) : input instanceof URL ? input : null
-  if (url === null) return [{ ...input }, options]
-  const own = urlToHttpOptions(url)
-  return typeof options === 'function' ? [{ ...own }, options] : [{ ...own, ...options }, callback]
-}
 
 /**
  * @this {any}
@@ -404,4 +390,4 @@ for (const [name, look] of Object.entries(shown)) {
   })
 }
 
-module.exports = { argumentsOf, PlainRequest }
+module.exports = { PlainRequest }

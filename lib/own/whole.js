@@ -68,7 +68,8 @@ function makeWhole(lean, whole) {
 function construct({ order, req }, agent) {
   Reflect.deleteProperty(req, kLean)
   Object.setPrototypeOf(req, ClientRequest.prototype)
-  quietly(() => ClientRequest.call(req, { ...order.options, agent }))
+  const { headers } = order.options
+  quietly(() => ClientRequest.call(req, { ...order.options, headers: headers && { ...headers }, agent }))
 }
 
 /**

@@ -288,6 +288,14 @@ function isPlain(options) {
 }
 
 /**
+ * Whether a request's options say nothing about security.
+ * @param {Options} options
+ */
+function isSilent(options) {
+  return options.servername === undefined && isPlain(options)
+}
+
+/**
  * Whether an agent's options still say what they said about TLS.
  * @param {Options} now
  * @param {Options} then
@@ -333,4 +341,4 @@ function isAltered() {
   return tls.checkServerIdentity !== runtimeCheck || isUnverified() || replacedList() !== undefined
 }
 
-module.exports = { isAltered, isPlain, isSame, nameSuffix, secureOf }
+module.exports = { isAltered, isPlain, isSame, isSilent, nameSuffix, secureOf }

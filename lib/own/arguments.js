@@ -1,0 +1,59 @@
+'use strict'
+
+// What request() was given, whichever way: a URL as a string or an object, options, a callback.
+
+const { urlToHttpOptions } = require('node:url')
+
+/** The last URL given as a string. @type {{ text: string, options: Record<string, any> | undefined }} */
+let lastUrl = { text: '', options: undefined }
+
+/**
+ * @param {string | URL} input
+ * @returns {Record<string, any> | undefined} undefined: not a simple one
+ */
+function fromUrl(input) {
+  if (typeof input !== 'string') return Object.keys(input).length === 0 ? parts(input) : undefined
+  if (lastUrl.text !== input) {
+    lastUrl = { text: input, options: URL.canParse?.(input) ? parts(new URL(input)) : undefined }
+  }
+  return lastUrl.options
+}
+
+/** @param {URL} url */
+function parts({ protocol, hostname, port, pathname, search, username, password }) {
+  if (username !== '' || password !== '' || hostname === '') return undefined
+  return { protocol, host: hostname, port, path: pathname + search }
+}
+
+/**
+ * @param {any} input
+ * @param {any} options
+ * @param {any} callback
+ * @returns {[options: Record<string, any>, callback: any] | undefined} undefined: not simple ones
+ */
+function simpleArguments(input, options, callback) {
+  if (typeof input === 'string' || input instanceof URL) {
+    const url = fromUrl(input)
+    if (url === undefined) return undefined
+    if (options === undefined || typeof options === 'function') return [url, options ?? callback]
+    if (typeof options !== 'object' || options === null) return undefined
+    return [{ ...url, ...options }, callback]
+  }
+  if (typeof input !== 'object' || input === null || input.href !== undefined) return undefined
+  return [input, options]
+}
+
+/**
+ * @param {any} input
+ * @param {any} options
+ * @param {any} callback
+ * @returns {[options: Record<string, any>, callback: any]}
+ */
+function argumentsOf(input, options, callback) {
+  const url = typeof input === 'string' ? new URL(input) : input instanceof URL ? input : null
+  if (url === null) return [{ ...input }, options]
+  const own = urlToHttpOptions(url)
+  return typeof options === 'function' ? [{ ...own }, options] : [{ ...own, ...options }, callback]
+}
+
+module.exports = { argumentsOf, simpleArguments }
