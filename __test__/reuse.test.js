@@ -196,13 +196,17 @@ test('a preconnected connection that drops its first GET unanswered: it is sent 
   assert.deepStrictEqual([body, retried, reason, peer.accepted], ['ok', true, 'closed-by-peer', 2])
 })
 
-test('a preconnected connection that drops its first POST unanswered: it fails, and is sent once', OURS, async (scope) => {
-  const peer = await scope.peer((request, connection) => dropsFirst(peer)(request, connection))
-  const agent = scope.agent({ keepAlive: true })
-  await agent.preconnect(`http://127.0.0.1:${peer.port}`)
-  const error = await failure(send({ port: peer.port, method: 'POST', agent }))
-  assert.deepStrictEqual([error.code, peer.requests.length], ['ECONNRESET', 1])
-})
+test(
+  'a preconnected connection that drops its first POST unanswered: it fails, and is sent once',
+  OURS,
+  async (scope) => {
+    const peer = await scope.peer((request, connection) => dropsFirst(peer)(request, connection))
+    const agent = scope.agent({ keepAlive: true })
+    await agent.preconnect(`http://127.0.0.1:${peer.port}`)
+    const error = await failure(send({ port: peer.port, method: 'POST', agent }))
+    assert.deepStrictEqual([error.code, peer.requests.length], ['ECONNRESET', 1])
+  },
+)
 
 test('a connection opened for a request that was given up is a reused one to the next', OURS, async (scope) => {
   const peer = await scope.peer((request, connection) => dropsFirst(peer)(request, connection))

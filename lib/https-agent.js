@@ -144,7 +144,7 @@ function settingsOf(agent) {
  */
 function originOf(agent, origins, { head, name, options }) {
   const origin = find(agent, origins, head, options, name)
-  return tlsReason(origin.secure, options) === undefined ? origin : undefined
+  return origin.foreignReason(options) === undefined ? origin : undefined
 }
 
 /**

@@ -23,6 +23,11 @@ const runtimeGetName = http.Agent.prototype.getName
 
 /** Everything an agent has for one getName(). */
 class Origin {
+  /** Whether the engine and its server are known to have nothing in common. */
+  get isLegacy() {
+    return false
+  }
+
   /** @type {Set<Connection>} */
   connections = new Set()
   /** Real sockets in use and idle: those of requests that go the runtime's own way. @type {Set<Socket>} */

@@ -53,7 +53,9 @@ async function main() {
 
 /** @param {number} idleMs @returns {Promise<boolean>} whether ours failed */
 async function compare(idleMs) {
-  console.log(`\nThe server closes idle connections after ${idleMs - 5} to ${idleMs + 5} ms, when the next request comes\n`)
+  console.log(
+    `\nThe server closes idle connections after ${idleMs - 5} to ${idleMs + 5} ms, when the next request comes\n`,
+  )
   const columns = ['errors', 'unread', 'wrong', 'duplicates', 'connections']
   console.log(`${'method'.padEnd(8)}${''.padEnd(22)}${columns.map((column) => column.padStart(13)).join('')}`)
   let failed = false

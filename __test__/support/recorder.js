@@ -5,6 +5,8 @@
 //
 // The socket has a log of its own: its events may fall before or after a response's within one turn of the loop.
 
+const { isNode } = require('./runtime')
+
 const REQUEST_EVENTS = [
   'abort',
   'close',
@@ -127,7 +129,9 @@ function tell(event, args) {
 function tellError(error) {
   const fields = ['code', 'errno', 'syscall', 'address', 'port', 'hostname', 'localAddress', 'localPort', 'reason']
   const set = fields.filter((name) => error[name] !== undefined).map((name) => `${name}=${error[name]}`)
-  if (error.rawPacket !== undefined) set.push(`rawPacket=${JSON.stringify(error.rawPacket.toString('latin1'))}`)
+  // Bun and Deno read with other buffers than Node and the engine.
+  if (isNode && error.rawPacket !== undefined)
+    set.push(`rawPacket=${JSON.stringify(error.rawPacket.toString('latin1'))}`)
   const causes = error.errors ? ` causes(${error.errors.map(tellError).join('; ')})` : ''
   return `${error.name} ${JSON.stringify(error.message)} ${set.join(' ')}${causes}`
 }

@@ -154,7 +154,7 @@ impl Service<'_> {
                             self.publish(gathered.freeze());
                             Step::Over(Outcome::Failed(Box::new(parse_failure(
                                 fault,
-                                Bytes::new(),
+                                self.wire.borrow().packet(),
                             ))))
                         }
                     };
@@ -270,9 +270,9 @@ impl Service<'_> {
                 Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes))
             }
             // They came along with the response, so its request hears of them, as from the runtime.
-            surplus => Step::Over(Outcome::Failed(Box::new(parse_failure(
+            _ => Step::Over(Outcome::Failed(Box::new(parse_failure(
                 ParseFault::not_http(),
-                Bytes::copy_from_slice(surplus),
+                wire.packet(),
             )))),
         }
     }

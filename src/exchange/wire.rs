@@ -63,6 +63,8 @@ pub struct Wire<T> {
     chunks: Option<Chunks>,
     /// Bytes that came along with a message, after its end.
     surplus: Vec<u8>,
+    /// What had just been read when surplus bytes or trailers turned up.
+    packet: Bytes,
     fault: Option<Fault>,
     answered: bool,
     bytes_read: u64,
@@ -83,6 +85,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             remaining: 0,
             chunks: None,
             surplus: Vec::new(),
+            packet: Bytes::new(),
             fault: None,
             answered: false,
             bytes_read: 0,
@@ -97,6 +100,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.informational = 0;
         self.chunks = None;
         self.surplus.clear();
+        self.packet.clear();
         self.answered = false;
     }
 
@@ -118,6 +122,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// What came along with the message after its end.
     pub fn surplus(&self) -> &[u8] {
         &self.surplus
+    }
+
+    /// What that, or the trailer section, was read with.
+    pub fn packet(&self) -> Bytes {
+        self.packet.clone()
     }
 
     /// Informational heads of the message so far.
@@ -236,6 +245,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             self.remaining -= passed as u64;
             self.for_hyper.extend_from_slice(&bytes[..passed]);
             self.surplus.extend_from_slice(&bytes[passed..]);
+            if passed < bytes.len() {
+                self.packet = Bytes::copy_from_slice(packet);
+            }
             return;
         };
         match chunks.scan(bytes) {
@@ -243,6 +255,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             Scan::TrailerFrom(at) => {
                 let (body, section) = bytes.split_at(at);
                 self.for_hyper.extend_from_slice(body);
+                if section != b"\r\n" {
+                    self.packet = Bytes::copy_from_slice(packet);
+                }
                 match chunks.trailer(section) {
                     Ok(None) => {}
                     Ok(Some(taken)) => {
@@ -304,6 +319,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 None => {
                     let passed = self.remaining as usize;
                     self.remaining = 0;
+                    self.packet = Bytes::copy_from_slice(&out.filled()[before..]);
                     self.surplus
                         .extend_from_slice(&out.filled()[before + passed..]);
                     out.set_filled(before + passed);
