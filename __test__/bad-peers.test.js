@@ -4,6 +4,7 @@
 // message, fields); a request under way on another connection does not notice; the next request works; nothing leaks.
 
 const assert = require('node:assert')
+const net = require('node:net')
 const http = require('node:http')
 
 const { failure, read, send, sentOnce } = require('./support/client')
@@ -332,4 +333,17 @@ test('errors and answers mixed under a limit: each request gets its own', async 
   })
   assert.strictEqual(served, 80)
   assert.ok(peer.peak <= 4 + 4, `${peer.peak} connections at once`)
+})
+
+test('a server that answers before it is asked, and ends: on fresh connections, those are the answers', async (scope) => {
+  const server = net.createServer((socket) => socket.on('error', () => {}).end(reply('hello')))
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  scope.defer(() => new Promise((resolve) => server.close(resolve)))
+  let accepted = 0
+  server.on('connection', () => accepted++)
+  const agent = scope.agent({ keepAlive: false })
+  for (let i = 1; i <= 60; i++) {
+    assert.strictEqual((await send({ port: server.address().port, agent })).body, 'hello')
+    assert.strictEqual(accepted, i)
+  }
 })

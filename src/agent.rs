@@ -14,6 +14,7 @@ use once_cell::sync::Lazy;
 
 use crate::connect::Profile;
 use crate::exchange::events::{Assigned, Events};
+use crate::exchange::mailbox::Input;
 use crate::metrics::Metrics;
 use crate::pool::{
     AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Keys, Kind, Lease, Limits, Miss,
@@ -398,6 +399,9 @@ impl Engine {
         });
         if result == CheckIn::Idle {
             self.expect_expiry(deadline);
+            if stay == Stay::Unused {
+                runtime::run(move |io| io.socket(conn, Input::Idle));
+            }
         }
         result
     }

@@ -46,6 +46,8 @@ pub enum Input {
     NoDelay(bool),
     /// TCP keep-alive, with its initial delay.
     KeepAlive(bool, u32),
+    /// The exchange that it was opened for needs it no more.
+    Idle,
     /// Tell now what was written, if nothing else was said since.
     Tick,
 }

@@ -350,7 +350,9 @@ impl Service<'_> {
         if lost {
             self.task.host.lost();
         }
-        if lost && (unsent || !exchange.resent) && exchange.outgoing.rewind() {
+        // Before it was asked, its transport was lost to what came before the request, be it a fresh one. The next one
+        // is opened for this request, and asks whatever has come.
+        if (lost || !asked) && (unsent || !exchange.resent) && exchange.outgoing.rewind() {
             exchange.resent |= !unsent;
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;

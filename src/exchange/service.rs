@@ -116,6 +116,8 @@ pub(super) struct Service<'a> {
     /// How hyper's connection ended.
     pub(super) ended: Option<hyper::Result<()>>,
     pub(super) current: Option<Exchange>,
+    /// It was opened in place of one that died.
+    is_second: bool,
     clock: Clock,
 }
 impl<'a> Service<'a> {
@@ -132,6 +134,7 @@ impl<'a> Service<'a> {
             sender,
             connection,
             ended: None,
+            is_second: current.is_some(),
             current,
             clock: Clock::new(),
         }
@@ -223,6 +226,7 @@ impl<'a> Service<'a> {
                     }
                 }
                 (Input::Tick, Some(_)) => self.tell_written(true),
+                (Input::Idle, _) => self.wire.borrow_mut().idle(),
                 // Socket options are hints: a socket that is closing may refuse them.
                 (Input::NoDelay(on), _) => {
                     let _ = self.wire.borrow().transport.set_nodelay(on);
@@ -247,18 +251,37 @@ impl<'a> Service<'a> {
                 self.ended = Some(ended);
             }
         }
-        // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
-        let open = self.ended.is_none()
-            && self.wire.borrow_mut().transport.idle_state() == IdleState::Open
+        let fit = {
+            let mut wire = self.wire.borrow_mut();
+            let first = wire.is_fresh() && !exchange.begin.reused;
+            // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
+            match wire.transport.idle_state() {
+                IdleState::Open => true,
+                // A server that talks first answers the first request.
+                IdleState::TalkingUnasked => first,
+                // One that ends what was opened for this very request answers it so.
+                IdleState::Closed | IdleState::Reset => first && self.is_second,
+            }
+        };
+        let open = fit
+            && self.ended.is_none()
             && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
         if !open {
             return Some(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
         let request = http::Request::new(Empty::new());
+        let reply = Box::pin(self.sender.send_request(request));
+        // hyper must have "sent" its request, or it takes the response for an unsolicited one. Until then the wire is
+        // read only if it was watched anyway.
+        self.drive(cx);
+        if self.ended.is_some() {
+            return Some(self.replace_or(CloseReason::PeerClosed, hang_up));
+        }
+        let exchange = self.current.as_mut()?;
         self.wire
             .borrow_mut()
             .begin(exchange.begin.bodiless, exchange.begin.max_header_size);
-        exchange.answer = Answer::Awaited(Box::pin(self.sender.send_request(request)));
+        exchange.answer = Answer::Awaited(reply);
         exchange.asked = Instant::now();
         None
     }
@@ -269,12 +292,6 @@ impl<'a> Service<'a> {
         };
         if matches!(exchange.answer, Answer::NotAsked) || exchange.write_error.is_some() {
             return;
-        }
-        // hyper must have "sent" its request, or it takes the response for an unsolicited one.
-        if self.ended.is_none() && exchange.outgoing.written() == 0 {
-            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
-                self.ended = Some(ended);
-            }
         }
         let wrote = exchange
             .outgoing

@@ -379,6 +379,47 @@ fn a_fresh_connection_dropped_unanswered_is_the_peers_answer() {
 }
 
 #[test]
+fn a_peer_that_talks_first_on_a_fresh_connection_answers_its_first_request() {
+    run(async {
+        for ends in [false, true] {
+            let (client, _listener, mut peer) = Client::connect().await;
+            client.recorder.line("connected").await;
+            peer.write_all(HELLO).await.unwrap();
+            let kept = if ends { None } else { Some(peer) };
+            client.get(1);
+            assert_eq!(client.recorder.line("1 2").await, "1 200 hello end");
+            drop(kept);
+            client.close().await;
+        }
+    });
+}
+
+#[test]
+fn a_fresh_connection_that_ends_before_its_first_request_is_replaced_once() {
+    run(async {
+        let (client, listener, peer) = Client::connect().await;
+        client.recorder.line("connected").await;
+        drop(peer);
+        client.post(1);
+        drop(listener.accept().await.unwrap());
+        let failed = client.recorder.line("1 failed").await;
+        assert!(failed.starts_with("1 failed early"), "{failed}");
+        client.task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_fresh_connection_that_goes_unused_is_watched() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.mailbox.push(Input::Idle);
+        peer.write_all(HELLO).await.unwrap();
+        client.recorder.line("died").await;
+        client.close().await;
+    });
+}
+
+#[test]
 fn a_response_byte_forbids_the_resend() {
     run(async {
         let (client, _listener, mut peer) = Client::connect().await;

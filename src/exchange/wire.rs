@@ -41,6 +41,8 @@ pub enum Fault {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// Just opened, for an exchange that is about to begin: whatever comes is for it, so nothing is read before.
+    Fresh,
     Idle,
     Head,
     Body,
@@ -71,11 +73,11 @@ pub struct Wire<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
-    /// An idle connection.
+    /// A connection that was just opened.
     pub fn new(transport: T) -> Self {
         Self {
             transport,
-            mode: Mode::Idle,
+            mode: Mode::Fresh,
             bodiless: false,
             max_header_size: 0,
             raw: BytesMut::new(),
@@ -89,6 +91,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             fault: None,
             answered: false,
             bytes_read: 0,
+        }
+    }
+
+    /// Whether nothing has been read yet, so that bytes or an end which are there already are the first exchange's.
+    pub fn is_fresh(&self) -> bool {
+        self.mode == Mode::Fresh
+    }
+
+    /// The exchange that it was opened for needs it no more: what comes now is unsolicited.
+    pub fn idle(&mut self) {
+        if self.mode == Mode::Fresh {
+            self.mode = Mode::Idle;
         }
     }
 
@@ -372,6 +386,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for UnderHyper<T> {
     ) -> Poll<io::Result<()>> {
         let mut wire = self.0.borrow_mut();
         match wire.mode {
+            Mode::Fresh => Poll::Pending,
             Mode::Head => wire.poll_head(cx, out),
             Mode::Idle | Mode::Body => wire.poll_body(cx, out),
         }
