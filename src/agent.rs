@@ -19,7 +19,7 @@ use crate::pool::{
     AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Keys, Kind, Lease, Limits, Miss,
     Pool, State, Stay, WaiterId,
 };
-use crate::runtime::{self, Io};
+use crate::runtime::{self, Books, Io};
 
 /// A JavaScript thread, as the engine knows it.
 pub type PortId = u32;
@@ -416,6 +416,11 @@ impl Engine {
         })
     }
 
+    /// Milliseconds of the engine's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
     /// A connection is open.
     pub fn connected(&self, conn: ConnId) {
         self.lock().pool.connected(conn);
@@ -534,19 +539,24 @@ impl Engine {
         profile: Option<Arc<Profile>>,
         queued: bool,
     ) -> bool {
-        let (metrics, adopts) = {
+        let (books, adopts) = {
             let mut shared = self.lock();
-            (shared.pool.metrics(conn), shared.pool.adoption(conn))
+            let pool = &mut shared.pool;
+            let books = pool
+                .metrics(conn)
+                .zip(pool.answered(conn))
+                .map(|(metrics, answered)| Books { metrics, answered });
+            (books, pool.adoption(conn))
         };
-        match (profile, metrics, self.events(waiter.port)) {
-            (Some(profile), Some(metrics), Some(events)) => runtime::run(move |io: &Io| {
+        match (profile, books, self.events(waiter.port)) {
+            (Some(profile), Some(books), Some(events)) => runtime::run(move |io: &Io| {
                 // Told in the same job: an abort in answer to it finds the connection.
                 if queued {
                     events.assigned(waiter.exchange, conn, Assigned::Dialing);
                 }
                 match adopts {
-                    Some(former) => io.adopt(former, waiter, conn, profile, events, metrics),
-                    None => io.open(waiter, conn, profile, events, metrics),
+                    Some(former) => io.adopt(former, waiter, conn, profile, events, books),
+                    None => io.open(waiter, conn, profile, events, books),
                 }
             }),
             // Its thread has just ended.

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,8 +97,17 @@ pub struct Io {
     reminders: RefCell<Vec<Rc<Connection>>>,
 }
 
+/// Where a connection writes down what it does.
+pub struct Books {
+    /// Counters of its origin.
+    pub metrics: Arc<Metrics>,
+    /// When its last response was complete, in the engine's ms.
+    pub answered: Arc<AtomicU64>,
+}
+
 struct Connection {
     owner: Rc<Owner>,
+    answered: Arc<AtomicU64>,
     port: Cell<PortId>,
     exchange: Cell<u32>,
     mailbox: Rc<Mailbox>,
@@ -112,11 +121,12 @@ impl Io {
         conn: ConnId,
         profile: Arc<Profile>,
         events: Arc<dyn Events>,
-        metrics: Arc<Metrics>,
+        books: Books,
     ) {
         let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
-            owner: Rc::new(Owner::new(conn, profile, events, metrics)),
+            owner: Rc::new(Owner::new(conn, profile, events, books.metrics)),
+            answered: books.answered,
             port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
             mailbox: Rc::default(),
@@ -152,17 +162,19 @@ impl Io {
         conn: ConnId,
         profile: Arc<Profile>,
         events: Arc<dyn Events>,
-        metrics: Arc<Metrics>,
+        books: Books,
     ) {
         let found = self.connections.borrow_mut().remove(&former);
         let Some(connection) = found.filter(|found| found.mailbox.killed().is_none()) else {
-            self.open(waiter, conn, profile, events, metrics);
+            self.open(waiter, conn, profile, events, books);
             return;
         };
         self.end_exchange(&connection);
         connection.port.set(waiter.port);
         connection.exchange.set(waiter.exchange);
-        connection.owner.hand_over(conn, profile, events, metrics);
+        connection
+            .owner
+            .hand_over(conn, profile, events, books.metrics);
         self.connections.borrow_mut().insert(conn, connection);
         ENGINE.connected(conn);
     }
@@ -298,6 +310,11 @@ impl Host for OnIoThread {
 
     fn doom(&self, reason: CloseReason) {
         ENGINE.doom(self.connection.owner.conn(), reason);
+    }
+
+    fn answered(&self) {
+        let now = ENGINE.now();
+        self.connection.answered.store(now, Relaxed);
     }
 
     fn lost(&self) {

@@ -116,6 +116,7 @@ impl Host for Leased {
     fn doom(&self, reason: CloseReason) {
         self.1.note(format!("doomed {reason:?}"));
     }
+    fn answered(&self) {}
     fn lost(&self) {
         self.1.note("lost".into());
     }

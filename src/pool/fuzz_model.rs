@@ -18,6 +18,7 @@ pub struct ModelConn {
     pub uses: u32,
     pub born: u64,
     pub idle_since: u64,
+    pub quiet_since: u64,
     pub hint_end: u64,
     /// How long it had been idle before its present lease.
     pub idled: Option<u64>,
@@ -34,6 +35,7 @@ impl ModelConn {
             uses: 0,
             born: now,
             idle_since: 0,
+            quiet_since: 0,
             hint_end: u64::MAX,
             idled: None,
             idle_order: 0,
@@ -131,7 +133,7 @@ impl Model {
     pub fn ended_by_peer(&mut self, id: ConnId, now: u64) {
         let conn = self.conn(id);
         let age = match conn.state {
-            State::Idle => Some(now - conn.idle_since),
+            State::Idle => Some(now - conn.quiet_since),
             _ => conn.idled.take(),
         };
         let key = conn.key;
@@ -160,7 +162,7 @@ impl Model {
             .filter(|conn| fit(self, conn))
             .min_by_key(|conn| conn.idle_order)
             .filter(|conn| self.deadline(conn) > now)
-            .map(|conn| now - conn.idle_since);
+            .map(|conn| now - conn.quiet_since);
         let seen = &mut self.seen[key];
         if let Some(oldest) = oldest {
             seen.retain(|(age, _)| 2 * age + 500 > oldest);
@@ -169,10 +171,8 @@ impl Model {
             return u64::MAX;
         }
         seen.retain(|&(_, until)| until > now);
-        match seen.first() {
-            Some((age, _)) if seen.len() >= 3 => age.saturating_sub(10.max(age / 4)),
-            _ => u64::MAX,
-        }
+        seen.get(2)
+            .map_or(u64::MAX, |(age, _)| age.saturating_sub(10.max(age / 4)))
     }
 
     /// Whether no idle connection that the pool looks at is young enough.
@@ -183,7 +183,7 @@ impl Model {
             .max_by_key(|conn| conn.idle_order);
         next.into_iter()
             .chain(last)
-            .all(|conn| now - conn.idle_since >= age_limit)
+            .all(|conn| now - conn.quiet_since >= age_limit)
     }
 
     fn next_idle(&self, a: usize, key: usize, now: u64) -> Option<&ModelConn> {
@@ -211,7 +211,7 @@ impl Model {
         now: u64,
     ) {
         let next = self.next_idle(a, key, now);
-        let next = next.filter(|conn| now - conn.idle_since < age_limit);
+        let next = next.filter(|conn| now - conn.quiet_since < age_limit);
         let best = next.or_else(|| {
             let usable = self.usable_idle(a, key, now);
             usable.max_by_key(|conn| conn.idle_order)
@@ -221,10 +221,11 @@ impl Model {
             (best.id, now - best.idle_since, best.uses),
             (id, idle_ms, uses)
         );
-        assert!(idle_ms < age_limit, "idle for {idle_ms} of {age_limit} ms");
         let conn = self.conn(id);
+        let age = now - conn.quiet_since;
+        assert!(age < age_limit, "quiet for {age} of {age_limit} ms");
         conn.state = State::Leased;
-        conn.idled = Some(idle_ms);
+        conn.idled = Some(age);
         self.reused += 1;
     }
 
@@ -238,7 +239,7 @@ impl Model {
         assert!(self.usable_idle(donor, key, now).any(|c| c.id == former));
         self.adoptions += 1;
         let mut conn = self.forget(former);
-        conn.idled = Some(now - conn.idle_since);
+        conn.idled = Some(now - conn.quiet_since);
         conn
     }
 
@@ -255,7 +256,7 @@ impl Model {
         let conn = match adopts {
             Some(former) => {
                 let conn = self.adopted(a, key, former, now);
-                assert!(now - conn.idle_since < lent_limit);
+                assert!(now - conn.quiet_since < lent_limit);
                 conn
             }
             None => {
@@ -264,7 +265,7 @@ impl Model {
                     .flat_map(|of| self.usable_idle(of, key, now))
                     .max_by_key(|conn| conn.idle_order);
                 assert!(
-                    last.is_none_or(|conn| now - conn.idle_since >= lent_limit),
+                    last.is_none_or(|conn| now - conn.quiet_since >= lent_limit),
                     "dialed beside a usable idle connection of an agent that shares"
                 );
                 ModelConn::new(now)

@@ -223,17 +223,22 @@ impl Fuzzer {
             _ => Stay::Unlimited,
         };
         let now = self.now;
+        // The reader may be late.
+        let answered = now - self.random.next() % 60;
+        if let Some(books) = self.pool.answered(id) {
+            books.store(answered, std::sync::atomic::Ordering::Relaxed);
+        }
         let conn = self.model.conn(id);
         conn.state = State::Leased;
-        match stay {
-            Stay::Unused if conn.idled.is_some() => conn.idled = Some(now - conn.idle_since),
-            Stay::Unused => conn.idle_since = now,
-            _ => {
+        if stay == Stay::Unused && conn.idled.is_some() {
+            conn.idled = Some(now - conn.quiet_since);
+        } else {
+            (conn.idle_since, conn.quiet_since) = (now, answered);
+            if stay != Stay::Unused {
                 conn.uses += 1;
-                conn.idle_since = now;
                 conn.idled = None;
                 conn.hint_end = match stay {
-                    Stay::For(ms) => now + ms,
+                    Stay::For(ms) => answered + ms,
                     _ => u64::MAX,
                 };
             }
@@ -586,7 +591,7 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
             );
             assert!(reused > 100 || !keep_alive, "{reused} connections reused");
             assert!(adopted > 3 || !keep_alive, "{adopted} adopted");
-            assert!(spared > 10 || !keep_alive, "{spared} too long idle");
+            assert!(spared > 3 || !keep_alive, "{spared} too long idle");
         }
     }
 }

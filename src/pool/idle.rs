@@ -5,6 +5,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
 use super::limits::Scheduling;
 use super::slab::Link;
@@ -23,7 +25,13 @@ pub(super) struct Conn {
     /// Why it was opened.
     pub miss: Miss,
     pub idle_since: u64,
-    /// How long it had been idle before its present lease, in ms; `None`: it was new, or came straight from another.
+    /// Since when its peer has had nothing to do with it: the last response may have been complete long before its reader
+    /// was done.
+    pub quiet_since: u64,
+    /// When its last response was complete, as the I/O thread notes it; 0: there was none yet.
+    pub answered: Arc<AtomicU64>,
+    /// How long its peer had had nothing to do before its present lease, in ms; `None`: it was new, or came straight from
+    /// another.
     pub idled: Option<u64>,
     /// When the server's hint ends.
     pub hint_end: u64,
@@ -48,6 +56,8 @@ impl Conn {
             born: now,
             miss,
             idle_since: 0,
+            quiet_since: 0,
+            answered: Arc::default(),
             idled: None,
             hint_end: NEVER,
             alarm: NEVER,
@@ -129,20 +139,22 @@ impl Pool {
         let age_limit = self.age_limit(peer, None, kind);
         loop {
             let c = self.peers[peer].shared.last()?;
-            if self.idle_age(c) >= age_limit {
-                return None;
-            }
             let donor = self.conns[c].origin;
             if self.deadline(c) <= self.now {
                 self.close_idle_conn(c, self.overdue(c, self.now), effects);
                 self.settle(donor, effects);
                 continue;
             }
+            if self.quiet_age(c) >= age_limit {
+                return None;
+            }
             let conn = &self.conns[c];
             let taken = Conn {
                 uses: conn.uses,
                 idle_since: conn.idle_since,
-                idled: Some(self.idle_age(c)),
+                quiet_since: conn.quiet_since,
+                answered: Arc::clone(&conn.answered),
+                idled: Some(self.quiet_age(c)),
                 hint_end: conn.hint_end,
                 adopts: Some(self.conns.id(c)),
                 ..Conn::dialing(o, conn.born, Miss::NoneIdle)
@@ -190,14 +202,14 @@ impl Pool {
                 Scheduling::Lifo => idle.last(),
                 Scheduling::Fifo => idle.first(),
             }?;
-            if self.deadline(c) > self.now && self.idle_age(c) >= age_limit {
+            if self.deadline(c) > self.now && self.quiet_age(c) >= age_limit {
                 c = self.origins[o].idle.last()?;
             }
             if self.deadline(c) <= self.now {
                 self.close_idle_conn(c, self.overdue(c, self.now), effects);
                 continue;
             }
-            let age = self.idle_age(c);
+            let age = self.quiet_age(c);
             if age >= age_limit {
                 return None;
             }
@@ -206,7 +218,7 @@ impl Pool {
             let conn = &mut self.conns[c];
             conn.state = State::Leased;
             conn.idled = Some(age);
-            return Some((c, age));
+            return Some((c, self.now.saturating_sub(conn.idle_since)));
         }
     }
 
@@ -217,7 +229,7 @@ impl Pool {
             return NEVER;
         }
         if let Some(c) = oldest.filter(|&c| self.deadline(c) > self.now) {
-            let age = self.idle_age(c);
+            let age = self.quiet_age(c);
             self.peers[peer].idle_limit.outlived(age);
         }
         match kind {
@@ -226,8 +238,15 @@ impl Pool {
         }
     }
 
-    fn idle_age(&self, c: u32) -> u64 {
-        self.now.saturating_sub(self.conns[c].idle_since)
+    /// How long its peer has had nothing to do with a connection.
+    pub(super) fn quiet_age(&self, c: u32) -> u64 {
+        self.now.saturating_sub(self.conns[c].quiet_since)
+    }
+
+    /// Where the I/O thread notes when a response on a connection was complete.
+    pub fn answered(&self, conn: ConnId) -> Option<Arc<AtomicU64>> {
+        let c = self.conns.find(conn)?;
+        Some(Arc::clone(&self.conns[c].answered))
     }
 
     /// The peer ended a connection while it was idle, or under the first request since and before it answered that.
@@ -237,7 +256,7 @@ impl Pool {
             return;
         };
         let age = match self.conns[c].state {
-            State::Idle => Some(self.idle_age(c)),
+            State::Idle => Some(self.quiet_age(c)),
             State::Leased | State::Dialing => self.conns[c].idled.take(),
         };
         if let Some(age) = age {
