@@ -205,7 +205,7 @@ impl Engine {
         self.expect_expiry(deadline);
     }
 
-    /// Ends an agent: its idle connections close, its waiters are forgotten.
+    /// Ends an agent: its idle connections close, unless others share them, its waiters are forgotten.
     pub fn remove_agent(&self, agent: AgentId) {
         self.with_effects(|shared, _, effects| {
             for waiter in shared.pool.remove_agent(agent, effects) {
@@ -247,18 +247,18 @@ impl Engine {
 
     /// The agent's owner has forgotten the origin.
     pub fn close_origin(&self, agent: AgentId, key: KeyId) {
-        let mut shared = self.lock();
-        let shared = &mut *shared;
-        let Some(owned) = shared.agents.get_mut(&agent) else {
-            return;
-        };
-        let Some(held) = owned.origins.remove(&key) else {
-            return;
-        };
-        if let Some(metrics) = shared.pool.release_origin(agent, key) {
-            owned.past.absorb(&metrics);
-        }
-        shared.let_go(key, held);
+        self.with_effects(|shared, _, effects| {
+            let Some(owned) = shared.agents.get_mut(&agent) else {
+                return;
+            };
+            let Some(held) = owned.origins.remove(&key) else {
+                return;
+            };
+            if let Some(metrics) = shared.pool.release_origin(agent, key, effects) {
+                owned.past.absorb(&metrics);
+            }
+            shared.let_go(key, held);
+        });
     }
 
     /// The number of a way to connect, held by an origin.
@@ -370,13 +370,14 @@ impl Engine {
 
     /// Takes a request out of the queue; false if it has its turn already.
     pub fn cancel(&self, waiter: WaiterId) -> bool {
-        let mut shared = self.lock();
-        let was_queued = shared.pool.cancel(waiter);
-        // Else its turn may be on its way, which needs to know how to dial.
-        if was_queued {
-            shared.waiting.remove(&waiter);
-        }
-        was_queued
+        self.with_effects(|shared, _, effects| {
+            let was_queued = shared.pool.cancel(waiter, effects);
+            // Else its turn may be on its way, which needs to know how to dial.
+            if was_queued {
+                shared.waiting.remove(&waiter);
+            }
+            was_queued
+        })
     }
 
     /// Ends a lease whose connection is in order.
@@ -512,6 +513,7 @@ impl Engine {
             }
             Effect::Grant { waiter } => self.grant(waiter),
             Effect::Close { conn, reason } => runtime::run(move |io| io.kill(conn, reason)),
+            Effect::Leave { conn } => runtime::run(move |io| io.leave(conn)),
             Effect::EvictForeign { agent, key } => {
                 let port = self.lock().agents.get(&agent).map(|owned| owned.port);
                 if let Some(events) = port.and_then(|port| self.events(port)) {

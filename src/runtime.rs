@@ -24,6 +24,9 @@ use crate::fetch;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
 
+/// The port of connections whose thread has ended.
+const NO_PORT: PortId = 0;
+
 type Job = Box<dyn FnOnce(&Io) + Send>;
 
 static JOBS: Lazy<mpsc::UnboundedSender<Job>> = Lazy::new(start);
@@ -232,6 +235,13 @@ impl Io {
     pub fn kill(&self, conn: ConnId, reason: CloseReason) {
         if let Some(connection) = self.connections.borrow().get(&conn) {
             connection.mailbox.kill(reason);
+        }
+    }
+
+    /// The idle connection outlives its thread.
+    pub fn leave(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.port.set(NO_PORT);
         }
     }
 

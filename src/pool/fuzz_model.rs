@@ -13,6 +13,8 @@ pub struct ModelConn {
     pub id: ConnId,
     /// `None`: the agent was removed.
     pub agent: Option<usize>,
+    /// What that agent allowed, if it has left the connection to those that share.
+    left: Option<Limits>,
     pub key: usize,
     pub state: State,
     pub uses: u32,
@@ -30,6 +32,7 @@ impl ModelConn {
         Self {
             id: 0,
             agent: None,
+            left: None,
             key: 0,
             state: State::Dialing,
             uses: 0,
@@ -74,6 +77,7 @@ pub struct Model {
     pub settled: u64,
     pub reused: u64,
     pub adoptions: u64,
+    pub inherited: u64,
     pub spared: u64,
 }
 
@@ -96,9 +100,8 @@ impl Model {
     }
 
     fn deadline(&self, conn: &ModelConn) -> u64 {
-        let timeout = conn
-            .agent
-            .map_or(0, |a| self.limits[a].free_socket_timeout_ms);
+        let limits = self.limits_of(conn);
+        let timeout = limits.map_or(0, |limits| limits.free_socket_timeout_ms);
         let end = conn.hint_end.min(self.life_of(conn));
         if timeout == 0 {
             end
@@ -107,10 +110,14 @@ impl Model {
         }
     }
 
+    fn limits_of(&self, conn: &ModelConn) -> Option<Limits> {
+        conn.agent.map(|a| self.limits[a]).or(conn.left)
+    }
+
     fn life_of(&self, conn: &ModelConn) -> u64 {
-        match conn
-            .agent
-            .map_or(0, |a| self.limits[a].socket_active_ttl_ms)
+        match self
+            .limits_of(conn)
+            .map_or(0, |limits| limits.socket_active_ttl_ms)
         {
             0 => u64::MAX,
             ttl => conn.born + idle::jittered(ttl, conn.id),
@@ -194,6 +201,16 @@ impl Model {
         }
     }
 
+    /// Idle connections of agents that share with this one, its own included.
+    fn lent_to(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
+        let idle = self.conns.iter().filter(move |conn| {
+            conn.key == key && conn.state == State::Idle && self.deadline(conn) > now
+        });
+        idle.filter(move |conn| {
+            self.limits[a].shared && self.limits_of(conn).is_some_and(|limits| limits.shared)
+        })
+    }
+
     fn usable_idle(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
         let idle = self
             .conns
@@ -231,13 +248,10 @@ impl Model {
 
     /// What a new connection goes on with: it must have been another sharing agent's, idle and usable.
     fn adopted(&mut self, a: usize, key: usize, former: ConnId, now: u64) -> ModelConn {
-        let conn = self.conn(former);
-        let (donor, of, state) = (conn.agent, conn.key, conn.state);
-        let donor = donor.expect("adopted of a removed agent");
-        assert!(donor != a && of == key && state == State::Idle);
-        assert!(self.limits[a].shared && self.limits[donor].shared);
-        assert!(self.usable_idle(donor, key, now).any(|c| c.id == former));
+        assert!(self.lent_to(a, key, now).any(|c| c.id == former));
+        assert_ne!(self.conn(former).agent, Some(a));
         self.adoptions += 1;
+        self.inherited += u64::from(self.conn(former).left.is_some());
         let mut conn = self.forget(former);
         conn.idled = Some(now - conn.quiet_since);
         conn
@@ -260,10 +274,7 @@ impl Model {
                 conn
             }
             None => {
-                let last = (0..AGENTS)
-                    .filter(|&of| self.limits[a].shared && self.limits[of].shared)
-                    .flat_map(|of| self.usable_idle(of, key, now))
-                    .max_by_key(|conn| conn.idle_order);
+                let last = self.lent_to(a, key, now).max_by_key(|conn| conn.idle_order);
                 assert!(
                     last.is_none_or(|conn| now - conn.quiet_since >= lent_limit),
                     "dialed beside a usable idle connection of an agent that shares"
@@ -285,6 +296,7 @@ impl Model {
         self.conns.push(ModelConn {
             id,
             agent: Some(a),
+            left: None,
             key,
             state: State::Dialing,
             ..conn
@@ -363,6 +375,14 @@ impl Model {
                 Effect::Close { conn, .. } => {
                     assert_eq!(self.conn(conn).state, State::Idle);
                     self.forget(conn);
+                }
+                Effect::Leave { conn } => {
+                    let a = self.conn(conn).agent.expect("left twice");
+                    let limits = self.limits[a];
+                    assert!(limits.shared);
+                    let conn = self.conn(conn);
+                    assert_eq!(conn.state, State::Idle);
+                    (conn.agent, conn.left) = (None, Some(limits));
                 }
                 Effect::EvictForeign { agent, key } => {
                     let a = self

@@ -70,6 +70,20 @@ impl Conn {
         }
     }
 
+    /// What another origin has of it, that takes it while it is idle.
+    pub fn adopted(&self, origin: u32, former: ConnId, quiet_age: u64) -> Self {
+        Conn {
+            uses: self.uses,
+            idle_since: self.idle_since,
+            quiet_since: self.quiet_since,
+            answered: Arc::clone(&self.answered),
+            idled: Some(quiet_age),
+            hint_end: self.hint_end,
+            adopts: Some(former),
+            ..Self::dialing(origin, self.born, Miss::NoneIdle)
+        }
+    }
+
     fn origin_link(&mut self) -> &mut Link {
         &mut self.in_origin
     }
@@ -122,55 +136,6 @@ impl Pool {
             self.conns[c].is_shared = true;
         }
         self.arm(c);
-    }
-
-    /// Takes the idle connection of another agent that shares with origin `o`: the one that was used last. Its agent has it
-    /// no more.
-    pub(super) fn borrow_idle(
-        &mut self,
-        o: u32,
-        kind: Kind,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Conn> {
-        if !self.agents[self.origins[o].agent].limits.shared {
-            return None;
-        }
-        let peer = self.origins[o].peer;
-        let age_limit = self.age_limit(peer, None, kind);
-        loop {
-            let c = self.peers[peer].shared.last()?;
-            let donor = self.conns[c].origin;
-            if self.deadline(c) <= self.now {
-                self.close_idle_conn(c, self.overdue(c, self.now), effects);
-                self.settle(donor, effects);
-                continue;
-            }
-            if self.quiet_age(c) >= age_limit {
-                return None;
-            }
-            let conn = &self.conns[c];
-            let taken = Conn {
-                uses: conn.uses,
-                idle_since: conn.idle_since,
-                quiet_since: conn.quiet_since,
-                answered: Arc::clone(&conn.answered),
-                idled: Some(self.quiet_age(c)),
-                hint_end: conn.hint_end,
-                adopts: Some(self.conns.id(c)),
-                ..Conn::dialing(o, conn.born, Miss::NoneIdle)
-            };
-            self.origins[donor].last_closed = Some(CloseReason::Lent);
-            self.forget_conn(c);
-            self.settle(donor, effects);
-            return Some(taken);
-        }
-    }
-
-    /// The connection is its user's alone: it is never shared.
-    pub fn bind(&mut self, conn: ConnId) {
-        if let Some(c) = self.conns.find(conn) {
-            self.conns[c].bound = true;
-        }
     }
 
     fn unpark(&mut self, c: u32) {
@@ -302,7 +267,22 @@ impl Pool {
         }
     }
 
-    pub(super) fn close_all_idle(&mut self, a: u32, effects: &mut Vec<Effect>) {
+    /// Closes the idle connections of an origin whose agent ends, but those that others share. The caller forgets the
+    /// origin if it is empty.
+    pub(super) fn leave_idle(&mut self, o: u32, effects: &mut Vec<Effect>) {
+        let mut next = self.origins[o].idle.first();
+        while let Some(c) = next {
+            next = self.conns[c].in_origin.following();
+            if self.conns[c].is_shared {
+                let conn = self.conns.id(c);
+                effects.push(Effect::Leave { conn });
+            } else {
+                self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
+            }
+        }
+    }
+
+    fn close_all_idle(&mut self, a: u32, effects: &mut Vec<Effect>) {
         while let Some(c) = self.agents[a].idle.first() {
             let o = self.conns[c].origin;
             self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
@@ -326,7 +306,7 @@ impl Pool {
 
     /// The millisecond from which an idle connection may not be leased: the agent's timeout, the server's hint or the
     /// end of its life, whichever comes first.
-    fn deadline(&self, c: u32) -> u64 {
+    pub(super) fn deadline(&self, c: u32) -> u64 {
         let conn = &self.conns[c];
         let limits = &self.agents[self.origins[conn.origin].agent].limits;
         let end = conn.hint_end.min(self.end_of_life(c));
@@ -349,7 +329,7 @@ impl Pool {
     }
 
     /// Why an idle connection that reached its deadline at `now` is closed.
-    fn overdue(&self, c: u32, now: u64) -> CloseReason {
+    pub(super) fn overdue(&self, c: u32, now: u64) -> CloseReason {
         if self.end_of_life(c) <= now {
             CloseReason::ActiveTtl
         } else {
@@ -407,7 +387,7 @@ impl Pool {
                 Some(c) if deadline <= Some(now) => {
                     let o = self.conns[c].origin;
                     self.close_idle_conn(c, self.overdue(c, now), effects);
-                    self.settle(o, effects);
+                    self.settle_donor(o, effects);
                 }
                 Some(c) => self.arm(c),
                 None => {}
