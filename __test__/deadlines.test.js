@@ -4,6 +4,7 @@
 // bodyTimeout, socketActiveTTL, the hint's max, and retry.
 
 const assert = require('node:assert')
+const { readFileSync } = require('node:fs')
 const http = require('node:http')
 
 const { failure, read, send } = require('./support/client')
@@ -48,6 +49,40 @@ test(
     )
   },
 )
+
+const LINUX = { ...OURS, skip: process.platform !== 'linux' && 'only Linux has it' }
+
+test('tcpUserTimeout: a peer that takes no more bytes ends the request with ETIMEDOUT', LINUX, async (scope) => {
+  const peer = await scope.peer({ onConnection: ({ socket }) => socket.pause(), onBytes() {} })
+  const agent = scope.agent({ keepAlive: true, tcpUserTimeout: 10 * SHORT })
+  const body = Buffer.alloc(32 * 1024 * 1024)
+  const error = await failure(send({ port: peer.port, method: 'POST', agent }, body))
+  assert.deepStrictEqual([error.code, error.syscall], ['ETIMEDOUT', 'write'])
+  for (const { socket } of peer.open) socket.destroy()
+})
+
+/** What the kernel waits for on a connection, and for how long: proc(5), "tr" and "tm->when" of /proc/net/tcp. */
+function timerOf({ localPort, remotePort }) {
+  const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0')
+  const ends = new RegExp(`: [0-9A-F]+:${hex(localPort)} [0-9A-F]+:${hex(remotePort)} 01 `)
+  const line = readFileSync('/proc/net/tcp', 'latin1')
+    .split('\n')
+    .find((line) => ends.test(line))
+  const [timer, ticks] = line.trim().split(/\s+/)[5].split(':')
+  return { timer: Number(timer), seconds: Number.parseInt(ticks, 16) / 100 }
+}
+
+test('keepAliveMsecs: the kernel probes an idle connection after that time', LINUX, async (scope) => {
+  const KEEP_ALIVE_TIMER = 2
+  const peer = await scope.peer(OK)
+  const agent = scope.agent({ keepAlive: true, keepAliveMsecs: 60_000 })
+  const { socket } = await send({ port: peer.port, agent })
+  const { seconds } = await until(() => {
+    const found = timerOf(socket)
+    return found.timer === KEEP_ALIVE_TIMER && found
+  })
+  assert.ok(seconds > 30 && seconds <= 60, `${seconds} s`)
+})
 
 test('headersTimeout: a server that does not answer', OURS, async (scope) => {
   const peer = await scope.peer((request, connection) => request.target === '/ok' && OK(request, connection))

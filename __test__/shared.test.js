@@ -152,6 +152,28 @@ test('threads share: four clients in turn need one connection', OURS, async (sco
   assert.ok((await remote.counts()).peak <= 4)
 })
 
+test(
+  'a thread that ends leaves its idle connection to those that share; the last one closes it',
+  OURS,
+  async (scope) => {
+    const remote = await scope.remote()
+    const [heir, ...others] = [1, 2, 3].map(() => client(remote.port))
+    scope.defer(() => Promise.all([heir, ...others].map(({ worker }) => worker.terminate())))
+    await Promise.all([heir, ...others].map(({ ready }) => ready))
+    assert.deepStrictEqual(await heir.call({ requests: 1 }), { ok: 1 })
+    for (const { call, worker } of others) {
+      assert.deepStrictEqual(await call({ requests: 1 }), { ok: 1 })
+      await worker.terminate()
+      const { accepted, open } = await remote.counts()
+      assert.deepStrictEqual({ accepted, open }, { accepted: 1, open: 1 })
+    }
+    assert.deepStrictEqual(await heir.call({ requests: 2 }), { ok: 2 })
+    assert.strictEqual((await remote.counts()).accepted, 1)
+    await heir.worker.terminate()
+    await remote.nobodyConnected(10_000)
+  },
+)
+
 test('threads that are ended in the middle of their requests harm nobody', {
   ...OURS,
   timeout: 60_000,

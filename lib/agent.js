@@ -10,6 +10,7 @@ const http = require('node:http')
 const { Exchange } = require('./carry.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
 const { giveBack, lease } = require('./lease.js')
+const native = require('./native.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('./own/pending.js')
@@ -155,13 +156,13 @@ Agent.prototype.destroy = function destroy() {
     for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
   }
   // First, so that they are closed for this reason and not as by their user.
-  origins.port.engine.closeIdle(origins.id)
+  native.closeIdle(origins.id)
   for (const origin of [...origins.values()]) {
     for (const connection of [...origin.connections]) connection.view.destroy()
     for (const socket of [...origin.idleSockets, ...origin.busySockets]) socket.destroy()
   }
   origins.port.submission.flush()
-  origins.port.engine.closeIdle(origins.id)
+  native.closeIdle(origins.id)
 }
 
 /** What our agents have beyond the runtime's. @type {PropertyDescriptorMap & ThisType<any>} */

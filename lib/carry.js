@@ -20,6 +20,7 @@ const {
   isDelimitedByClose,
   keepConnection,
 } = require('./incoming.js')
+const native = require('./native.js')
 const { Outgoing } = require('./outgoing.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
@@ -403,7 +404,7 @@ function fail(exchange, flags, error) {
   if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
     const { origin } = exchange
     if (origin.takeOver(exchange, (flags & MAY_DO) !== 0)) return
-    origin.origins.port.engine.note(origin.origins.id, origin.key, false, String(error.code))
+    native.note(origin.origins.id, origin.key, false, String(error.code))
   }
   exchange.settle()
   const { req } = exchange

@@ -12,6 +12,7 @@ const net = require('node:net')
 
 const { Exchange } = require('./carry.js')
 const { lease } = require('./lease.js')
+const native = require('./native.js')
 const { isUnusual, merge, pick } = require('./options.js')
 const { isLookupReplaced, isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
@@ -116,11 +117,11 @@ function foreignReason(agent, req, options, plain) {
 function carryForeign(agent, req, options, origin, reason) {
   const { origins } = origin
   origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
-  origins.port.engine.note(origins.id, origin.key, true, reason)
+  native.note(origins.id, origin.key, true, reason)
   foreignRequests.set(req, reason)
   const socket = takeIdle(agent, origin)
   if (socket !== undefined) {
-    origins.port.engine.foreignIdle(origins.id, origin.key, false)
+    native.foreignIdle(origins.id, origin.key, false)
     use(agent, req, origin, socket)
     return
   }
@@ -192,7 +193,7 @@ function create(exchange) {
     created()
     if (!held) return
     held = false
-    origin.origins.port.engine.releaseForeign(origin.origins.id, origin.key)
+    native.releaseForeign(origin.origins.id, origin.key)
     origin.origins.port.drainSoon()
   }
   origin.creating += 1
@@ -260,9 +261,8 @@ function onFree(agent, origins, socket, options) {
     socket.destroy()
     return
   }
-  const { engine } = origins.port
   const first = origin.queue[0]
-  if (first?.isForeign && first.wait !== null && engine.cancel(first.id)) {
+  if (first?.isForeign && first.wait !== null && native.cancel(origins.port.id, first.id)) {
     first.wait.end()
     first.settle()
     first.resource.runInAsyncScope(assign, null, agent, first.req, socket)
@@ -270,7 +270,7 @@ function onFree(agent, origins, socket, options) {
   }
   const req = socket._httpMessage
   const wanted = req?.shouldKeepAlive && agent.keepAlive && origin.idleSockets.length < agent.maxFreeSockets
-  if (!wanted || !agent.keepSocketAlive(socket) || !engine.foreignIdle(origins.id, origin.key, true)) {
+  if (!wanted || !agent.keepSocketAlive(socket) || !native.foreignIdle(origins.id, origin.key, true)) {
     socket.destroy()
     return
   }

@@ -160,7 +160,7 @@ function open(agent, origins, wanted, servername) {
   const found = origins.get(name)
   if (found !== undefined) return /** @type {SecureOrigin} */ (found)
   const sessions = Number(agent.maxCachedSessions)
-  const secure = secureOf(origins.port.engine, options, sessions > 0 ? sessions : 0)
+  const secure = secureOf(options, sessions > 0 ? sessions : 0)
   const origin = new SecureOrigin(origins, name, options, secure, agent.getName === getName)
   origins.add(name, options, origin)
   return origin

@@ -16,7 +16,7 @@ const {
   KEEP_ALIVE,
   MESSAGE_END,
 } = require('./bridge/layout.js')
-const native = require('./bridge/port.js')
+const native = require('./native.js')
 const { parseError } = require('./engine-errors.js')
 const { emitRequestError } = require('./errors.js')
 const { keepAliveBuffer } = require('./options.js')
@@ -279,7 +279,7 @@ function checkIn(exchange) {
   const { origin, port } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
   origin.origins.syncLimits()
-  if (origin.origins.isShared && isBound(exchange.req)) port.engine.bind(connection.id)
+  if (origin.origins.isShared && isBound(exchange.req)) native.bind(connection.id)
   const outcome = native.checkIn(connection.id, exchange.idleHintMs)
   exchange.settle()
   connection.free()

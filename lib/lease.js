@@ -14,7 +14,7 @@ const {
   QUEUED,
   UNUSED,
 } = require('./bridge/layout.js')
-const native = require('./bridge/port.js')
+const native = require('./native.js')
 const { Connection } = require('./connection.js')
 const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
 const { coded } = require('./errors.js')
@@ -146,7 +146,7 @@ function take(exchange, kind, id, more) {
 function refuse(exchange) {
   exchange.settle()
   const { origins, key } = exchange.origin
-  origins.port.engine.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
+  native.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
   const message = `${exchange.origin.queue.length} requests to ${exchange.origin.label} are waiting already (maxPending)`
   process.nextTick(settleUnserved, exchange.req, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)

@@ -5,7 +5,7 @@
 const { clearTimeout, setTimeout } = require('node:timers')
 
 const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, UNUSED } = require('./bridge/layout.js')
-const native = require('./bridge/port.js')
+const native = require('./native.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
 const { foreignReason } = require('./foreign.js')
@@ -62,7 +62,7 @@ class Opening {
       return true
     }
     // There is no room for one more: whoever waits in earnest goes first.
-    port.engine.cancel(id)
+    native.cancel(port.id, id)
     port.release(id)
     this.#resolve(false)
     return false

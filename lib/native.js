@@ -77,29 +77,6 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
- * One JavaScript thread's door to the engine; ARCHITECTURE.md says how its batches are laid out.
- * @typedef {object} NativePort
- * @property {number} id
- * @property {(active: boolean) => void} setActive
- * @property {(limits: NativeLimits) => number} createAgent
- * @property {(agent: number, limits: NativeLimits) => void} setLimits
- * @property {(agent: number) => void} dropAgent
- * @property {(agent: number) => void} closeIdle
- * @property {(agent: number, identity: string, name: string) => number} openOrigin
- * @property {(agent: number, key: number) => void} closeOrigin
- * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
- * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
- * @property {(pem: string, partialChains: boolean) => number} internTrust
- * @property {(settings: NativeTls) => number | null} internTls
- * @property {(connection: number) => void} bind
- * @property {(exchange: number) => boolean} cancel
- * @property {(agent: number, key: number) => void} releaseForeign
- * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
- * @property {() => Uint32Array | null} closedIdle
- * @property {() => void} close
- */
-
-/**
  * @typedef {object} NativeTally
  * @property {string} name
  * @property {number} count
@@ -120,10 +97,27 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
+ * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
  * @property {() => { keys: number, profiles: number }} held
- * @property {new (wake: () => void) => NativePort} Port
+ * @property {(wake: () => void) => number} openPort
+ * @property {(port: number, active: boolean) => void} setActive
+ * @property {(port: number, limits: NativeLimits) => number} createAgent
+ * @property {(agent: number, limits: NativeLimits) => void} setLimits
+ * @property {(agent: number) => void} dropAgent
+ * @property {(agent: number) => void} closeIdle
+ * @property {(agent: number, identity: string, name: string) => number} openOrigin
+ * @property {(agent: number, key: number) => void} closeOrigin
+ * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
+ * @property {(pem: string, partialChains: boolean) => number} internTrust
+ * @property {(settings: NativeTls) => number | null} internTls
+ * @property {(connection: number) => void} bind
+ * @property {(port: number, exchange: number) => boolean} cancel
+ * @property {(agent: number, key: number) => void} releaseForeign
+ * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
+ * @property {(port: number) => Uint32Array | null} closedIdle
  * @property {(port: number, agent: number, key: number, profile: number, exchange: number, purpose: number) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
  * @property {(port: number, batch: Uint8Array, length: number) => void} submit

@@ -8,6 +8,7 @@
 
 const http = require('node:http')
 
+const native = require('./native.js')
 const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
 const { firstFamily } = require('./runtime.js')
 const { threadPort } = require('./bridge/port.js')
@@ -70,14 +71,14 @@ class Origin {
 
   /** Has the engine keep what belongs to it, until it is closed. */
   open() {
-    const { id, port } = this.origins
-    this.key = port.engine.openOrigin(id, this.#identity, this.label)
+    const { id } = this.origins
+    this.key = native.openOrigin(id, this.#identity, this.label)
     this.forgetProfiles()
   }
 
   close() {
-    const { id, port } = this.origins
-    port.engine.closeOrigin(id, this.key)
+    const { id } = this.origins
+    native.closeOrigin(id, this.key)
     this.key = 0
   }
 
@@ -142,8 +143,8 @@ class Origin {
    * @param {Options} options a request's
    */
   #intern(agent, options) {
-    const { id, port } = this.origins
-    return port.engine.internProfile(id, this.key, this.describe(agent, options))
+    const { id } = this.origins
+    return native.internProfile(id, this.key, this.describe(agent, options))
   }
 
   /**
@@ -258,7 +259,7 @@ class Origins {
   syncLimits() {
     if (!limitsDiffer(this.#limits, this.agent)) return
     this.#limits = limitsOf(this.agent)
-    this.port.engine.setLimits(this.id, this.#limits)
+    native.setLimits(this.id, this.#limits)
     this.port.drainSoon()
   }
 
@@ -370,7 +371,7 @@ class Origins {
 
   /** Connections that closed while this thread was busy are not free any more, though their records wait. */
   #noteClosed() {
-    const closed = this.port.engine.closedIdle()
+    const closed = native.closedIdle(this.port.id)
     if (closed === null) return
     for (const id of closed) this.port.connections.get(id)?.noteClosed()
   }

@@ -7,7 +7,7 @@ const { performance } = require('node:perf_hooks')
 const { clearTimeout, setTimeout } = require('node:timers')
 
 const { FOREIGN, IDLE, UNUSED } = require('./bridge/layout.js')
-const native = require('./bridge/port.js')
+const native = require('./native.js')
 const { coded, connectionReset, emitRequestError } = require('./errors.js')
 const { kDestroyError } = require('./runtime.js')
 const { watchQueue } = require('./warnings.js')
@@ -67,7 +67,7 @@ class Wait {
     const { origin, port, req, resource } = this.#exchange
     const { label, origins } = origin
     this.#giveUp()
-    port.engine.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
+    native.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
     const message = `No connection to ${label} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
     resource.runInAsyncScope(settleUnserved, null, req, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
     port.drainSoon()
@@ -83,7 +83,7 @@ class Wait {
     const exchange = this.#exchange
     this.end()
     // False: its turn has come already, and the record of that is under way; see returnTurn().
-    if (exchange.port.engine.cancel(exchange.id)) exchange.settle()
+    if (native.cancel(exchange.port.id, exchange.id)) exchange.settle()
   }
 
   /** The request waits no more. */
@@ -150,7 +150,7 @@ function remove(list, item) {
 function returnTurn(exchange, kind, connection) {
   const { id, origin, port } = exchange
   exchange.settle()
-  if (kind === FOREIGN) port.engine.releaseForeign(origin.origins.id, origin.key)
+  if (kind === FOREIGN) native.releaseForeign(origin.origins.id, origin.key)
   else if (kind === IDLE) native.checkIn(connection, UNUSED)
   else port.submission.abort(id, connection)
   port.drainSoon()

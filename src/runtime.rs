@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::fetch;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
+
+/// The port of connections whose thread has ended.
+const NO_PORT: PortId = 0;
 
 type Job = Box<dyn FnOnce(&Io) + Send>;
 
@@ -97,8 +100,17 @@ pub struct Io {
     reminders: RefCell<Vec<Rc<Connection>>>,
 }
 
+/// Where a connection writes down what it does.
+pub struct Books {
+    /// Counters of its origin.
+    pub metrics: Arc<Metrics>,
+    /// When its last response was complete, in the engine's ms.
+    pub answered: Arc<AtomicU64>,
+}
+
 struct Connection {
     owner: Rc<Owner>,
+    answered: Arc<AtomicU64>,
     port: Cell<PortId>,
     exchange: Cell<u32>,
     mailbox: Rc<Mailbox>,
@@ -112,11 +124,12 @@ impl Io {
         conn: ConnId,
         profile: Arc<Profile>,
         events: Arc<dyn Events>,
-        metrics: Arc<Metrics>,
+        books: Books,
     ) {
         let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
-            owner: Rc::new(Owner::new(conn, profile, events, metrics)),
+            owner: Rc::new(Owner::new(conn, profile, events, books.metrics)),
+            answered: books.answered,
             port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
             mailbox: Rc::default(),
@@ -152,17 +165,19 @@ impl Io {
         conn: ConnId,
         profile: Arc<Profile>,
         events: Arc<dyn Events>,
-        metrics: Arc<Metrics>,
+        books: Books,
     ) {
         let found = self.connections.borrow_mut().remove(&former);
         let Some(connection) = found.filter(|found| found.mailbox.killed().is_none()) else {
-            self.open(waiter, conn, profile, events, metrics);
+            self.open(waiter, conn, profile, events, books);
             return;
         };
         self.end_exchange(&connection);
         connection.port.set(waiter.port);
         connection.exchange.set(waiter.exchange);
-        connection.owner.hand_over(conn, profile, events, metrics);
+        connection
+            .owner
+            .hand_over(conn, profile, events, books.metrics);
         self.connections.borrow_mut().insert(conn, connection);
         ENGINE.connected(conn);
     }
@@ -220,6 +235,13 @@ impl Io {
     pub fn kill(&self, conn: ConnId, reason: CloseReason) {
         if let Some(connection) = self.connections.borrow().get(&conn) {
             connection.mailbox.kill(reason);
+        }
+    }
+
+    /// The idle connection outlives its thread.
+    pub fn leave(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.port.set(NO_PORT);
         }
     }
 
@@ -298,6 +320,11 @@ impl Host for OnIoThread {
 
     fn doom(&self, reason: CloseReason) {
         ENGINE.doom(self.connection.owner.conn(), reason);
+    }
+
+    fn answered(&self) {
+        let now = ENGINE.now();
+        self.connection.answered.store(now, Relaxed);
     }
 
     fn lost(&self) {

@@ -25,6 +25,7 @@ export interface OriginStats {
   reused: number
   retried: number
   moved: number
+  passedOver: number
   closed: Record<string, number>
   errors: Record<string, number>
   foreign: Record<string, number>

@@ -12,9 +12,6 @@ const native = require('../native.js')
 const { Completion } = require('./decode.js')
 const { Submission } = require('./encode.js')
 
-/** What each request calls, answered at once; src/bridge/port.rs. */
-const { checkIn, lease } = native
-
 const SLOT_BITS = 20
 const SLOT_MASK = (1 << SLOT_BITS) - 1
 const GENERATION_MASK = 0xfff
@@ -28,8 +25,8 @@ const MOST_BATCHES = 16
 class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
   connections = new Map()
-  #native = new native.Port(() => this.drain())
-  id = this.#native.id
+  /** By which the engine knows it: nothing of the engine's is held here. */
+  id = native.openPort(() => this.drain())
   #completion = new Completion(this.id)
   /** Slot 0 stays unused, so that no id is 0. @type {(Exchange | undefined)[]} */
   #exchanges = [undefined]
@@ -45,13 +42,9 @@ class Port {
   #agents = new Map()
   #collected = new FinalizationRegistry((/** @type {number} */ agent) => {
     this.#agents.delete(agent)
-    this.#native.dropAgent(agent)
+    native.dropAgent(agent)
   })
   submission = new Submission(this.id)
-
-  get engine() {
-    return this.#native
-  }
 
   /**
    * @param {Origins} origins
@@ -59,7 +52,7 @@ class Port {
    * @returns {number} the agent's id
    */
   addAgent(origins, limits) {
-    const agent = this.#native.createAgent(limits)
+    const agent = native.createAgent(this.id, limits)
     this.#agents.set(agent, new WeakRef(origins))
     this.#collected.register(origins, agent)
     return agent
@@ -110,7 +103,7 @@ class Port {
     this.#holding += 1
     if (this.#active) return
     this.#active = true
-    this.#native.setActive(true)
+    native.setActive(this.id, true)
   }
 
   /** One less. */
@@ -151,7 +144,7 @@ class Port {
     port.#settling = false
     if (port.#holding > 0 || !port.#active) return
     port.#active = false
-    port.#native.setActive(false)
+    native.setActive(port.id, false)
   }
 }
 
@@ -176,4 +169,4 @@ function threadPort() {
   return thisThread
 }
 
-module.exports = { checkIn, lease, Port, threadPort }
+module.exports = { Port, threadPort }

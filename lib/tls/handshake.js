@@ -4,6 +4,7 @@
 // the view shows once the connection is open.
 
 const { ASK } = require('../bridge/layout.js')
+const native = require('../native.js')
 const { Secured } = require('./secured.js')
 const { showSecured } = require('./view.js')
 
@@ -45,7 +46,7 @@ function judge(connection, secured) {
   if (error) {
     secured.authorizationError = error.code ?? error.message
     // The engine does not know of it, so nobody else could be told.
-    connection.port.engine.bind(connection.id)
+    native.bind(connection.id)
   }
   connection.port.submission.approve(connection.id)
 }

@@ -9,6 +9,7 @@ const net = require('node:net')
 const tls = require('node:tls')
 const { threadId } = require('node:worker_threads')
 
+const native = require('../native.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
 
 /** @typedef {Record<string, any>} Options */
@@ -186,12 +187,11 @@ function isTextList(protocols) {
 }
 
 /**
- * @param {any} engine
  * @param {Options} options all of a connection's, `servername` included
  * @param {number} sessions how many endpoints' sessions are kept
  * @returns {Secure | string} a text: why only the runtime can honour them
  */
-function secureOf(engine, options, sessions) {
+function secureOf(options, sessions) {
   const foreign = FOREIGN.find((key) => isGiven(options[key]))
   if (foreign !== undefined) return foreign
   const min = options.minVersion ?? tls.DEFAULT_MIN_VERSION ?? VERSIONS[0]
@@ -211,8 +211,8 @@ function secureOf(engine, options, sessions) {
   let id
   try {
     const certs = options.cert ? pemList(options.cert) : []
-    id = engine.internTls({
-      roots: trustOf(engine, ca, Boolean(options.allowPartialTrustChain ?? isDeno)),
+    id = native.internTls({
+      roots: trustOf(ca, Boolean(options.allowPartialTrustChain ?? isDeno)),
       certs,
       keys: certs.length > 0 && options.key ? keysOf(options) : [],
       crls: options.crl ? pemList(options.crl) : [],

@@ -8,6 +8,7 @@ const path = require('node:path')
 const tls = require('node:tls')
 
 const { coded } = require('../errors.js')
+const native = require('../native.js')
 const { isBun, isNode } = require('../runtime.js')
 
 /** Lists known by number are few: agents share them, or have one each. More are looked up in the engine again. */
@@ -89,32 +90,30 @@ function runtimeList() {
 }
 
 /**
- * @param {any} engine
  * @param {string} pem
  * @param {boolean} partialChains
  * @returns {number}
  */
-function numberOf(engine, pem, partialChains) {
+function numberOf(pem, partialChains) {
   const key = partialChains ? `partial\n${pem}` : pem
-  const number = known.get(key) ?? engine.internTrust(pem, partialChains)
+  const number = known.get(key) ?? native.internTrust(pem, partialChains)
   if (known.size >= MOST_KNOWN) known.clear()
   known.set(key, number)
   return number
 }
 
 /**
- * @param {any} engine
  * @param {unknown} ca
  * @param {boolean} partialChains
  * @returns {number}
  */
-function trustOf(engine, ca, partialChains) {
-  if (ca) return numberOf(engine, pemList(ca).join('\n'), partialChains)
+function trustOf(ca, partialChains) {
+  if (ca) return numberOf(pemList(ca).join('\n'), partialChains)
   const list = runtimeList()
   firstList ??= list
   if (list === defaultList && !partialChains) return defaultNumber
   const pem = runtimePem(list)
-  const number = engine.internTrust(pem, partialChains)
+  const number = native.internTrust(pem, partialChains)
   if (!partialChains) {
     defaultList = list
     defaultNumber = number

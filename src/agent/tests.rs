@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::connect::Connected;
+use crate::connect::{tests::profile, Connected};
 use crate::error::Failure;
 use crate::exchange::events::Response;
-use crate::pool::Scheduling;
+use crate::pool::{CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay};
 
 const WAITING: u32 = 4;
 
@@ -123,23 +123,7 @@ impl Scene {
         let port = ENGINE.open_port(Arc::clone(&watcher) as _);
         let agent = ENGINE.add_agent(port, limits(1));
         let key = ENGINE.open_origin(agent, name, name);
-        let profile = Profile {
-            host: "127.0.0.1".to_owned(),
-            port: listener.local_addr().unwrap().port(),
-            socket_path: None,
-            family: 0,
-            local_address: None,
-            local_port: 0,
-            keep_alive: false,
-            keep_alive_initial_delay_ms: 0,
-            no_delay: false,
-            auto_select_family: true,
-            first_family: 0,
-            auto_select_family_attempt_timeout_ms: 250,
-            connect_timeout_ms: 0,
-            tcp_user_timeout_ms: 0,
-            tls: None,
-        };
+        let profile = profile(listener.local_addr().unwrap().port());
         let profile = ENGINE.intern_profile(agent, key, profile);
         let mut scene = Scene {
             watcher,

@@ -1,11 +1,11 @@
-//! Where Rust meets JavaScript: one [`Port`] per JavaScript thread.
+//! Where Rust meets JavaScript: one port per JavaScript thread.
 //!
 //! * [`submission`]: commands that JavaScript wrote into a buffer, one call a tick.
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
 //! * [`interning`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
 //! * [`fetch`]: identities and limits of `fetch()`.
-//! * [`port`]: the class, and the calls that are answered at once.
+//! * [`port`]: the ports, and the calls that are answered at once.
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
 
@@ -17,5 +17,3 @@ pub mod port;
 pub mod stats;
 pub mod submission;
 mod tls;
-
-pub use port::Port;

@@ -1,6 +1,6 @@
-//! The class that JavaScript sees, and the calls that are answered at once.
+//! The calls that are answered at once: functions, since finding the instance behind a method's `this` costs more than
+//! most of them do.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -121,195 +121,186 @@ impl TryFrom<BindingProfile> for Profile {
 }
 
 /// One JavaScript thread's way into the engine.
-#[napi]
-pub struct Port {
-    id: PortId,
+struct Port {
     completions: Arc<Completions>,
     waker: Arc<Mutex<Option<Waker>>>,
-    active: Cell<bool>,
+    active: bool,
 }
 
+/// The ports that are open, by number: JavaScript holds nothing of ours that its runtime could free too early. (Deno
+/// frees instances of classes before its last wake-up.)
+static PORTS: Lazy<Mutex<HashMap<PortId, Port>>> = Lazy::new(Mutex::default);
+
+fn ports() -> MutexGuard<'static, HashMap<PortId, Port>> {
+    PORTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn completions(port: PortId) -> Option<Arc<Completions>> {
+    ports().get(&port).map(|port| Arc::clone(&port.completions))
+}
+
+/// Opens this thread's port. `wake` is called on this thread when records wait, once until `drain`; it keeps no process
+/// alive by itself. The port is open until its environment ends.
 #[napi]
-impl Port {
-    /// `wake` is called on this thread when records wait, once until `drain`; it keeps no process alive by itself.
-    #[napi(constructor)]
-    pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Self> {
-        let waker: Waker = wake
-            .build_threadsafe_function::<()>()
-            .callee_handled::<false>()
-            .weak::<true>()
-            .build()?;
-        let waker = Arc::new(Mutex::new(Some(waker)));
-        let call: Wake = {
-            let waker = Arc::clone(&waker);
-            Box::new(move || {
-                if let Some(waker) = &*waker.lock().unwrap_or_else(PoisonError::into_inner) {
-                    waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
-                }
-            })
-        };
-        let completions = Completions::new(call);
-        let id = ENGINE.open_port(Arc::clone(&completions) as _);
-        open_ports().insert(id, Arc::clone(&completions));
-        let port = Self {
-            id,
-            completions,
-            waker,
-            active: Cell::new(false),
-        };
-        let (completions, waker) = (Arc::clone(&port.completions), Arc::clone(&port.waker));
-        env.add_env_cleanup_hook((), move |()| shut(id, &completions, &waker))?;
-        Ok(port)
-    }
+pub fn open_port(env: Env, wake: Function<'_, (), ()>) -> Result<PortId> {
+    let waker: Waker = wake
+        .build_threadsafe_function::<()>()
+        .callee_handled::<false>()
+        .weak::<true>()
+        .build()?;
+    let waker = Arc::new(Mutex::new(Some(waker)));
+    let call: Wake = {
+        let waker = Arc::clone(&waker);
+        Box::new(move || {
+            if let Some(waker) = &*locked(&waker) {
+                waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            }
+        })
+    };
+    let completions = Completions::new(call);
+    let id = ENGINE.open_port(Arc::clone(&completions) as _);
+    let port = Port {
+        completions,
+        waker,
+        active: false,
+    };
+    ports().insert(id, port);
+    env.add_env_cleanup_hook((), move |()| shut(id))?;
+    Ok(id)
+}
 
-    /// While `active` the event loop stays alive.
-    #[napi]
-    pub fn set_active(&self, env: Env, active: bool) -> Result<()> {
-        if self.active.replace(active) == active {
-            return Ok(());
+/// Nobody is woken any more, and what the port held is closed.
+fn shut(id: PortId) {
+    let port = ports().remove(&id);
+    if let Some(port) = port {
+        port.completions.close();
+        drop(locked(&port.waker).take());
+    }
+    ENGINE.close_port(id);
+}
+
+fn locked(waker: &Mutex<Option<Waker>>) -> MutexGuard<'_, Option<Waker>> {
+    waker.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While `active` the event loop stays alive.
+#[napi]
+pub fn set_active(env: Env, port: PortId, active: bool) -> Result<()> {
+    let waker = match ports().get_mut(&port) {
+        Some(port) if port.active != active => {
+            port.active = active;
+            Arc::clone(&port.waker)
         }
-        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(waker) = &mut *waker else {
-            return Ok(());
-        };
-        // Deprecated in favour of clones, which can't be weak and strong in turn.
-        #[allow(deprecated)]
-        if active {
-            waker.refer(&env)
-        } else {
-            waker.unref(&env)
-        }
-    }
-
-    /// Adds an agent.
-    #[napi]
-    pub fn create_agent(&self, limits: BindingLimits) -> AgentId {
-        ENGINE.add_agent(self.id, limits.into())
-    }
-
-    /// Changes an agent's limits.
-    #[napi]
-    pub fn set_limits(&self, agent: AgentId, limits: BindingLimits) {
-        ENGINE.set_limits(agent, limits.into());
-    }
-
-    /// Ends an agent.
-    #[napi]
-    pub fn drop_agent(&self, agent: AgentId) {
-        ENGINE.remove_agent(agent);
-    }
-
-    /// Closes an agent's idle connections.
-    #[napi]
-    pub fn close_idle(&self, agent: AgentId) {
-        ENGINE.close_idle(agent);
-    }
-
-    /// The key of an agent's origin, kept until it is closed.
-    #[napi]
-    pub fn open_origin(&self, agent: AgentId, identity: String, name: String) -> KeyId {
-        ENGINE.open_origin(agent, &identity, &name)
-    }
-
-    /// The origin is forgotten.
-    #[napi]
-    pub fn close_origin(&self, agent: AgentId, key: KeyId) {
-        ENGINE.close_origin(agent, key);
-    }
-
-    /// The number of a way to connect, kept as long as its origin.
-    #[napi]
-    pub fn intern_profile(
-        &self,
-        agent: AgentId,
-        key: KeyId,
-        profile: BindingProfile,
-    ) -> Result<u32> {
-        Ok(ENGINE.intern_profile(agent, key, profile.try_into()?))
-    }
-
-    /// Counts a failure, or a request that went the runtime's own way (`foreign`), by name.
-    #[napi]
-    pub fn note(&self, agent: AgentId, key: KeyId, foreign: bool, name: String) {
-        ENGINE.note(agent, key, foreign, name);
-    }
-
-    /// The number of a list of trusted certificates, in PEM.
-    #[napi]
-    pub fn intern_trust(&self, pem: String, partial_chains: bool) -> u32 {
-        tls::intern_trust(pem.as_bytes(), partial_chains)
-    }
-
-    /// The number of TLS settings; `null` if the engine can't use them.
-    #[napi]
-    pub fn intern_tls(&self, settings: BindingTls) -> Option<u32> {
-        tls::intern(settings.into()).ok()
-    }
-
-    /// The port's number, for the functions below.
-    #[napi(getter)]
-    pub fn id(&self) -> PortId {
-        self.id
-    }
-
-    /// The connection is its user's alone: it is never shared.
-    #[napi]
-    pub fn bind(&self, conn: u32) {
-        ENGINE.bind(conn);
-    }
-
-    /// Takes an exchange out of the queue; false if it has its turn already.
-    #[napi]
-    pub fn cancel(&self, exchange: u32) -> bool {
-        ENGINE.cancel(self.waiter(exchange))
-    }
-
-    /// A socket of the runtime's own is gone.
-    #[napi]
-    pub fn release_foreign(&self, agent: AgentId, key: KeyId) {
-        ENGINE.release_foreign(agent, key);
-    }
-
-    /// A socket of the runtime's own went idle, or is used again; false: destroy it.
-    #[napi]
-    pub fn foreign_idle(&self, agent: AgentId, key: KeyId, idle: bool) -> bool {
-        ENGINE.foreign_idle(agent, key, idle)
-    }
-
-    /// Connections that closed while idle since the last call.
-    #[napi]
-    pub fn closed_idle(&self) -> Option<Uint32Array> {
-        let closed = self.completions.take_closed_idle();
-        (!closed.is_empty()).then(|| Uint32Array::new(closed))
-    }
-
-    /// Ends the port.
-    #[napi]
-    pub fn close(&self) {
-        shut(self.id, &self.completions, &self.waker);
-    }
-
-    fn waiter(&self, exchange: u32) -> WaiterId {
-        WaiterId {
-            port: self.id,
-            exchange,
-        }
+        _ => return Ok(()),
+    };
+    let mut waker = locked(&waker);
+    let Some(waker) = &mut *waker else {
+        return Ok(());
+    };
+    // Deprecated in favour of clones, which can't be weak and strong in turn.
+    #[allow(deprecated)]
+    if active {
+        waker.refer(&env)
+    } else {
+        waker.unref(&env)
     }
 }
 
-/// The records of every port that is open. A wake-up may run when its environment is being torn down and the instance
-/// behind `this` is freed already (Deno does so): records are therefore fetched by the port's number.
-static OPEN_PORTS: Lazy<Mutex<HashMap<PortId, Arc<Completions>>>> = Lazy::new(Mutex::default);
+/// Adds an agent.
+#[napi]
+pub fn create_agent(port: PortId, limits: BindingLimits) -> AgentId {
+    ENGINE.add_agent(port, limits.into())
+}
 
-fn open_ports() -> MutexGuard<'static, HashMap<PortId, Arc<Completions>>> {
-    OPEN_PORTS.lock().unwrap_or_else(PoisonError::into_inner)
+/// Changes an agent's limits.
+#[napi]
+pub fn set_limits(agent: AgentId, limits: BindingLimits) {
+    ENGINE.set_limits(agent, limits.into());
+}
+
+/// Ends an agent.
+#[napi]
+pub fn drop_agent(agent: AgentId) {
+    ENGINE.remove_agent(agent);
+}
+
+/// Closes an agent's idle connections.
+#[napi]
+pub fn close_idle(agent: AgentId) {
+    ENGINE.close_idle(agent);
+}
+
+/// The key of an agent's origin, kept until it is closed.
+#[napi]
+pub fn open_origin(agent: AgentId, identity: String, name: String) -> KeyId {
+    ENGINE.open_origin(agent, &identity, &name)
+}
+
+/// The origin is forgotten.
+#[napi]
+pub fn close_origin(agent: AgentId, key: KeyId) {
+    ENGINE.close_origin(agent, key);
+}
+
+/// The number of a way to connect, kept as long as its origin.
+#[napi]
+pub fn intern_profile(agent: AgentId, key: KeyId, profile: BindingProfile) -> Result<u32> {
+    Ok(ENGINE.intern_profile(agent, key, profile.try_into()?))
+}
+
+/// Counts a failure, or a request that went the runtime's own way (`foreign`), by name.
+#[napi]
+pub fn note(agent: AgentId, key: KeyId, foreign: bool, name: String) {
+    ENGINE.note(agent, key, foreign, name);
+}
+
+/// The number of a list of trusted certificates, in PEM.
+#[napi]
+pub fn intern_trust(pem: String, partial_chains: bool) -> u32 {
+    tls::intern_trust(pem.as_bytes(), partial_chains)
+}
+
+/// The number of TLS settings; `null` if the engine can't use them.
+#[napi]
+pub fn intern_tls(settings: BindingTls) -> Option<u32> {
+    tls::intern(settings.into()).ok()
+}
+
+/// The connection is its user's alone: it is never shared.
+#[napi]
+pub fn bind(conn: u32) {
+    ENGINE.bind(conn);
+}
+
+/// Takes an exchange out of the queue; false if it has its turn already.
+#[napi]
+pub fn cancel(port: PortId, exchange: u32) -> bool {
+    ENGINE.cancel(WaiterId { port, exchange })
+}
+
+/// A socket of the runtime's own is gone.
+#[napi]
+pub fn release_foreign(agent: AgentId, key: KeyId) {
+    ENGINE.release_foreign(agent, key);
+}
+
+/// A socket of the runtime's own went idle, or is used again; false: destroy it.
+#[napi]
+pub fn foreign_idle(agent: AgentId, key: KeyId, idle: bool) -> bool {
+    ENGINE.foreign_idle(agent, key, idle)
+}
+
+/// Connections that closed while idle since the last call.
+#[napi]
+pub fn closed_idle(port: PortId) -> Option<Uint32Array> {
+    let closed = completions(port)?.take_closed_idle();
+    (!closed.is_empty()).then(|| Uint32Array::new(closed))
 }
 
 /// Moves records into `buffer`: bytes moved, 0 if there are none, or minus the bytes that the next record needs.
 #[napi]
 pub fn drain(port: PortId, mut buffer: BufferSlice<'_>) -> i32 {
-    let completions = open_ports().get(&port).cloned();
-    match completions.map(|completions| completions.fetch(&mut buffer)) {
+    match completions(port).map(|completions| completions.fetch(&mut buffer)) {
         Some(Fetched::Bytes(count)) => i32::try_from(count).unwrap_or(i32::MAX),
         Some(Fetched::Needs(count)) => i32::try_from(count).map_or(i32::MIN, |count| -count),
         None => 0,
@@ -319,12 +310,9 @@ pub fn drain(port: PortId, mut buffer: BufferSlice<'_>) -> i32 {
 /// The next chunk that a DATA record announced.
 #[napi]
 pub fn take_chunk<'env>(env: &'env Env, port: PortId) -> Result<BufferSlice<'env>> {
-    let completions = open_ports().get(&port).cloned();
-    let chunk = completions.and_then(|completions| completions.take_chunk());
+    let chunk = completions(port).and_then(|completions| completions.take_chunk());
     BufferSlice::from_data(env, chunk.unwrap_or_default())
 }
-
-// What each request calls is a function, not a method: finding the instance behind `this` costs more than the rest.
 
 /// Asks for a connection, for a purpose: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue
 /// is full, 5 one that was another agent's; plus 2^32 times, for an idle one, how many ms it was, for one that is dialed,
@@ -389,12 +377,4 @@ pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
 pub fn submit_body(port: PortId, exchange: u32, chunk: BufferSlice<'_>, flags: u32) {
     let bytes = Bytes::copy_from_slice(&chunk);
     runtime::run(move |io| io.input(port, exchange, submission::write(bytes, flags as u8)));
-}
-
-/// Ends a port: nobody is woken any more, and what it held is closed. Harmless a second time.
-fn shut(id: PortId, completions: &Completions, waker: &Mutex<Option<Waker>>) {
-    open_ports().remove(&id);
-    completions.close();
-    drop(waker.lock().unwrap_or_else(PoisonError::into_inner).take());
-    ENGINE.close_port(id);
 }

@@ -218,6 +218,7 @@ impl Service<'_> {
     /// The message is complete: looks for surplus bytes, closes the wire for others, and tells.
     fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
         self.wire.borrow_mut().end();
+        self.task.host.answered();
         self.drive(cx);
         if !self.wire.borrow().surplus().is_empty() {
             // Before the end is told: the caller may check the connection in as soon as he hears of it.

@@ -14,8 +14,9 @@ use super::connection::{Host, Owner, Task};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
 use crate::config::RESPONSE_WINDOW;
+use crate::connect::tests::profile;
 use crate::connect::tls::Secured;
-use crate::connect::{Connected, Profile};
+use crate::connect::Connected;
 use crate::error::Failure;
 use crate::pool::{CloseReason, ConnId};
 
@@ -116,6 +117,7 @@ impl Host for Leased {
     fn doom(&self, reason: CloseReason) {
         self.1.note(format!("doomed {reason:?}"));
     }
+    fn answered(&self) {}
     fn lost(&self) {
         self.1.note("lost".into());
     }
@@ -137,23 +139,7 @@ impl Client {
         let recorder = Arc::new(Recorder::default());
         let mailbox = Rc::new(Mailbox::default());
         let leased = Rc::new(Cell::new(true));
-        let profile = Profile {
-            host: "127.0.0.1".into(),
-            port: listener.local_addr().unwrap().port(),
-            socket_path: None,
-            family: 0,
-            local_address: None,
-            local_port: 0,
-            keep_alive: false,
-            keep_alive_initial_delay_ms: 0,
-            no_delay: true,
-            auto_select_family: false,
-            first_family: 0,
-            auto_select_family_attempt_timeout_ms: 250,
-            connect_timeout_ms: 0,
-            tls: None,
-            tcp_user_timeout_ms: 0,
-        };
+        let profile = profile(listener.local_addr().unwrap().port());
         let task = Task {
             owner: Rc::new(Owner::new(
                 1,

@@ -13,11 +13,14 @@ pub struct ModelConn {
     pub id: ConnId,
     /// `None`: the agent was removed.
     pub agent: Option<usize>,
+    /// What that agent allowed, if it has left the connection to those that share.
+    left: Option<Limits>,
     pub key: usize,
     pub state: State,
     pub uses: u32,
     pub born: u64,
     pub idle_since: u64,
+    pub quiet_since: u64,
     pub hint_end: u64,
     /// How long it had been idle before its present lease.
     pub idled: Option<u64>,
@@ -29,11 +32,13 @@ impl ModelConn {
         Self {
             id: 0,
             agent: None,
+            left: None,
             key: 0,
             state: State::Dialing,
             uses: 0,
             born: now,
             idle_since: 0,
+            quiet_since: 0,
             hint_end: u64::MAX,
             idled: None,
             idle_order: 0,
@@ -72,6 +77,7 @@ pub struct Model {
     pub settled: u64,
     pub reused: u64,
     pub adoptions: u64,
+    pub inherited: u64,
     pub spared: u64,
 }
 
@@ -94,9 +100,8 @@ impl Model {
     }
 
     fn deadline(&self, conn: &ModelConn) -> u64 {
-        let timeout = conn
-            .agent
-            .map_or(0, |a| self.limits[a].free_socket_timeout_ms);
+        let limits = self.limits_of(conn);
+        let timeout = limits.map_or(0, |limits| limits.free_socket_timeout_ms);
         let end = conn.hint_end.min(self.life_of(conn));
         if timeout == 0 {
             end
@@ -105,10 +110,14 @@ impl Model {
         }
     }
 
+    fn limits_of(&self, conn: &ModelConn) -> Option<Limits> {
+        conn.agent.map(|a| self.limits[a]).or(conn.left)
+    }
+
     fn life_of(&self, conn: &ModelConn) -> u64 {
-        match conn
-            .agent
-            .map_or(0, |a| self.limits[a].socket_active_ttl_ms)
+        match self
+            .limits_of(conn)
+            .map_or(0, |limits| limits.socket_active_ttl_ms)
         {
             0 => u64::MAX,
             ttl => conn.born + idle::jittered(ttl, conn.id),
@@ -131,7 +140,7 @@ impl Model {
     pub fn ended_by_peer(&mut self, id: ConnId, now: u64) {
         let conn = self.conn(id);
         let age = match conn.state {
-            State::Idle => Some(now - conn.idle_since),
+            State::Idle => Some(now - conn.quiet_since),
             _ => conn.idled.take(),
         };
         let key = conn.key;
@@ -160,7 +169,7 @@ impl Model {
             .filter(|conn| fit(self, conn))
             .min_by_key(|conn| conn.idle_order)
             .filter(|conn| self.deadline(conn) > now)
-            .map(|conn| now - conn.idle_since);
+            .map(|conn| now - conn.quiet_since);
         let seen = &mut self.seen[key];
         if let Some(oldest) = oldest {
             seen.retain(|(age, _)| 2 * age + 500 > oldest);
@@ -169,10 +178,8 @@ impl Model {
             return u64::MAX;
         }
         seen.retain(|&(_, until)| until > now);
-        match seen.first() {
-            Some((age, _)) if seen.len() >= 3 => age.saturating_sub(10.max(age / 4)),
-            _ => u64::MAX,
-        }
+        seen.get(2)
+            .map_or(u64::MAX, |(age, _)| age.saturating_sub(10.max(age / 4)))
     }
 
     /// Whether no idle connection that the pool looks at is young enough.
@@ -183,7 +190,7 @@ impl Model {
             .max_by_key(|conn| conn.idle_order);
         next.into_iter()
             .chain(last)
-            .all(|conn| now - conn.idle_since >= age_limit)
+            .all(|conn| now - conn.quiet_since >= age_limit)
     }
 
     fn next_idle(&self, a: usize, key: usize, now: u64) -> Option<&ModelConn> {
@@ -192,6 +199,16 @@ impl Model {
             Scheduling::Lifo => usable.max_by_key(|conn| conn.idle_order),
             Scheduling::Fifo => usable.min_by_key(|conn| conn.idle_order),
         }
+    }
+
+    /// Idle connections of agents that share with this one, its own included.
+    fn lent_to(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
+        let idle = self.conns.iter().filter(move |conn| {
+            conn.key == key && conn.state == State::Idle && self.deadline(conn) > now
+        });
+        idle.filter(move |conn| {
+            self.limits[a].shared && self.limits_of(conn).is_some_and(|limits| limits.shared)
+        })
     }
 
     fn usable_idle(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
@@ -211,7 +228,7 @@ impl Model {
         now: u64,
     ) {
         let next = self.next_idle(a, key, now);
-        let next = next.filter(|conn| now - conn.idle_since < age_limit);
+        let next = next.filter(|conn| now - conn.quiet_since < age_limit);
         let best = next.or_else(|| {
             let usable = self.usable_idle(a, key, now);
             usable.max_by_key(|conn| conn.idle_order)
@@ -221,24 +238,22 @@ impl Model {
             (best.id, now - best.idle_since, best.uses),
             (id, idle_ms, uses)
         );
-        assert!(idle_ms < age_limit, "idle for {idle_ms} of {age_limit} ms");
         let conn = self.conn(id);
+        let age = now - conn.quiet_since;
+        assert!(age < age_limit, "quiet for {age} of {age_limit} ms");
         conn.state = State::Leased;
-        conn.idled = Some(idle_ms);
+        conn.idled = Some(age);
         self.reused += 1;
     }
 
     /// What a new connection goes on with: it must have been another sharing agent's, idle and usable.
     fn adopted(&mut self, a: usize, key: usize, former: ConnId, now: u64) -> ModelConn {
-        let conn = self.conn(former);
-        let (donor, of, state) = (conn.agent, conn.key, conn.state);
-        let donor = donor.expect("adopted of a removed agent");
-        assert!(donor != a && of == key && state == State::Idle);
-        assert!(self.limits[a].shared && self.limits[donor].shared);
-        assert!(self.usable_idle(donor, key, now).any(|c| c.id == former));
+        assert!(self.lent_to(a, key, now).any(|c| c.id == former));
+        assert_ne!(self.conn(former).agent, Some(a));
         self.adoptions += 1;
+        self.inherited += u64::from(self.conn(former).left.is_some());
         let mut conn = self.forget(former);
-        conn.idled = Some(now - conn.idle_since);
+        conn.idled = Some(now - conn.quiet_since);
         conn
     }
 
@@ -255,16 +270,13 @@ impl Model {
         let conn = match adopts {
             Some(former) => {
                 let conn = self.adopted(a, key, former, now);
-                assert!(now - conn.idle_since < lent_limit);
+                assert!(now - conn.quiet_since < lent_limit);
                 conn
             }
             None => {
-                let last = (0..AGENTS)
-                    .filter(|&of| self.limits[a].shared && self.limits[of].shared)
-                    .flat_map(|of| self.usable_idle(of, key, now))
-                    .max_by_key(|conn| conn.idle_order);
+                let last = self.lent_to(a, key, now).max_by_key(|conn| conn.idle_order);
                 assert!(
-                    last.is_none_or(|conn| now - conn.idle_since >= lent_limit),
+                    last.is_none_or(|conn| now - conn.quiet_since >= lent_limit),
                     "dialed beside a usable idle connection of an agent that shares"
                 );
                 ModelConn::new(now)
@@ -284,6 +296,7 @@ impl Model {
         self.conns.push(ModelConn {
             id,
             agent: Some(a),
+            left: None,
             key,
             state: State::Dialing,
             ..conn
@@ -362,6 +375,14 @@ impl Model {
                 Effect::Close { conn, .. } => {
                     assert_eq!(self.conn(conn).state, State::Idle);
                     self.forget(conn);
+                }
+                Effect::Leave { conn } => {
+                    let a = self.conn(conn).agent.expect("left twice");
+                    let limits = self.limits[a];
+                    assert!(limits.shared);
+                    let conn = self.conn(conn);
+                    assert_eq!(conn.state, State::Idle);
+                    (conn.agent, conn.left) = (None, Some(limits));
                 }
                 Effect::EvictForeign { agent, key } => {
                     let a = self

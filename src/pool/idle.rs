@@ -5,6 +5,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
 use super::limits::Scheduling;
 use super::slab::Link;
@@ -23,7 +25,13 @@ pub(super) struct Conn {
     /// Why it was opened.
     pub miss: Miss,
     pub idle_since: u64,
-    /// How long it had been idle before its present lease, in ms; `None`: it was new, or came straight from another.
+    /// Since when its peer has had nothing to do with it: the last response may have been complete long before its reader
+    /// was done.
+    pub quiet_since: u64,
+    /// When its last response was complete, as the I/O thread notes it; 0: there was none yet.
+    pub answered: Arc<AtomicU64>,
+    /// How long its peer had had nothing to do before its present lease, in ms; `None`: it was new, or came straight from
+    /// another.
     pub idled: Option<u64>,
     /// When the server's hint ends.
     pub hint_end: u64,
@@ -48,6 +56,8 @@ impl Conn {
             born: now,
             miss,
             idle_since: 0,
+            quiet_since: 0,
+            answered: Arc::default(),
             idled: None,
             hint_end: NEVER,
             alarm: NEVER,
@@ -57,6 +67,20 @@ impl Conn {
             is_shared: false,
             adopts: None,
             bound: false,
+        }
+    }
+
+    /// What another origin has of it, that takes it while it is idle.
+    pub fn adopted(&self, origin: u32, former: ConnId, quiet_age: u64) -> Self {
+        Conn {
+            uses: self.uses,
+            idle_since: self.idle_since,
+            quiet_since: self.quiet_since,
+            answered: Arc::clone(&self.answered),
+            idled: Some(quiet_age),
+            hint_end: self.hint_end,
+            adopts: Some(former),
+            ..Self::dialing(origin, self.born, Miss::NoneIdle)
         }
     }
 
@@ -114,53 +138,6 @@ impl Pool {
         self.arm(c);
     }
 
-    /// Takes the idle connection of another agent that shares with origin `o`: the one that was used last. Its agent has it
-    /// no more.
-    pub(super) fn borrow_idle(
-        &mut self,
-        o: u32,
-        kind: Kind,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Conn> {
-        if !self.agents[self.origins[o].agent].limits.shared {
-            return None;
-        }
-        let peer = self.origins[o].peer;
-        let age_limit = self.age_limit(peer, None, kind);
-        loop {
-            let c = self.peers[peer].shared.last()?;
-            if self.idle_age(c) >= age_limit {
-                return None;
-            }
-            let donor = self.conns[c].origin;
-            if self.deadline(c) <= self.now {
-                self.close_idle_conn(c, self.overdue(c, self.now), effects);
-                self.settle(donor, effects);
-                continue;
-            }
-            let conn = &self.conns[c];
-            let taken = Conn {
-                uses: conn.uses,
-                idle_since: conn.idle_since,
-                idled: Some(self.idle_age(c)),
-                hint_end: conn.hint_end,
-                adopts: Some(self.conns.id(c)),
-                ..Conn::dialing(o, conn.born, Miss::NoneIdle)
-            };
-            self.origins[donor].last_closed = Some(CloseReason::Lent);
-            self.forget_conn(c);
-            self.settle(donor, effects);
-            return Some(taken);
-        }
-    }
-
-    /// The connection is its user's alone: it is never shared.
-    pub fn bind(&mut self, conn: ConnId) {
-        if let Some(c) = self.conns.find(conn) {
-            self.conns[c].bound = true;
-        }
-    }
-
     fn unpark(&mut self, c: u32) {
         if std::mem::take(&mut self.conns[c].is_shared) {
             let peer = self.origins[self.conns[c].origin].peer;
@@ -190,14 +167,14 @@ impl Pool {
                 Scheduling::Lifo => idle.last(),
                 Scheduling::Fifo => idle.first(),
             }?;
-            if self.deadline(c) > self.now && self.idle_age(c) >= age_limit {
+            if self.deadline(c) > self.now && self.quiet_age(c) >= age_limit {
                 c = self.origins[o].idle.last()?;
             }
             if self.deadline(c) <= self.now {
                 self.close_idle_conn(c, self.overdue(c, self.now), effects);
                 continue;
             }
-            let age = self.idle_age(c);
+            let age = self.quiet_age(c);
             if age >= age_limit {
                 return None;
             }
@@ -206,7 +183,7 @@ impl Pool {
             let conn = &mut self.conns[c];
             conn.state = State::Leased;
             conn.idled = Some(age);
-            return Some((c, age));
+            return Some((c, self.now.saturating_sub(conn.idle_since)));
         }
     }
 
@@ -217,7 +194,7 @@ impl Pool {
             return NEVER;
         }
         if let Some(c) = oldest.filter(|&c| self.deadline(c) > self.now) {
-            let age = self.idle_age(c);
+            let age = self.quiet_age(c);
             self.peers[peer].idle_limit.outlived(age);
         }
         match kind {
@@ -226,8 +203,15 @@ impl Pool {
         }
     }
 
-    fn idle_age(&self, c: u32) -> u64 {
-        self.now.saturating_sub(self.conns[c].idle_since)
+    /// How long its peer has had nothing to do with a connection.
+    pub(super) fn quiet_age(&self, c: u32) -> u64 {
+        self.now.saturating_sub(self.conns[c].quiet_since)
+    }
+
+    /// Where the I/O thread notes when a response on a connection was complete.
+    pub fn answered(&self, conn: ConnId) -> Option<Arc<AtomicU64>> {
+        let c = self.conns.find(conn)?;
+        Some(Arc::clone(&self.conns[c].answered))
     }
 
     /// The peer ended a connection while it was idle, or under the first request since and before it answered that.
@@ -237,7 +221,7 @@ impl Pool {
             return;
         };
         let age = match self.conns[c].state {
-            State::Idle => Some(self.idle_age(c)),
+            State::Idle => Some(self.quiet_age(c)),
             State::Leased | State::Dialing => self.conns[c].idled.take(),
         };
         if let Some(age) = age {
@@ -283,7 +267,22 @@ impl Pool {
         }
     }
 
-    pub(super) fn close_all_idle(&mut self, a: u32, effects: &mut Vec<Effect>) {
+    /// Closes the idle connections of an origin whose agent ends, but those that others share. The caller forgets the
+    /// origin if it is empty.
+    pub(super) fn leave_idle(&mut self, o: u32, effects: &mut Vec<Effect>) {
+        let mut next = self.origins[o].idle.first();
+        while let Some(c) = next {
+            next = self.conns[c].in_origin.following();
+            if self.conns[c].is_shared {
+                let conn = self.conns.id(c);
+                effects.push(Effect::Leave { conn });
+            } else {
+                self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
+            }
+        }
+    }
+
+    fn close_all_idle(&mut self, a: u32, effects: &mut Vec<Effect>) {
         while let Some(c) = self.agents[a].idle.first() {
             let o = self.conns[c].origin;
             self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
@@ -307,7 +306,7 @@ impl Pool {
 
     /// The millisecond from which an idle connection may not be leased: the agent's timeout, the server's hint or the
     /// end of its life, whichever comes first.
-    fn deadline(&self, c: u32) -> u64 {
+    pub(super) fn deadline(&self, c: u32) -> u64 {
         let conn = &self.conns[c];
         let limits = &self.agents[self.origins[conn.origin].agent].limits;
         let end = conn.hint_end.min(self.end_of_life(c));
@@ -330,7 +329,7 @@ impl Pool {
     }
 
     /// Why an idle connection that reached its deadline at `now` is closed.
-    fn overdue(&self, c: u32, now: u64) -> CloseReason {
+    pub(super) fn overdue(&self, c: u32, now: u64) -> CloseReason {
         if self.end_of_life(c) <= now {
             CloseReason::ActiveTtl
         } else {
@@ -388,7 +387,7 @@ impl Pool {
                 Some(c) if deadline <= Some(now) => {
                     let o = self.conns[c].origin;
                     self.close_idle_conn(c, self.overdue(c, now), effects);
-                    self.settle(o, effects);
+                    self.settle_donor(o, effects);
                 }
                 Some(c) => self.arm(c),
                 None => {}

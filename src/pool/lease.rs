@@ -140,6 +140,7 @@ impl Pool {
             conn.state = State::Dialing;
             conn.uses = 0;
             conn.idled = None;
+            conn.answered.store(0, Relaxed);
             conn.hint_end = NEVER;
             conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
@@ -205,22 +206,24 @@ impl Pool {
     /// Notes what the exchange that ends means for the next time that the connection is idle.
     fn end_use(&mut self, c: u32, stay: Stay) {
         let now = self.now;
+        let quiet_age = self.quiet_age(c);
         let conn = &mut self.conns[c];
-        match stay {
-            Stay::Unused if conn.idled.is_some() => {
-                conn.idled = Some(now - conn.idle_since.min(now))
-            }
-            Stay::Unused => conn.idle_since = now,
-            Stay::Unlimited | Stay::For(_) => {
-                conn.uses = conn.uses.saturating_add(1);
-                conn.idled = None;
-                conn.idle_since = now;
-                conn.hint_end = match stay {
-                    Stay::For(limit) => now.saturating_add(limit),
-                    _ => NEVER,
-                };
-            }
+        if stay == Stay::Unused && conn.idled.is_some() {
+            conn.idled = Some(quiet_age);
+            return;
         }
+        let answered = match conn.answered.load(Relaxed) {
+            0 => now,
+            at => at.min(now),
+        };
+        (conn.idle_since, conn.quiet_since) = (now, answered);
+        match stay {
+            Stay::Unused => return,
+            Stay::Unlimited => conn.hint_end = NEVER,
+            Stay::For(limit) => conn.hint_end = answered.saturating_add(limit),
+        }
+        conn.uses = conn.uses.saturating_add(1);
+        conn.idled = None;
     }
 
     /// Whether a connection that is checked in may go on to a waiter of this kind.

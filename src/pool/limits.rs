@@ -131,7 +131,7 @@ impl Pool {
         }
     }
 
-    /// Ends an agent: its idle connections are closed, its waiters are forgotten and returned, those of a key first
+    /// Ends an agent: its idle connections are closed, or left to those that share, its waiters are forgotten and returned, those of a key first
     /// come first. What is on lease ends at [`check_in`](Self::check_in), [`closed`](Self::closed) or
     /// [`release_foreign`](Self::release_foreign).
     pub fn remove_agent(&mut self, agent: AgentId, effects: &mut Vec<Effect>) -> Vec<WaiterId> {
@@ -146,9 +146,10 @@ impl Pool {
             }
             self.origins[o].retained = false;
             self.refresh(o);
-            self.forget_if_empty(o);
+            self.stop_sharing(o, effects);
+            self.leave_idle(o, effects);
+            self.forget_if_empty(o, effects);
         }
-        self.close_all_idle(a, effects);
         self.forget_agent_if_done(a);
         forgotten
     }

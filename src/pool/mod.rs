@@ -33,6 +33,7 @@ mod idle_limit;
 pub mod key;
 mod lease;
 mod limits;
+mod sharing;
 mod slab;
 mod types;
 mod waiters;
@@ -49,10 +50,10 @@ use std::sync::Arc;
 
 use crate::metrics::Metrics;
 use idle::{Conn, Deadlines};
-use idle_limit::IdleLimit;
 pub use key::Keys;
 use limits::Agent;
 pub use limits::{Limits, Scheduling};
+use sharing::Peer;
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
     AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State, Stay,
@@ -77,22 +78,14 @@ pub struct Pool {
     now: u64,
 }
 
-/// What all agents' uses of a key have in common. It exists while there is any.
-#[derive(Default)]
-struct Peer {
-    key: KeyId,
-    origins: u32,
-    /// Idle connections of agents that share.
-    shared: List,
-    idle_limit: IdleLimit,
-}
-
 /// An agent's use of one key. It exists while it holds anything, or is retained.
 #[derive(Default)]
 struct Origin {
     agent: u32,
     key: KeyId,
     peer: u32,
+    /// Counted in the peer's `sharing`.
+    sharing: bool,
     /// Its place in the agent's `origins`.
     position: u32,
     dialing: u32,
@@ -172,12 +165,17 @@ impl Pool {
     }
 
     /// Lets an origin go as soon as it holds nothing. Returns its counters.
-    pub fn release_origin(&mut self, agent: AgentId, key: KeyId) -> Option<Arc<Metrics>> {
+    pub fn release_origin(
+        &mut self,
+        agent: AgentId,
+        key: KeyId,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Arc<Metrics>> {
         let a = self.agents.find(agent)?;
         let o = self.find_origin(a, key)?;
         self.origins[o].retained = false;
         let metrics = Arc::clone(&self.origins[o].metrics);
-        self.forget_if_empty(o);
+        self.forget_if_empty(o, effects);
         Some(metrics)
     }
 
@@ -238,11 +236,13 @@ impl Pool {
             return o;
         }
         let position = self.agents[a].origins.len() as u32;
-        let peer = self.join_peer(key);
+        let sharing = self.agents[a].limits.shared;
+        let peer = self.join_peer(key, sharing);
         let o = self.origins.insert(Origin {
             agent: a,
             key,
             peer,
+            sharing,
             position,
             ..Origin::default()
         });
@@ -251,40 +251,21 @@ impl Pool {
         o
     }
 
-    fn join_peer(&mut self, key: KeyId) -> u32 {
-        let peers = &mut self.peers;
-        let peer = *self.peer_of.entry(key).or_insert_with(|| {
-            peers.insert(Peer {
-                key,
-                ..Peer::default()
-            })
-        });
-        self.peers[peer].origins += 1;
-        peer
-    }
-
-    fn leave_peer(&mut self, p: u32) {
-        let peer = &mut self.peers[p];
-        peer.origins -= 1;
-        if peer.origins == 0 {
-            self.peer_of.remove(&peer.key);
-            self.peers.remove(p);
-        }
-    }
-
     /// Brings everything derived from an origin's counts up to date, and forgets it if it holds nothing. To be called
     /// once an operation is done with the origin.
     fn settle(&mut self, o: u32, effects: &mut Vec<Effect>) {
         self.refresh(o);
         self.ask_own(o, effects);
-        self.forget_if_empty(o);
+        self.forget_if_empty(o, effects);
     }
 
-    fn forget_if_empty(&mut self, o: u32) {
+    fn forget_if_empty(&mut self, o: u32, effects: &mut Vec<Effect>) {
         let origin = &self.origins[o];
         if origin.live() != 0 || !origin.queue.is_empty() || origin.retained {
             return;
         }
+        self.stop_sharing(o, effects);
+        let origin = &self.origins[o];
         let (a, key, position) = (origin.agent, origin.key, origin.position);
         self.leave_peer(origin.peer);
         self.lookup.remove(&lookup_key(a, key));

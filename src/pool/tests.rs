@@ -1,6 +1,7 @@
 //! What the pool promises, case by case. Histories are in `fuzz_tests.rs`.
 
 mod once;
+mod sharing;
 
 use super::waiters::KEPT_AT_MOST;
 use super::*;
@@ -169,7 +170,10 @@ fn a_retained_origin_keeps_its_counters_and_says_why_it_dials() {
     b.check_in(third, None, 0);
     assert!(matches!(b.lease(1, 1, 0), Lease::Idle { .. }));
     b.check_in(third, Some(0), 0);
-    let metrics = b.pool.release_origin(b.agent, 1).expect("a retained one");
+    let metrics = b
+        .pool
+        .release_origin(b.agent, 1, &mut b.effects)
+        .expect("a retained one");
     assert_eq!(metrics.reused.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert!(b.pool.snapshot(b.agent).is_empty());
 }
@@ -327,12 +331,12 @@ fn waiters_of_a_key_are_served_first_come_first_served_and_cancelled_ones_skippe
     for exchange in 1..=4 {
         assert_eq!(b.lease(1, exchange, 0), Lease::Queued);
     }
-    assert!(b.pool.cancel(waiter(2)));
-    assert!(!b.pool.cancel(waiter(2)));
+    assert!(b.pool.cancel(waiter(2), &mut b.effects));
+    assert!(!b.pool.cancel(waiter(2), &mut b.effects));
     for exchange in [1, 3, 4] {
         assert_eq!(b.check_in(conn, None, 0), CheckIn::Handed(waiter(exchange)));
         assert_eq!(b.served(), (exchange, conn));
-        assert!(!b.pool.cancel(waiter(exchange)));
+        assert!(!b.pool.cancel(waiter(exchange), &mut b.effects));
     }
     assert_eq!(b.check_in(conn, None, 0), CheckIn::Idle);
 }
@@ -405,7 +409,7 @@ fn a_full_queue_refuses_and_records_nothing() {
     b.dial(1);
     assert_eq!(b.lease(1, 1, 0), Lease::Queued);
     assert_eq!(b.lease(1, 2, 0), Lease::QueueFull);
-    assert!(!b.pool.cancel(waiter(2)));
+    assert!(!b.pool.cancel(waiter(2), &mut b.effects));
     assert_eq!(b.counts(1).queued, 1);
 }
 
@@ -760,54 +764,4 @@ fn connections_opened_together_do_not_end_together() {
         (1..200).map(|conn| idle::jittered(100_000, conn)).collect();
     assert!(lives.iter().all(|life| (90_000..=100_000).contains(life)));
     assert!(lives.len() > 150);
-}
-
-#[test]
-fn an_agent_that_shares_takes_the_idle_connection_of_another_instead_of_dialing() {
-    let limits = Limits {
-        shared: true,
-        ..UNLIMITED
-    };
-    let mut b = Bench::new(limits);
-    let donor = b.agent;
-    let conn = b.idle(1);
-
-    b.agent = b.pool.add_agent(UNLIMITED);
-    let alone = b.dial(1);
-    assert_eq!(b.pool.adoption(alone), None);
-
-    b.agent = b.pool.add_agent(limits);
-    let other_key = b.dial(2);
-    assert_eq!(b.pool.adoption(other_key), None);
-    let adopted = b.dial(1);
-    assert_ne!(adopted, conn);
-    assert_eq!(b.pool.state(conn), None);
-    assert_eq!(b.pool.counts(donor, 1), Counts::default());
-    assert_eq!(b.check_in(adopted, None, 0), CheckIn::Idle);
-
-    // And back again, with what it has served.
-    b.agent = donor;
-    let back = b.dial(1);
-    assert_eq!(b.pool.adoption(back), Some(adopted));
-    b.check_in(back, None, 0);
-    let again = b.lease(1, 9, 0);
-    assert!(
-        matches!(again, Lease::Idle { use_count: 3, .. }),
-        "{again:?}"
-    );
-}
-
-#[test]
-fn a_bound_connection_is_never_adopted() {
-    let limits = Limits {
-        shared: true,
-        ..UNLIMITED
-    };
-    let mut b = Bench::new(limits);
-    let conn = b.dial(1);
-    b.pool.bind(conn);
-    b.check_in(conn, None, 0);
-    b.agent = b.pool.add_agent(limits);
-    let dialed = b.dial(1);
-    assert_eq!(b.pool.adoption(dialed), None);
 }

@@ -195,6 +195,11 @@ pub enum Effect {
         /// Why.
         reason: CloseReason,
     },
+    /// This idle connection outlives its agent, for others that share.
+    Leave {
+        /// The connection.
+        conn: ConnId,
+    },
     /// An idle socket of the runtime blocks a waiter: its owner destroys one of this key, if one is idle still.
     EvictForeign {
         /// Whose socket.

@@ -45,14 +45,14 @@ impl Origin {
 impl Pool {
     /// Forgets a waiter. True if it was queued: no effect will name it any more. False if it was served or never
     /// queued.
-    pub fn cancel(&mut self, waiter: WaiterId) -> bool {
+    pub fn cancel(&mut self, waiter: WaiterId, effects: &mut Vec<Effect>) -> bool {
         let Some(&w) = self.queued.get(&waiter) else {
             return false;
         };
         let o = self.waiters[w].origin;
         self.dequeue(w);
         self.refresh(o);
-        self.forget_if_empty(o);
+        self.forget_if_empty(o, effects);
         true
     }
 

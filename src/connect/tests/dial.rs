@@ -191,6 +191,7 @@ async fn socket_options_are_set_as_the_profile_says() {
         no_delay: true,
         keep_alive: true,
         keep_alive_initial_delay_ms: 65_500,
+        tcp_user_timeout_ms: 4_321,
         ..profile(port)
     };
     let tuned = connect(&tuned).await.unwrap();
@@ -200,4 +201,16 @@ async fn socket_options_are_set_as_the_profile_says() {
     };
     assert_eq!(options(&plain), (false, false));
     assert_eq!(options(&tuned), (true, true));
+    #[cfg(target_os = "linux")]
+    {
+        let kernels = |connected: &Connected| {
+            let socket = tcp_socket(&connected.transport);
+            let patience = socket.tcp_user_timeout().unwrap();
+            (socket.tcp_keepalive_time().unwrap(), patience)
+        };
+        let (time, patience) = kernels(&tuned);
+        assert_eq!(time, Duration::from_secs(65));
+        assert_eq!(patience, Some(Duration::from_millis(4_321)));
+        assert!(kernels(&plain).1.is_none_or(|patience| patience.is_zero()));
+    }
 }

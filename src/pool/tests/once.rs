@@ -29,10 +29,10 @@ fn passed_over(b: &Bench) -> u64 {
 
 #[test]
 fn a_request_for_once_gets_no_connection_that_its_peer_may_be_about_to_close() {
-    let mut b = taught(UNLIMITED, &[400, 420, 480]);
+    let mut b = taught(UNLIMITED, &[100, 410, 400]);
     let old = b.idle(1);
-    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 300) else {
-        panic!("300 of 400 ms: too long");
+    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 308) else {
+        panic!("308 of 410 ms: too long");
     };
     assert_eq!(b.pool.miss(conn), Some(Miss::IdleTooLong));
     assert_eq!(b.pool.state(old), Some(State::Idle));
@@ -173,4 +173,23 @@ fn agents_that_share_lend_nothing_too_old_to_a_request_for_once() {
         panic!("it has no idle one of its own");
     };
     assert_eq!(b.pool.adoption(conn), Some(lent));
+}
+
+#[test]
+fn a_connection_is_as_old_as_its_last_response_however_late_that_is_read() {
+    let mut b = taught(UNLIMITED, &[400; 3]);
+    let conn = b.dial(1);
+    let answered = b.pool.answered(conn).unwrap();
+    answered.store(100, std::sync::atomic::Ordering::Relaxed);
+    b.check_in(conn, Some(1_000), 390);
+    let Lease::Idle { idle_ms, .. } = lease(&mut b, Kind::Engine, 1, 395) else {
+        panic!("it is idle");
+    };
+    assert_eq!(idle_ms, 5, "what its users see");
+    b.check_in(conn, Some(1_000), 395);
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 2, 400),
+        Lease::Dial { .. }
+    ));
+    assert_eq!(b.pool.expire(1_099, &mut b.effects), Some(1_100));
 }

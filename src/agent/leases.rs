@@ -1,0 +1,165 @@
+//! From a lease to its end: what exchanges ask, and what connections tell.
+
+use std::sync::Arc;
+
+use super::{Engine, ADOPTS};
+use crate::exchange::mailbox::Input;
+use crate::pool::{
+    AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, Stay, WaiterId,
+};
+use crate::runtime;
+
+impl Engine {
+    /// Asks for the exclusive use of a connection; the answer holds at once, dialing goes on by itself. The second value
+    /// says why a connection is dialed ([`Miss::number`]).
+    pub fn lease(
+        &self,
+        agent: AgentId,
+        key: KeyId,
+        profile: u32,
+        waiter: WaiterId,
+        kind: Kind,
+    ) -> (Lease, u16) {
+        let (lease, profile, mut miss, made_room) = self.with_effects(|shared, now, effects| {
+            let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
+            let mut miss = 0;
+            let profile = match lease {
+                Lease::Queued | Lease::Dial { .. } if kind != Kind::Foreign => {
+                    shared.profiles.get(profile)
+                }
+                _ => None,
+            };
+            match (lease, &profile) {
+                (Lease::Dial { conn }, _) => {
+                    miss = shared.pool.miss(conn).map_or(0, Miss::number);
+                }
+                (Lease::Queued, Some(profile)) => {
+                    shared.waiting.insert(waiter, Arc::clone(profile));
+                }
+                _ => {}
+            }
+            (lease, profile, miss, !effects.is_empty())
+        });
+        match lease {
+            Lease::Dial { conn } if self.dial(waiter, conn, profile, false) => miss = ADOPTS,
+            Lease::Dial { .. } => {}
+            // The caller opens its socket by itself: not before the one that made room for it is closed.
+            Lease::Granted if made_room => {
+                self.grant(waiter);
+                return (Lease::Queued, 0);
+            }
+            _ => {}
+        }
+        (lease, miss)
+    }
+
+    /// Takes a request out of the queue; false if it has its turn already.
+    pub fn cancel(&self, waiter: WaiterId) -> bool {
+        self.with_effects(|shared, _, effects| {
+            let was_queued = shared.pool.cancel(waiter, effects);
+            // Else its turn may be on its way, which needs to know how to dial.
+            if was_queued {
+                shared.waiting.remove(&waiter);
+            }
+            was_queued
+        })
+    }
+
+    /// Ends a lease whose connection is in order.
+    pub fn check_in(&self, conn: ConnId, stay: Stay) -> CheckIn {
+        let (result, deadline) = self.with_effects(|shared, now, effects| {
+            let result = match shared.dead.remove(&conn) {
+                Some(reason) => {
+                    shared.pool.note_end(conn, reason);
+                    shared.pool.closed(conn, now, effects);
+                    CheckIn::Closed(reason)
+                }
+                None => shared.pool.check_in(conn, stay, now, effects),
+            };
+            if let CheckIn::Closed(reason) = result {
+                // Before what takes its place is opened.
+                effects.insert(0, Effect::Close { conn, reason });
+            }
+            (result, shared.pool.next_deadline())
+        });
+        if result == CheckIn::Idle {
+            self.expect_expiry(deadline);
+            if stay == Stay::Unused {
+                runtime::run(move |io| io.socket(conn, Input::Idle));
+            }
+        }
+        result
+    }
+
+    /// A socket of the runtime's own is gone.
+    pub fn release_foreign(&self, agent: AgentId, key: KeyId) {
+        self.with_effects(|shared, now, effects| {
+            shared.pool.release_foreign(agent, key, now, effects)
+        });
+    }
+
+    /// A socket of the runtime's own went idle, or is used again; false: it must go.
+    pub fn foreign_idle(&self, agent: AgentId, key: KeyId, idle: bool) -> bool {
+        self.with_effects(|shared, now, effects| {
+            shared.pool.foreign_idle(agent, key, idle, now, effects)
+        })
+    }
+
+    /// A connection is open.
+    pub fn connected(&self, conn: ConnId) {
+        self.lock().pool.connected(conn);
+    }
+
+    /// A leased connection was dead and is dialed anew.
+    pub fn redial(&self, conn: ConnId) {
+        let mut shared = self.lock();
+        shared.dead.remove(&conn);
+        shared.pool.redial(conn, self.clock.now());
+    }
+
+    /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.
+    pub fn died(&self, conn: ConnId, reason: CloseReason) -> bool {
+        self.with_effects(|shared, now, effects| match shared.pool.state(conn) {
+            Some(State::Leased | State::Dialing) => {
+                shared.dead.insert(conn, reason);
+                false
+            }
+            _ => {
+                if reason.is_peers() {
+                    shared.pool.ended_by_peer(conn, now);
+                }
+                shared.pool.note_end(conn, reason);
+                shared.pool.closed(conn, now, effects);
+                true
+            }
+        })
+    }
+
+    /// The peer ended a leased connection without an answer to the request on it.
+    pub fn lost(&self, conn: ConnId) {
+        self.lock().pool.ended_by_peer(conn, self.clock.now());
+    }
+
+    /// A leased connection's present exchange is its last.
+    pub fn doom(&self, conn: ConnId, reason: CloseReason) {
+        let mut shared = self.lock();
+        if shared.pool.state(conn) == Some(State::Leased) {
+            shared.dead.insert(conn, reason);
+        }
+    }
+
+    /// A connection is gone: its place is given on. True if it was nobody's.
+    pub fn gone(&self, conn: ConnId, reason: CloseReason) -> bool {
+        let state = self.with_effects(|shared, now, effects| {
+            shared.dead.remove(&conn);
+            shared.pool.note_end(conn, reason);
+            shared.pool.closed(conn, now, effects)
+        });
+        !matches!(state, Some(State::Leased | State::Dialing))
+    }
+
+    /// The connection is its user's alone: it is never shared.
+    pub fn bind(&self, conn: ConnId) {
+        self.lock().pool.bind(conn);
+    }
+}

@@ -1,0 +1,186 @@
+//! Agents and their origins: what they hold, and what they have counted.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{Engine, PortId, Shared};
+use crate::connect::Profile;
+use crate::metrics::Metrics;
+use crate::pool::{AgentId, Counts, KeyId, Limits};
+
+/// An agent, as the engine knows it.
+pub(super) struct Owned {
+    pub port: PortId,
+    origins: HashMap<KeyId, Held>,
+    /// Counters of its origins that were let go.
+    past: Arc<Metrics>,
+}
+
+/// What an agent's origin holds.
+struct Held {
+    /// What its owner calls it.
+    name: String,
+    /// Ways to connect that it has named.
+    profiles: HashSet<u32>,
+}
+
+/// What there is to tell of an agent's origin; without a name: of those that were let go.
+pub struct OriginStats {
+    pub name: String,
+    pub counts: Counts,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    /// Adds an agent of a thread.
+    pub fn add_agent(&self, port: PortId, limits: Limits) -> AgentId {
+        let mut shared = self.lock();
+        let agent = shared.pool.add_agent(limits);
+        let owned = Owned {
+            port,
+            origins: HashMap::new(),
+            past: Arc::default(),
+        };
+        shared.agents.insert(agent, owned);
+        agent
+    }
+
+    /// Changes an agent's limits.
+    pub fn set_limits(&self, agent: AgentId, limits: Limits) {
+        let deadline = self.with_effects(|shared, now, effects| {
+            shared.pool.set_limits(agent, limits, now, effects);
+            shared.pool.next_deadline()
+        });
+        self.expect_expiry(deadline);
+    }
+
+    /// Ends an agent: its idle connections close, unless others share them, its waiters are forgotten.
+    pub fn remove_agent(&self, agent: AgentId) {
+        self.with_effects(|shared, _, effects| {
+            for waiter in shared.pool.remove_agent(agent, effects) {
+                shared.waiting.remove(&waiter);
+            }
+            if let Some(owned) = shared.agents.remove(&agent) {
+                for (key, held) in owned.origins {
+                    shared.let_go(key, held);
+                }
+            }
+        });
+    }
+
+    /// Closes an agent's idle connections.
+    pub fn close_idle(&self, agent: AgentId) {
+        self.with_effects(|shared, _, effects| shared.pool.close_idle(agent, effects));
+    }
+
+    /// An agent's origin for what makes connections interchangeable. Its key, its profiles and its counters are kept
+    /// until [`close_origin`](Self::close_origin) or the agent's end.
+    pub fn open_origin(&self, agent: AgentId, identity: &str, name: &str) -> KeyId {
+        let mut shared = self.lock();
+        let shared = &mut *shared;
+        let key = shared.keys.hold(identity);
+        match shared.agents.get_mut(&agent) {
+            Some(owned) if !owned.origins.contains_key(&key) => {
+                let held = Held {
+                    name: name.to_owned(),
+                    profiles: HashSet::new(),
+                };
+                owned.origins.insert(key, held);
+                shared.pool.retain_origin(agent, key);
+            }
+            // Its thread has just ended, or it has it already.
+            _ => shared.keys.release(key),
+        }
+        key
+    }
+
+    /// The agent's owner has forgotten the origin.
+    pub fn close_origin(&self, agent: AgentId, key: KeyId) {
+        self.with_effects(|shared, _, effects| {
+            let Some(owned) = shared.agents.get_mut(&agent) else {
+                return;
+            };
+            let Some(held) = owned.origins.remove(&key) else {
+                return;
+            };
+            if let Some(metrics) = shared.pool.release_origin(agent, key, effects) {
+                owned.past.absorb(&metrics);
+            }
+            shared.let_go(key, held);
+        });
+    }
+
+    /// The number of a way to connect, held by an origin.
+    pub fn intern_profile(&self, agent: AgentId, key: KeyId, profile: Profile) -> u32 {
+        let mut shared = self.lock();
+        let shared = &mut *shared;
+        let id = shared.profiles.intern(profile);
+        let origin = shared
+            .agents
+            .get_mut(&agent)
+            .and_then(|owned| owned.origins.get_mut(&key));
+        if origin.is_some_and(|held| held.profiles.insert(id)) {
+            shared.profiles.hold(id);
+        }
+        id
+    }
+
+    /// What there is to tell of an agent, or of all agents of the process: one entry for each of their origins, and one
+    /// without a name for those that each has let go.
+    pub fn stats(&self, agent: Option<AgentId>) -> Vec<OriginStats> {
+        let shared = self.lock();
+        let mut told = Vec::new();
+        for (&id, owned) in &shared.agents {
+            if agent.is_some_and(|agent| agent != id) {
+                continue;
+            }
+            for (key, counts, metrics) in shared.pool.snapshot(id) {
+                let Some(Held { name, .. }) = owned.origins.get(&key) else {
+                    // Let go, but a connection of it is about to end.
+                    continue;
+                };
+                let name = name.clone();
+                told.push(OriginStats {
+                    name,
+                    counts,
+                    metrics,
+                });
+            }
+            told.push(OriginStats {
+                name: String::new(),
+                counts: Counts::default(),
+                metrics: Arc::clone(&owned.past),
+            });
+        }
+        told
+    }
+
+    /// Counts a failure that its owner met, or a request that went the runtime's own way.
+    pub fn note(&self, agent: AgentId, key: KeyId, foreign: bool, name: String) {
+        let metrics = self.lock().pool.metrics_of(agent, key);
+        if let Some(metrics) = metrics {
+            let tally = if foreign {
+                &metrics.foreign
+            } else {
+                &metrics.errors
+            };
+            tally.add(Cow::Owned(name));
+        }
+    }
+
+    /// Identities and profiles that are held at the moment.
+    pub fn held(&self) -> (usize, usize) {
+        let shared = self.lock();
+        (shared.keys.len(), shared.profiles.len())
+    }
+}
+
+impl Shared {
+    fn let_go(&mut self, key: KeyId, held: Held) {
+        for profile in held.profiles {
+            self.profiles.release(profile);
+        }
+        self.keys.release(key);
+    }
+}

@@ -1,0 +1,129 @@
+//! Agents that share their idle connections.
+
+use super::*;
+
+const SHARED: Limits = Limits {
+    shared: true,
+    ..UNLIMITED
+};
+
+#[test]
+fn an_agent_that_shares_takes_the_idle_connection_of_another_instead_of_dialing() {
+    let mut b = Bench::new(SHARED);
+    let donor = b.agent;
+    let conn = b.idle(1);
+
+    b.agent = b.pool.add_agent(UNLIMITED);
+    let alone = b.dial(1);
+    assert_eq!(b.pool.adoption(alone), None);
+
+    b.agent = b.pool.add_agent(SHARED);
+    let other_key = b.dial(2);
+    assert_eq!(b.pool.adoption(other_key), None);
+    let adopted = b.dial(1);
+    assert_ne!(adopted, conn);
+    assert_eq!(b.pool.state(conn), None);
+    assert_eq!(b.pool.counts(donor, 1), Counts::default());
+    assert_eq!(b.check_in(adopted, None, 0), CheckIn::Idle);
+
+    // And back again, with what it has served.
+    b.agent = donor;
+    let back = b.dial(1);
+    assert_eq!(b.pool.adoption(back), Some(adopted));
+    b.check_in(back, None, 0);
+    let again = b.lease(1, 9, 0);
+    assert!(
+        matches!(again, Lease::Idle { use_count: 3, .. }),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn a_bound_connection_is_never_adopted() {
+    let mut b = Bench::new(SHARED);
+    let conn = b.dial(1);
+    b.pool.bind(conn);
+    b.check_in(conn, None, 0);
+    b.agent = b.pool.add_agent(SHARED);
+    let dialed = b.dial(1);
+    assert_eq!(b.pool.adoption(dialed), None);
+}
+
+#[test]
+fn an_agent_that_ends_leaves_its_idle_connections_to_one_that_shares() {
+    let mut b = Bench::new(SHARED);
+    let heir = b.agent;
+    b.pool.retain_origin(heir, 1);
+    b.agent = b.pool.add_agent(SHARED);
+    let (left, of_another_key) = (b.idle(1), b.idle(2));
+    b.effects.clear();
+    b.pool.remove_agent(b.agent, &mut b.effects);
+    let gone = close(of_another_key, CloseReason::AgentDestroyed);
+    assert_eq!(b.effects.len(), 2);
+    assert!(b.effects.contains(&gone));
+    assert!(b.effects.contains(&Effect::Leave { conn: left }));
+
+    b.agent = heir;
+    let dialed = b.dial(1);
+    assert_eq!(b.pool.adoption(dialed), Some(left));
+    assert_eq!(b.pool.agents.len(), 1, "the one that ended is forgotten");
+}
+
+#[test]
+fn what_was_left_expires_and_closes_with_the_last_agent_that_shares() {
+    for expires in [true, false] {
+        let mut b = Bench::new(SHARED);
+        let heir = b.agent;
+        b.pool.retain_origin(heir, 1);
+        b.agent = b.pool.add_agent(Limits {
+            free_socket_timeout_ms: 700,
+            ..SHARED
+        });
+        let left = b.idle(1);
+        b.pool.remove_agent(b.agent, &mut b.effects);
+        b.effects.clear();
+        let reason = if expires {
+            b.pool.expire(700, &mut b.effects);
+            CloseReason::IdleTimeout
+        } else {
+            b.pool.remove_agent(heir, &mut b.effects);
+            CloseReason::AgentDestroyed
+        };
+        assert_eq!(b.effects, [close(left, reason)]);
+        assert_eq!(b.pool.agents.len(), usize::from(expires));
+    }
+}
+
+#[test]
+fn what_was_left_closes_when_the_last_that_shares_lets_the_origin_go() {
+    let mut b = Bench::new(SHARED);
+    let heir = b.agent;
+    b.pool.retain_origin(heir, 1);
+    b.agent = b.pool.add_agent(SHARED);
+    let left = b.idle(1);
+    b.pool.remove_agent(b.agent, &mut b.effects);
+    b.effects.clear();
+    b.pool.release_origin(heir, 1, &mut b.effects);
+    assert_eq!(b.effects, [close(left, CloseReason::AgentDestroyed)]);
+}
+
+#[test]
+fn nothing_is_left_to_agents_that_do_not_share_nor_what_is_bound() {
+    let mut b = Bench::new(UNLIMITED);
+    b.pool.retain_origin(b.agent, 1);
+    b.agent = b.pool.add_agent(SHARED);
+    let alone = b.idle(1);
+    b.effects.clear();
+    b.pool.remove_agent(b.agent, &mut b.effects);
+    assert_eq!(b.effects, [close(alone, CloseReason::AgentDestroyed)]);
+
+    let heir = b.pool.add_agent(SHARED);
+    b.pool.retain_origin(heir, 1);
+    b.agent = b.pool.add_agent(SHARED);
+    let bound = b.dial(1);
+    b.pool.bind(bound);
+    b.check_in(bound, None, 0);
+    b.effects.clear();
+    b.pool.remove_agent(b.agent, &mut b.effects);
+    assert_eq!(b.effects, [close(bound, CloseReason::AgentDestroyed)]);
+}
