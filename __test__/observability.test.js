@@ -202,16 +202,20 @@ for (const [which, code, expected] of [
   ['unread-silent', 'KEEPWIRE_WARN_UNREAD_BODY', 0],
   ['slow', 'KEEPWIRE_WARN_UNREAD_BODY', 0],
 ]) {
-  testBoth(`warnings: ${which}: ${expected === 0 ? 'none' : 'one, which names the place'}`, OURS, async ({ identity }) => {
-    const { code: exit, lines, stderr } = await runScript('warnings', [which], { env: identityFor(identity) })
-    assert.strictEqual(exit, 0, stderr)
-    const warnings = lines.filter((line) => line.code === code)
-    assert.strictEqual(warnings.length, expected, JSON.stringify(lines))
-    if (expected === 0) return
-    const [{ detail, message }] = warnings
-    if (which === 'agents') assert.match(detail, /warnings\.js/)
-    else assert.match(message, /GET \/unread/)
-  })
+  testBoth(
+    `warnings: ${which}: ${expected === 0 ? 'none' : 'one, which names the place'}`,
+    OURS,
+    async ({ identity }) => {
+      const { code: exit, lines, stderr } = await runScript('warnings', [which], { env: identityFor(identity) })
+      assert.strictEqual(exit, 0, stderr)
+      const warnings = lines.filter((line) => line.code === code)
+      assert.strictEqual(warnings.length, expected, JSON.stringify(lines))
+      if (expected === 0) return
+      const [{ detail, message }] = warnings
+      if (which === 'agents') assert.match(detail, /warnings\.js/)
+      else assert.match(message, /GET \/unread/)
+    },
+  )
 }
 
 test('preconnect: the connections are there before the first request, within the limits', OURS, async (scope) => {

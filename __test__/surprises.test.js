@@ -215,9 +215,7 @@ test('a queue survives the abort of any of its members', { ours: 'settles them l
   })
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
   const first = send({ port: peer.port, path: '/first', agent })
-  const requests = Array.from({ length: 9 }, (_, i) =>
-    get({ port: peer.port, path: `/${i}`, agent }),
-  )
+  const requests = Array.from({ length: 9 }, (_, i) => get({ port: peer.port, path: `/${i}`, agent }))
   const answers = requests.map((request) =>
     read(request).then(
       ({ body }) => body,

@@ -18,10 +18,11 @@ const SPREAD_MS = 5
 
 /**
  * @param {Racer} racer
- * @param {{ method: string, requests: number, seed: number, lanes?: number }} run
+ * @param {{ method: string, requests: number, seed: number, lanes?: number, identity?: import('./listener').Identity }} run
+ *   with an identity over TLS
  */
-async function race(racer, { method, requests, seed, lanes = 40 }) {
-  const remote = await startRemote('racing-peer.js', [String(IDLE_MS)])
+async function race(racer, { method, requests, seed, lanes = 40, identity }) {
+  const remote = await startRemote('racing-peer.js', { args: [String(IDLE_MS)], identity })
   const next = random(seed)
   const errors = new Map()
   let wrong = 0

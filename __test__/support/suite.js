@@ -155,7 +155,8 @@ function test(sentence, options, body) {
 /** The same test over http and over https: what holds does not depend on the scheme. */
 function testBoth(sentence, options, body) {
   if (typeof options === 'function') return testBoth(sentence, {}, options)
-  for (const scheme of /** @type {const} */ (['http', 'https'])) test(`${scheme}: ${sentence}`, { ...options, scheme }, body)
+  for (const scheme of /** @type {const} */ (['http', 'https']))
+    test(`${scheme}: ${sentence}`, { ...options, scheme }, body)
 }
 
 module.exports = { Scope, test, testBoth }
