@@ -22,8 +22,8 @@ const RuntimeAgent = /** @type {any} */ (https.Agent)
 
 /** Where an agent keeps what it knows of its origins. */
 const kKnown = Symbol('keepwire.known')
-/** Origins found by a short name; beyond, all are looked for anew. */
-const MOST_KNOWN = 4096
+/** Origins found by a short name, which keeps them in memory; beyond, all are looked for anew. */
+const MOST_KNOWN = 512
 
 /** @typedef {Record<string, any>} Options */
 

@@ -1,25 +1,27 @@
 'use strict'
 
 // 50,000 requests to a server that resets, stalls, trickles, sends garbage, answers early, closes in every phase and
-// says things that nobody asked: `npm run chaos [-- requests [seed]]`. Each settles exactly once, with its own body or an
-// error; memory and descriptors end where they began.
+// says things that nobody asked: `npm run chaos [-- requests [seed]] [http|https]`. Each settles exactly once, with its own
+// body or an error; memory and descriptors end where they began.
 
+const { readArguments } = require('../support/arguments')
 const { chaos } = require('../support/chaos')
 const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
-const { agentUnderTest } = require('../support/runtime')
+const { trusting } = require('../support/schemes')
 
-const requests = Number(process.argv[2] || 50_000)
-const seed = Number(process.argv[3] || Date.now() % 1_000_000)
+const { numbers, chosen } = readArguments()
+const [requests = 50_000, seed = Date.now() % 1_000_000] = numbers
 const MOST_GROWTH = 32 * 1024 * 1024
 
-async function main() {
-  console.log(`${requests} requests, seed ${seed}`)
-  const remote = await startRemote('chaos-peer.js')
-  const Agent = agentUnderTest()
+/** @param {import('../support/schemes').Scheme} scheme */
+async function over(scheme) {
+  console.log(`${scheme.name}: ${requests} requests, seed ${seed}`)
+  const identity = await scheme.identity()
+  const remote = await startRemote('chaos-peer.js', { identity })
   const run = async (n, from) => {
-    const agent = new Agent({ keepAlive: true, maxSockets: 32 })
-    const counts = await chaos({ agent, port: remote.port, requests: n, seed: from })
+    const agent = new scheme.Agent(trusting({ keepAlive: true, maxSockets: 32 }, identity))
+    const counts = await chaos({ agent, remote, requests: n, seed: from })
     agent.destroy()
     await remote.nobodyConnected(10_000)
     return counts
@@ -35,6 +37,10 @@ async function main() {
   console.log(`RSS ${megabytes(before.rss)} → ${megabytes(after.rss)}`)
   if (after.descriptors > before.descriptors) throw new Error('descriptors leak')
   if (after.rss > before.rss + MOST_GROWTH) throw new Error('memory grows')
+}
+
+async function main() {
+  for (const scheme of chosen) await over(scheme)
 }
 
 main().catch((error) => {

@@ -1,42 +1,44 @@
 'use strict'
 
-// 20,000 requests that race with the server closing their connection: `npm run races [-- requests]`. A table of errors,
-// requests that the server read twice, and connections, for keepwire and others: with a server that closes 0 to 10 ms
-// after its last response, and with one that has an idle timeout of 50 ms and is up to 5 ms early or late. Ends with code
-// 1 if a GET of ours fails, more POSTs do than it takes to learn of the timeout, or anything is done twice.
+// 20,000 requests that race with the server closing their connection: `npm run races [-- requests] [http|https]`. A table
+// of errors, requests that the server read twice, and connections, for keepwire and others: with a server that closes 0
+// to 10 ms after its last response, and with one that has an idle timeout of 50 ms and is up to 5 ms early or late. Ends
+// with code 1 if a GET of ours fails, more POSTs do than it takes to learn of the timeout, or anything is done twice.
 
-const http = require('node:http')
+const agentkeepalive = require('agentkeepalive')
+const undici = require('undici')
 
-const { race } = require('../support/races')
+const { readArguments } = require('../support/arguments')
 const { send } = require('../support/client')
-const { agentUnderTest } = require('../support/runtime')
+const { race } = require('../support/races')
+const { trusting } = require('../support/schemes')
 
-const requests = Number(process.argv[2] || 20_000)
-const KEEP_ALIVE = { keepAlive: true }
+const { numbers, chosen } = readArguments()
+const [requests = 20_000] = numbers
 
-/** A racer that sends through the runtime's http.request and an agent. */
-function overAgent(name, agent) {
+/** A racer that sends through the runtime's own request and an agent. */
+function overAgent(name, Agent, identity) {
+  const agent = new Agent(trusting({ keepAlive: true }, identity))
   return { name, send: async (options) => (await send({ ...options, agent })).body, close: () => agent.destroy() }
 }
 
-function overUndici() {
-  const { Agent, request } = require('undici')
-  const dispatcher = new Agent()
+function overUndici(scheme, identity) {
+  const dispatcher = new undici.Agent({ connect: trusting({}, identity) })
+  const sent = ({ port, path, method }) =>
+    undici.request(`${scheme.name}://127.0.0.1:${port}${path}`, { method, dispatcher })
   return {
     name: 'undici.request',
-    send: async ({ port, path, method }) =>
-      (await request(`http://127.0.0.1:${port}${path}`, { method, dispatcher })).body.text(),
+    send: async (options) => (await sent(options)).body.text(),
     close: () => dispatcher.destroy(),
   }
 }
 
-function racers() {
-  const Theirs = require('agentkeepalive')
+function racers(scheme, identity) {
   return [
-    overAgent('keepwire', new (agentUnderTest())(KEEP_ALIVE)),
-    overAgent("runtime's own agent", new http.Agent(KEEP_ALIVE)),
-    overAgent('agentkeepalive', new Theirs(KEEP_ALIVE)),
-    overUndici(),
+    overAgent('keepwire', scheme.Agent, identity),
+    overAgent("runtime's own agent", scheme.RuntimeAgent, identity),
+    overAgent('agentkeepalive', scheme.name === 'https' ? agentkeepalive.HttpsAgent : agentkeepalive, identity),
+    overUndici(scheme, identity),
   ]
 }
 
@@ -57,15 +59,19 @@ async function compare(idleMs) {
     `\nThe server closes idle connections after ${idleMs - 5} to ${idleMs + 5} ms, when the next request comes\n`,
   )
   const columns = ['errors', 'unread', 'wrong', 'duplicates', 'connections']
-  console.log(`${'method'.padEnd(8)}${''.padEnd(22)}${columns.map((column) => column.padStart(13)).join('')}`)
+  console.log(`${''.padEnd(36)}${columns.map((column) => column.padStart(13)).join('')}`)
   let failed = false
-  for (const method of ['GET', 'POST']) {
-    for (const racer of racers()) {
-      const result = await race(racer, { method, requests, seed: 1, idleMs, lanes: LANES })
-      const cells = columns.map((column) => String(result[column]).padStart(13)).join('')
-      console.log(`${method.padEnd(8)}${racer.name.padEnd(22)}${cells}   ${JSON.stringify(result.codes)}`)
-      if (racer.name === 'keepwire')
-        failed ||= result.wrong > 0 || result.duplicates > 0 || result.errors > (method === 'GET' ? 0 : LANES)
+  for (const scheme of chosen) {
+    const identity = await scheme.identity()
+    for (const method of ['GET', 'POST']) {
+      for (const racer of racers(scheme, identity)) {
+        const result = await race(racer, { method, requests, seed: 1, idleMs, lanes: LANES, identity })
+        const cells = columns.map((column) => String(result[column]).padStart(13)).join('')
+        const title = `${scheme.name.padEnd(7)}${method.padEnd(6)}${racer.name}`
+        console.log(`${title.padEnd(36)}${cells}   ${JSON.stringify(result.codes)}`)
+        if (racer.name === 'keepwire')
+          failed ||= result.wrong > 0 || result.duplicates > 0 || result.errors > (method === 'GET' ? 0 : LANES)
+      }
     }
   }
   return failed

@@ -14,10 +14,12 @@ const open = new Set()
 /** What a connection is: `stream` says, `raw` is the TCP connection, `cable` carries TLS. */
 const server = createListener(identity, (stream, raw, cable) => {
   count(raw)
-  const connection = { stream, raw, cable }
+  const connection = { stream, raw, cable, isOver: false }
   const reader = new RequestReader()
   stream.on('error', () => {})
   stream.on('data', (bytes) => {
+    // As servers do: what arrives on a connection that is over is not served.
+    if (connection.isOver) return
     reader.feed(
       bytes,
       (request) => {
@@ -66,8 +68,13 @@ const DEFAULT_LENGTH = 60
 /** A whole record's worth of TLS is longer by at least so much. */
 const RECORD_OVERHEAD = 21
 
-function serve({ stream: socket, raw, cable }, request) {
+/** After these a connection serves others. */
+const GOES_ON = new Set(['length', 'early', 'chunked', 'trickle', 'flood'])
+
+function serve(connection, request) {
+  const { stream: socket, raw, cable } = connection
   const { kind, number, id } = request.plan
+  connection.isOver = !GOES_ON.has(kind)
   const got = `X-Got: ${request.received}\r\n`
   const body = bodyOf(id, number)
   const short = bodyOf(id, DEFAULT_LENGTH)

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
 
 use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Input, Mailbox};
@@ -224,7 +225,9 @@ impl Task {
                 Err(_) => return CloseReason::Error,
             };
             let mut service = Service::new(&self, wire, sender, connection, current.take());
-            let outcome = poll_fn(|cx| service.poll(cx)).await;
+            // The service yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn,
+            // and a reply that hyper has ready like one that never comes.
+            let outcome = unconstrained(poll_fn(|cx| service.poll(cx))).await;
             match outcome {
                 Outcome::Closed(reason) => return reason,
                 Outcome::Failed(failure) => {

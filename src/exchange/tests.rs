@@ -1,8 +1,11 @@
 //! Exchanges against scripted peers on real loopback sockets. Nothing waits for time: every step waits for its event.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +29,19 @@ struct Recorder {
     log: Mutex<Vec<String>>,
     received: Mutex<usize>,
     news: Notify,
+    /// Informational heads use up the task's turn.
+    tires: AtomicBool,
+}
+
+/// tokio's own number is not public; it may be smaller.
+const TOKIOS_BUDGET: u32 = 1_024;
+
+/// From here on, whatever this task polls of tokio is pending until its next turn, as after very many reads.
+fn use_up_turn() {
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..TOKIOS_BUDGET {
+        let _ = std::pin::pin!(tokio::task::consume_budget()).poll(&mut cx);
+    }
 }
 
 impl Recorder {
@@ -61,6 +77,9 @@ impl Events for Recorder {
             head, body, end, ..
         } = response;
         *self.received.lock().unwrap() += body.len();
+        if head.is_informational() && self.tires.load(Ordering::Relaxed) {
+            use_up_turn();
+        }
         let end = if end { " end" } else { "" };
         self.note(format!(
             "{exchange} {} {}{end}",
@@ -277,6 +296,22 @@ fn every_split_of_a_chunked_response_with_trailers_gives_the_same_message() {
             assert_eq!(log.last().unwrap(), "1 end X-Sum|1", "split at {split}");
             client.close().await;
         }
+    });
+}
+
+#[test]
+fn a_response_whose_head_comes_at_the_end_of_the_tasks_turn_is_not_lost() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.recorder.tires.store(true, Ordering::Relaxed);
+        client.get(1);
+        expect(&mut peer, GET).await;
+        peer.write_all(b"HTTP/1.1 103 Early\r\n\r\n").await.unwrap();
+        peer.write_all(HELLO).await.unwrap();
+        client.recorder.line("1 103").await;
+        let log = client.recorder.until(|log| log.len() > 2).await;
+        assert_eq!(log[2], "1 200 hello end");
+        client.close().await;
     });
 }
 
