@@ -13,7 +13,9 @@ const { isBun, isDeno, isNode } = require('../support/runtime')
 const { listen, outcome, plainServer, SecureAgent, secureServer } = require('../support/secure')
 const { test } = require('../support/suite')
 const { once, until } = require('../support/wait')
-const { explain } = require('../..')
+const keepwire = require('../..')
+
+const { explain } = keepwire
 
 const REASON = 'tls-legacy-server'
 const OURS = { ours: 'has nowhere else to go' }
@@ -155,6 +157,26 @@ test('a request that goes another way has said all it had to say, once', { ...OU
   assert.deepStrictEqual(events, { prefinish: 6, finish: 6, close: 6, written: 6, ended: 3 })
   // Deno and Bun tell of it in their own way.
   if (!isBun) assert.strictEqual(start, 6)
+})
+
+test('our own requests go there too', { ...OURS, skip: isDeno }, async (scope) => {
+  const { root } = await authorities
+  const served = await legacy(scope, (request, response) => request.pipe(response))
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true }))
+  const opened = []
+  for (const body of ['one', '', 'two', 'three']) {
+    const options = { host: 'localhost', port: served.port, agent, method: body ? 'POST' : 'GET', path: '/' }
+    const request = keepwire.https.request(options)
+    const answer = once(request, 'response')
+    request.end(body)
+    const [response] = await answer
+    let text = ''
+    response.setEncoding('latin1').on('data', (chunk) => (text += chunk))
+    await once(response, 'end')
+    assert.deepStrictEqual([text, explain(request).reason], [body, REASON])
+    opened.push(served.connections)
+  }
+  assert.deepStrictEqual(opened, [2, 2, 2, 2])
 })
 
 test('a request that is given up before it went another way is over', { ...OURS, skip: isDeno }, async (scope) => {

@@ -101,6 +101,8 @@ class SecureOrigin extends Origin {
     socket.once('secureConnect', () => {
       this.#isTried = false
       this.#runtimeUntil = rememberLegacy(this.#identity)
+      // Our own requests ask once for all that are alike.
+      this.origins.orders.clear()
     })
   }
 
