@@ -8,6 +8,7 @@ const { performance } = require('node:perf_hooks')
 const { carryForeign } = require('../foreign.js')
 const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
+const { shadow } = require('../waiting.js')
 const { LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
 const { createTlsView } = require('./view.js')
 
@@ -79,6 +80,14 @@ class SecureOrigin extends Origin {
     // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
     if (wanted.checkServerIdentity !== undefined) return 'tls-request-identity'
     return this.isLegacy ? LEGACY_SERVER : undefined
+  }
+
+  /**
+   * What a request is told about timeouts is told to its socket, which may turn out not to be the last one.
+   * @param {Exchange} exchange
+   */
+  onDial(exchange) {
+    shadow(exchange.req, 'setTimeout', (ms) => exchange.noteTimeout(ms))
   }
 
   /**
