@@ -39,6 +39,10 @@ class Exchange {
   wait = null
   /** Whether it wants a slot for a real socket only. */
   isForeign = false
+  /** What req.setTimeout() was told before there was an open connection; undefined: nothing. @type {any} */
+  timeoutMs = undefined
+  /** Whether that was before it had a socket: the runtime listens for any socket then. */
+  hasEarlyTimeout = false
   /** Whether 'timeout' was emitted while it waited. */
   hasTimedOut = false
   /** How it got its connection, as lease() answered. */
@@ -117,6 +121,12 @@ class Exchange {
     if (this.isSettled) return
     if (req.finished) this.onPrefinish()
     else if (!outgoing.isEnded) req.once('prefinish', onPrefinish)
+  }
+
+  /** @param {unknown} ms what req.setTimeout() was told before there was an open connection */
+  noteTimeout(ms) {
+    if (this.timeoutMs === undefined) this.hasEarlyTimeout = !this.req.socket
+    this.timeoutMs = ms
   }
 
   #expectTimeout() {

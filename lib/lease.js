@@ -127,6 +127,7 @@ function take(exchange, kind, id, more) {
   const known = port.connections.get(id)
   if (known === undefined && (kind === DIALING || kind === ADOPTING)) {
     exchange.connect(new Connection(origin, id, exchange.options))
+    if (kind === DIALING) origin.onDial(exchange)
     // What was another agent's may be closed by its server at any time, like one of one's own.
     if (kind === ADOPTING) exchange.req.reusedSocket = true
     return true

@@ -167,6 +167,12 @@ class Origin {
   }
 
   /**
+   * A request's connection is being opened.
+   * @param {Exchange} _exchange
+   */
+  onDial(_exchange) {}
+
+  /**
    * A request's connection could not be opened, but the runtime may have one. False: it has none.
    * @param {Exchange} _exchange nothing of it was written
    * @param {boolean} _isLikely

@@ -191,7 +191,9 @@ class Outgoing {
 
   /** The connection is there. */
   connected() {
+    const { origin, req } = this.#exchange
     this.#unsent = []
+    if (origin.secure !== undefined) Reflect.deleteProperty(req, 'setTimeout')
     this.#reportSoon()
   }
 

@@ -40,7 +40,10 @@ class Wait {
     agent.requests[origin.name] ??= []
     agent.requests[origin.name].push(req)
     shadow(req, 'destroy', () => this.#onDestroy())
-    shadow(req, 'setTimeout', (ms) => this.#watch(ms))
+    shadow(req, 'setTimeout', (ms) => {
+      exchange.noteTimeout(ms)
+      this.#watch(ms)
+    })
     this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
     const { queueTimeoutMs } = origin.origins
     if (queueTimeoutMs > 0) {
@@ -172,4 +175,4 @@ function settleUnserved(req, error) {
   }
 }
 
-module.exports = { remove, returnTurn, settleUnserved, Wait }
+module.exports = { remove, returnTurn, settleUnserved, shadow, Wait }

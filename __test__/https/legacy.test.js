@@ -13,7 +13,9 @@ const { isBun, isDeno, isNode } = require('../support/runtime')
 const { listen, outcome, plainServer, SecureAgent, secureServer } = require('../support/secure')
 const { test } = require('../support/suite')
 const { once, until } = require('../support/wait')
-const { explain } = require('../..')
+const keepwire = require('../..')
+
+const { explain } = keepwire
 
 const REASON = 'tls-legacy-server'
 const OURS = { ours: 'has nowhere else to go' }
@@ -157,6 +159,26 @@ test('a request that goes another way has said all it had to say, once', { ...OU
   if (!isBun) assert.strictEqual(start, 6)
 })
 
+test('our own requests go there too', { ...OURS, skip: isDeno }, async (scope) => {
+  const { root } = await authorities
+  const served = await legacy(scope, (request, response) => request.pipe(response))
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true }))
+  const opened = []
+  for (const body of ['one', '', 'two', 'three']) {
+    const options = { host: 'localhost', port: served.port, agent, method: body ? 'POST' : 'GET', path: '/' }
+    const request = keepwire.https.request(options)
+    const answer = once(request, 'response')
+    request.end(body)
+    const [response] = await answer
+    let text = ''
+    response.setEncoding('latin1').on('data', (chunk) => (text += chunk))
+    await once(response, 'end')
+    assert.deepStrictEqual([text, explain(request).reason], [body, REASON])
+    opened.push(served.connections)
+  }
+  assert.deepStrictEqual(opened, [2, 2, 2, 2])
+})
+
 test('a request that is given up before it went another way is over', { ...OURS, skip: isDeno }, async (scope) => {
   const { root } = await authorities
   const served = await legacy(scope)
@@ -223,3 +245,103 @@ test('of a server with which the engine has shaken hands, that is an error', OUR
   const [told] = Object.values(agent.stats().origins)
   assert.deepStrictEqual([told.foreign, told.created, told.errors], [{}, 1, { [error.code]: 1 }])
 })
+
+/** What a request does while it may be on its way from the one to the other; `held`: when the server has it. */
+const flows = {
+  'waits for 100 Continue': {
+    options: { method: 'POST', headers: { Expect: '100-continue' } },
+    act: (request) => {
+      request.flushHeaders()
+      request.on('continue', () => request.end('hello'))
+    },
+  },
+  'has a large body': { options: { method: 'POST' }, act: (request) => request.end(Buffer.alloc(3_000_000)) },
+  'says its body bit by bit': {
+    options: { method: 'POST' },
+    act: async (request) => {
+      for (let i = 0; i < 20; i++) {
+        request.write('x'.repeat(1000))
+        await new Promise((resolve) => setTimeout(resolve, 2))
+      }
+      request.end()
+    },
+  },
+  'is corked': {
+    options: { method: 'POST' },
+    act: (request) => {
+      request.cork()
+      request.write('one')
+      const goOn = () => {
+        request.uncork()
+        request.end('two')
+      }
+      request.once('socket', () => setTimeout(goOn, 20))
+    },
+  },
+  'is aborted as soon as it has a socket': {
+    act: (request, { controller }) => {
+      request.once('socket', () => setImmediate(() => controller.abort()))
+      request.end()
+    },
+  },
+  'is aborted when the server has it': {
+    options: { path: '/held' },
+    act: (request) => request.end(),
+    held: ({ controller }) => controller.abort(),
+  },
+  'has a timeout from the start': {
+    options: { path: '/held', timeout: 150 },
+    act: (request) => request.on('timeout', () => request.destroy()).end(),
+  },
+  'is given a timeout': {
+    options: { path: '/held' },
+    act: (request) => request.setTimeout(150, () => request.destroy()).end(),
+  },
+  'is given a timeout when it has a socket': {
+    options: { path: '/held' },
+    act: (request) => {
+      request.once('socket', () => request.setTimeout(150, () => request.destroy()))
+      request.end()
+    },
+  },
+  "is under way at its agent's end": {
+    options: { path: '/held' },
+    act: (request) => request.end(),
+    held: ({ agent }) => agent.destroy(),
+  },
+}
+
+for (const [what, { options, act, held = () => {} }] of Object.entries(flows)) {
+  test(`a request that ${what} has the events that it has with the runtime's own agent`, {
+    skip: isDeno,
+  }, async (scope) => {
+    const { root } = await authorities
+    let context
+    const { port, server } = await legacy(scope, (request, response) => {
+      if (request.url === '/held') return held(context)
+      let bytes = 0
+      request.on('data', (chunk) => (bytes += chunk.length))
+      request.on('end', () => response.end(`${bytes} bytes`))
+    })
+    server.on('checkContinue', (request, response) => {
+      response.writeContinue()
+      server.emit('request', request, response)
+    })
+    const attempt = async (Agent) => {
+      const agent = scope.adopt(new Agent({ ca: root.pem, keepAlive: true, maxSockets: 1 }))
+      const controller = new AbortController()
+      context = { agent, controller }
+      const { signal } = controller
+      const request = https.request({ host: 'localhost', family: 4, port, agent, signal, ...options })
+      const heard = []
+      for (const event of ['continue', 'timeout', 'finish']) request.on(event, () => heard.push(event))
+      request.on('error', ({ code, message }) => heard.push([code, message]))
+      request.on('response', (response) => response.on('data', (chunk) => heard.push(String(chunk))))
+      const closed = new Promise((resolve) => request.on('close', resolve))
+      act(request, context)
+      await closed
+      return heard
+    }
+    assert.deepStrictEqual(await attempt(SecureAgent), await attempt(https.Agent))
+  })
+}

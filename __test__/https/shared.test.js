@@ -18,6 +18,7 @@ const { once, until } = require('../support/wait')
 
 const OURS = { ours: 'shares nothing' }
 const SHARED = { keepAlive: true, shared: true }
+const TERMINATIONS = Number(process.env.KEEPWIRE_SHARED_TERMINATIONS ?? 12)
 
 const authorities = (async () => {
   const { root, server } = await makeAuthority()
@@ -197,14 +198,14 @@ test('threads that trust others share nothing', { ...OURS, skip: !isNode }, asyn
 
 test('threads that are ended in the middle of their requests harm nobody', {
   ...OURS,
-  timeout: 60_000,
+  timeout: 60_000 + 500 * TERMINATIONS,
 }, async (scope) => {
   const { root, server } = await authorities
   const served = await secureServer(scope, server, {}, answers)
   const next = random(11)
   const options = { port: served.port, ca: root.pem }
   const [survivor] = await threads(scope, 1, options)
-  for (let round = 0; round < 4; round++) {
+  for (let ended = 0; ended < TERMINATIONS; ended += 3) {
     const doomed = await threads(scope, 3, options)
     for (const { worker } of doomed) worker.postMessage({ requests: 10_000 })
     for (const { worker } of doomed) {

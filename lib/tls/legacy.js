@@ -49,7 +49,9 @@ function rewind(exchange) {
   connection.view.destroy()
   exchange.connection = null
   req.socket = null
-  req.timeoutCb = null
+  if (!exchange.hasEarlyTimeout) req.timeoutCb = null
+  Reflect.deleteProperty(req, 'setTimeout')
+  if (exchange.timeoutMs !== undefined) req.timeout = exchange.timeoutMs
   req.reusedSocket = false
   // Without a socket it keeps them for the next one.
   for (const { data, encoding, callback } of unsent) req._writeRaw(data, encoding, callback)

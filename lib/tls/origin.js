@@ -8,6 +8,7 @@ const { performance } = require('node:perf_hooks')
 const { carryForeign } = require('../foreign.js')
 const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
+const { shadow } = require('../waiting.js')
 const { LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
 const { createTlsView } = require('./view.js')
 
@@ -82,6 +83,14 @@ class SecureOrigin extends Origin {
   }
 
   /**
+   * What a request is told about timeouts is told to its socket, which may turn out not to be the last one.
+   * @param {Exchange} exchange
+   */
+  onDial(exchange) {
+    shadow(exchange.req, 'setTimeout', (ms) => exchange.noteTimeout(ms))
+  }
+
+  /**
    * The engine could not shake hands: the runtime's own TLS may know what it does not. What comes of that is the outcome.
    * @param {Exchange} exchange
    * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
@@ -101,6 +110,8 @@ class SecureOrigin extends Origin {
     socket.once('secureConnect', () => {
       this.#isTried = false
       this.#runtimeUntil = rememberLegacy(this.#identity)
+      // Our own requests ask once for all that are alike.
+      this.origins.orders.clear()
     })
   }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use napi::bindgen_prelude::{BufferSlice, Function, Uint32Array};
+use napi::bindgen_prelude::{BufferSlice, Function, Object, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
@@ -14,7 +14,7 @@ use once_cell::sync::Lazy;
 use super::completion::{Completions, Fetched, Wake};
 use super::layout::purpose;
 use super::submission::{self, Commands};
-use super::tls::BindingTls;
+use super::tls::settings;
 use crate::agent::{PortId, ADOPTS, ENGINE};
 use crate::connect::{tls, Profile};
 use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId};
@@ -262,8 +262,8 @@ pub fn intern_trust(pem: String, partial_chains: bool) -> u32 {
 
 /// The number of TLS settings; `null` if the engine can't use them.
 #[napi]
-pub fn intern_tls(settings: BindingTls) -> Option<u32> {
-    tls::intern(settings.into()).ok()
+pub fn intern_tls(given: Object<'_>) -> Result<Option<u32>> {
+    Ok(tls::intern(settings(&given)?).ok())
 }
 
 /// The connection is its user's alone: it is never shared.

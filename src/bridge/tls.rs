@@ -1,42 +1,27 @@
 //! TLS at the border: settings in, the facts of a handshake out.
 
-use napi_derive::napi;
+use napi::bindgen_prelude::{JsObjectValue, Object};
+use napi::Result;
 
 use crate::connect::tls::{Secured, Settings};
 
 /// What connections with TLS have in common.
-#[napi(object)]
-pub struct BindingTls {
-    pub roots: u32,
-    pub certs: Vec<String>,
-    pub keys: Vec<String>,
-    pub crls: Vec<String>,
-    pub reject_unauthorized: bool,
-    pub ask_identity: bool,
-    pub tls12: bool,
-    pub tls13: bool,
-    pub ciphers: Vec<String>,
-    pub alpn: Vec<String>,
-    pub sessions: f64,
-}
-
-impl From<BindingTls> for Settings {
-    fn from(tls: BindingTls) -> Self {
-        Self {
-            roots: tls.roots,
-            certs: tls.certs,
-            keys: tls.keys,
-            crls: tls.crls,
-            reject_unauthorized: tls.reject_unauthorized,
-            ask_identity: tls.ask_identity,
-            tls12: tls.tls12,
-            tls13: tls.tls13,
-            ciphers: tls.ciphers,
-            alpn: tls.alpn,
-            // Saturates: any number of sessions may be allowed.
-            sessions: tls.sessions as u32,
-        }
-    }
+pub(super) fn settings(given: &Object<'_>) -> Result<Settings> {
+    // Saturates: any number of sessions may be allowed.
+    let sessions = given.get_named_property::<f64>("sessions")? as u32;
+    Ok(Settings {
+        roots: given.get_named_property("roots")?,
+        certs: given.get_named_property("certs")?,
+        keys: given.get_named_property("keys")?,
+        crls: given.get_named_property("crls")?,
+        reject_unauthorized: given.get_named_property("rejectUnauthorized")?,
+        ask_identity: given.get_named_property("askIdentity")?,
+        tls12: given.get_named_property("tls12")?,
+        tls13: given.get_named_property("tls13")?,
+        ciphers: given.get_named_property("ciphers")?,
+        alpn: given.get_named_property("alpn")?,
+        sessions,
+    })
 }
 
 /// A handshake's facts, joined by NUL: `protocol, cipher, alpn, tlsMs, distrust, keylog`, then the peer's certificates in DER,

@@ -292,3 +292,32 @@ fn an_anchor_out_of_its_time_anchors_nothing() {
     assert_eq!(code(0), Err("CERT_NOT_YET_VALID"));
     assert_eq!(code(100_000_000_000), Err("CERT_HAS_EXPIRED"));
 }
+
+#[tokio::test]
+async fn a_handshake_that_failed_tells_whether_another_tls_may_do_better() {
+    let alert = |number: u8| vec![21, 3, 3, 0, 2, 2, number];
+    let cases = [
+        (alert(40), Prospect::Good),
+        (alert(70), Prospect::Good),
+        (alert(71), Prospect::Good),
+        (alert(48), Prospect::None),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Prospect::None),
+        (Vec::new(), Prospect::Faint),
+    ];
+    for (answer, prospect) in cases {
+        let server = Server::new(|_| {});
+        let listener = Arc::clone(&server.listener);
+        let said = answer.clone();
+        let peer = tokio::task::spawn_blocking(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            // The greeting, whole: what is left unread would become a reset.
+            socket.read_exact(&mut [0; 5]).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            while socket.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
+            socket.write_all(&said).unwrap();
+        });
+        let failure = connect(&server.profile).await.unwrap_err();
+        peer.await.unwrap();
+        assert_eq!(failure.prospect, prospect, "after {answer:?}: {failure}");
+    }
+}
