@@ -25,10 +25,9 @@ const {
   WINDOW,
 } = require('../bridge/layout.js')
 const { checkIn, MOST_HEADER_LINES, noteHint } = require('../incoming.js')
-const { reuses, retries } = require('../diagnostics.js')
 const { leaseIdle } = require('../lease.js')
 const { SAFE_METHODS } = require('../outgoing.js')
-const { hasListeners, measuresRequests } = require('../runtime.js')
+const { hasListeners } = require('../runtime.js')
 const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./phases.js')
 const { LeanResponse } = require('./response.js')
 const { arrive, makeWhole } = require('./whole.js')
@@ -49,16 +48,6 @@ const notJoined = Object.freeze({ joinDuplicateHeaders: false })
 
 /** Exchanges that have something to tell in the next tick. @type {LeanExchange[]} */
 let due = []
-
-/**
- * Whether somebody hears of what happens before a lean request tells anything.
- * @param {any} req
- */
-function isWatched(req) {
-  return (
-    hasEarlyListeners(req) || hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
-  )
-}
 
 class LeanExchange extends AsyncResource {
   /** @type {number} */
@@ -169,10 +158,10 @@ class LeanExchange extends AsyncResource {
     return true
   }
 
-  /** The tick after the request was made. */
+  /** The tick after the request was made. Nobody but its user hears of what happens. */
   start() {
     const { agent, order, req } = this
-    if (!this.isEnded || isWatched(req) || !leaseIdle(this)) {
+    if (!this.isEnded || hasEarlyListeners(req) || !leaseIdle(this)) {
       this.whole()
       return
     }
