@@ -82,6 +82,11 @@ class Origin {
     this.key = 0
   }
 
+  /** Whether its server is known for what only the runtime can do. */
+  get isLegacy() {
+    return false
+  }
+
   get isEmpty() {
     return (
       this.connections.size === 0 &&
