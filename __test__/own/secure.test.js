@@ -215,6 +215,24 @@ test('whoever looks at the agent, or gives it another request, finds the request
   )
 })
 
+test("a server that only the runtime's TLS can speak with is served by that", {
+  skip: isDeno && 'has the same TLS',
+}, async (scope) => {
+  const { root } = await makeAuthority()
+  const identity = await root.issue({ name: 'localhost', dns: ['localhost'], use: 'server', kind: 'RSA 2048' })
+  const server = await secureServer(scope, identity, { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-SHA' })
+  const agent = scope.adopt(new keepwire.HttpsAgent({ ...KEEP_ALIVE, ca: root.pem }))
+  const target = { host: 'localhost', port: server.port, agent }
+  for (let i = 0; i < 3; i++) {
+    const { body, request } = await read(keepwire.https.get(target))
+    assert.strictEqual(body, 'ok')
+    assert.strictEqual(keepwire.explain(request).carriedBy, 'runtime')
+    await turns(3)
+  }
+  // Known for it, it is not asked again.
+  assert.strictEqual(server.connections, 2)
+})
+
 test("with the runtime's agent, or none, it is the runtime's request", async (scope) => {
   const { root, runtimes, target } = await setUp(scope)
   for (const agent of [runtimes, false]) {
