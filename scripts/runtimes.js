@@ -26,6 +26,7 @@ const RUNTIMES = [
   { name: 'node26', kind: 'node', version: '26.10.0', agents: true },
   { name: 'bun1.2', kind: 'bun', version: '1.2.23', agents: false },
   { name: 'bun1.3', kind: 'bun', version: '1.3.3', agents: false },
+  { name: 'bun1.3.4', kind: 'bun', version: '1.3.4', agents: false },
   { name: 'bun1.4', kind: 'bun', version: '1.4.5', agents: true },
   { name: 'deno2', kind: 'deno', version: '2.9.6', agents: true },
 ]
