@@ -82,11 +82,6 @@ class Origin {
     this.key = 0
   }
 
-  /** Whether its server is known for what only the runtime can do. */
-  get isLegacy() {
-    return false
-  }
-
   get isEmpty() {
     return (
       this.connections.size === 0 &&

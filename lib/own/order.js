@@ -71,15 +71,13 @@ class Order {
    * @param {object | undefined} settings
    */
   fits(host, { headers, method, port }, settings) {
-    const origin = /** @type {Origin} */ (this.origin)
     return (
       this.options.host === host &&
       this.givenPort === port &&
       this.givenMethod === method &&
       this.settings === settings &&
       settings !== undefined &&
-      origin.key !== 0 &&
-      !origin.isLegacy &&
+      /** @type {Origin} */ (this.origin).key !== 0 &&
       this.#hasHeaders(headers)
     )
   }
