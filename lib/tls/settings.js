@@ -85,7 +85,7 @@ function tagOf(value) {
   return tag
 }
 
-/** What the names of Node's agents have beyond the plain ones, in that order. */
+/** What the names of https agents have after those of http agents, in this order. */
 const NAMED = [
   'ca',
   'cert',
@@ -382,4 +382,4 @@ function isAltered() {
   return tls.checkServerIdentity !== runtimeCheck || isUnverified() || replacedList() !== undefined
 }
 
-module.exports = { isAltered, isPlain, isSame, isSilent, nameSuffix, secureOf }
+module.exports = { isAltered, isPlain, isSame, isSilent, NAMED, nameSuffix, secureOf }
