@@ -104,6 +104,7 @@ module.exports = {
   invalidValue,
   notA,
   notANumber,
+  optionError,
   outOfRange,
   streamDestroyed,
 }

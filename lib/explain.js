@@ -7,27 +7,13 @@ const { foreignRequests } = require('./foreign.js')
 const { missReason } = require('./reasons.js')
 const { kLean } = require('./own/symbols.js')
 const { kExchange } = require('./socket-view.js')
+const { NAMED } = require('./tls/settings.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origin} Origin */
 
 /** The parts of a getName(), in order. */
 const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
-/** What the name of an https agent has after those and a socket path. */
-const TLS_PARTS = [
-  'ca',
-  'cert',
-  'clientCertEngine',
-  'ciphers',
-  'key',
-  'pfx',
-  'rejectUnauthorized',
-  'servername',
-  'minVersion',
-  'maxVersion',
-  'secureProtocol',
-  'crl',
-]
 
 /**
  * @param {any} req one of the runtime's ClientRequests
@@ -99,7 +85,7 @@ function nameOfPart({ options }, at) {
   const plain = 3 + Number(options.family === 4 || options.family === 6)
   if (at < (isSecure ? plain : NAME_PARTS.length) && !options.socketPath) return NAME_PARTS[at]
   if (!isSecure || options.socketPath) return 'socketPath'
-  return TLS_PARTS[at - plain] ?? 'tls'
+  return NAMED[at - plain] ?? 'tls'
 }
 
 module.exports = { explain }

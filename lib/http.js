@@ -20,6 +20,7 @@ const request = requestOver({
   isSilent: () => true,
   settingsOf: () => SETTINGS,
   find: (agent, origins, { name, options }) => origins.get(name) ?? origins.add(name, merge(agent.options, options)),
+  refuses: () => false,
 })
 
 module.exports = standIn(http, Agent, request)

@@ -148,6 +148,15 @@ function originOf(agent, origins, { head, name, options }) {
 }
 
 /**
+ * Whether only the runtime can do what a request says about security.
+ * @param {any} agent
+ * @param {Options} wanted
+ */
+function refuses(agent, wanted) {
+  return find(agent, originsOf(agent), NO_REQUEST, wanted, undefined).foreignReason(wanted) !== undefined
+}
+
+/**
  * @param {any} agent
  * @param {import('./origins.js').Origins} origins
  * @param {Options} wanted
@@ -206,4 +215,4 @@ Agent.prototype.removeSocket = removeSocket
 Agent.prototype.destroy = destroy
 Object.defineProperties(Agent.prototype, additions)
 
-module.exports = { Agent, originOf, settingsOf }
+module.exports = { Agent, originOf, refuses, settingsOf }

@@ -20,7 +20,7 @@ const MODULES = [
 ]
 
 const AGENTS = ['Agent', 'globalAgent']
-const REQUESTS = ['request', 'get']
+const REQUESTS = ['request', 'get', 'ClientRequest']
 
 /** What was put where, in order. @type {{ module: any, name: string, theirs: unknown, ours: unknown }[]} */
 let installed = []
@@ -31,7 +31,8 @@ let installed = []
  * @param {string} name
  */
 function put(module, standIn, name) {
-  if (installed.some((entry) => entry.module === module && entry.name === name)) return
+  // https has no ClientRequest of its own.
+  if (!(name in module) || installed.some((entry) => entry.module === module && entry.name === name)) return
   installed.push({ module, name, theirs: module[name], ours: standIn[name] })
   module[name] = standIn[name]
 }
@@ -39,7 +40,7 @@ function put(module, standIn, name) {
 /**
  * Makes `Agent` and `globalAgent` of the runtime's http and https ours, so that requests which name no agent are carried
  * by keepwire, and agents made from now on are ours.
- * @param {{ request?: boolean }} [options] `request`: also `request` and `get`. Default: false, but true on a
+ * @param {{ request?: boolean }} [options] `request`: also `request`, `get` and `ClientRequest`. Default: false, but true on a
  *   runtime whose own ones ignore agents.
  */
 function install({ request = ignoresAgents } = {}) {

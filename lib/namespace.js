@@ -53,10 +53,19 @@ function standIn(module, Agent, own) {
     const agent = defaultAgent()
     // Who has wrapped the runtime's request() wants to see all requests.
     const req = theirs === runtimeRequest ? own?.(agent, input, options, callback) : undefined
-    if (req !== undefined) return req
-    if (!isUrl(input)) return theirs(withAgent(input), options)
-    if (typeof options === 'function') return theirs(input, withAgent(undefined), options)
-    return theirs(input, withAgent(options), callback)
+    return req ?? theirs(...withDefaults(input, options, callback))
+  }
+
+  /**
+   * The same arguments, with our globalAgent where none is given.
+   * @param {any} input
+   * @param {any} options
+   * @param {any} callback
+   */
+  function withDefaults(input, options, callback) {
+    if (!isUrl(input)) return [withAgent(input), options]
+    if (typeof options === 'function') return [input, withAgent(undefined), options]
+    return [input, withAgent(options), callback]
   }
 
   /** In the runtime's place, ours heeds its globalAgent, which its users may set. */
@@ -85,7 +94,36 @@ function standIn(module, Agent, own) {
     return req
   }
 
+  const { ClientRequest: RuntimeRequest } = module
+
+  /**
+   * The class of requests. What is made of it is what request() gives; what a subclass makes of it is the runtime's, with
+   * our globalAgent where none is given.
+   * @this {any}
+   * @param {any} input
+   * @param {any} [options]
+   * @param {any} [callback]
+   */
+  function ClientRequest(input, options, callback) {
+    if (new.target === ClientRequest) return request(input, options, callback)
+    const given = withDefaults(input, options, callback)
+    // By the name of a class, as before there was `class`, or by `super`.
+    return new.target === undefined
+      ? RuntimeRequest.apply(this, given)
+      : Reflect.construct(RuntimeRequest, given, new.target)
+  }
+
   const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(module))
+  if (RuntimeRequest !== undefined) {
+    ClientRequest.prototype = RuntimeRequest.prototype
+    Object.setPrototypeOf(ClientRequest, RuntimeRequest)
+    Object.defineProperty(namespace, 'ClientRequest', {
+      value: ClientRequest,
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    })
+  }
   return Object.defineProperties(namespace, {
     Agent: { value: Agent, writable: true, enumerable: true, configurable: true },
     request: { value: request, writable: true, enumerable: true, configurable: true },

@@ -24,7 +24,9 @@ const RUNTIMES = [
   { name: 'node22', kind: 'node', version: '22.23.3', agents: true },
   { name: 'node24', kind: 'node', version: '24.21.0', agents: true },
   { name: 'node26', kind: 'node', version: '26.10.0', agents: true },
+  { name: 'bun1.2', kind: 'bun', version: '1.2.23', agents: false },
   { name: 'bun1.3', kind: 'bun', version: '1.3.3', agents: false },
+  { name: 'bun1.3.4', kind: 'bun', version: '1.3.4', agents: false },
   { name: 'bun1.4', kind: 'bun', version: '1.4.5', agents: true },
   { name: 'deno2', kind: 'deno', version: '2.9.6', agents: true },
 ]

@@ -15,7 +15,7 @@ const { test } = require('../support/suite')
 const { runProgram } = require('./program')
 
 const OK = (_, connection) => connection.write(reply('hello'))
-const NAMES = ['Agent', 'globalAgent', 'request', 'get']
+const NAMES = ['Agent', 'globalAgent', 'request', 'get', 'ClientRequest']
 const runtime = Object.fromEntries(NAMES.map((name) => [name, http[name]]))
 
 function isRuntimes() {
@@ -33,7 +33,7 @@ test("install() replaces the agents, uninstall() puts the runtime's back", async
   assert.ok(isRuntimes())
 })
 
-test('install({ request: true }) replaces request and get as well, also after install()', async (scope) => {
+test('install({ request: true }) replaces request, get and ClientRequest as well, also after install()', async (scope) => {
   scope.defer(keepwire.uninstall)
   keepwire.install()
   keepwire.install({ request: true })

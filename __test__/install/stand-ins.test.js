@@ -10,7 +10,7 @@ const { reply } = require('../support/peer')
 const { test } = require('../support/suite')
 const { runProgram } = require('./program')
 
-const OURS = ['Agent', 'get', 'globalAgent', 'request']
+const OURS = ['Agent', 'ClientRequest', 'get', 'globalAgent', 'request']
 const OK = (_, connection) => connection.write(reply('hello'))
 
 test('require gives the stand-in, with every name of node:http', async () => {

@@ -103,7 +103,7 @@ test("a fresh connection's events come in the runtime's order", async (scope) =>
 })
 
 test('what a request says about security counts for it alone', async (scope) => {
-  const { ours: agent, root, server, target } = await setUp(scope, { trusts: false })
+  const { ours: agent, root, target } = await setUp(scope, { trusts: false })
   const get = (options) => keepwire.https.get({ ...target, agent, ...options })
   const untrusted = await failure(read(get()))
   assert.match(
@@ -115,12 +115,10 @@ test('what a request says about security counts for it alone', async (scope) => 
     { rejectUnauthorized: false },
     { ca: root.pem, servername: '127.0.0.1.example', checkServerIdentity: () => undefined },
   ]) {
-    const before = server.connections
-    const { body, request, socket } = await read(get(options))
-    assert.strictEqual(body, '/')
+    const { body, request, reused, socket } = await read(get(options))
+    assert.deepStrictEqual([body, reused], ['/', false])
     assert.ok(!isLean(request))
     assert.strictEqual(socket.authorized, options.rejectUnauthorized !== false)
-    assert.strictEqual(server.connections, before + 1)
     assert.strictEqual((await failure(read(get()))).code, untrusted.code)
     await turns(3)
   }
@@ -215,6 +213,24 @@ test('whoever looks at the agent, or gives it another request, finds the request
     (await Promise.all(answers)).map(({ body }) => body),
     ['/1', '/2', '/3'],
   )
+})
+
+test("a server that only the runtime's TLS can speak with is served by that", {
+  skip: isDeno && 'has the same TLS',
+}, async (scope) => {
+  const { root } = await makeAuthority()
+  const identity = await root.issue({ name: 'localhost', dns: ['localhost'], use: 'server', kind: 'RSA 2048' })
+  const server = await secureServer(scope, identity, { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-SHA' })
+  const agent = scope.adopt(new keepwire.HttpsAgent({ ...KEEP_ALIVE, ca: root.pem }))
+  const target = { host: 'localhost', port: server.port, agent }
+  for (let i = 0; i < 3; i++) {
+    const { body, request } = await read(keepwire.https.get(target))
+    assert.strictEqual(body, 'ok')
+    assert.strictEqual(keepwire.explain(request).carriedBy, 'runtime')
+    await turns(3)
+  }
+  // Known for it, it is not asked again.
+  assert.strictEqual(server.connections, 2)
 })
 
 test("with the runtime's agent, or none, it is the runtime's request", async (scope) => {

@@ -3,5 +3,5 @@
 import http from '../http.js'
 
 export * from 'node:http'
-export const { Agent, get, globalAgent, request } = http
+export const { Agent, ClientRequest, get, globalAgent, request } = http
 export default http

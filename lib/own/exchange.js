@@ -4,10 +4,8 @@
 // user reads by 'data' and 'end'. Everything else that can happen makes request, response and exchange whole first
 // (whole.js) and is then carry.js's business.
 //
-// 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them: one tick serves all lean
-// exchanges that have something to tell.
+// 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
 
-const { AsyncResource } = require('node:async_hooks')
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
@@ -18,23 +16,22 @@ const {
   BEGIN_NO_BODY,
   BEGIN_REUSED,
   HTTP_1_0,
-  IDLE,
   INFORMATIONAL,
   KEEP_ALIVE,
   MESSAGE_END,
   WINDOW,
 } = require('../bridge/layout.js')
 const { checkIn, MOST_HEADER_LINES, noteHint } = require('../incoming.js')
-const { reuses, retries } = require('../diagnostics.js')
 const { leaseIdle } = require('../lease.js')
 const { SAFE_METHODS } = require('../outgoing.js')
-const { hasListeners, measuresRequests } = require('../runtime.js')
-const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./phases.js')
+const { hasListeners } = require('../runtime.js')
+const { Convertible } = require('./convertible.js')
+const { ANSWERED, CLOSED, ENDED, SENT } = require('./phases.js')
 const { LeanResponse } = require('./response.js')
-const { arrive, makeWhole } = require('./whole.js')
+const { enqueue } = require('./telling.js')
+const { arrive } = require('./whole.js')
 
 /** @typedef {import('../connection.js').Connection} Connection */
-/** @typedef {import('../carry.js').Exchange} Exchange */
 
 /** Consumed bytes are acknowledged in steps of this size. */
 const CREDIT_STEP = WINDOW / 4
@@ -47,57 +44,13 @@ const KEPT = KEEP_ALIVE | ALL_WRITTEN
 const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (http.IncomingMessage.prototype)
 const notJoined = Object.freeze({ joinDuplicateHeaders: false })
 
-/** Exchanges that have something to tell in the next tick. @type {LeanExchange[]} */
-let due = []
-
-/**
- * Whether somebody hears of what happens before a lean request tells anything.
- * @param {any} req
- */
-function isWatched(req) {
-  return (
-    hasEarlyListeners(req) || hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
-  )
-}
-
-class LeanExchange extends AsyncResource {
-  /** @type {number} */
-  phase = MADE
-  /** @type {any} */
-  req = null
-  /** @type {any} */
-  res = null
-  id = 0
-  /** @type {any} */
-  origin = null
-  /** @type {any} */
-  port = null
-  /** @type {Connection | null} */
-  connection = null
-  /** Starts what carries it in its place, if it was made whole while it was pending. @type {(() => void) | null} */
-  successor = null
-  /** What the engine answered instead of an idle connection; -1: it has not. */
-  answer = -1
+class LeanExchange extends Convertible {
   /** Whether the user has ended the request. */
   isEnded = false
   /** @type {string | Uint8Array | undefined} */
   body = undefined
-  /** Bytes sent. */
-  sent = 0
-  idleHintMs = -1
-  // What explain() tells of it.
-  foundBy = IDLE
-  foundMore = 0
-  queuedMs = 0
-  useCount = 0
-  replaced = 0
-  isResent = false
-  wait = null
-  isSettled = false
-  isCheckInDue = false
   /** Of the response. */
   status = 0
-  flags = 0
   /** @type {any} */
   head = null
   /** What came with the head and is not told yet. @type {Buffer | null} */
@@ -117,39 +70,6 @@ class LeanExchange extends AsyncResource {
   shownRawHeaders = null
   #isDue = false
   #isEndDue = false
-  /** @type {import('./whole.js').Whole | null} */
-  #whole = null
-
-  /**
-   * @param {any} agent
-   * @param {import('./order.js').Order} order
-   */
-  constructor(agent, order) {
-    super('HTTPCLIENTREQUEST')
-    this.agent = agent
-    this.order = order
-  }
-
-  get isWhole() {
-    return this.#whole !== null
-  }
-
-  /**
-   * Makes request and response the runtime's own.
-   * @returns {import('./whole.js').Whole}
-   */
-  whole() {
-    if (this.#whole === null) {
-      this.#whole = { exchange: null }
-      this.runInAsyncScope(makeWhole, null, this, this.#whole)
-    }
-    return this.#whole
-  }
-
-  /** @returns {Exchange} what carries it once it is whole */
-  get #carrier() {
-    return /** @type {Exchange} */ (this.whole().exchange)
-  }
 
   /**
    * @param {unknown} chunk of end()
@@ -169,10 +89,10 @@ class LeanExchange extends AsyncResource {
     return true
   }
 
-  /** The tick after the request was made. */
+  /** The tick after the request was made. Nobody but its user hears of what happens. */
   start() {
     const { agent, order, req } = this
-    if (!this.isEnded || isWatched(req) || !leaseIdle(this)) {
+    if (!this.isEnded || hasEarlyListeners(req) || !leaseIdle(this)) {
       this.whole()
       return
     }
@@ -206,12 +126,6 @@ class LeanExchange extends AsyncResource {
     connection.bytesWritten += this.sent
   }
 
-  /** @param {Connection} connection */
-  connect(connection) {
-    this.connection = connection
-    connection.lease(/** @type {any} */ (this))
-  }
-
   /**
    * @param {number} status
    * @param {number} flags
@@ -228,7 +142,7 @@ class LeanExchange extends AsyncResource {
       head.lines.length > MOST_HEADER_LINES ||
       hasListeners()
     ) {
-      this.#carrier.onResponse(status, flags, head, body)
+      this.carrier.onResponse(status, flags, head, body)
       return
     }
     const connection = /** @type {Connection} */ (this.connection)
@@ -249,7 +163,7 @@ class LeanExchange extends AsyncResource {
   onData(flags, chunk) {
     const ended = (flags & MESSAGE_END) !== 0
     if (!this.isFlowing || this.#isDue || this.chunk !== null || (ended && (this.flags & KEPT) !== KEPT)) {
-      this.#carrier.onData(flags, chunk)
+      this.carrier.onData(flags, chunk)
       return
     }
     const connection = /** @type {Connection} */ (this.connection)
@@ -265,7 +179,7 @@ class LeanExchange extends AsyncResource {
   onEnd(flags, trailers) {
     const told = flags | (this.flags & ALL_WRITTEN)
     if ((told & KEPT) !== KEPT || trailers !== '' || this.phase !== ANSWERED) {
-      this.#carrier.onEnd(flags, trailers)
+      this.carrier.onEnd(flags, trailers)
       return
     }
     this.isComplete = true
@@ -318,11 +232,12 @@ class LeanExchange extends AsyncResource {
   /** @param {boolean} ended whether the chunk that was told just now was the last */
   afterChunk(ended) {
     if (!ended) return
-    if (this.#whole === null) {
+    if (!this.isWhole) {
       this.isComplete = true
       this.#tell(true)
-    } else if (this.#whole.exchange !== null) {
-      arrive(this.#whole.exchange, this.res, null, true)
+    } else {
+      const { exchange } = this.whole()
+      if (exchange !== null) arrive(exchange, this.res, null, true)
     }
   }
 
@@ -364,85 +279,6 @@ class LeanExchange extends AsyncResource {
     } finally {
       res.emit('close')
     }
-  }
-
-  /** The engine has nothing more to say about it. */
-  settle() {
-    if (this.isSettled) return
-    this.isSettled = true
-    this.port.release(this.id)
-  }
-
-  /** @param {number} written bytes the kernel has */
-  onWritten(written) {
-    this.connection?.touch()
-    if (written === this.sent) this.flags |= ALL_WRITTEN
-  }
-
-  // What happens from here on is more than the lean way can carry.
-
-  /**
-   * @param {number} flags
-   * @param {number} errno
-   * @param {string} fields
-   */
-  onError(flags, errno, fields) {
-    this.#carrier.onError(flags, errno, fields)
-  }
-
-  /**
-   * @param {number} kind
-   * @param {number} connection
-   */
-  onAssigned(kind, connection) {
-    this.#carrier.onAssigned(kind, connection)
-  }
-
-  /** @param {boolean} on */
-  setRef(on) {
-    this.#carrier.setRef(on)
-  }
-
-  onParted() {
-    this.#carrier.onParted()
-  }
-
-  endConnection() {
-    this.#carrier.endConnection()
-  }
-
-  onTimeout() {
-    this.#carrier.onTimeout()
-  }
-
-  /** @param {Error | null} error */
-  onDestroyed(error) {
-    this.#carrier.onDestroyed(error)
-  }
-
-  /**
-   * @param {string | Uint8Array} data
-   * @param {BufferEncoding | null | undefined} encoding
-   * @param {((error?: Error) => void) | undefined} callback
-   */
-  write(data, encoding, callback) {
-    return this.#carrier.write(data, encoding, callback)
-  }
-
-  hold() {
-    this.#carrier.hold()
-  }
-
-  resume() {
-    if (this.phase < ENDED) this.#carrier.resume()
-  }
-
-  get outgoing() {
-    return this.#carrier.outgoing
-  }
-
-  get resource() {
-    return this
   }
 
   // What the lean request and response show.
@@ -514,33 +350,6 @@ function tellChunk(exchange, chunk, ended) {
   } finally {
     exchange.afterChunk(ended)
   }
-}
-
-/** @param {LeanExchange} exchange */
-function enqueue(exchange) {
-  if (due.length === 0) process.nextTick(tellAll)
-  due.push(exchange)
-}
-
-function tellAll() {
-  const exchanges = due
-  due = []
-  let at = 0
-  try {
-    while (at < exchanges.length) {
-      const exchange = exchanges[at]
-      at += 1
-      exchange.runInAsyncScope(tell, null, exchange)
-    }
-  } finally {
-    // A listener has thrown: the others have their turn all the same.
-    if (at < exchanges.length) for (const exchange of exchanges.slice(at)) enqueue(exchange)
-  }
-}
-
-/** @param {LeanExchange} exchange */
-function tell(exchange) {
-  exchange.tell()
 }
 
 module.exports = { LeanExchange }

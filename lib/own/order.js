@@ -30,6 +30,7 @@ const { headOf, isSimpleHost } = require('./head.js')
  *   long as it does not change; undefined: that must be found out for each request
  * @property {(agent: any, origins: Origins, order: Order) => Origin | undefined} find where it goes; undefined: only the
  *   runtime can take it there
+ * @property {(agent: any, options: Options) => boolean} refuses whether only the runtime can do what options say of security
  */
 
 const { ClientRequest } = /** @type {any} */ (http)

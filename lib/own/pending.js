@@ -3,6 +3,9 @@
 // Lean requests that were made in this tick and have no connection yet: they get theirs in the next tick, all in one go.
 // Nobody can tell, because who looks at their agent before, or gives it another request, has them made whole first.
 
+const { reuses, retries } = require('../diagnostics.js')
+const { hasListeners, measuresRequests } = require('../runtime.js')
+
 /** @typedef {import('../carry.js').Exchange} Exchange */
 /** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
 
@@ -27,16 +30,25 @@ function startsInPlace(exchange, start) {
   return true
 }
 
+/** Whether somebody beside their users hears of requests that are sent. */
+function isWatched() {
+  return hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
+}
+
 function startAll() {
   const exchanges = pending
   pending = []
   let at = 0
+  let watched = isWatched()
   try {
     while (at < exchanges.length) {
       const exchange = exchanges[at]
       at += 1
-      if (!exchange.isWhole) exchange.start()
-      else exchange.successor?.()
+      if (exchange.isWhole) exchange.successor?.()
+      else if (watched) exchange.whole()
+      else exchange.start()
+      // That may have run code of a user's.
+      if (exchange.isWhole) watched = isWatched()
     }
   } finally {
     // A listener has thrown: the others have their turn all the same.

@@ -8,22 +8,16 @@ const { EventEmitter } = require('node:events')
 const http = require('node:http')
 const { Stream } = require('node:stream')
 
-const { coded, streamDestroyed } = require('../errors.js')
+const { coded, streamDestroyed, optionError } = require('../errors.js')
 const { kDestroyError, kNeedDrain } = require('../runtime.js')
+const { headerMethods, setInitialHeaders } = require('./plain-headers.js')
 const { shadowAccessors } = require('./shadow.js')
 
-const { ClientRequest, validateHeaderName, validateHeaderValue } = /** @type {any} */ (http)
+const { ClientRequest } = /** @type {any} */ (http)
 const HIGH_WATER_MARK = 64 * 1024
 const INVALID_PATH = /[^\u0021-\u00ff]/
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const WITHOUT_BODY = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT'])
-
-/**
- * @param {new (message: string) => Error} Kind
- * @param {string} code
- * @param {string} message
- */
-const thrown = (Kind, code, message) => Object.assign(new Kind(message), { code })
 
 /**
  * @this {any}
@@ -35,19 +29,19 @@ function PlainRequest(agent, options, callback) {
   /** @type {any} */
   EventEmitter.call(this)
   if (options.path && INVALID_PATH.test(String(options.path))) {
-    throw thrown(TypeError, 'ERR_UNESCAPED_CHARACTERS', 'Request path contains unescaped characters')
+    throw optionError(TypeError, 'ERR_UNESCAPED_CHARACTERS', 'Request path contains unescaped characters')
   }
   const protocol = options.protocol || agent.protocol
   if (protocol !== agent.protocol) {
     const message = `Protocol "${protocol}" not supported. Expected "${agent.protocol}"`
-    throw thrown(TypeError, 'ERR_INVALID_PROTOCOL', message)
+    throw optionError(TypeError, 'ERR_INVALID_PROTOCOL', message)
   }
   const method = options.method ?? 'GET'
   if (typeof method !== 'string') {
-    throw thrown(TypeError, 'ERR_INVALID_ARG_TYPE', 'The "options.method" property must be of type string.')
+    throw optionError(TypeError, 'ERR_INVALID_ARG_TYPE', 'The "options.method" property must be of type string.')
   }
   if (method !== '' && !TOKEN.test(method)) {
-    throw thrown(TypeError, 'ERR_INVALID_HTTP_TOKEN', `Method must be a valid HTTP token ["${method}"]`)
+    throw optionError(TypeError, 'ERR_INVALID_HTTP_TOKEN', `Method must be a valid HTTP token ["${method}"]`)
   }
   this.agent = agent
   this.method = method.toUpperCase() || 'GET'
@@ -84,29 +78,13 @@ function PlainRequest(agent, options, callback) {
 
   const port = options.port || options.defaultPort || agent.defaultPort
   this.port = port
-  const { headers = {} } = options
-  const lines = Array.isArray(headers) ? pairs(headers) : Object.entries(headers)
-  for (const [name, value] of lines) this[Array.isArray(headers) ? 'appendHeader' : 'setHeader'](name, value)
-  if (options.setHost !== false && !this.hasHeader('host')) {
-    const isIPv6 = this.host.includes(':') && this.host[0] !== '['
-    const host = isIPv6 ? `[${this.host}]` : this.host
-    this.setHeader('Host', Number(port) === (options.defaultPort || agent.defaultPort) ? host : `${host}:${port}`)
-  }
-  if (options.auth && !this.hasHeader('authorization')) {
-    this.setHeader('Authorization', `Basic ${Buffer.from(options.auth).toString('base64')}`)
-  }
+  setInitialHeaders(this, options)
   watch(this, options.signal)
   agent.addRequest(this, { ...options, host: this.host, port, signal: undefined })
   if (this.hasHeader('expect')) this.flushHeaders()
 }
 PlainRequest.prototype = Object.create(ClientRequest.prototype)
 shadowAccessors(PlainRequest.prototype, ClientRequest.prototype, Stream.prototype)
-
-/** @param {any[]} list names and values in turn, or pairs of them */
-function pairs(list) {
-  if (Array.isArray(list[0])) return list
-  return Array.from({ length: list.length >> 1 }, (_, at) => [list[at * 2], list[at * 2 + 1]])
-}
 
 /**
  * @param {any} req
@@ -131,93 +109,16 @@ function watch(req, signal) {
 function check(chunk) {
   if (typeof chunk === 'string' || chunk instanceof Uint8Array) return
   const message = 'The "chunk" argument must be of type string or an instance of Buffer or Uint8Array.'
-  throw thrown(TypeError, chunk === null ? 'ERR_STREAM_NULL_VALUES' : 'ERR_INVALID_ARG_TYPE', message)
-}
-
-/** @param {any} req */
-function mustBeOpen(req) {
-  if (req._header !== null) {
-    throw thrown(Error, 'ERR_HTTP_HEADERS_SENT', 'Cannot set headers after they are sent to the client')
-  }
+  throw optionError(TypeError, chunk === null ? 'ERR_STREAM_NULL_VALUES' : 'ERR_INVALID_ARG_TYPE', message)
 }
 
 /** @type {Record<string, (this: any, ...args: any[]) => any>} */
 const methods = {
-  setHeader(name, value) {
-    mustBeOpen(this)
-    validateHeaderName(name)
-    for (const one of [value].flat()) validateHeaderValue(name, one)
-    this.headerLines.set(name.toLowerCase(), [name, value])
-    return this
-  },
-
-  appendHeader(name, value) {
-    const known = this.headerLines.get(String(name).toLowerCase())
-    return this.setHeader(known?.[0] ?? name, known === undefined ? value : [known[1], value].flat())
-  },
-
-  setHeaders(headers) {
-    for (const [name, value] of headers) this.setHeader(name, value)
-    return this
-  },
-
-  getHeader(name) {
-    return this.headerLines.get(name.toLowerCase())?.[1]
-  },
-
-  hasHeader(name) {
-    return this.headerLines.has(name.toLowerCase())
-  },
-
-  getHeaderNames() {
-    return [...this.headerLines.keys()]
-  },
-
-  getRawHeaderNames() {
-    return Array.from(this.headerLines.values(), ([name]) => name)
-  },
-
-  getHeaders() {
-    const headers = Object.create(null)
-    for (const [name, [, value]] of this.headerLines) headers[name] = value
-    return headers
-  },
-
-  removeHeader(name) {
-    mustBeOpen(this)
-    this.headerLines.delete(name.toLowerCase())
-  },
+  ...headerMethods,
 
   flushHeaders() {
     if (this._header === null) this._implicitHeader()
     this.send('', 'latin1')
-  },
-
-  addTrailers(trailers) {
-    for (const [name, value] of Array.isArray(trailers) ? trailers : Object.entries(trailers)) {
-      validateHeaderName(name)
-      validateHeaderValue(name, value)
-      this._trailer += `${name}: ${value}\r\n`
-    }
-  },
-
-  /** @param {number} [length] of the whole body, if it is known */
-  _implicitHeader(length) {
-    let text = `${this.method} ${this.path} HTTP/1.1\r\n`
-    for (const [name, value] of this.headerLines.values()) {
-      const isCookie = name.toLowerCase() === 'cookie' && Array.isArray(value)
-      for (const one of isCookie ? [value.join('; ')] : [value].flat()) text += `${name}: ${one}\r\n`
-    }
-    const connection = this.getHeader('connection')
-    if (connection === undefined) text += `Connection: ${this.shouldKeepAlive ? 'keep-alive' : 'close'}\r\n`
-    else if (/(?:^|\W)close(?:$|\W)/i.test(String(connection))) this.shouldKeepAlive = false
-    if (this.hasHeader('transfer-encoding')) {
-      this.chunkedEncoding = /(?:^|\W)chunked(?:$|\W)/i.test(String(this.getHeader('transfer-encoding')))
-    } else if (!this.hasHeader('content-length') && this.useChunkedEncodingByDefault) {
-      this.chunkedEncoding = length === undefined || this.hasHeader('trailer')
-      text += this.chunkedEncoding ? 'Transfer-Encoding: chunked\r\n' : `Content-Length: ${length}\r\n`
-    }
-    this._header = `${text}\r\n`
   },
 
   /** To the socket, or into the queue until there is one. */

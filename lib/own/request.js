@@ -108,14 +108,14 @@ function leanRequest(scheme, agent, options, callback) {
  * @param {any} callback
  * @returns {any} undefined: the agent is not ours, or the request takes a real socket
  */
-function plainRequest({ Agent }, agent, options, callback) {
+function plainRequest({ Agent, refuses }, agent, options, callback) {
   const { headers, method } = options
   if (!(agent instanceof Agent) || options.createConnection !== undefined) return undefined
   const names = Array.isArray(headers) ? headers.flat() : Object.keys(headers ?? {})
   if (names.some((name) => String(name).toLowerCase() === 'upgrade')) return undefined
   const wanted = { ...usualRequest, method: String(method ?? 'GET').toUpperCase() }
-  if (foreignReason(agent, wanted, { ...options, port: options.port || 80, signal: undefined }, false) !== undefined)
-    return undefined
+  const target = { ...options, port: options.port || agent.defaultPort, signal: undefined }
+  if (foreignReason(agent, wanted, target, false) !== undefined || refuses(agent, target)) return undefined
   return new /** @type {any} */ (PlainRequest)(agent, options, callback)
 }
 

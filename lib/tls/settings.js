@@ -5,6 +5,7 @@
 // All connections of one name (the agent's getName()) have the same settings: whatever distinguishes them is in the name.
 
 const { createPrivateKey } = require('node:crypto')
+const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 const { threadId } = require('node:worker_threads')
@@ -84,12 +85,52 @@ function tagOf(value) {
   return tag
 }
 
+/** What the names of https agents have after those of http agents, in this order. */
+const NAMED = [
+  'ca',
+  'cert',
+  'clientCertEngine',
+  'ciphers',
+  'key',
+  'pfx',
+  'rejectUnauthorized',
+  'servername',
+  'minVersion',
+  'maxVersion',
+  'secureProtocol',
+  'crl',
+  'honorCipherOrder',
+  'ecdhCurve',
+  'dhparam',
+  'secureOptions',
+  'sessionIdContext',
+  'sigalgs',
+]
+
+/** Whether the runtime's names say anything of TLS; those of Bun up to 1.3 do not. */
+const namesSecurity = nameOfRuntime({ ca: 'x' }) !== nameOfRuntime({})
+
+/** @param {Options} options */
+function nameOfRuntime(options) {
+  return /** @type {any} */ (https.Agent.prototype).getName.call(https.globalAgent, options)
+}
+
+/**
+ * @param {Options} options
+ * @param {string} key
+ */
+function namedPart(options, key) {
+  const value = options[key]
+  if (key === 'servername' && value === options.host) return ''
+  return value || (key === 'rejectUnauthorized' && value === false) ? String(value) : ''
+}
+
 /**
  * What distinguishes connections and is not in the runtime's getName().
  * @param {Options} options
  */
 function nameSuffix(options) {
-  let suffix = ''
+  let suffix = namesSecurity ? '' : NAMED.map((key) => `:${namedPart(options, key)}`).join('')
   if (options.ALPNProtocols !== undefined) suffix += `:alpn=${String(options.ALPNProtocols)}`
   if (options.allowPartialTrustChain) suffix += ':partial'
   // The runtime's name says nothing of these: nobody is trusted, no name is sent.
@@ -341,4 +382,4 @@ function isAltered() {
   return tls.checkServerIdentity !== runtimeCheck || isUnverified() || replacedList() !== undefined
 }
 
-module.exports = { isAltered, isPlain, isSame, isSilent, nameSuffix, secureOf }
+module.exports = { isAltered, isPlain, isSame, isSilent, NAMED, nameSuffix, secureOf }

@@ -7,7 +7,7 @@ import * as imported from 'keepwire'
 import * as http from 'keepwire/http'
 
 const required = createRequire(import.meta.url)('keepwire')
-const OURS = ['Agent', 'get', 'globalAgent', 'request']
+const OURS = ['Agent', 'ClientRequest', 'get', 'globalAgent', 'request']
 // Copies, to look names up by variables.
 const [whole, standIn, theirs] = [{ ...imported }, { ...http }, { ...runtime }]
 
