@@ -414,7 +414,7 @@ function fail(exchange, flags, error) {
   if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
     const { origin } = exchange
     if (origin.takeOver(exchange, (flags & MAY_DO) !== 0)) return
-    native.note(origin.origins.id, origin.key, false, String(error.code))
+    origin.noteError(error)
   }
   exchange.settle()
   const { req } = exchange

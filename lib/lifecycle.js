@@ -4,7 +4,7 @@
 
 const { clearTimeout, setTimeout } = require('node:timers')
 
-const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, UNUSED } = require('./bridge/layout.js')
+const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO, UNUSED } = require('./bridge/layout.js')
 const native = require('./native.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
@@ -90,8 +90,13 @@ class Opening {
    */
   onError(flags, errno, fields) {
     // Its requests will go the runtime's own way, which has nothing to open in advance.
-    if ((flags & MAY_DO) !== 0) this.#resolve(false)
-    else this.#reject(fromRecord(fields, errno))
+    if ((flags & MAY_DO) !== 0) {
+      this.#resolve(false)
+    } else {
+      const error = fromRecord(fields, errno)
+      if ((flags & MIGHT_DO) !== 0) this.origin.noteError(error)
+      this.#reject(error)
+    }
     this.#drop()
   }
 

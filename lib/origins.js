@@ -182,6 +182,14 @@ class Origin {
   }
 
   /**
+   * Counts an error that the engine has left to be counted, or not, by whoever hears of it.
+   * @param {Error & { code?: string }} error
+   */
+  noteError({ code }) {
+    native.note(this.origins.id, this.key, false, String(code))
+  }
+
+  /**
    * One of the runtime's own sockets serves it.
    * @param {Socket} _socket
    */
