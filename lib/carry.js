@@ -20,7 +20,6 @@ const {
   isDelimitedByClose,
   keepConnection,
 } = require('./incoming.js')
-const native = require('./native.js')
 const { Outgoing } = require('./outgoing.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
