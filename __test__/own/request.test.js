@@ -167,6 +167,41 @@ test("an agent's timeout is told to a lean request", async (scope) => {
   assert.strictEqual((await failed).code, 'ECONNRESET')
 })
 
+test("an agent's deadlines, and what it re-sends, count for lean requests", async (scope) => {
+  const silent = {
+    '/': OK,
+    '/half': (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'),
+  }
+  const dropped = []
+  const peer = await scope.peer((request, connection) => {
+    if (request.target !== '/drop') return silent[request.target]?.(request, connection)
+    dropped.push(connection.id)
+    connection.end()
+  })
+  const codes = []
+  for (const [options, path] of [
+    [{ headersTimeout: 50 }, '/silent'],
+    [{ bodyTimeout: 50 }, '/half'],
+    [{ retry: false }, '/drop'],
+    [{ retry: 'safe' }, '/drop'],
+  ]) {
+    const agent = await warm(scope, peer, { ...KEEP_ALIVE, ...options })
+    const request = keepwire.http.get({ host: '127.0.0.1', port: peer.port, path: '/', agent })
+    await read(request)
+    assert.ok(isLean(request))
+    await turns(3)
+    codes.push((await failure(read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, path, agent })))).code)
+  }
+  assert.deepStrictEqual(codes, [
+    'ERR_KEEPWIRE_HEADERS_TIMEOUT',
+    'ERR_KEEPWIRE_BODY_TIMEOUT',
+    'ECONNRESET',
+    'ECONNRESET',
+  ])
+  // Once with retry: false, twice with 'safe'.
+  assert.strictEqual(dropped.length, 3)
+})
+
 test('whoever looks at the agent sees the requests that were just made', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer, { keepAlive: true, maxSockets: 1 })
