@@ -85,6 +85,44 @@ test('options and headers may change after the call', async (scope) => {
   }
 })
 
+test('a request that differs from a former one in anything is not taken for it', async (scope) => {
+  const peer = await scope.peer((_, connection) => connection.write(reply('')))
+  const ours = await warm(scope, peer)
+  const runtimes = scope.runtimeAgent(KEEP_ALIVE)
+  const inherited = Object.create({ 'X-A': '1' })
+  const variations = [
+    {},
+    { headers: {} },
+    { headers: { 'X-A': '1' } },
+    { headers: { 'X-A': '2' } },
+    { headers: { 'x-a': '2' } },
+    { headers: { 'X-A': '1', 'X-B': '2' } },
+    { headers: { 'X-B': '2', 'X-A': '1' } },
+    { headers: inherited },
+    { headers: { Host: 'example.com' } },
+    { method: 'HEAD' },
+    { method: 'POST' },
+    { method: 'POST', headers: { 'Content-Length': 0 } },
+    { method: 'get' },
+    { method: null, path: null },
+    { host: undefined, hostname: '127.0.0.1' },
+    { port: String(peer.port) },
+    { setHost: false },
+  ]
+  // Twice, to have each come after each other and after itself.
+  for (const options of [...variations, ...variations.flatMap((options) => [options, options])]) {
+    const heads = []
+    for (const [{ request }, agent] of [
+      [http, runtimes],
+      [keepwire.http, ours],
+    ]) {
+      await read(request({ host: '127.0.0.1', port: peer.port, ...options, agent }).end())
+      heads.push(peer.requests.at(-1).head)
+    }
+    assert.strictEqual(heads[1], heads[0])
+  }
+})
+
 test('console.log shows what the runtime shows', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
