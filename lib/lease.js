@@ -83,7 +83,7 @@ function leaseIdle(exchange) {
   exchange.port = port
   exchange.id = port.open(/** @type {any} */ (exchange))
   const profile = origin.plainProfile(agent, order.options)
-  const purpose = SAFE_METHODS.has(order.method) ? FOR_REPEATABLE : FOR_ONCE
+  const purpose = origins.retries && SAFE_METHODS.has(order.method) ? FOR_REPEATABLE : FOR_ONCE
   for (;;) {
     const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
     const kind = answer & 7

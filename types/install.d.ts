@@ -1,7 +1,7 @@
 /** What {@link install} replaces. */
 export interface InstallOptions {
   /**
-   * Whether `request` and `get` are replaced as well, not only the agents.
+   * Whether `request`, `get` and `ClientRequest` are replaced as well, not only the agents.
    *
    * Default: false; true on a runtime whose own ones ignore the agent that they are given (Bun up to 1.3).
    */

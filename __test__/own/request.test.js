@@ -85,6 +85,44 @@ test('options and headers may change after the call', async (scope) => {
   }
 })
 
+test('a request that differs from a former one in anything is not taken for it', async (scope) => {
+  const peer = await scope.peer((_, connection) => connection.write(reply('')))
+  const ours = await warm(scope, peer)
+  const runtimes = scope.runtimeAgent(KEEP_ALIVE)
+  const inherited = Object.create({ 'X-A': '1' })
+  const variations = [
+    {},
+    { headers: {} },
+    { headers: { 'X-A': '1' } },
+    { headers: { 'X-A': '2' } },
+    { headers: { 'x-a': '2' } },
+    { headers: { 'X-A': '1', 'X-B': '2' } },
+    { headers: { 'X-B': '2', 'X-A': '1' } },
+    { headers: inherited },
+    { headers: { Host: 'example.com' } },
+    { method: 'HEAD' },
+    { method: 'POST' },
+    { method: 'POST', headers: { 'Content-Length': 0 } },
+    { method: 'get' },
+    { method: null, path: null },
+    { host: undefined, hostname: '127.0.0.1' },
+    { port: String(peer.port) },
+    { setHost: false },
+  ]
+  // Twice, to have each come after each other and after itself.
+  for (const options of [...variations, ...variations.flatMap((options) => [options, options])]) {
+    const heads = []
+    for (const [{ request }, agent] of [
+      [http, runtimes],
+      [keepwire.http, ours],
+    ]) {
+      await read(request({ host: '127.0.0.1', port: peer.port, ...options, agent }).end())
+      heads.push(peer.requests.at(-1).head)
+    }
+    assert.strictEqual(heads[1], heads[0])
+  }
+})
+
 test('console.log shows what the runtime shows', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
@@ -165,6 +203,41 @@ test("an agent's timeout is told to a lean request", async (scope) => {
   await once(request, 'timeout')
   request.destroy()
   assert.strictEqual((await failed).code, 'ECONNRESET')
+})
+
+test("an agent's deadlines, and what it re-sends, count for lean requests", async (scope) => {
+  const silent = {
+    '/': OK,
+    '/half': (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'),
+  }
+  const dropped = []
+  const peer = await scope.peer((request, connection) => {
+    if (request.target !== '/drop') return silent[request.target]?.(request, connection)
+    dropped.push(connection.id)
+    connection.end()
+  })
+  const codes = []
+  for (const [options, path] of [
+    [{ headersTimeout: 50 }, '/silent'],
+    [{ bodyTimeout: 50 }, '/half'],
+    [{ retry: false }, '/drop'],
+    [{ retry: 'safe' }, '/drop'],
+  ]) {
+    const agent = await warm(scope, peer, { ...KEEP_ALIVE, ...options })
+    const request = keepwire.http.get({ host: '127.0.0.1', port: peer.port, path: '/', agent })
+    await read(request)
+    assert.ok(isLean(request))
+    await turns(3)
+    codes.push((await failure(read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, path, agent })))).code)
+  }
+  assert.deepStrictEqual(codes, [
+    'ERR_KEEPWIRE_HEADERS_TIMEOUT',
+    'ERR_KEEPWIRE_BODY_TIMEOUT',
+    'ECONNRESET',
+    'ECONNRESET',
+  ])
+  // Once with retry: false, twice with 'safe'.
+  assert.strictEqual(dropped.length, 3)
 })
 
 test('whoever looks at the agent sees the requests that were just made', async (scope) => {

@@ -112,10 +112,12 @@ class LeanExchange extends Convertible {
   #send(connection, { head, method }) {
     const { body, id } = this
     const { submission } = this.port
+    const { patience, retries } = this.origin.origins
     let flags = BEGIN_KEEP | BEGIN_REUSED
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
+    if (retries && SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
     submission.begin(id, flags, maxHeaderSize, connection.id)
+    if (patience !== null) submission.patience(id, patience.headersMs, patience.bodyMs)
     if (body === undefined) {
       this.sent = submission.write(id, head.bare, undefined, 0)
     } else {

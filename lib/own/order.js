@@ -173,10 +173,7 @@ function isOurs({ Agent, addRequest, getName, protocol }, agent) {
     agent.getName === getName &&
     agent.protocol === protocol &&
     (agent.keepAlive || Number.isFinite(agent.maxSockets)) &&
-    !agent.options.shared &&
-    agent.options.retry === undefined &&
-    agent.options.headersTimeout === undefined &&
-    agent.options.bodyTimeout === undefined
+    !agent.options.shared
   )
 }
 
