@@ -336,7 +336,12 @@ test('errors and answers mixed under a limit: each request gets its own', async 
 })
 
 test('a server that answers before it is asked, and ends: on fresh connections, those are the answers', async (scope) => {
-  const server = net.createServer((socket) => socket.on('error', () => {}).end(reply('hello')))
+  const server = net.createServer((socket) =>
+    socket
+      .on('error', () => {})
+      .resume()
+      .end(reply('hello')),
+  )
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   scope.defer(() => new Promise((resolve) => server.close(resolve)))
   let accepted = 0

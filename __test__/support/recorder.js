@@ -129,9 +129,9 @@ function tell(event, args) {
 function tellError(error) {
   const fields = ['code', 'errno', 'syscall', 'address', 'port', 'hostname', 'localAddress', 'localPort', 'reason']
   const set = fields.filter((name) => error[name] !== undefined).map((name) => `${name}=${error[name]}`)
-  // Bun and Deno read with other buffers than Node and the engine.
+  // Bun and Deno read with other buffers than Node and the engine. Where a packet begins is the network's to decide.
   if (isNode && error.rawPacket !== undefined)
-    set.push(`rawPacket=${JSON.stringify(error.rawPacket.toString('latin1'))}`)
+    set.push(`rawPacket=…${JSON.stringify(error.rawPacket.toString('latin1').slice(-4))}`)
   const causes = error.errors ? ` causes(${error.errors.map(tellError).join('; ')})` : ''
   return `${error.name} ${JSON.stringify(error.message)} ${set.join(' ')}${causes}`
 }
