@@ -184,21 +184,17 @@ class Submission {
   }
 
   /**
-   * A fetch begins.
+   * A request for the engine's client.
    * @param {number} exchange
    * @param {number} flags
-   * @param {number} identity
-   * @param {number} limits
-   * @param {number} timeoutMs
+   * @param {number} client
    * @param {string} text latin1
    */
-  fetch(exchange, flags, identity, limits, timeoutMs, text) {
-    const length = text.length + 8
+  fetch(exchange, flags, client, text) {
+    const { length } = text
     if (length + COMMAND_HEADER + 3 > SUBMISSION_BYTES) throw new RangeError('the head of the request is too large')
-    const at = this.#command(FETCH, flags, identity, exchange, length, length)
-    this.#words[at >> 2] = limits
-    this.#words[(at >> 2) + 1] = timeoutMs
-    this.#bytes.latin1Write(text, at + 8, text.length)
+    const at = this.#command(FETCH, flags, client, exchange, length, length)
+    this.#bytes.latin1Write(text, at, length)
   }
 
   /** @param {number} exchange */

@@ -32,14 +32,13 @@ module.exports = Object.freeze({
   // Flags of FETCH.
   FETCH_BODY_WHOLE: 1,
   FETCH_BODY_STREAM: 2,
-  FETCH_REDIRECT_ERROR: 4,
-  FETCH_REDIRECT_MANUAL: 8,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,
   BEGIN_KEEP: 2,
   BEGIN_IDEMPOTENT: 4,
   BEGIN_REUSED: 8,
+  BEGIN_DECODE: 16,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,

@@ -12,9 +12,8 @@ use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use reqwest::Response;
 
-use super::decoding::Incoming;
+use super::decoding::{BoxError, Incoming};
 use super::failure;
-use super::limits::Place;
 use super::order::{Link, Order};
 use super::settled;
 use crate::config::INLINE_BODY;
@@ -27,70 +26,97 @@ use crate::exchange::head::{Framing, Head};
 /// # Errors
 ///
 /// What breaks it off.
-pub async fn deliver(
-    response: Response,
-    order: &Order,
-    redirected: bool,
-    link: &Arc<Link>,
-    place: Option<Place>,
-) -> Result<(), Failure> {
-    let head = head(&response, order, redirected);
+pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
+    let head = head(&response);
     let response = http::Response::<reqwest::Body>::from(response);
     let (parts, body) = response.into_parts();
     let mut body = Incoming::new(body, &parts.headers)
         .map_err(|message| Failure::new("", message, Phase::Head))?;
+    let written = true;
+    let rest = tell(&head, &mut body, link, written)
+        .await
+        .map_err(|error| broken(&*error, order))?;
+    // Nothing is told before the connection is where the next request looks for it.
+    drop(body);
+    settled().await;
+    rest.tell(&head, link, written, true);
+    Ok(())
+}
 
+/// What is still to be told of a response that is complete.
+pub enum Rest {
+    /// Head and body.
+    All(Bytes),
+    /// The end.
+    End,
+}
+
+impl Rest {
+    /// Tells it. `keep_alive`: the message allows another one on its connection.
+    pub fn tell(self, head: &Head, link: &Link, written: bool, keep_alive: bool) {
+        match self {
+            Self::All(body) if body.len() < INLINE_BODY => {
+                tell_head(link, head, &body, true, written);
+            }
+            Self::All(body) => {
+                tell_head(link, head, &[], false, written);
+                link.data(body, false);
+                link.events.end(link.exchange, keep_alive, written, &[]);
+            }
+            Self::End => link.events.end(link.exchange, keep_alive, written, &[]),
+        }
+    }
+}
+
+/// Tells a response as far as it comes before its end; what is there at once goes with the head. `written`: the whole
+/// request is in the kernel.
+///
+/// # Errors
+///
+/// What breaks it off; its head has been told.
+pub async fn tell(
+    head: &Head,
+    body: &mut Incoming,
+    link: &Link,
+    written: bool,
+) -> Result<Rest, BoxError> {
     let mut gathered = Gathered::default();
     while gathered.len() < INLINE_BODY {
         match now(body.piece()) {
             Poll::Ready(Some(Ok(piece))) => gathered.add(piece),
             // Told after the head.
             Poll::Ready(Some(Err(error))) => {
-                tell_head(link, &head, &gathered.take(), false);
-                return Err(broken(&*error, order));
+                tell_head(link, head, &gathered.take(), false, written);
+                return Err(error);
             }
-            Poll::Ready(None) => {
-                finish(body, place).await;
-                tell_head(link, &head, &gathered.take(), true);
-                return Ok(());
-            }
+            Poll::Ready(None) => return Ok(Rest::All(gathered.take())),
             Poll::Pending => break,
         }
     }
     let first = gathered.take();
     if first.len() < INLINE_BODY {
-        tell_head(link, &head, &first, false);
+        tell_head(link, head, &first, false, written);
     } else {
-        tell_head(link, &head, &[], false);
+        tell_head(link, head, &[], false, written);
         link.data(first, false);
     }
     loop {
         link.window().await;
         match body.piece().await {
             Some(Ok(piece)) => link.data(piece, false),
-            Some(Err(error)) => return Err(broken(&*error, order)),
-            None => break,
+            Some(Err(error)) => return Err(error),
+            None => return Ok(Rest::End),
         }
     }
-    finish(body, place).await;
-    link.events.end(link.exchange, true, true, &[]);
-    Ok(())
 }
 
-/// Nothing is told before the connection is where the next request looks for it.
-async fn finish(body: Incoming, place: Option<Place>) {
-    drop(body);
-    settled().await;
-    drop(place);
-}
-
-fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool) {
+fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool, request_written: bool) {
     link.head_told.store(true, Ordering::Relaxed);
     let response = events::Response {
         head,
         body,
         end,
-        request_written: true,
+        request_written,
     };
     link.events.response(link.exchange, response);
 }
@@ -100,14 +126,9 @@ fn broken(error: &(dyn std::error::Error + 'static), order: &Order) -> Failure {
     failure::describe(error, host, 0, Phase::Body)
 }
 
-/// `:url\0…` if it is not the one that was asked for, `name\0value…`, the reason.
-fn head(response: &Response, order: &Order, redirected: bool) -> Head {
+/// `name\0value…`, the reason.
+fn head(response: &Response) -> Head {
     let mut text = Vec::with_capacity(512);
-    if redirected {
-        text.extend_from_slice(b":url\0");
-        text.extend_from_slice(order.head.url.as_str().as_bytes());
-        text.push(0);
-    }
     for (name, value) in response.headers() {
         text.extend_from_slice(name.as_str().as_bytes());
         text.push(0);
