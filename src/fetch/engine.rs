@@ -55,7 +55,7 @@ enum Part {
         keep_alive: bool,
         request_written: bool,
     },
-    Failed(Failure),
+    Failed(Box<Failure>),
     Closed(ConnId, CloseReason, bool),
 }
 
@@ -136,7 +136,10 @@ async fn tell(
             .await
             .map_err(|error| {
                 let own = locked().failure.take();
-                own.unwrap_or_else(|| failure::describe(&*error, "", 0, Phase::Body))
+                own.map_or_else(
+                    || failure::describe(&*error, "", 0, Phase::Body),
+                    |own| *own,
+                )
             }),
         Err(message) => Err(Failure::new("", message, Phase::Head)),
     };
@@ -162,7 +165,7 @@ struct Parts {
     inner: Arc<dyn Events>,
     /// Of a complete message: whether it allows another one on its connection, and whether all of the request is sent.
     ended: Option<(bool, bool)>,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
 }
 
 impl Drop for Parts {
@@ -279,7 +282,7 @@ impl Events for Decoder {
     }
 
     fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
-        if self.pass(Part::Failed(failure.clone())).is_some() {
+        if self.pass(Part::Failed(Box::new(failure.clone()))).is_some() {
             self.inner.failed(exchange, failure, after_head);
         }
     }

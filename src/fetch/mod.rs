@@ -92,11 +92,7 @@ fn spawn(
 }
 
 /// Does `work` for an exchange whose response is told by `link`, until it is given up.
-fn accompany(
-    port: PortId,
-    link: Arc<Link>,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
+fn accompany(port: PortId, link: Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
     let exchange = link.exchange;
     let task = Some(spawn(port, exchange, work));
     let under_way = UnderWay {
@@ -122,21 +118,21 @@ pub fn acknowledge(port: PortId, exchange: u32, bytes: usize) -> bool {
     })
 }
 
-/// Delivers a command of a fetch; one that is over hears nothing. I/O thread only.
+/// Delivers a piece of a request's body; one that is over takes none. I/O thread only.
 pub fn input(port: PortId, exchange: u32, input: Input) {
+    let Input::Write { bytes, end, .. } = input else {
+        return;
+    };
     UNDER_WAY.with_borrow_mut(|all| {
         let Some(fetch) = all.get_mut(&(port, exchange)) else {
             return;
         };
-        match input {
-            Input::Write { bytes, end, .. } => match &mut fetch.order {
-                Some(order) => {
-                    order.body = order::Body::Whole(bytes);
-                    fetch.start(port);
-                }
-                None => fetch.link.feed(bytes, end),
-            },
-            _ => {}
+        match &mut fetch.order {
+            Some(order) => {
+                order.body = order::Body::Whole(bytes);
+                fetch.start(port);
+            }
+            None => fetch.link.feed(bytes, end),
         }
     });
 }
