@@ -21,7 +21,7 @@ use crate::exchange::connection::{Host, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::fetch;
-use crate::fetch::engine::{Content, Decoder};
+use crate::fetch::engine::{Companion, Content};
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
 
@@ -116,7 +116,7 @@ struct Connection {
     exchange: Cell<u32>,
     mailbox: Rc<Mailbox>,
     /// Between it and its owner, once it has carried a fetch for it.
-    decoder: RefCell<Option<Arc<Decoder>>>,
+    companion: RefCell<Option<Arc<Companion>>>,
 }
 
 impl Io {
@@ -136,7 +136,7 @@ impl Io {
             port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
             mailbox: Rc::default(),
-            decoder: RefCell::default(),
+            companion: RefCell::default(),
         });
         self.connections
             .borrow_mut()
@@ -182,7 +182,7 @@ impl Io {
         connection
             .owner
             .hand_over(conn, profile, events, books.metrics);
-        connection.decoder.take();
+        connection.companion.take();
         self.connections.borrow_mut().insert(conn, connection);
         ENGINE.connected(conn);
     }
@@ -217,14 +217,14 @@ impl Io {
         self.exchanges
             .borrow_mut()
             .insert((port, begin.exchange), Rc::clone(&connection));
-        let mut decoder = connection.decoder.borrow_mut();
-        if decoder.is_none() && content == Content::Decoded {
-            let made = Arc::new(Decoder::new(port, connection.owner.events()));
+        let mut companion = connection.companion.borrow_mut();
+        if companion.is_none() && content == Content::Fetched {
+            let made = Arc::new(Companion::new(port, connection.owner.events()));
             connection.owner.tell(Arc::clone(&made) as _);
-            *decoder = Some(made);
+            *companion = Some(made);
         }
-        if let Some(decoder) = &*decoder {
-            decoder.begin(begin.exchange, content);
+        if let Some(companion) = &*companion {
+            companion.begin(begin.exchange, content);
         }
         connection.mailbox.push(Input::Begin(begin));
     }

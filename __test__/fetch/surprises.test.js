@@ -145,6 +145,56 @@ test('a cancelled body closes its connection', async (scope) => {
   await peer.connections[0].closed.promise
 })
 
+const LONG = Buffer.alloc(700_000, 'keepwire ')
+const readers = {
+  whole: async (response) => Buffer.from(await response.arrayBuffer()),
+  'piece by piece': async (response) => {
+    const pieces = []
+    for (const reader = response.body.getReader(); ; ) {
+      const { done, value } = await reader.read()
+      if (done) return Buffer.concat(pieces)
+      pieces.push(value)
+    }
+  },
+}
+
+for (const [how, read] of Object.entries(readers)) {
+  test(`a body is complete, read ${how}, whatever its length and framing`, async (scope) => {
+    const { origin } = await fetchPeer(scope, (request, connection) => {
+      const body = LONG.subarray(0, Number(request.target.slice(2)))
+      if (request.target[1] === 'l') connection.write(reply(body.toString()))
+      else connection.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n${body}`)
+    })
+    for (const framing of ['l', 'c']) {
+      for (const length of [0, 1, 20_000, 300_000, LONG.length]) {
+        const got = await read(await fetch(`${origin}/${framing}${length}`))
+        assert.ok(got.equals(LONG.subarray(0, length)), `${framing} ${length}: ${got.length} bytes`)
+      }
+    }
+  })
+
+  test(`a body whose connection has closed since can be read ${how}`, async (scope) => {
+    const zlib = require('node:zlib')
+    const bodies = { '/plain': LONG.subarray(0, 50_000), '/gzip': zlib.gzipSync(LONG) }
+    const { peer, origin } = await fetchPeer(scope, (request, connection) => {
+      const body = bodies[request.target]
+      const coding = request.target === '/gzip' ? 'Content-Encoding: gzip\r\n' : ''
+      const head = `HTTP/1.1 200 OK\r\n${coding}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n`
+      connection.socket.write(head)
+      connection.socket.end(body)
+    })
+    for (const [path, expected] of [
+      ['/plain', bodies['/plain']],
+      ['/gzip', LONG],
+    ]) {
+      const response = await fetch(origin + path)
+      await until(() => peer.open.size === 0, 'the connection is closed')
+      await turns(3)
+      assert.ok((await read(response)).equals(expected), path)
+    }
+  })
+}
+
 test('an upload waits for its server', async (scope) => {
   const begun = deferred()
   const { origin } = await fetchPeer(scope, {

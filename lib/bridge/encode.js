@@ -19,8 +19,10 @@ const {
   END,
   FETCH,
   FETCH_ABORT,
+  FETCH_READ,
   LARGE_CHUNK,
   PATIENCE,
+  READ_WHOLE,
   SOCKOPT,
   SUBMISSION_BYTES,
   WRITE,
@@ -195,6 +197,15 @@ class Submission {
     if (length + COMMAND_HEADER + 3 > SUBMISSION_BYTES) throw new RangeError('the head of the request is too large')
     const at = this.#command(FETCH, flags, client, exchange, length, length)
     this.#bytes.latin1Write(text, at, length)
+  }
+
+  /**
+   * The body of a fetch's response is read.
+   * @param {number} exchange
+   * @param {boolean} whole
+   */
+  readFetch(exchange, whole) {
+    this.#command(FETCH_READ, whole ? READ_WHOLE : 0, 0, exchange, 0, 0)
   }
 
   /** @param {number} exchange */

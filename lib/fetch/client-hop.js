@@ -68,6 +68,11 @@ class ClientHop {
     if (this.#isOpen) this.#port.submission.acknowledge(this.id, bytes)
   }
 
+  /** @param {boolean} whole */
+  read(whole) {
+    if (this.#isOpen) this.#port.submission.readFetch(this.id, whole)
+  }
+
   abandon() {
     if (!this.#isOpen) return
     this.#port.submission.abortFetch(this.id)

@@ -85,6 +85,8 @@ class FetchExchange {
   #discarded = 0
   /** Body bytes that nobody has read. @type {Buffer[]} */
   #chunks = []
+  /** Whether the engine was told that somebody reads the body. */
+  #isRead = false
   #ended = false
   #failed = false
   /** @type {unknown} */
@@ -221,7 +223,10 @@ class FetchExchange {
       this.#next = next
       this.#discarded = 0
       if (ended) this.#follow()
-      else this.#discard(body?.length ?? 0)
+      else {
+        this.#hop?.read(false)
+        this.#discard(body?.length ?? 0)
+      }
     } catch (error) {
       if (!ended) this.#hop?.abandon()
       this.#fail(error)
@@ -353,6 +358,8 @@ class FetchExchange {
     if (!all && this.#chunks.length > 0) return Promise.resolve(this.#take())
     if (this.#ended) return Promise.resolve(null)
     for (const chunk of this.#chunks) this.#hop?.acknowledge(chunk.length)
+    if (!this.#isRead) this.#hop?.read(all)
+    this.#isRead = true
     return new Promise((resolve, reject) => {
       this.#waiting = { handle, all, resolve, reject }
     })

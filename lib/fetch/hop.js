@@ -11,7 +11,7 @@ const { maxHeaderSize } = require('node:http')
 const {
   ADOPTING,
   ALL_WRITTEN,
-  BEGIN_DECODE,
+  BEGIN_FETCH,
   BEGIN_IDEMPOTENT,
   BEGIN_NO_BODY,
   BEGIN_REUSED,
@@ -186,7 +186,7 @@ class Hop {
     const order = this.#order
     const { body, method } = order
     connection.startTimeout(0)
-    let flags = BEGIN_DECODE
+    let flags = BEGIN_FETCH
     if (this.foundBy === IDLE || this.foundBy === ADOPTING) flags |= BEGIN_REUSED
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && (SAFE_METHODS.has(method) || this.#hasKey())) flags |= BEGIN_IDEMPOTENT
@@ -239,6 +239,11 @@ class Hop {
   /** @param {number} bytes of the response's body that were consumed */
   acknowledge(bytes) {
     if (!this.isSettled) this.port?.submission.acknowledge(this.id, bytes)
+  }
+
+  /** @param {boolean} whole whether the body is read at once, else piece by piece */
+  read(whole) {
+    if (!this.isSettled) this.port?.submission.readFetch(this.id, whole)
   }
 
   /** Its owner has no more interest in it. */

@@ -11,7 +11,7 @@ use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::patience::Patience;
 use crate::fetch;
 use crate::fetch::engine::Content;
-use crate::fetch::order::{Body, Order};
+use crate::fetch::order::{Body, Order, Wanted};
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime::Io;
 
@@ -30,6 +30,8 @@ pub enum Command {
     Fetch(Box<Order>),
     /// A fetch is given up.
     FetchAbort(u32),
+    /// Somebody reads the body of a fetch's response.
+    FetchRead(u32, Wanted),
     /// The connection's peer is the right one.
     Approve(ConnId),
 }
@@ -77,10 +79,10 @@ impl Iterator for Commands {
                         reused: flags & command::REUSED != 0,
                         max_header_size,
                     };
-                    let content = if flags & command::DECODE == 0 {
+                    let content = if flags & command::FETCHED == 0 {
                         Content::AsItComes
                     } else {
-                        Content::Decoded
+                        Content::Fetched
                     };
                     Command::Begin(conn, begin, content)
                 }
@@ -96,6 +98,10 @@ impl Iterator for Commands {
                 command::CLOSE => Command::Close(id),
                 command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, &payload)?)),
                 command::FETCH_ABORT => Command::FetchAbort(id),
+                command::FETCH_READ if flags & command::WHOLE == 0 => {
+                    Command::FetchRead(id, Wanted::Pieces)
+                }
+                command::FETCH_READ => Command::FetchRead(id, Wanted::Whole),
                 command::APPROVE => Command::Approve(id),
                 command::PATIENCE => {
                     let patience = Patience {
@@ -154,6 +160,7 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
             }
         }
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
+        Command::FetchRead(exchange, wanted) => fetch::read(port, exchange, wanted),
         Command::Approve(conn) => io.approve(conn),
     }
 }

@@ -1,9 +1,9 @@
-//! Exchanges of the engine that are fetches: content codings are taken off on the way to JavaScript.
+//! Exchanges of the engine that are fetches: a body waits until it is read, and comes without its content codings.
 //!
-//! A connection that has carried a fetch tells its owner through a [`Decoder`]. It passes on what it is told, except for a
-//! response that has content codings: its bytes go to a task, and what JavaScript hears of the response comes from there,
-//! the connection's end, should it come first, included. What JavaScript acknowledges goes to that task as well, which
-//! acknowledges the encoded bytes to the engine as it takes them: neither side runs ahead of its reader.
+//! A connection that has carried a fetch tells its owner through a [`Companion`]. It passes on what it is told, except for a
+//! response whose body is still coming, or has content codings: its bytes go to a task, and what JavaScript hears of the
+//! response comes from there, the connection's end, should it come first, included. What JavaScript acknowledges goes to
+//! that task as well, which acknowledges to the engine what it takes: neither side runs ahead of its reader.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{header, HeaderMap, HeaderValue};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::decoding::Incoming;
@@ -24,7 +24,7 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Phase};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
-use crate::exchange::head::Head;
+use crate::exchange::head::{Framing, Head};
 use crate::exchange::mailbox::Input;
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime;
@@ -34,21 +34,21 @@ use crate::runtime;
 pub enum Content {
     /// Byte for byte.
     AsItComes,
-    /// Without its content codings.
-    Decoded,
+    /// When it is read, without its content codings.
+    Fetched,
 }
 
 /// Stands between a connection and whoever is told of it.
-pub struct Decoder {
+pub struct Companion {
     port: PortId,
     inner: Arc<dyn Events>,
     /// The exchange under way, if it is a fetch; 0: it is none.
     exchange: AtomicU32,
-    /// Where the present response goes while it is decoded.
+    /// Where the present response goes while a task tells it.
     feed: Mutex<Option<UnboundedSender<Part>>>,
 }
 
-/// What the engine says of a response that is decoded.
+/// What the engine says of a response that a task tells.
 enum Part {
     Bytes(Bytes),
     End {
@@ -59,7 +59,7 @@ enum Part {
     Closed(ConnId, CloseReason, bool),
 }
 
-impl Decoder {
+impl Companion {
     /// Tells `inner`, whose thread is `port`.
     pub fn new(port: PortId, inner: Arc<dyn Events>) -> Self {
         Self {
@@ -72,8 +72,8 @@ impl Decoder {
 
     /// An exchange begins on the connection.
     pub fn begin(&self, exchange: u32, content: Content) {
-        let decoded = content == Content::Decoded;
-        let number = if decoded { exchange } else { 0 };
+        let is_fetch = content == Content::Fetched;
+        let number = if is_fetch { exchange } else { 0 };
         self.exchange.store(number, Ordering::Relaxed);
         *self.feed() = None;
     }
@@ -82,7 +82,7 @@ impl Decoder {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives `part` to the task that decodes; back if there is none, or no more.
+    /// Gives `part` to the response's task; back if there is none, or no more.
     fn pass(&self, part: Part) -> Option<Part> {
         match &*self.feed() {
             Some(feed) => feed.send(part).err().map(|refused| refused.0),
@@ -90,7 +90,8 @@ impl Decoder {
         }
     }
 
-    fn decode(&self, exchange: u32, headers: HeaderMap, response: &Response<'_>) {
+    /// Has a task tell the response.
+    fn accompany(&self, exchange: u32, headers: HeaderMap, response: &Response<'_>) {
         let (feed, parts) = mpsc::unbounded_channel();
         let body = Bytes::copy_from_slice(response.body);
         // It can't fail: the receiver is here.
@@ -107,6 +108,10 @@ impl Decoder {
             port: self.port,
             exchange,
             inner: Arc::clone(&self.inner),
+            expected: match response.head.framing {
+                Framing::Length(length) => length,
+                _ => 0,
+            },
             ended: None,
             failure: None,
         }));
@@ -163,6 +168,8 @@ struct Parts {
     port: PortId,
     exchange: u32,
     inner: Arc<dyn Events>,
+    /// Bytes of the whole body, if known.
+    expected: u64,
     /// Of a complete message: whether it allows another one on its connection, and whether all of the request is sent.
     ended: Option<(bool, bool)>,
     failure: Option<Box<Failure>>,
@@ -220,32 +227,37 @@ impl http_body::Body for Source {
             None => broken(),
         }
     }
+
+    fn size_hint(&self) -> SizeHint {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What it wraps must not take it for a promise.
+        let mut hint = SizeHint::new();
+        hint.set_lower(parts.expected);
+        hint
+    }
 }
 
-/// The fields that say how a body is encoded; `None` if it is not.
-fn codings(head: &Head) -> Option<HeaderMap> {
+/// The fields that say how a body is encoded.
+fn codings(head: &Head) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut fields = head.text.split(|&byte| byte == 0);
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
         if name.eq_ignore_ascii_case(b"content-encoding") {
-            headers.append(
-                header::CONTENT_ENCODING,
-                HeaderValue::from_bytes(value).ok()?,
-            );
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(header::CONTENT_ENCODING, value);
+            }
         }
     }
-    (!headers.is_empty()).then_some(headers)
+    headers
 }
 
-impl Events for Decoder {
+impl Events for Companion {
     fn response(&self, exchange: u32, response: Response<'_>) {
-        let whole = response.end && response.body.is_empty();
-        if self.exchange.load(Ordering::Relaxed) == exchange
-            && !whole
-            && !response.head.is_informational()
-        {
-            if let Some(headers) = codings(response.head) {
-                self.decode(exchange, headers, &response);
+        if self.exchange.load(Ordering::Relaxed) == exchange && !response.head.is_informational() {
+            let headers = codings(response.head);
+            let has_codings = !headers.is_empty() && !response.body.is_empty();
+            if has_codings || !response.end {
+                self.accompany(exchange, headers, &response);
                 return;
             }
         }

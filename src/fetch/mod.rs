@@ -1,7 +1,7 @@
 //! What `fetch()` needs beside the engine.
 //!
-//! Fetches over an agent's connections are exchanges of the engine; what is theirs alone is [`engine`]: content codings are
-//! taken off on the way to JavaScript. Those over TLS without an agent go over a shared `reqwest` client, for HTTP/2:
+//! Fetches over an agent's connections are exchanges of the engine; what is theirs alone is [`engine`]: a body that does not
+//! come with its head waits until it is read, and content codings are taken off. Those over TLS without an agent go over a shared `reqwest` client, for HTTP/2:
 //!
 //! * [`order`]: what JavaScript asked for, and what reaches a request under way.
 //! * [`clients`]: one client for what is trusted.
@@ -116,6 +116,15 @@ pub fn acknowledge(port: PortId, exchange: u32, bytes: usize) -> bool {
         }
         found.is_some()
     })
+}
+
+/// Somebody reads the body of a response that is told from here. I/O thread only.
+pub fn read(port: PortId, exchange: u32, wanted: order::Wanted) {
+    UNDER_WAY.with_borrow(|all| {
+        if let Some(fetch) = all.get(&(port, exchange)) {
+            fetch.link.want(wanted);
+        }
+    });
 }
 
 /// Delivers a piece of a request's body; one that is over takes none. I/O thread only.

@@ -122,6 +122,15 @@ impl Order {
     }
 }
 
+/// How a response's body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// As a stream.
+    Pieces,
+    /// At once.
+    Whole,
+}
+
 /// Both directions between a fetch and JavaScript.
 pub struct Link {
     /// The caller's number for the fetch.
@@ -132,6 +141,8 @@ pub struct Link {
     pub head_told: AtomicBool,
     unacknowledged: AtomicUsize,
     acknowledged: Notify,
+    wanted: Mutex<Option<Wanted>>,
+    asked: Notify,
     /// Only if the body comes piece by piece.
     pieces: Option<mpsc::UnboundedSender<Piece>>,
     coming: Mutex<Option<mpsc::UnboundedReceiver<Piece>>>,
@@ -153,6 +164,8 @@ impl Link {
             head_told: AtomicBool::new(false),
             unacknowledged: AtomicUsize::new(0),
             acknowledged: Notify::new(),
+            wanted: Mutex::default(),
+            asked: Notify::new(),
             pieces,
             coming: Mutex::new(coming),
         }
@@ -164,6 +177,26 @@ impl Link {
         let after = before.saturating_sub(bytes);
         self.unacknowledged.store(after, Ordering::Relaxed);
         self.acknowledged.notify_one();
+    }
+
+    /// Somebody reads the response's body.
+    pub(super) fn want(&self, wanted: Wanted) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+        self.asked.notify_one();
+    }
+
+    /// How the response's body is read; `None`: nobody does, so far.
+    pub fn wanted(&self) -> Option<Wanted> {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until [`Self::wanted`] has changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
     }
 
     /// A piece of the request's body.

@@ -1,6 +1,7 @@
 //! The response's way to JavaScript.
 //!
-//! What is there at once goes with the head, in one record. The end is told when the connection is back in the pool.
+//! What is there at once goes with the head, in one record; the rest when somebody reads it, whole or piece by piece. The end
+//! is told when the connection is back in the pool.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,9 +15,9 @@ use reqwest::Response;
 
 use super::decoding::{BoxError, Incoming};
 use super::failure;
-use super::order::{Link, Order};
+use super::order::{Link, Order, Wanted};
 use super::settled;
-use crate::config::INLINE_BODY;
+use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::{Failure, Phase};
 use crate::exchange::events;
 use crate::exchange::head::{Framing, Head};
@@ -93,13 +94,31 @@ pub async fn tell(
             Poll::Pending => break,
         }
     }
-    let first = gathered.take();
-    if first.len() < INLINE_BODY {
-        tell_head(link, head, &first, false, written);
-    } else {
-        tell_head(link, head, &[], false, written);
-        link.data(first, false);
+    tell_head(link, head, &[], false, written);
+    // Until somebody reads the body it waits here, as far as the window allows: read whole, it goes whole.
+    loop {
+        let wanted = link.wanted();
+        match wanted {
+            Some(Wanted::Pieces) => break,
+            Some(Wanted::Whole) => gathered.reserve(body.expected().min(MOST_RESERVED) as usize),
+            None => {}
+        }
+        let has_room = wanted.is_some() || gathered.len() < RESPONSE_WINDOW;
+        let piece = tokio::select! {
+            biased;
+            () = link.asked(), if wanted.is_none() => continue,
+            piece = body.piece(), if has_room => piece,
+        };
+        match piece {
+            Some(Ok(piece)) => gathered.add(piece),
+            Some(Err(error)) => return Err(error),
+            None => {
+                gathered.tell(link);
+                return Ok(Rest::End);
+            }
+        }
     }
+    gathered.tell(link);
     loop {
         link.window().await;
         match body.piece().await {
@@ -109,6 +128,9 @@ pub async fn tell(
         }
     }
 }
+
+/// What is set aside at once for a body that says its length: no server decides about more.
+const MOST_RESERVED: u64 = 16 * 1024 * 1024;
 
 fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool, request_written: bool) {
     link.head_told.store(true, Ordering::Relaxed);
@@ -170,6 +192,14 @@ impl Gathered {
         self.first.len().max(self.all.len())
     }
 
+    /// Has room for so many bytes altogether, if it has none yet.
+    fn reserve(&mut self, bytes: usize) {
+        if self.all.capacity() == 0 {
+            self.all.reserve_exact(bytes);
+            self.all.extend_from_slice(&self.first);
+        }
+    }
+
     fn add(&mut self, piece: Bytes) {
         if self.first.is_empty() {
             self.first = piece;
@@ -179,6 +209,12 @@ impl Gathered {
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&piece);
+    }
+
+    fn tell(&mut self, link: &Link) {
+        if self.len() > 0 {
+            link.data(self.take(), false);
+        }
     }
 
     fn take(&mut self) -> Bytes {
