@@ -107,7 +107,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(port: number, into: Uint8Array) => number} drain
  * @property {(port: number) => Buffer} takeChunk
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
- * @property {(trustedPem: string, verify: boolean) => number} fetchClient
+ * @property {(tls: number) => number} fetchClient
  */
 
 function runtimeName() {

@@ -5,20 +5,30 @@
 const { FETCH_BODY_STREAM, FETCH_BODY_WHOLE, MESSAGE_END } = require('../bridge/layout.js')
 const { threadPort } = require('../bridge/port.js')
 const native = require('../native.js')
-const { runtimePem } = require('../tls/trust.js')
-const { bodyFailed } = require('./errors.js')
+const { isAltered, secureOf } = require('../tls/settings.js')
+const { bodyFailed, fetchFailed } = require('./errors.js')
 const { clientHead } = require('./head.js')
 
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
-/** @type {number | undefined} */
-let client
+/** As the runtime's agents do by default. */
+const MOST_SESSIONS = 100
+const OPTIONS = Object.freeze({ ALPNProtocols: ['h2', 'http/1.1'] })
 
-/** The number of this thread's client: what it trusts is the runtime's. */
-function clientNumber() {
-  client ??= native.fetchClient(runtimePem(), process.env.NODE_TLS_REJECT_UNAUTHORIZED !== '0')
-  return client
+/** The number of this thread's client, while nothing but the process's options says how TLS is to be spoken. */
+let usual = -1
+
+/** @param {import('../bridge/port.js').Port} port */
+function clientNumber(port) {
+  if (usual >= 0 && !isAltered()) return usual
+  const secure = secureOf(port.engine, OPTIONS, MOST_SESSIONS)
+  if (typeof secure === 'string') {
+    throw fetchFailed(new Error(`only the runtime's own TLS can honour the options of this process (${secure})`))
+  }
+  const number = native.fetchClient(secure.id)
+  if (!isAltered()) usual = number
+  return number
 }
 
 class ClientHop {
@@ -40,7 +50,7 @@ class ClientHop {
   start() {
     const { body } = this.#order
     const { submission } = this.#port
-    const number = clientNumber()
+    const number = clientNumber(this.#port)
     this.id = this.#port.open(/** @type {any} */ (this))
     const isWhole = typeof body === 'string' || body instanceof Uint8Array
     const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM

@@ -3,18 +3,15 @@
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::fetch::clients::{self, Identity};
+use crate::fetch::clients;
 
-/// The number of the client that trusts these certificate authorities (PEM), or any.
+/// The number of the client that has the TLS settings of a number.
 #[napi]
-pub fn fetch_client(trusted_pem: String, verify: bool) -> Result<u32> {
-    let number = clients::intern(Identity {
-        trusted: trusted_pem,
-        verify,
-    });
+pub fn fetch_client(tls: u32) -> Result<u32> {
+    let number = clients::intern(tls);
     // What a command has room for.
     if number > u16::MAX.into() {
-        let message = "too many different sets of trusted certificates";
+        let message = "too many different TLS settings";
         return Err(Error::new(Status::GenericFailure, message));
     }
     Ok(number)
