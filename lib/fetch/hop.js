@@ -94,7 +94,7 @@ class Hop {
   _header = undefined
   /** The agent's `timeout` tells silence, and ends nothing. */
   timeout = 0
-  /** What is looked at for authentication that is the connection's. @type {{ headers: Record<string, string> } | null} */
+  /** What is looked at for authentication that is the connection's. @type {{ headers: Record<string, string>, readableFlowing: boolean } | null} */
   res = null
   outgoing = OUTGOING
   resource = RESOURCE
@@ -271,7 +271,7 @@ class Hop {
     const connection = /** @type {Connection} */ (this.connection)
     connection.bytesRead += head.size + (body === null ? 0 : body.length)
     noteHint(/** @type {any} */ (this), head.hint())
-    if (ASKS_FOR_CREDENTIALS.has(status)) this.res = { headers: headersOf(head) }
+    if (ASKS_FOR_CREDENTIALS.has(status)) this.res = { headers: headersOf(head), readableFlowing: true }
     this.#note(flags)
     const ended = (flags & MESSAGE_END) !== 0
     if (ended) this.#finish()
