@@ -277,6 +277,13 @@ impl Io {
         }
     }
 
+    /// Closes the connection of an exchange under way.
+    pub fn kill_exchange(&self, port: PortId, exchange: u32, reason: CloseReason) {
+        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
+            connection.mailbox.kill(reason);
+        }
+    }
+
     /// Lets a connection go on whose peer was asked about.
     pub fn approve(&self, conn: ConnId) {
         if let Some(connection) = self.connections.borrow().get(&conn) {

@@ -5,6 +5,7 @@
 const assert = require('node:assert')
 const diagnostics = require('node:diagnostics_channel')
 const http = require('node:http')
+const zlib = require('node:zlib')
 
 const { Agent, HttpsAgent, fetch } = require('../..')
 const { reply } = require('../support/peer')
@@ -283,4 +284,30 @@ test('a response that comes before the request is sent ends the upload, and its 
   assert.strictEqual(await text('/', { method: 'POST', body, duplex: 'half' }), 'no')
   await cancelled.promise
   await until(() => peer.open.size === 0)
+})
+
+test('a body that is given up leaves nothing of its connection behind', async (scope) => {
+  const { threadPort } = require('../../lib/bridge/port.js')
+  const begun = zlib.gzipSync('hello '.repeat(100)).subarray(0, 15)
+  const bodies = { '/plain': 'hello', '/gzip': begun, '/no-gzip': 'hello' }
+  const { agent, origin, peer } = await serve(scope, ({ target }, { socket }) => {
+    const coding = target === '/plain' ? '' : 'Content-Encoding: gzip\r\n'
+    socket.write(`HTTP/1.1 200 OK\r\n${coding}Content-Length: 1000\r\n\r\n`)
+    socket.write(bodies[target])
+  })
+  for (const path of Object.keys(bodies)) {
+    const controller = new AbortController()
+    const responses = [
+      await fetch(origin + path, { agent }),
+      await fetch(origin + path, { agent, signal: controller.signal }),
+      await fetch(origin + path, { agent }),
+    ]
+    await responses[0].body.cancel()
+    controller.abort()
+    agent.destroy()
+    await assert.rejects(responses[2].text(), TypeError)
+  }
+  const known = () => [...threadPort().connections.values()].filter(({ origin }) => origin.origins.agent === agent)
+  await until(() => peer.open.size === 0 && known().length === 0, 'all connections are forgotten')
+  assert.strictEqual(agent.totalSocketCount, 0)
 })

@@ -156,6 +156,9 @@ async fn tell(
             rest.tell(&head, &link, written, keep_alive);
         }
         Err(failure) => {
+            // What can't be decoded has left its connection open.
+            let (port, exchange) = (locked().port, link.exchange);
+            runtime::run(move |io| io.kill_exchange(port, exchange, CloseReason::Error));
             let after_head = link.head_told.load(Ordering::Relaxed);
             link.events.failed(link.exchange, &failure, after_head);
         }
