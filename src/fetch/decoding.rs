@@ -98,14 +98,6 @@ impl Incoming {
         })))
     }
 
-    /// Bytes that are still to come, as far as known.
-    pub fn expected(&self) -> u64 {
-        match self {
-            Self::Plain(body) => body.size_hint().lower(),
-            Self::Decoded(_) => 0,
-        }
-    }
-
     /// The next piece; `None` once the message is complete.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{header, HeaderMap, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::decoding::Incoming;
@@ -108,10 +108,6 @@ impl Companion {
             port: self.port,
             exchange,
             inner: Arc::clone(&self.inner),
-            expected: match response.head.framing {
-                Framing::Length(length) => length,
-                _ => 0,
-            },
             ended: None,
             failure: None,
         }));
@@ -135,9 +131,13 @@ async fn tell(
     link: Arc<Link>,
 ) {
     let locked = || parts.lock().unwrap_or_else(PoisonError::into_inner);
+    let expected = match head.framing {
+        Framing::Length(length) if headers.is_empty() => length,
+        _ => 0,
+    };
     let body = reqwest::Body::wrap(Source(Arc::clone(&parts)));
     let told = match Incoming::new(body, &headers) {
-        Ok(mut body) => receiving::tell(&head, &mut body, &link, written)
+        Ok(mut body) => receiving::tell(&head, &mut body, &link, written, expected)
             .await
             .map_err(|error| {
                 let own = locked().failure.take();
@@ -171,8 +171,6 @@ struct Parts {
     port: PortId,
     exchange: u32,
     inner: Arc<dyn Events>,
-    /// Bytes of the whole body, if known.
-    expected: u64,
     /// Of a complete message: whether it allows another one on its connection, and whether all of the request is sent.
     ended: Option<(bool, bool)>,
     failure: Option<Box<Failure>>,
@@ -229,14 +227,6 @@ impl http_body::Body for Source {
             }
             None => broken(),
         }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What it wraps must not take it for a promise.
-        let mut hint = SizeHint::new();
-        hint.set_lower(parts.expected);
-        hint
     }
 }
 

@@ -29,12 +29,13 @@ use crate::exchange::head::{Framing, Head};
 /// What breaks it off.
 pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
     let head = head(&response);
+    let expected = response.content_length().unwrap_or_default();
     let response = http::Response::<reqwest::Body>::from(response);
     let (parts, body) = response.into_parts();
     let mut body = Incoming::new(body, &parts.headers)
         .map_err(|message| Failure::new("", message, Phase::Head))?;
     let written = true;
-    let rest = tell(&head, &mut body, link, written)
+    let rest = tell(&head, &mut body, link, written, expected)
         .await
         .map_err(|error| broken(&*error, order))?;
     // Nothing is told before the connection is where the next request looks for it.
@@ -70,7 +71,7 @@ impl Rest {
 }
 
 /// Tells a response as far as it comes before its end; what is there at once goes with the head. `written`: the whole
-/// request is in the kernel.
+/// request is in the kernel; `expected`: bytes of the body, as far as known.
 ///
 /// # Errors
 ///
@@ -80,6 +81,7 @@ pub async fn tell(
     body: &mut Incoming,
     link: &Link,
     written: bool,
+    expected: u64,
 ) -> Result<Rest, BoxError> {
     let mut gathered = Gathered::default();
     while gathered.len() < INLINE_BODY {
@@ -100,7 +102,7 @@ pub async fn tell(
         let wanted = link.wanted();
         match wanted {
             Some(Wanted::Pieces) => break,
-            Some(Wanted::Whole) => gathered.reserve(body.expected().min(MOST_RESERVED) as usize),
+            Some(Wanted::Whole) => gathered.reserve(expected.min(MOST_RESERVED) as usize),
             None => {}
         }
         let has_room = wanted.is_some() || gathered.len() < RESPONSE_WINDOW;
@@ -192,11 +194,10 @@ impl Gathered {
         self.first.len().max(self.all.len())
     }
 
-    /// Has room for so many bytes altogether, if it has none yet.
+    /// Has room for so many bytes altogether.
     fn reserve(&mut self, bytes: usize) {
-        if self.all.capacity() == 0 {
-            self.all.reserve_exact(bytes);
-            self.all.extend_from_slice(&self.first);
+        if self.all.capacity() < bytes {
+            self.all.reserve_exact(bytes - self.all.len());
         }
     }
 
