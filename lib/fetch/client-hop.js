@@ -19,10 +19,9 @@ const OPTIONS = Object.freeze({ ALPNProtocols: ['h2', 'http/1.1'] })
 /** The number of this thread's client, while nothing but the process's options says how TLS is to be spoken. */
 let usual = -1
 
-/** @param {import('../bridge/port.js').Port} port */
-function clientNumber(port) {
+function clientNumber() {
   if (usual >= 0 && !isAltered()) return usual
-  const secure = secureOf(port.engine, OPTIONS, MOST_SESSIONS)
+  const secure = secureOf(OPTIONS, MOST_SESSIONS)
   if (typeof secure === 'string') {
     throw fetchFailed(new Error(`only the runtime's own TLS can honour the options of this process (${secure})`))
   }
@@ -50,7 +49,7 @@ class ClientHop {
   start() {
     const { body } = this.#order
     const { submission } = this.#port
-    const number = clientNumber(this.#port)
+    const number = clientNumber()
     this.id = this.#port.open(/** @type {any} */ (this))
     const isWhole = typeof body === 'string' || body instanceof Uint8Array
     const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM

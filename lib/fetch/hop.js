@@ -21,7 +21,7 @@ const {
   MESSAGE_END,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
-const native = require('../bridge/port.js')
+const native = require('../native.js')
 const { connectionReset } = require('../errors.js')
 const { checkIn, noteHint } = require('../incoming.js')
 const { lease } = require('../lease.js')
