@@ -8,9 +8,9 @@
 const https = require('node:https')
 const net = require('node:net')
 
-const { additions, Agent: HttpAgent, initialize } = require('./agent.js')
+const { additions, Agent: HttpAgent, initialize, originsOf } = require('./agent.js')
 const { foreignReason, removeSocket } = require('./foreign.js')
-const { kFind, kReason } = require('./lifecycle.js')
+const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')

@@ -203,4 +203,4 @@ function quiet(origins, deadlineMs) {
   })
 }
 
-module.exports = { close, kFind, kReason, preconnect }
+module.exports = { close, kFind, kReason, NO_REQUEST, preconnect }
