@@ -2,7 +2,14 @@
 // http.Agent and https.Agent, with their meanings and defaults.
 
 export { Agent, type AgentOptions } from './types/agent'
-export { fetch, type FetchDefaults, type FetchInit, type FetchRetry, type HttpError } from './types/fetch'
+export {
+  fetch,
+  type FetchAgent,
+  type FetchDefaults,
+  type FetchInit,
+  type FetchRetry,
+  type HttpError,
+} from './types/fetch'
 export * as http from './types/http'
 export { install, type InstallOptions, uninstall } from './types/install'
 export * as https from './types/https'

@@ -14,7 +14,7 @@ const native = require('./native.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('./own/pending.js')
-const { close, kOpen, preconnect } = require('./lifecycle.js')
+const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
 const { statsOf } = require('./stats.js')
 const { noteCreation } = require('./warnings.js')
 const { connectionReset } = require('./errors.js')
@@ -84,14 +84,7 @@ function shown(look) {
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   settlePending(this, req)
-  const origins = originsOf(this)
-  origins.requests += 1
-  origins.syncLimits()
-  const usual = this.getName === runtimeGetName
-  const plain = plainName(this.options, wanted)
-  const name = usual ? (plain ?? nameOf(this.options, wanted)) : this.getName(merge(this.options, wanted))
-  const origin = origins.get(name) ?? origins.add(name, merge(this.options, wanted))
-  const reason = foreignReason(this, req, wanted, plain !== undefined)
+  const { origin, plain, reason } = route(this, req, wanted)
   if (reason !== undefined) {
     carryForeign(this, req, wanted, origin, reason)
     return
@@ -99,6 +92,50 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const exchange = new Exchange(req, this, origin, wanted)
   exchange.isPlain = plain !== undefined
   lease(exchange, false, startSoon)
+}
+
+/**
+ * Where a request goes, and why only the runtime can carry it, if so.
+ * @param {any} agent
+ * @param {any} req
+ * @param {Record<string, any>} wanted what to connect to
+ */
+function route(agent, req, wanted) {
+  const origins = originsOf(agent)
+  origins.requests += 1
+  origins.syncLimits()
+  const plain = plainName(agent.options, wanted)
+  /** @type {import('./origins.js').Origin} */
+  const origin = agent[kFind](origins, req, wanted, plain)
+  /** @type {string | undefined} */
+  const reason = agent[kReason](origin, req, wanted, plain)
+  return { origin, plain, reason }
+}
+
+/**
+ * An agent's origin for a request.
+ * @this {any}
+ * @param {import('./origins.js').Origins} origins
+ * @param {any} _req
+ * @param {Record<string, any>} wanted what to connect to
+ * @param {string | undefined} plain what plainName() says
+ */
+Agent.prototype[kFind] = function find(origins, _req, wanted, plain) {
+  const usual = this.getName === runtimeGetName
+  const name = usual ? (plain ?? nameOf(this.options, wanted)) : this.getName(merge(this.options, wanted))
+  return origins.get(name) ?? origins.add(name, merge(this.options, wanted))
+}
+
+/**
+ * Why only the runtime can carry a request.
+ * @this {any}
+ * @param {import('./origins.js').Origin} _origin
+ * @param {any} req
+ * @param {Record<string, any>} wanted what to connect to
+ * @param {string | undefined} plain what plainName() says
+ */
+Agent.prototype[kReason] = function reason(_origin, req, wanted, plain) {
+  return foreignReason(this, req, wanted, plain !== undefined)
 }
 
 /** @param {Exchange} exchange */
@@ -128,17 +165,6 @@ function reroute(exchange) {
   }
   req.reusedSocket = false
   carryForeign(agent, req, options, origin, 'upgrade')
-}
-
-/**
- * @this {any}
- * @param {import('./origins.js').Origins} origins
- * @param {Record<string, any>} wanted what to connect to
- */
-Agent.prototype[kOpen] = function open(origins, wanted) {
-  const options = merge(this.options, wanted)
-  const name = this.getName(options)
-  return origins.get(name) ?? origins.add(name, options)
 }
 
 Agent.prototype.removeSocket = removeSocket
@@ -203,4 +229,4 @@ function method(value) {
 
 Object.defineProperties(Agent.prototype, additions)
 
-module.exports = { additions, Agent, destroy: Agent.prototype.destroy, initialize, originsOf, startSoon }
+module.exports = { additions, Agent, initialize, originsOf, route, startSoon }

@@ -23,7 +23,7 @@ const {
 const { Outgoing } = require('./outgoing.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('./runtime.js')
 const { kExchange } = require('./socket-view.js')
-const { returnTurn } = require('./waiting.js')
+const { settleUnserved, takeTurn } = require('./waiting.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -268,13 +268,7 @@ class Exchange {
    * @param {number} connection
    */
   onAssigned(kind, connection) {
-    const { wait } = this
-    if (wait === null) {
-      returnTurn(this, kind, connection)
-      return
-    }
-    wait.end()
-    this.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
+    takeTurn(this, kind, connection)
   }
 
   /** The user has ended the connection. */
@@ -309,6 +303,14 @@ class Exchange {
     this.isRef = on
     if (on) this.port.hold()
     else this.port.loosen()
+  }
+
+  /**
+   * It gets no connection.
+   * @param {Error | undefined} error
+   */
+  failUnserved(error) {
+    settleUnserved(this.req, error)
   }
 
   onTimeout() {

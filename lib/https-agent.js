@@ -8,13 +8,10 @@
 const https = require('node:https')
 const net = require('node:net')
 
-const { additions, destroy, initialize, originsOf, startSoon } = require('./agent.js')
-const { Exchange } = require('./carry.js')
-const { carryForeign, foreignReason, removeSocket } = require('./foreign.js')
-const { lease } = require('./lease.js')
-const { kOpen, NO_REQUEST } = require('./lifecycle.js')
-const { merge, nameOf, plainName, validate } = require('./options.js')
-const { settlePending } = require('./own/pending.js')
+const { additions, Agent: HttpAgent, initialize, originsOf } = require('./agent.js')
+const { foreignReason, removeSocket } = require('./foreign.js')
+const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
+const { merge, nameOf, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
 
@@ -65,32 +62,6 @@ Agent.prototype.getName = function getName(options = NO_OPTIONS) {
   return RuntimeAgent.prototype.getName.call(this, options) + nameSuffix(options)
 }
 const { getName } = Agent.prototype
-
-/**
- * Takes a request of the runtime's https.request(), as the runtime's agents do.
- * @this {any}
- * @param {any} req
- * @param {any} options what to connect to; the legacy form is (req, host, port, localAddress)
- * @param {number} [port]
- * @param {string} [localAddress]
- */
-Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
-  const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
-  settlePending(this, req)
-  const origins = originsOf(this)
-  origins.requests += 1
-  origins.syncLimits()
-  const plain = plainName(this.options, wanted)
-  const origin = find(this, origins, req, wanted, plain)
-  const reason = foreignReason(this, req, wanted, plain !== undefined) ?? origin.foreignReason(wanted)
-  if (reason !== undefined) {
-    carryForeign(this, req, wanted, origin, reason)
-    return
-  }
-  const exchange = new Exchange(req, this, origin, wanted)
-  exchange.isPlain = plain !== undefined
-  lease(exchange, false, startSoon)
-}
 
 /**
  * @param {any} agent
@@ -204,13 +175,27 @@ function hostOf(header) {
 /**
  * @this {any}
  * @param {import('./origins.js').Origins} origins
- * @param {Options} wanted what to connect to
+ * @param {any} req
+ * @param {Options} wanted
+ * @param {string | undefined} plain what plainName() says
  */
-Agent.prototype[kOpen] = function openFor(origins, wanted) {
-  const origin = find(this, origins, NO_REQUEST, wanted, undefined)
-  return origin.foreignReason(wanted) === undefined ? origin : undefined
+Agent.prototype[kFind] = function findFor(origins, req, wanted, plain) {
+  return find(this, origins, req, wanted, plain)
 }
 
+/**
+ * @this {any}
+ * @param {SecureOrigin} origin
+ * @param {any} req
+ * @param {Options} wanted
+ * @param {string | undefined} plain what plainName() says
+ */
+Agent.prototype[kReason] = function reason(origin, req, wanted, plain) {
+  return foreignReason(this, req, wanted, plain !== undefined) ?? origin.foreignReason(wanted)
+}
+
+const { addRequest, destroy } = HttpAgent.prototype
+Agent.prototype.addRequest = addRequest
 Agent.prototype.removeSocket = removeSocket
 Agent.prototype.destroy = destroy
 Object.defineProperties(Agent.prototype, additions)

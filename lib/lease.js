@@ -20,7 +20,7 @@ const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
 const { coded } = require('./errors.js')
 const { isRepeatable, SAFE_METHODS } = require('./outgoing.js')
 const { kDestroyError } = require('./runtime.js')
-const { settleUnserved, Wait } = require('./waiting.js')
+const { failUnserved, settleUnserved, Wait } = require('./waiting.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 
@@ -149,7 +149,7 @@ function refuse(exchange) {
   const { origins, key } = exchange.origin
   native.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
   const message = `${exchange.origin.queue.length} requests to ${exchange.origin.label} are waiting already (maxPending)`
-  process.nextTick(settleUnserved, exchange.req, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
+  process.nextTick(failUnserved, exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)
 }
 

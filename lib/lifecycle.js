@@ -8,7 +8,6 @@ const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO, UNUSED } = re
 const native = require('./native.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
-const { foreignReason } = require('./foreign.js')
 const { invalidValue, notANumber, outOfRange } = require('./errors.js')
 
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -144,9 +143,8 @@ async function preconnect(agent, origins, where, count = 1) {
   const hostname = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
   const wanted = { __proto__: null, host: hostname, port: Number(url.port || agent.defaultPort), path: null }
   origins.syncLimits()
-  if (foreignReason(agent, NO_REQUEST, wanted, false) !== undefined) return 0
-  const origin = agent[kOpen](origins, wanted)
-  if (origin === undefined) return 0
+  const origin = agent[kFind](origins, NO_REQUEST, wanted, undefined)
+  if (agent[kReason](origin, NO_REQUEST, wanted, undefined) !== undefined) return 0
   const openings = []
   const most = Math.min(count, agent.maxFreeSockets)
   while (openings.length < most) {
@@ -166,8 +164,10 @@ function doNothing() {}
 /** What a connection is opened for when there is no request yet. */
 const NO_REQUEST = Object.freeze({ method: 'GET', _header: null, getHeader: () => undefined })
 
-/** How an agent finds the origin of given options. */
-const kOpen = Symbol('keepwire.open')
+/** How an agent finds its origin for a request. */
+const kFind = Symbol('keepwire.find')
+/** How an agent tells that only the runtime can carry a request. */
+const kReason = Symbol('keepwire.reason')
 
 /**
  * Waits until no request is under way or waiting, at most `deadline` ms, then closes everything.
@@ -203,4 +203,4 @@ function quiet(origins, deadlineMs) {
   })
 }
 
-module.exports = { close, kOpen, NO_REQUEST, preconnect }
+module.exports = { close, kFind, kReason, NO_REQUEST, preconnect }

@@ -60,23 +60,6 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
- * How a fetch's connections are made and kept.
- * @typedef {object} NativeIdentity
- * @property {number} trust
- * @property {boolean} verify
- * @property {string} certificate
- * @property {string} key
- * @property {string | undefined} [localAddress]
- * @property {string | undefined} [socketPath]
- * @property {boolean} keepAlive
- * @property {number} idleTimeoutMs
- * @property {number} mostIdle
- * @property {number} keepAliveInitialDelayMs
- * @property {boolean} noDelay
- * @property {number} connectTimeoutMs
- */
-
-/**
  * @typedef {object} NativeTally
  * @property {string} name
  * @property {number} count
@@ -124,10 +107,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(port: number, into: Uint8Array) => number} drain
  * @property {(port: number) => Buffer} takeChunk
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
- * @property {(pem: string) => number} fetchTrust
- * @property {(identity: NativeIdentity) => number} fetchIdentity
- * @property {(number: number) => void} forgetFetchLimits
- * @property {(number: number, allowed: { perOrigin: number, inTotal: number, pending: number }) => number} fetchLimits
+ * @property {(tls: number) => number} fetchClient
  */
 
 function runtimeName() {

@@ -67,19 +67,19 @@ class Wait {
   }
 
   #onLastCall() {
-    const { origin, port, req, resource } = this.#exchange
+    const { origin, port, resource } = this.#exchange
     const { label, origins } = origin
     this.#giveUp()
     native.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
     const message = `No connection to ${label} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
-    resource.runInAsyncScope(settleUnserved, null, req, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
+    resource.runInAsyncScope(failUnserved, null, this.#exchange, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
     port.drainSoon()
     origins.forget(origin)
   }
 
   #onDestroy() {
     this.#giveUp()
-    process.nextTick(settleUnserved, this.#exchange.req, undefined)
+    process.nextTick(failUnserved, this.#exchange, undefined)
   }
 
   #giveUp() {
@@ -128,6 +128,14 @@ function shadow(req, method, react) {
   Object.defineProperty(req, method, { value: shadowed, configurable: true, writable: true, enumerable: false })
 }
 
+/**
+ * @param {Exchange} exchange
+ * @param {Error | undefined} error
+ */
+function failUnserved(exchange, error) {
+  exchange.failUnserved(error)
+}
+
 /** @param {any} req */
 function emitTimeout(req) {
   req.emit('timeout')
@@ -142,6 +150,22 @@ function remove(list, item) {
   const at = list.indexOf(item)
   if (at === 0) list.shift()
   else if (at > 0) list.splice(at, 1)
+}
+
+/**
+ * What the engine has assigned to a request that waits, or waited.
+ * @param {Exchange} exchange
+ * @param {number} kind
+ * @param {number} connection
+ */
+function takeTurn(exchange, kind, connection) {
+  const { wait } = exchange
+  if (wait === null) {
+    returnTurn(exchange, kind, connection)
+    return
+  }
+  wait.end()
+  exchange.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
 }
 
 /**
@@ -175,4 +199,4 @@ function settleUnserved(req, error) {
   }
 }
 
-module.exports = { remove, returnTurn, settleUnserved, shadow, Wait }
+module.exports = { failUnserved, remove, settleUnserved, shadow, takeTurn, Wait }

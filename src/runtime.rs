@@ -21,6 +21,7 @@ use crate::exchange::connection::{Host, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::fetch;
+use crate::fetch::engine::{Companion, Content};
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, WaiterId};
 
@@ -114,6 +115,8 @@ struct Connection {
     port: Cell<PortId>,
     exchange: Cell<u32>,
     mailbox: Rc<Mailbox>,
+    /// Between it and its owner, once it has carried a fetch for it.
+    companion: RefCell<Option<Arc<Companion>>>,
 }
 
 impl Io {
@@ -133,6 +136,7 @@ impl Io {
             port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
             mailbox: Rc::default(),
+            companion: RefCell::default(),
         });
         self.connections
             .borrow_mut()
@@ -178,6 +182,7 @@ impl Io {
         connection
             .owner
             .hand_over(conn, profile, events, books.metrics);
+        connection.companion.take();
         self.connections.borrow_mut().insert(conn, connection);
         ENGINE.connected(conn);
     }
@@ -203,7 +208,7 @@ impl Io {
     }
 
     /// An exchange begins on a connection that it has leased.
-    pub fn begin(&self, port: PortId, conn: ConnId, begin: Begin) {
+    pub fn begin(&self, port: PortId, conn: ConnId, begin: Begin, content: Content) {
         let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
             return;
         };
@@ -212,16 +217,43 @@ impl Io {
         self.exchanges
             .borrow_mut()
             .insert((port, begin.exchange), Rc::clone(&connection));
+        let mut companion = connection.companion.borrow_mut();
+        if companion.is_none() && content == Content::Fetched {
+            let made = Arc::new(Companion::new(port, connection.owner.events()));
+            connection.owner.tell(Arc::clone(&made) as _);
+            *companion = Some(made);
+        }
+        if let Some(companion) = &*companion {
+            companion.begin(begin.exchange, content);
+        }
         connection.mailbox.push(Input::Begin(begin));
     }
 
     /// Delivers a command of an exchange; one that has ended hears nothing.
     pub fn input(&self, port: PortId, exchange: u32, input: Input) {
-        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
-            connection.mailbox.push(input);
-            return;
+        if let Input::Ack(bytes) = input {
+            if fetch::acknowledge(port, exchange, bytes) {
+                return;
+            }
         }
-        fetch::input(port, exchange, input);
+        if let Some(input) = self.deliver(port, exchange, input) {
+            fetch::input(port, exchange, input);
+        }
+    }
+
+    /// Delivers a command of an exchange to its connection alone.
+    pub fn input_to_connection(&self, port: PortId, exchange: u32, input: Input) {
+        let _ = self.deliver(port, exchange, input);
+    }
+
+    /// Gives back what is for no connection.
+    fn deliver(&self, port: PortId, exchange: u32, input: Input) -> Option<Input> {
+        let exchanges = self.exchanges.borrow();
+        let Some(connection) = exchanges.get(&(port, exchange)) else {
+            return Some(input);
+        };
+        connection.mailbox.push(input);
+        None
     }
 
     /// Delivers a command of a connection.
@@ -242,6 +274,13 @@ impl Io {
     pub fn leave(&self, conn: ConnId) {
         if let Some(connection) = self.connections.borrow().get(&conn) {
             connection.port.set(NO_PORT);
+        }
+    }
+
+    /// Closes the connection of an exchange under way.
+    pub fn kill_exchange(&self, port: PortId, exchange: u32, reason: CloseReason) {
+        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
+            connection.mailbox.kill(reason);
         }
     }
 

@@ -1,17 +1,21 @@
 // fetch() on keepwire's engine. Everything that is not documented here is the standard's.
 
 import type { Agent } from './agent'
+import type { HttpsAgent } from './https-agent'
+
+/** What carries fetches. */
+export type FetchAgent = Agent | HttpsAgent
 
 /** What the standard has, and two more. */
 export interface FetchInit extends RequestInit {
   /**
-   * The agent whose limits (`maxSockets`, `maxTotalSockets`, `maxPending`) and identity (`ca`, `cert`, `key`,
-   * `rejectUnauthorized`, `localAddress`, `socketPath`, `keepAlive`, `freeSocketTimeout`, …) count for this fetch. An
-   * option that a fetch can't honour, such as `lookup`, makes it reject with `ERR_INVALID_ARG_VALUE`.
+   * The agent over whose connections the fetch goes, as an `http.request` with it would: an `Agent` for `http:`, an
+   * `HttpsAgent` for `https:`; or what gives one for the URL of each request, those after redirects included. Any other,
+   * or one that only the runtime's own sockets could serve, makes the fetch reject with `ERR_INVALID_ARG_VALUE`.
    *
    * Default: none, which means no limits and the runtime's trust.
    */
-  agent?: Agent | undefined
+  agent?: FetchAgent | ((url: URL) => FetchAgent | null | undefined) | null | undefined
 
   /**
    * How long the fetch may take, up to the end of its body. Then it rejects, or its body does, with the `TimeoutError`

@@ -3,10 +3,13 @@
 // fetch() over TLS: trust is the runtime's or the agent's, and HTTP/2 is chosen by ALPN.
 
 const assert = require('node:assert')
+const fs = require('node:fs')
 const http2 = require('node:http2')
 const https = require('node:https')
+const os = require('node:os')
+const path = require('node:path')
 
-const { fetch } = require('../..')
+const { fetch, HttpsAgent } = require('../..')
 const { runScript } = require('../support/child')
 const { ca, cert, key, selfSigned } = require('../support/fetch-tls')
 const { test } = require('../support/suite')
@@ -33,11 +36,20 @@ function counted(server) {
   return count
 }
 
+/** A file with the test's certificate authority. */
+function trusted(scope) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
+  scope.defer(() => fs.rmSync(folder, { recursive: true }))
+  const file = path.join(folder, 'ca.pem')
+  fs.writeFileSync(file, ca)
+  return file
+}
+
 test("an agent's ca is trusted, and connections are reused", async (scope) => {
   const server = https.createServer({ cert, key }, (request, response) => response.end(request.url))
   const count = counted(server)
   const port = await listen(scope, server)
-  const agent = scope.adopt(new https.Agent({ keepAlive: true, ca }))
+  const agent = scope.adopt(new HttpsAgent({ keepAlive: true, ca }))
   for (let i = 0; i < 20; i++) {
     assert.strictEqual(await (await fetch(`https://127.0.0.1:${port}/${i}`, { agent })).text(), `/${i}`)
   }
@@ -64,7 +76,7 @@ test('a certificate that nobody vouches for is refused', async (scope) => {
 test('rejectUnauthorized: false takes any certificate', async (scope) => {
   const server = https.createServer(selfSigned, (_, response) => response.end('taken'))
   const port = await listen(scope, server)
-  const agent = scope.adopt(new https.Agent({ rejectUnauthorized: false }))
+  const agent = scope.adopt(new HttpsAgent({ rejectUnauthorized: false }))
   assert.strictEqual(await (await fetch(`https://127.0.0.1:${port}/`, { agent })).text(), 'taken')
 })
 
@@ -72,7 +84,7 @@ test('another name than that of the certificate is refused', async (scope) => {
   const server = https.createServer({ cert, key }, (_, response) => response.end('never'))
   server.on('tlsClientError', () => {})
   const port = await listen(scope, server)
-  const agent = scope.adopt(new https.Agent({ ca }))
+  const agent = scope.adopt(new HttpsAgent({ ca }))
   await assert.rejects(fetch(`https://127.0.0.2:${port}/`, { agent }), (error) => {
     assert.ok(['ERR_TLS_CERT_ALTNAME_INVALID', 'ECONNREFUSED'].includes(error.cause.code), error.cause.code)
     return true
@@ -80,13 +92,7 @@ test('another name than that of the certificate is refused', async (scope) => {
 })
 
 test('NODE_EXTRA_CA_CERTS and NODE_TLS_REJECT_UNAUTHORIZED are honoured', async (scope) => {
-  const fs = require('node:fs')
-  const os = require('node:os')
-  const path = require('node:path')
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
-  scope.defer(() => fs.rmSync(folder, { recursive: true }))
-  const file = path.join(folder, 'ca.pem')
-  fs.writeFileSync(file, ca)
+  const file = trusted(scope)
   const server = https.createServer({ cert, key }, (_, response) => response.end('hello'))
   server.on('tlsClientError', () => {})
   const port = await listen(scope, server)
@@ -107,13 +113,35 @@ test('HTTP/2 is spoken with a server that offers it, over one connection', async
   })
   const count = counted(server)
   const port = await listen(scope, server)
-  const agent = scope.adopt(new https.Agent({ keepAlive: true, ca }))
-  const get = async (path) => {
-    const response = await fetch(`https://127.0.0.1:${port}${path}`, { agent })
-    return [response.headers.get('x-version'), response.statusText, await response.text()]
-  }
-  assert.deepStrictEqual(await get('/first'), ['2.0', '', '/first'])
-  const all = await Promise.all(Array.from({ length: 50 }, (_, i) => get(`/${i}`)))
-  assert.deepStrictEqual(all.at(-1), ['2.0', '', '/49'])
+  const env = { NODE_EXTRA_CA_CERTS: trusted(scope) }
+  const { lines, stderr } = await runScript('fetch-http2', [`https://127.0.0.1:${port}`], { env })
+  assert.deepStrictEqual(lines, [{ first: ['2.0', '', '/first'] }, { last: ['2.0', '', '/49'] }], stderr)
   assert.strictEqual(count.connections, 1)
+})
+
+test('over an agent HTTP/1.1 is spoken', async (scope) => {
+  const server = http2.createSecureServer({ cert, key, allowHTTP1: true }, (request, response) => {
+    response.end(request.httpVersion)
+  })
+  const port = await listen(scope, server)
+  const agent = scope.adopt(new HttpsAgent({ ca }))
+  assert.strictEqual(await (await fetch(`https://127.0.0.1:${port}/`, { agent })).text(), '1.1')
+})
+
+test("an agent's checkServerIdentity decides", async (scope) => {
+  const server = https.createServer({ cert, key }, (_, response) => response.end('known'))
+  server.on('tlsClientError', () => {})
+  const port = await listen(scope, server)
+  const asked = []
+  const own = Object.assign(new Error('not mine'), { code: 'ERR_NOT_MINE' })
+  const agent = scope.adopt(
+    new HttpsAgent({ ca, checkServerIdentity: (host) => (asked.push(host), host === 'localhost' ? own : undefined) }),
+  )
+  assert.strictEqual(await (await fetch(`https://127.0.0.1:${port}/`, { agent })).text(), 'known')
+  await assert.rejects(fetch(`https://localhost:${port}/`, { agent }), (error) => {
+    assert.ok(error instanceof TypeError)
+    assert.strictEqual(error.cause, own)
+    return true
+  })
+  assert.deepStrictEqual(asked, ['127.0.0.1', 'localhost'])
 })

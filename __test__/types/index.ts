@@ -109,6 +109,7 @@ async function fetches(): Promise<void> {
   const response: Response = await fetch('http://127.0.0.1/', { agent, timeout: 100, method: 'POST', body: 'x' })
   const again: Response = await users(response.url, { retry: false })
   await again.text().catch((error: unknown) => error instanceof fetch.HttpError && error.status)
+  await fetch('https://127.0.0.1/', { agent: (url) => (url.protocol === 'http:' ? agent : new HttpsAgent()) })
   // @ts-expect-error: a number of milliseconds
   await fetch('http://127.0.0.1/', { timeout: 'soon' })
 }

@@ -19,8 +19,10 @@ const {
   END,
   FETCH,
   FETCH_ABORT,
+  FETCH_READ,
   LARGE_CHUNK,
   PATIENCE,
+  READ_WHOLE,
   SOCKOPT,
   SUBMISSION_BYTES,
   WRITE,
@@ -184,21 +186,26 @@ class Submission {
   }
 
   /**
-   * A fetch begins.
+   * A request for the engine's client.
    * @param {number} exchange
    * @param {number} flags
-   * @param {number} identity
-   * @param {number} limits
-   * @param {number} timeoutMs
+   * @param {number} client
    * @param {string} text latin1
    */
-  fetch(exchange, flags, identity, limits, timeoutMs, text) {
-    const length = text.length + 8
+  fetch(exchange, flags, client, text) {
+    const { length } = text
     if (length + COMMAND_HEADER + 3 > SUBMISSION_BYTES) throw new RangeError('the head of the request is too large')
-    const at = this.#command(FETCH, flags, identity, exchange, length, length)
-    this.#words[at >> 2] = limits
-    this.#words[(at >> 2) + 1] = timeoutMs
-    this.#bytes.latin1Write(text, at + 8, text.length)
+    const at = this.#command(FETCH, flags, client, exchange, length, length)
+    this.#bytes.latin1Write(text, at, length)
+  }
+
+  /**
+   * The body of a fetch's response is read.
+   * @param {number} exchange
+   * @param {boolean} whole
+   */
+  readFetch(exchange, whole) {
+    this.#command(FETCH_READ, whole ? READ_WHOLE : 0, 0, exchange, 0, 0)
   }
 
   /** @param {number} exchange */

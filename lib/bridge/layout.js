@@ -28,18 +28,21 @@ module.exports = Object.freeze({
   PATIENCE: 9,
   FETCH: 10,
   FETCH_ABORT: 11,
+  FETCH_READ: 12,
 
   // Flags of FETCH.
   FETCH_BODY_WHOLE: 1,
   FETCH_BODY_STREAM: 2,
-  FETCH_REDIRECT_ERROR: 4,
-  FETCH_REDIRECT_MANUAL: 8,
+
+  // Flags of FETCH_READ.
+  READ_WHOLE: 1,
 
   // Flags of BEGIN.
   BEGIN_NO_BODY: 1,
   BEGIN_KEEP: 2,
   BEGIN_IDEMPOTENT: 4,
   BEGIN_REUSED: 8,
+  BEGIN_FETCH: 16,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,

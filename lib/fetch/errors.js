@@ -6,7 +6,7 @@ const { AFTER_HEAD } = require('../bridge/layout.js')
 const { fromRecord } = require('../engine-errors.js')
 const { isBun } = require('./traits.js')
 
-const TIMEOUT = 'ERR_KEEPWIRE_FETCH_TIMEOUT'
+const HEAD_TOO_LARGE = 'HPE_HEADER_OVERFLOW'
 
 /** What Bun has as the error's own code where Node's cause has another. @type {Record<string, string>} */
 const BUN_CODES = {
@@ -37,7 +37,6 @@ function fetchFailed(cause, message = 'fetch failed') {
  */
 function bodyFailed(flags, text, errno) {
   const cause = causeOf(text, errno)
-  if (cause.code === TIMEOUT) return new DOMException(cause.message, 'TimeoutError')
   return fetchFailed(cause, (flags & AFTER_HEAD) !== 0 ? 'terminated' : 'fetch failed')
 }
 
@@ -46,14 +45,22 @@ function bodyFailed(flags, text, errno) {
  * @param {number} errno
  */
 function causeOf(text, errno) {
-  const [code, , , , , message] = text.split('\0')
+  const [code, syscall, , , , message, , , , , reason] = text.split('\0')
   if (code === '') return /** @type {Error & { code?: string }} */ (new Error(message))
+  if (code === HEAD_TOO_LARGE)
+    return Object.assign(new Error('Headers Overflow Error'), { code: 'UND_ERR_HEADERS_OVERFLOW' })
   if (code.startsWith('HPE_')) {
-    const error = new Error(`Response does not match the HTTP/1.1 protocol (${message})`)
+    const error = new Error(`Response does not match the HTTP/1.1 protocol (${reason})`)
     return Object.assign(error, { name: 'HTTPParserError', code })
   }
-  if (code === 'UND_ERR_SOCKET') return Object.assign(new Error(message), { name: 'SocketError', code })
+  // A connection that ended without an error of the system.
+  if (code === 'UND_ERR_SOCKET' || (code === 'ECONNRESET' && syscall === '')) return closedBySomebody()
   return fromRecord(text, errno)
 }
 
-module.exports = { bodyFailed, fetchFailed }
+/** What a connection's end is to the runtime's own fetch. */
+function closedBySomebody() {
+  return Object.assign(new Error('other side closed'), { name: 'SocketError', code: 'UND_ERR_SOCKET' })
+}
+
+module.exports = { bodyFailed, closedBySomebody, fetchFailed }

@@ -1,17 +1,21 @@
 'use strict'
 
-// One fetch over the engine: from its order to its last byte.
+// One fetch: from its order, over redirects, to its last byte.
 //
-// The engine's records come in here (the port knows it by its id). Whoever reads the body holds a BodyHandle, and nothing
-// here holds that: when nobody can read the body any more, the handle is collected, and the fetch is given up.
+// Each of its requests is a hop, which knows how it is carried. Whoever reads the body holds a BodyHandle, and nothing here
+// holds that: when nobody can read the body any more, the handle is collected, and the fetch is given up.
 
 const { Buffer } = require('node:buffer')
+const { clearTimeout, setTimeout } = require('node:timers')
 
-const { MESSAGE_END } = require('../bridge/layout.js')
-const { threadPort } = require('../bridge/port.js')
-const { bodyFailed, fetchFailed } = require('./errors.js')
+const { fetchFailed } = require('./errors.js')
+const { isRedirect, redirected } = require('./redirect.js')
 const { makeResponse } = require('./response.js')
+const { send } = require('./route.js')
 const { letManyListen } = require('./traits.js')
+
+/** Bytes of a redirect's body that are read so that its connection can be used again. */
+const MOST_DISCARDED = 64 * 1024
 
 /**
  * @typedef {object} Waiting whoever waits for body bytes
@@ -67,17 +71,22 @@ function orNothing(bytes) {
 const unread = new FinalizationRegistry((/** @type {FetchExchange} */ exchange) => exchange.cancel())
 
 class FetchExchange {
-  id = 0
-  /** @type {import('./request.js').Order} */
+  /** What is asked for at the moment. @type {import('./request.js').Order} */
   order
   /** @type {(response: Response) => void} */
   #resolve
   /** @type {(error: unknown) => void} */
   #reject
-  #port = threadPort()
+  /** @type {ReturnType<typeof send> | null} */
+  #hop = null
   #open = false
+  /** What comes after the rest of a redirect's body. @type {import('./request.js').Order | null} */
+  #next = null
+  #discarded = 0
   /** Body bytes that nobody has read. @type {Buffer[]} */
   #chunks = []
+  /** Whether the engine was told that somebody reads the body. */
+  #isRead = false
   #ended = false
   #failed = false
   /** @type {unknown} */
@@ -86,6 +95,8 @@ class FetchExchange {
   #waiting = null
   /** @type {(() => void) | null} */
   #onAbort = null
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null
   /** Told when the piece of the request's body that was sent last has been taken. @type {(() => void) | null} */
   #onTaken = null
   /** @type {ReadableStreamDefaultReader<Uint8Array> | null} */
@@ -103,60 +114,74 @@ class FetchExchange {
   }
 
   start() {
-    const { order } = this
-    const { signal } = order
+    const { signal, timeoutMs } = this.order
     if (signal !== null) {
       if (signal.aborted) return this.#abort(signal.reason)
       this.#onAbort = () => this.#abort(signal.reason)
       letManyListen(signal)
       signal.addEventListener('abort', this.#onAbort, { once: true })
     }
-    const { submission } = this.#port
-    this.id = this.#port.open(/** @type {any} */ (this))
+    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#abort(timedOut()), timeoutMs)
     this.#open = true
-    submission.fetch(this.id, order.flags, order.identity, order.limits, order.timeoutMs, order.text)
-    const { body } = order
-    if (body === null) return
-    if (typeof body === 'string' || body instanceof Uint8Array) {
-      submission.write(this.id, body, null, 0)
-      submission.end(this.id, 0)
-    } else this.#send(body)
+    this.#send()
   }
 
-  /**
-   * Sends a stream: the next piece when the one before was taken.
-   * @param {ReadableStream<Uint8Array>} stream
-   */
-  async #send(stream) {
-    const { submission } = this.#port
-    const reader = stream.getReader()
+  /** Sends what is asked for at the moment. */
+  #send() {
+    try {
+      this.#hop = send(this.order, this)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  onReady() {
+    // The hop is not known yet if its connection was there at once.
+    queueMicrotask(() => this.#pump())
+  }
+
+  /** Sends a stream: the next piece when the one before was taken. */
+  async #pump() {
+    const { body, length } = this.order
+    const hop = this.#hop
+    if (!this.#open || hop === null) return
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader()
     this.#upload = reader
+    let left = length
     try {
       while (this.#open) {
         const { done, value } = await reader.read()
         if (!this.#open) break
         if (done) {
-          submission.end(this.id, 0)
+          if (left > 0) throw lengthDiffers()
+          // With a length that is known, the last piece was the end.
+          if (left < 0 || length === 0) hop.send(NOTHING, true)
           break
         }
         if (!(value instanceof Uint8Array)) throw new TypeError('Received non-Uint8Array chunk')
         if (value.byteLength === 0) continue
+        if (length >= 0 && value.byteLength > left) throw lengthDiffers()
+        if (length >= 0) left -= value.byteLength
+        if (left === 0) {
+          hop.send(value, true)
+          continue
+        }
         const taken = new Promise((resolve) => {
           this.#onTaken = () => resolve(undefined)
         })
-        submission.write(this.id, value, null, 0)
+        hop.send(value, false)
         await taken
       }
     } catch (error) {
       this.#upload = null
       if (!this.#open) return
-      this.#port.submission.abortFetch(this.id)
+      hop.abandon()
       this.#fail(fetchFailed(error))
     }
     this.#upload = null
   }
 
-  onWritten() {
+  onTaken() {
     const told = this.#onTaken
     this.#onTaken = null
     told?.()
@@ -164,16 +189,17 @@ class FetchExchange {
 
   /**
    * @param {number} status
-   * @param {number} flags
    * @param {import('../bridge/heads.js').Head} head
    * @param {Buffer | null} body
+   * @param {boolean} ended
    */
-  onResponse(status, flags, head, body) {
+  onResponse(status, head, body, ended) {
+    if (isRedirect(this.order, status) && this.#redirect(status, head, body, ended)) return
     const resolve = this.#resolve
     // They lead to the response, which would never be collected.
     this.#resolve = nothing
     this.#reject = nothing
-    if ((flags & MESSAGE_END) !== 0) {
+    if (ended) {
       this.#close()
       resolve(makeResponse(this.order, status, head, body, null))
       return
@@ -183,23 +209,76 @@ class FetchExchange {
   }
 
   /**
-   * @param {number} flags
-   * @param {Buffer} chunk
+   * @param {number} status
+   * @param {import('../bridge/heads.js').Head} head
+   * @param {Buffer | null} body
+   * @param {boolean} ended
+   * @returns {boolean} false: it is the fetch's response
    */
-  onData(flags, chunk) {
+  #redirect(status, head, body, ended) {
+    try {
+      const next = redirected(this.order, status, head.lines)
+      if (next === null) return false
+      this.#endUpload()
+      this.#next = next
+      this.#discarded = 0
+      if (ended) this.#follow()
+      else {
+        this.#hop?.read(false)
+        this.#discard(body?.length ?? 0)
+      }
+    } catch (error) {
+      if (!ended) this.#hop?.abandon()
+      this.#fail(error)
+    }
+    return true
+  }
+
+  /**
+   * Bytes of a redirect's body have come; a long one costs its connection.
+   * @param {number} bytes
+   */
+  #discard(bytes) {
+    this.#discarded += bytes
+    if (this.#discarded <= MOST_DISCARDED) {
+      this.#hop?.acknowledge(bytes)
+      return
+    }
+    this.#hop?.abandon()
+    this.#follow()
+  }
+
+  #follow() {
+    this.order = /** @type {import('./request.js').Order} */ (this.#next)
+    this.#next = null
+    this.#hop = null
+    this.#send()
+  }
+
+  /**
+   * @param {Buffer} chunk
+   * @param {boolean} ended
+   */
+  onData(chunk, ended) {
+    if (this.#next !== null) {
+      if (ended) this.#follow()
+      else this.#discard(chunk.length)
+      return
+    }
     this.#chunks.push(chunk)
     const waiting = this.#waiting
     if (waiting !== null) {
-      if (waiting.all) this.#port.submission.acknowledge(this.id, chunk.length)
+      if (waiting.all) this.#hop?.acknowledge(chunk.length)
       else {
         this.#waiting = null
         waiting.resolve(this.#take())
       }
     }
-    if ((flags & MESSAGE_END) !== 0) this.onEnd()
+    if (ended) this.onEnd()
   }
 
   onEnd() {
+    if (this.#next !== null) return this.#follow()
     this.#close()
     this.#ended = true
     const waiting = this.#waiting
@@ -208,13 +287,11 @@ class FetchExchange {
     waiting.resolve(waiting.all ? this.#rest() : null)
   }
 
-  /**
-   * @param {number} flags
-   * @param {number} errno
-   * @param {string} text
-   */
-  onError(flags, errno, text) {
-    this.#fail(bodyFailed(flags, text, errno))
+  /** @param {unknown} error */
+  onFailed(error) {
+    // What is left of a redirect does not matter.
+    if (this.#next !== null) this.#follow()
+    else this.#fail(error)
   }
 
   /** @param {unknown} error */
@@ -232,7 +309,7 @@ class FetchExchange {
 
   /** @param {unknown} reason */
   #abort(reason) {
-    if (this.#open) this.#port.submission.abortFetch(this.id)
+    if (this.#open) this.#hop?.abandon()
     const { body } = this.order
     if (this.#upload === null && body !== null && typeof body === 'object' && 'cancel' in body && !body.locked) {
       body.cancel(reason).catch(() => {})
@@ -243,23 +320,28 @@ class FetchExchange {
   /** Nobody wants the rest of the body. */
   cancel() {
     if (!this.#open) return
-    this.#port.submission.abortFetch(this.id)
+    this.#hop?.abandon()
     this.#close()
     this.#chunks = []
     this.#ended = true
   }
 
-  /** The engine has nothing more to say. */
+  /** There is nothing more to come. */
   #close() {
     const { signal } = this.order
     if (this.#onAbort !== null && signal !== null) {
       signal.removeEventListener('abort', this.#onAbort)
       this.#onAbort = null
     }
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
     if (!this.#open) return
     this.#open = false
-    this.#port.release(this.id)
-    this.onWritten()
+    this.#endUpload()
+  }
+
+  #endUpload() {
+    this.onTaken()
     const upload = this.#upload
     this.#upload = null
     upload?.cancel().catch(() => {})
@@ -275,7 +357,9 @@ class FetchExchange {
     if (this.#ended && all) return Promise.resolve(this.#rest())
     if (!all && this.#chunks.length > 0) return Promise.resolve(this.#take())
     if (this.#ended) return Promise.resolve(null)
-    for (const chunk of this.#chunks) this.#port.submission.acknowledge(this.id, chunk.length)
+    for (const chunk of this.#chunks) this.#hop?.acknowledge(chunk.length)
+    if (!this.#isRead) this.#hop?.read(all)
+    this.#isRead = true
     return new Promise((resolve, reject) => {
       this.#waiting = { handle, all, resolve, reject }
     })
@@ -283,7 +367,7 @@ class FetchExchange {
 
   #take() {
     const chunk = /** @type {Buffer} */ (this.#chunks.shift())
-    if (this.#open) this.#port.submission.acknowledge(this.id, chunk.length)
+    if (this.#open) this.#hop?.acknowledge(chunk.length)
     return chunk
   }
 
@@ -292,6 +376,16 @@ class FetchExchange {
     this.#chunks = []
     return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
   }
+}
+
+function timedOut() {
+  return new DOMException('The operation was aborted due to timeout', 'TimeoutError')
+}
+
+/** A stream that is shorter or longer than it was said to be. */
+function lengthDiffers() {
+  const message = 'Request body length does not match content-length header'
+  return Object.assign(new Error(message), { code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH' })
 }
 
 module.exports = { BodyHandle, FetchExchange }

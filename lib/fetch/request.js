@@ -7,44 +7,31 @@
 
 const { Buffer } = require('node:buffer')
 
-const {
-  FETCH_BODY_STREAM,
-  FETCH_BODY_WHOLE,
-  FETCH_REDIRECT_ERROR,
-  FETCH_REDIRECT_MANUAL,
-} = require('../bridge/layout.js')
 const { notANumber, outOfRange } = require('../errors.js')
 const { fetchFailed } = require('./errors.js')
-const { defaultIdentity, ofAgent } = require('./identity.js')
-const { badPorts, defaultFields, foreignOptions, isBun } = require('./traits.js')
+const { completed, PLAIN_FIELDS } = require('./head.js')
+const { parsed, targetOf } = require('./target.js')
+const { foreignOptions, isBun } = require('./traits.js')
 
 /**
- * What the engine is told of a fetch, and what its response shows.
+ * What is asked for.
  * @typedef {object} Order
- * @property {string} url without a fragment
- * @property {boolean} isHead
- * @property {number} flags
- * @property {number} identity
- * @property {number} limits
- * @property {number} timeoutMs
- * @property {string} text
+ * @property {import('./target.js').Target} target
+ * @property {string} method
+ * @property {string[]} fields names in lower case and values in turn
  * @property {string | Uint8Array | ReadableStream<Uint8Array> | null} body
+ * @property {number} length of the body, in bytes; -1: there is none, or nobody knows
+ * @property {'follow' | 'error' | 'manual'} redirect
+ * @property {number} redirects that were followed to get here
  * @property {AbortSignal | null} signal
- */
-
-/**
- * A URL that can be fetched here.
- * @typedef {object} Target
- * @property {string} href
- * @property {string} url without its fragment
- * @property {string} plainText a GET of it without anything special
+ * @property {number} timeoutMs 0: none
+ * @property {any} agent as the user gave it
  */
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const EDGES = /^[\t\r\n ]+|[\t\r\n ]+$/g
-const ACCEPTED_CODINGS = 'gzip, deflate, br, zstd'
 /** Options of the standard that only a Request can judge. */
 const JUDGED = [
   'cache',
@@ -58,46 +45,12 @@ const JUDGED = [
   'referrerPolicy',
   'window',
 ]
-const MOST_TARGETS = 512
-const LONGEST_TIMEOUT_MS = 0xffff_ffff
+/** What a timer takes. */
+const LONGEST_TIMEOUT_MS = 0x7fff_ffff
 /** A Blob of at most this many bytes is read before it is sent, so that it can be sent again. */
 const SMALL_BLOB = 1024 * 1024
 
-const DEFAULT_TEXT = defaultFields
-  .concat([['accept-encoding', ACCEPTED_CODINGS]])
-  .map(([name, value]) => `\0${name}\0${value}`)
-  .join('')
-
-/** URLs that were fetched before. @type {Map<string, Target>} */
-const targets = new Map()
-
-/**
- * @param {string} spelled
- * @returns {Target | null} null: not one for us to fetch
- */
-function targetOf(spelled) {
-  const known = targets.get(spelled)
-  if (known !== undefined) return known
-  const url = URL.canParse === undefined ? parsed(spelled) : URL.canParse(spelled) ? new URL(spelled) : null
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return null
-  if (url.username !== '' || url.password !== '') return null
-  const { href } = url
-  const hash = href.indexOf('#')
-  if (badPorts.has(url.port)) throw fetchFailed(new Error('bad port'))
-  const target = { href, url: hash < 0 ? href : href.slice(0, hash), plainText: `GET\0${href}${DEFAULT_TEXT}` }
-  if (targets.size >= MOST_TARGETS) targets.clear()
-  targets.set(spelled, target)
-  return target
-}
-
-/** @param {string} spelled */
-function parsed(spelled) {
-  try {
-    return new URL(spelled)
-  } catch {
-    return null
-  }
-}
+const REDIRECTS = new Set(['follow', 'error', 'manual'])
 
 /**
  * Reads a simple call; null if it is not one.
@@ -112,76 +65,64 @@ function simpleOrder(input, init) {
   }
   const target = targetOf(input)
   if (target === null) return null
-  if (init === undefined || init === null) {
-    return orderOf(target, 'GET', target.plainText, 0, null, null, defaultIdentity(), 0, 0)
-  }
+  if (init === undefined || init === null) return orderOf(target, 'GET', PLAIN_FIELDS, null, -1)
   if (typeof init !== 'object') return null
   for (const name of JUDGED) if (init[name] !== undefined) return null
-  const { body = null, headers, method = 'GET', redirect = 'follow', signal = null } = init
-  if (!METHODS.has(method)) return null
+  const { agent, body = null, headers, method = 'GET', redirect = 'follow', signal = null, timeout } = init
+  if (!METHODS.has(method) || !REDIRECTS.has(redirect)) return null
   if (body !== null && (method === 'GET' || method === 'HEAD')) return null
   if (signal !== null && !(signal instanceof AbortSignal)) return null
-  const flags = redirectFlags(redirect)
-  if (flags < 0) return null
   const bytes = simpleBody(body)
   if (bytes === undefined) return null
-  const given = headers === undefined ? [] : fieldsOf(headers)
+  const given = headers === undefined ? NO_FIELDS : fieldsOf(headers)
   if (given === null) return null
   const type = typeof body === 'string' ? 'text/plain;charset=UTF-8' : ''
-  const text =
-    given.length === 0 && method === 'GET'
-      ? target.plainText
-      : textOf(method, target.href, given, type, announcedLength(method, bytes))
-  const { identity, limits } = ofAgent(init.agent)
-  const timeoutMs = timeoutOf(init.timeout)
-  return orderOf(target, method, text, flags, bytes, signal, identity, limits, timeoutMs)
+  const fields = given.length === 0 && type === '' ? PLAIN_FIELDS : completed(given, type)
+  const order = orderOf(target, method, fields, bytes, bytes === null ? -1 : Buffer.byteLength(bytes))
+  order.redirect = redirect
+  order.signal = signal
+  order.timeoutMs = timeoutOf(timeout)
+  order.agent = agent
+  return order
 }
 
+/** @type {string[]} */
+const NO_FIELDS = []
+
 /**
- * @param {Target} target
+ * @param {import('./target.js').Target} target
  * @param {string} method
- * @param {string} text
- * @param {number} flags
+ * @param {string[]} fields
  * @param {Order['body']} body
- * @param {AbortSignal | null} signal
- * @param {number} identity
- * @param {number} limits
- * @param {number} timeoutMs
+ * @param {number} length
  * @returns {Order}
  */
-function orderOf(target, method, text, flags, body, signal, identity, limits, timeoutMs) {
-  const isStream = body !== null && typeof body === 'object' && !(body instanceof Uint8Array)
+function orderOf(target, method, fields, body, length) {
   return {
-    url: target.url,
-    isHead: method === 'HEAD',
-    flags: flags | (body === null ? 0 : isStream ? FETCH_BODY_STREAM : FETCH_BODY_WHOLE),
-    identity,
-    limits,
-    timeoutMs,
-    text,
+    target,
+    method,
+    fields,
     body,
-    signal,
+    length,
+    redirect: 'follow',
+    redirects: 0,
+    signal: null,
+    timeoutMs: 0,
+    agent: undefined,
   }
 }
 
-/** @param {unknown} redirect */
-function redirectFlags(redirect) {
-  if (redirect === 'follow') return 0
-  if (redirect === 'error') return FETCH_REDIRECT_ERROR
-  return redirect === 'manual' ? FETCH_REDIRECT_MANUAL : -1
-}
-
 /**
- * Bytes are copied: the engine takes them at the end of this tick.
+ * Bytes are copied: their owner may change them as soon as fetch() returns.
  * @param {unknown} body
  * @returns {string | Uint8Array | null | undefined} undefined: it is not simple
  */
 function simpleBody(body) {
   if (body === null) return null
   if (typeof body === 'string') return body
-  if (body instanceof Uint8Array) return body
-  if (body instanceof ArrayBuffer) return new Uint8Array(body)
-  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength)
+  if (body instanceof Uint8Array) return Uint8Array.prototype.slice.call(body)
+  if (body instanceof ArrayBuffer) return new Uint8Array(body.slice(0))
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice()
   return undefined
 }
 
@@ -218,41 +159,6 @@ function fieldsOf(headers) {
   return fields
 }
 
-/**
- * @param {string} method
- * @param {string} href
- * @param {string[]} fields
- * @param {string} type what the body is, if it says so itself
- * @param {number} length of the body; -1: there is none, or nobody knows
- */
-function textOf(method, href, fields, type, length) {
-  let text = `${method}\0${href}`
-  let seen = '\0'
-  for (let at = 0; at < fields.length; at += 2) {
-    text += `\0${fields[at]}\0${fields[at + 1]}`
-    seen += `${fields[at]}\0`
-  }
-  if (type !== '' && !seen.includes('\0content-type\0')) text += `\0content-type\0${type}`
-  for (const [name, value] of defaultFields) {
-    if (!seen.includes(`\0${name}\0`)) text += `\0${name}\0${value}`
-  }
-  if (!seen.includes('\0accept-encoding\0')) {
-    // Part of something encoded can't be decoded.
-    text += `\0accept-encoding\0${seen.includes('\0range\0') ? 'identity' : ACCEPTED_CODINGS}`
-  }
-  if (length === 0) text += '\0content-length\x000'
-  return text
-}
-
-/**
- * @param {string} method
- * @param {Order['body']} body
- */
-function announcedLength(method, body) {
-  if (body === null) return method === 'POST' || method === 'PUT' ? 0 : -1
-  return typeof body === 'string' ? body.length : body instanceof Uint8Array ? body.byteLength : -1
-}
-
 /** @param {unknown} timeout */
 function timeoutOf(timeout) {
   if (timeout === undefined || timeout === null) return 0
@@ -284,7 +190,6 @@ function isForeign(input, init) {
  */
 async function anyOrder(input, init) {
   const { agent, timeout, ...standard } = init ?? {}
-  const { identity, limits } = ofAgent(agent)
   const timeoutMs = timeoutOf(timeout)
   if (isAsyncIterable(standard.body)) standard.body = streamOf(standard.body)
   // The runtime demands `duplex` of streams where the standard does.
@@ -302,11 +207,21 @@ async function anyOrder(input, init) {
   if (source.bodyUsed)
     throw new TypeError('Cannot construct a Request with a Request object that has already been used.')
   const { body, length } = await bodyOf(source, standard.body)
-  if (length >= 0) fields.push('content-length', String(length))
-  const text = textOf(method, target.href, fields, '', announcedLength(method, body))
-  const signal = standard.signal ?? (input instanceof Request ? input.signal : null)
-  const flags = redirectFlags(request.redirect)
-  return orderOf(target, method, text, flags, body, signal, identity, limits, timeoutMs)
+  const order = orderOf(target, method, completed(fields, ''), body, length >= 0 ? length : announcedLength(fields))
+  order.redirect = /** @type {Order['redirect']} */ (request.redirect)
+  order.signal = standard.signal ?? (input instanceof Request ? input.signal : null)
+  order.timeoutMs = timeoutMs
+  order.agent = agent
+  return order
+}
+
+/**
+ * What a user says of the length of a stream.
+ * @param {string[]} fields
+ */
+function announcedLength(fields) {
+  const at = fields.findIndex((field, index) => index % 2 === 0 && field === 'content-length')
+  return at >= 0 && /^\d+$/.test(fields[at + 1]) ? Number(fields[at + 1]) : -1
 }
 
 /**
@@ -356,10 +271,13 @@ function streamOf(iterable) {
  * The body of a request: whole if its length is known, so that it can be sent again.
  * @param {Request} request
  * @param {any} given what it was made from; undefined: the request was there already
- * @returns {Promise<{ body: Order['body'], length: number }>} length: of a stream whose length is known, else -1
+ * @returns {Promise<{ body: Order['body'], length: number }>} length -1: there is none, or nobody knows
  */
 async function bodyOf(request, given) {
-  const whole = async () => ({ body: new Uint8Array(await request.arrayBuffer()), length: -1 })
+  const whole = async () => {
+    const bytes = new Uint8Array(await request.arrayBuffer())
+    return { body: bytes, length: bytes.length }
+  }
   const stream = /** @type {ReadableStream<Uint8Array> | null} */ (request.body)
   if (stream === null) return { body: null, length: -1 }
   if (given === undefined || given === null) return begunBody(stream)
@@ -383,7 +301,10 @@ async function begunBody(stream) {
   for (;;) {
     const result = await Promise.race([next, turn])
     if (result === null) break
-    if (result.done) return { body: Buffer.concat(read), length: -1 }
+    if (result.done) {
+      const bytes = Buffer.concat(read)
+      return { body: bytes, length: bytes.length }
+    }
     if (!(result.value instanceof Uint8Array)) throw fetchFailed(new TypeError('Received non-Uint8Array chunk'))
     read.push(result.value)
     next = reader.read()

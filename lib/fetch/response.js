@@ -25,7 +25,7 @@ const shared = new WeakMap()
 function makeHeaders(head) {
   const { lines } = head
   const headers = new Headers()
-  for (let at = urlOf(head) === null ? 0 : 2; at < lines.length; at += 2) headers.append(lines[at], lines[at + 1])
+  for (let at = 0; at < lines.length; at += 2) headers.append(lines[at], lines[at + 1])
   return headers
 }
 
@@ -41,20 +41,6 @@ function immutable(headers) {
     })
   }
   return headers
-}
-
-/**
- * The URL that the response came from, if that is not the one asked for.
- * @param {Head} head
- */
-function urlOf({ lines }) {
-  return lines.length > 0 && lines[0] === ':url' ? withoutFragment(lines[1]) : null
-}
-
-/** @param {string} url */
-function withoutFragment(url) {
-  const hash = url.indexOf('#')
-  return hash < 0 ? url : url.slice(0, hash)
 }
 
 /**
@@ -132,15 +118,15 @@ class Fetched {
   }
 
   get isNull() {
-    return NULL_BODY.has(this.status) || this.order.isHead
+    return NULL_BODY.has(this.status) || this.order.method === 'HEAD'
   }
 
   get url() {
-    return urlOf(this.head) ?? this.order.url
+    return this.order.target.url
   }
 
   get redirected() {
-    return urlOf(this.head) !== null
+    return this.order.redirects > 0
   }
 
   /** @returns {Headers} */

@@ -152,4 +152,4 @@ function pemList(value) {
   })
 }
 
-module.exports = { pemList, replacedList, runtimePem, trustedCertificates, trustOf }
+module.exports = { pemList, replacedList, trustedCertificates, trustOf }

@@ -30,19 +30,19 @@ pub mod command {
     /// the body.
     pub const PATIENCE: u8 = 9;
 
-    /// A fetch begins: `aux` its identity, payload `u32 limits, u32 timeoutMs`, then its text.
+    /// A request for the client with number `aux`; payload: its text.
     pub const FETCH: u8 = 10;
-    /// Fetch `id` is given up.
+    /// The client's request `id`, or the decoding of exchange `id`, is given up.
     pub const FETCH_ABORT: u8 = 11;
+    /// The body of the response to fetch `id` is read.
+    pub const FETCH_READ: u8 = 12;
 
     /// FETCH: the next WRITE is the whole body.
     pub const BODY_WHOLE: u8 = 1;
     /// FETCH: WRITEs bring the body piece by piece.
     pub const BODY_STREAM: u8 = 2;
-    /// FETCH: a redirect is a failure.
-    pub const REDIRECT_ERROR: u8 = 4;
-    /// FETCH: a redirect is the response.
-    pub const REDIRECT_MANUAL: u8 = 8;
+    /// FETCH_READ: at once, else piece by piece.
+    pub const WHOLE: u8 = 1;
 
     /// BEGIN: the response has no body.
     pub const BODILESS: u8 = 1;
@@ -50,6 +50,8 @@ pub mod command {
     pub const IDEMPOTENT: u8 = 4;
     /// BEGIN: the connection was there before the request.
     pub const REUSED: u8 = 8;
+    /// BEGIN: a fetch: FETCH_READ asks for the response's body, and its content codings are taken off.
+    pub const FETCHED: u8 = 16;
     /// WRITE: the request is complete with these bytes.
     pub const LAST: u8 = 1;
     /// WRITE: tell when all bytes so far are in the kernel.

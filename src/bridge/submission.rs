@@ -3,8 +3,6 @@
 //! The bytes come from our own JavaScript, but a wrong length must not become a wrong request: decoding stops at the
 //! first command that does not fit.
 
-use std::time::Duration;
-
 use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
@@ -12,7 +10,8 @@ use crate::agent::{PortId, ENGINE};
 use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::patience::Patience;
 use crate::fetch;
-use crate::fetch::order::{Body, Order, Redirect};
+use crate::fetch::engine::Content;
+use crate::fetch::order::{Body, Order, Wanted};
 use crate::pool::{CloseReason, ConnId};
 use crate::runtime::Io;
 
@@ -20,7 +19,7 @@ use crate::runtime::Io;
 #[derive(Debug)]
 pub enum Command {
     /// An exchange begins on a connection.
-    Begin(ConnId, Begin),
+    Begin(ConnId, Begin, Content),
     /// For an exchange.
     Exchange(u32, Input),
     /// For a connection.
@@ -31,6 +30,8 @@ pub enum Command {
     Fetch(Box<Order>),
     /// A fetch is given up.
     FetchAbort(u32),
+    /// Somebody reads the body of a fetch's response.
+    FetchRead(u32, Wanted),
     /// The connection's peer is the right one.
     Approve(ConnId),
 }
@@ -78,7 +79,12 @@ impl Iterator for Commands {
                         reused: flags & command::REUSED != 0,
                         max_header_size,
                     };
-                    Command::Begin(conn, begin)
+                    let content = if flags & command::FETCHED == 0 {
+                        Content::AsItComes
+                    } else {
+                        Content::Fetched
+                    };
+                    Command::Begin(conn, begin, content)
                 }
                 command::WRITE => Command::Exchange(id, write(payload, flags)),
                 command::END => Command::Exchange(id, write(Bytes::new(), command::LAST)),
@@ -90,8 +96,12 @@ impl Iterator for Commands {
                     _ => continue,
                 },
                 command::CLOSE => Command::Close(id),
-                command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, payload)?)),
+                command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, &payload)?)),
                 command::FETCH_ABORT => Command::FetchAbort(id),
+                command::FETCH_READ if flags & command::WHOLE == 0 => {
+                    Command::FetchRead(id, Wanted::Pieces)
+                }
+                command::FETCH_READ => Command::FetchRead(id, Wanted::Whole),
                 command::APPROVE => Command::Approve(id),
                 command::PATIENCE => {
                     let patience = Patience {
@@ -119,29 +129,13 @@ impl Commands {
     }
 }
 
-fn order(exchange: u32, identity: u16, flags: u8, mut payload: Bytes) -> Option<Order> {
-    if payload.len() < 8 {
-        return None;
-    }
-    let limits = payload.get_u32_le();
-    let timeout_ms = payload.get_u32_le();
+fn order(exchange: u32, client: u16, flags: u8, text: &[u8]) -> Option<Order> {
     let body = match flags & (command::BODY_WHOLE | command::BODY_STREAM) {
         0 => Body::None,
         command::BODY_WHOLE => Body::Coming,
         _ => Body::Stream,
     };
-    let redirect = match flags & (command::REDIRECT_ERROR | command::REDIRECT_MANUAL) {
-        0 => Redirect::Follow,
-        command::REDIRECT_ERROR => Redirect::Error,
-        _ => Redirect::Manual,
-    };
-    let order = Order::parse(exchange, &payload, body, redirect)?;
-    Some(Order {
-        identity: identity.into(),
-        limits,
-        timeout: (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into())),
-        ..order
-    })
+    Order::parse(exchange, client.into(), text, body)
 }
 
 /// Request bytes with the flags of a WRITE.
@@ -156,7 +150,7 @@ pub fn write(bytes: Bytes, flags: u8) -> Input {
 /// Carries out a command of `port`.
 pub fn dispatch(io: &Io, port: PortId, command: Command) {
     match command {
-        Command::Begin(conn, begin) => io.begin(port, conn, begin),
+        Command::Begin(conn, begin, content) => io.begin(port, conn, begin, content),
         Command::Exchange(exchange, input) => io.input(port, exchange, input),
         Command::Socket(conn, input) => io.socket(conn, input),
         Command::Close(conn) => io.kill(conn, CloseReason::UserAbort),
@@ -166,6 +160,7 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
             }
         }
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
+        Command::FetchRead(exchange, wanted) => fetch::read(port, exchange, wanted),
         Command::Approve(conn) => io.approve(conn),
     }
 }

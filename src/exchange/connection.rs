@@ -89,6 +89,11 @@ impl Owner {
         Arc::clone(&self.events.borrow())
     }
 
+    /// Somebody else is told from now on, on behalf of whoever was.
+    pub fn tell(&self, events: Arc<dyn Events>) {
+        self.events.replace(events);
+    }
+
     /// Where it counts.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics.borrow())

@@ -21,7 +21,7 @@ pub enum Framing {
 }
 
 /// A complete response head.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Status code, three digits.
     pub status: u16,

@@ -21,6 +21,9 @@ const MOST_CODINGS: usize = 5;
 /// Decoded bytes told at once.
 const PIECE: usize = 64 * 1024;
 
+/// What ends a body early.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// A response's body, decoded if need be.
@@ -100,9 +103,7 @@ impl Incoming {
     /// # Errors
     ///
     /// The connection's or a decoder's.
-    pub async fn piece(
-        &mut self,
-    ) -> Option<Result<Bytes, Box<dyn std::error::Error + Send + Sync>>> {
+    pub async fn piece(&mut self) -> Option<Result<Bytes, BoxError>> {
         match self {
             Self::Plain(body) => loop {
                 match body.frame().await? {

@@ -3,8 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use rustls::CertificateError;
-
+use crate::connect::tls;
 use crate::error::{Failure, Phase};
 
 /// Whether the connection ended without a word: what a fresh one may do better.
@@ -36,7 +35,7 @@ pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Pha
         .iter()
         .find_map(|cause| cause.downcast_ref::<rustls::Error>())
     {
-        return tls(error);
+        return tls::refusal(error);
     }
     let request = causes
         .iter()
@@ -129,41 +128,6 @@ fn parse(code: &'static str, reason: &'static str, phase: Phase) -> Failure {
         reason: Some(reason.into()),
         ..Failure::new(code, reason, phase)
     }
-}
-
-/// OpenSSL's codes, as the runtime has them.
-fn tls(error: &rustls::Error) -> Failure {
-    let (code, message): (&'static str, &str) = match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                ("CERT_HAS_EXPIRED", "certificate has expired")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                ("CERT_NOT_YET_VALID", "certificate is not yet valid")
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                (
-                    "ERR_TLS_CERT_ALTNAME_INVALID",
-                    "Hostname/IP does not match certificate's altnames",
-                )
-            }
-            CertificateError::UnknownIssuer => (
-                "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-                "unable to verify the first certificate",
-            ),
-            CertificateError::Other(_) => {
-                ("DEPTH_ZERO_SELF_SIGNED_CERT", "self-signed certificate")
-            }
-            _ => ("CERT_SIGNATURE_FAILURE", "certificate signature failure"),
-        },
-        _ => ("EPROTO", "write EPROTO"),
-    };
-    let message = if code == "EPROTO" {
-        format!("{message}: {error}")
-    } else {
-        message.to_owned()
-    };
-    Failure::new(code, message, Phase::Connect)
 }
 
 /// The error, what caused it, what caused that, …

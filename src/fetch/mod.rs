@@ -1,19 +1,21 @@
-//! `fetch()`: requests on shared `reqwest` clients.
+//! What `fetch()` needs beside the engine.
 //!
-//! * [`order`]: what JavaScript asked for, and what reaches a fetch under way.
-//! * [`clients`]: one client for each identity.
+//! Fetches over an agent's connections are exchanges of the engine; what is theirs alone is [`engine`]: a body that does not
+//! come with its head waits until it is read, and content codings are taken off. Those over TLS without an agent go over a shared `reqwest` client, for HTTP/2:
+//!
+//! * [`order`]: what JavaScript asked for, and what reaches a request under way.
+//! * [`clients`]: one client for what is trusted.
 //! * [`dials`]: sees to it that a client opens no connection that nobody needs.
-//! * [`limits`]: how many requests an agent allows at a time.
-//! * [`redirect`]: the standard's rules for following one.
 //! * [`sending`]: one request, sent, and sent again where that is safe.
 //! * [`receiving`], [`decoding`]: the response's way to JavaScript.
 //! * [`failure`]: errors in the engine's words.
 //!
-//! Reuse is exact: the end of a response is told after its connection has come back to the client's pool
+//! Reuse is exact there too: the end of a response is told after its connection has come back to the client's pool
 //! ([`settled`]), and a dial that has become superfluous stands in for the next one ([`dials`]).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
@@ -25,11 +27,10 @@ use crate::exchange::mailbox::Input;
 pub mod clients;
 pub mod decoding;
 pub mod dials;
+pub mod engine;
 pub mod failure;
-pub mod limits;
 pub mod order;
 pub mod receiving;
-pub mod redirect;
 pub mod sending;
 pub mod stats;
 
@@ -50,7 +51,8 @@ struct UnderWay {
 /// Takes an order of a thread; it begins when its body is there. I/O thread only.
 pub fn begin(port: PortId, order: Order, events: Arc<dyn Events>) {
     let exchange = order.exchange;
-    let link = Arc::new(Link::new(&order, events));
+    let uploads = matches!(order.body, order::Body::Stream);
+    let link = Arc::new(Link::new(exchange, uploads, events));
     let waits = order.waits_for_body();
     let mut under_way = UnderWay {
         link,
@@ -69,32 +71,77 @@ impl UnderWay {
             return;
         };
         let link = Arc::clone(&self.link);
-        let key = (port, order.exchange);
-        // Not a task of the thread's LocalSet: all that takes part then waits in one queue, first come, first served.
-        let task = tokio::spawn(async move {
+        let exchange = order.exchange;
+        self.task = Some(spawn(port, exchange, async move {
             sending::carry_out(order, &link).await;
-            drop(UNDER_WAY.with_borrow_mut(|all| all.remove(&key)));
-        });
-        self.task = Some(task.abort_handle());
+        }));
     }
 }
 
-/// Delivers a command of a fetch; one that is over hears nothing. I/O thread only.
+fn spawn(
+    port: PortId,
+    exchange: u32,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> AbortHandle {
+    // Not a task of the thread's LocalSet: all that takes part then waits in one queue, first come, first served.
+    let task = tokio::spawn(async move {
+        work.await;
+        drop(UNDER_WAY.with_borrow_mut(|all| all.remove(&(port, exchange))));
+    });
+    task.abort_handle()
+}
+
+/// Does `work` for an exchange whose response is told by `link`, until it is given up.
+fn accompany(port: PortId, link: Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
+    let exchange = link.exchange;
+    let task = Some(spawn(port, exchange, work));
+    let under_way = UnderWay {
+        link,
+        task,
+        order: None,
+    };
+    UNDER_WAY.with_borrow_mut(|all| all.insert((port, exchange), under_way));
+}
+
+/// Delivers what JavaScript has consumed of a response that is told from here; false: it is not. I/O thread only.
+pub fn acknowledge(port: PortId, exchange: u32, bytes: usize) -> bool {
+    UNDER_WAY.with_borrow(|all| {
+        let found = if all.is_empty() {
+            None
+        } else {
+            all.get(&(port, exchange))
+        };
+        if let Some(fetch) = found {
+            fetch.link.acknowledge(bytes);
+        }
+        found.is_some()
+    })
+}
+
+/// Somebody reads the body of a response that is told from here. I/O thread only.
+pub fn read(port: PortId, exchange: u32, wanted: order::Wanted) {
+    UNDER_WAY.with_borrow(|all| {
+        if let Some(fetch) = all.get(&(port, exchange)) {
+            fetch.link.want(wanted);
+        }
+    });
+}
+
+/// Delivers a piece of a request's body; one that is over takes none. I/O thread only.
 pub fn input(port: PortId, exchange: u32, input: Input) {
+    let Input::Write { bytes, end, .. } = input else {
+        return;
+    };
     UNDER_WAY.with_borrow_mut(|all| {
         let Some(fetch) = all.get_mut(&(port, exchange)) else {
             return;
         };
-        match input {
-            Input::Ack(bytes) => fetch.link.acknowledge(bytes),
-            Input::Write { bytes, end, .. } => match &mut fetch.order {
-                Some(order) => {
-                    order.body = order::Body::Whole(bytes);
-                    fetch.start(port);
-                }
-                None => fetch.link.feed(bytes, end),
-            },
-            _ => {}
+        match &mut fetch.order {
+            Some(order) => {
+                order.body = order::Body::Whole(bytes);
+                fetch.start(port);
+            }
+            None => fetch.link.feed(bytes, end),
         }
     });
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -16,17 +15,6 @@ use tokio::sync::{mpsc, Notify};
 use super::stats::{self, Figures};
 use crate::config::RESPONSE_WINDOW;
 use crate::exchange::events::Events;
-
-/// What happens at a redirect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redirect {
-    /// It is followed.
-    Follow,
-    /// The fetch fails.
-    Error,
-    /// It is the response.
-    Manual,
-}
 
 /// A request's body.
 #[derive(Debug)]
@@ -65,14 +53,8 @@ pub struct Order {
     pub head: Arc<Head>,
     /// The request's body.
     pub body: Body,
-    /// What happens at a redirect.
-    pub redirect: Redirect,
-    /// The number of its identity (see [`super::clients`]).
-    pub identity: u32,
-    /// The number of its agent's limits; 0: none.
-    pub limits: u32,
-    /// How long it may take, body included.
-    pub timeout: Option<Duration>,
+    /// The number of its client (see [`super::clients`]).
+    pub client: u32,
 }
 
 /// Most heads that are remembered.
@@ -96,7 +78,7 @@ impl Head {
             let name = HeaderName::from_bytes(name).ok()?;
             headers.append(name, HeaderValue::from_bytes(fields.next()?).ok()?);
         }
-        let origin = origin(&url);
+        let origin: Arc<str> = url.origin().ascii_serialization().into();
         Some(Self {
             method,
             url,
@@ -123,22 +105,14 @@ impl Head {
     }
 }
 
-/// Scheme, host and port.
-pub fn origin(url: &Url) -> Arc<str> {
-    url.origin().ascii_serialization().into()
-}
-
 impl Order {
     /// An order with this head ([`Head`] says how it is written); `None` if it makes no sense.
-    pub fn parse(exchange: u32, text: &[u8], body: Body, redirect: Redirect) -> Option<Self> {
+    pub fn parse(exchange: u32, client: u32, text: &[u8], body: Body) -> Option<Self> {
         Some(Self {
             exchange,
             head: Head::of(text)?,
             body,
-            redirect,
-            identity: 0,
-            limits: 0,
-            timeout: None,
+            client,
         })
     }
 
@@ -146,6 +120,15 @@ impl Order {
     pub fn waits_for_body(&self) -> bool {
         matches!(self.body, Body::Coming)
     }
+}
+
+/// How a response's body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// As a stream.
+    Pieces,
+    /// At once.
+    Whole,
 }
 
 /// Both directions between a fetch and JavaScript.
@@ -158,6 +141,8 @@ pub struct Link {
     pub head_told: AtomicBool,
     unacknowledged: AtomicUsize,
     acknowledged: Notify,
+    wanted: Mutex<Option<Wanted>>,
+    asked: Notify,
     /// Only if the body comes piece by piece.
     pieces: Option<mpsc::UnboundedSender<Piece>>,
     coming: Mutex<Option<mpsc::UnboundedReceiver<Piece>>>,
@@ -169,15 +154,18 @@ enum Piece {
 }
 
 impl Link {
-    pub(super) fn new(order: &Order, events: Arc<dyn Events>) -> Self {
-        let upload = matches!(order.body, Body::Stream).then(mpsc::unbounded_channel);
+    /// `uploads`: the request's body comes piece by piece.
+    pub(super) fn new(exchange: u32, uploads: bool, events: Arc<dyn Events>) -> Self {
+        let upload = uploads.then(mpsc::unbounded_channel);
         let (pieces, coming) = upload.unzip();
         Self {
-            exchange: order.exchange,
+            exchange,
             events,
             head_told: AtomicBool::new(false),
             unacknowledged: AtomicUsize::new(0),
             acknowledged: Notify::new(),
+            wanted: Mutex::default(),
+            asked: Notify::new(),
             pieces,
             coming: Mutex::new(coming),
         }
@@ -189,6 +177,26 @@ impl Link {
         let after = before.saturating_sub(bytes);
         self.unacknowledged.store(after, Ordering::Relaxed);
         self.acknowledged.notify_one();
+    }
+
+    /// Somebody reads the response's body.
+    pub(super) fn want(&self, wanted: Wanted) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+        self.asked.notify_one();
+    }
+
+    /// How the response's body is read; `None`: nobody does, so far.
+    pub fn wanted(&self) -> Option<Wanted> {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until [`Self::wanted`] has changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
     }
 
     /// A piece of the request's body.
@@ -280,7 +288,7 @@ mod tests {
     #[test]
     fn an_order_is_read_from_its_text() {
         let text = b"POST\0http://a.test/x?y\0a\x001\0set-b\x002\0set-b\x003";
-        let order = Order::parse(7, text, Body::Coming, Redirect::Manual).unwrap();
+        let order = Order::parse(7, 0, text, Body::Coming).unwrap();
         assert_eq!(order.head.method, Method::POST);
         assert_eq!(order.head.url.as_str(), "http://a.test/x?y");
         assert_eq!(order.head.headers.get_all("set-b").iter().count(), 2);
@@ -296,7 +304,7 @@ mod tests {
             b"GET\0http://a/\0na me\0v",
             b"GET\0http://a/\0n",
         ] {
-            assert!(Order::parse(1, text, Body::None, Redirect::Follow).is_none());
+            assert!(Order::parse(1, 0, text, Body::None).is_none());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The response's way to JavaScript.
 //!
-//! What is there at once goes with the head, in one record. The end is told when the connection is back in the pool.
+//! What is there at once goes with the head, in one record; the rest when somebody reads it, whole or piece by piece. The end
+//! is told when the connection is back in the pool.
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,12 +13,11 @@ use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use reqwest::Response;
 
-use super::decoding::Incoming;
+use super::decoding::{BoxError, Incoming};
 use super::failure;
-use super::limits::Place;
-use super::order::{Link, Order};
+use super::order::{Link, Order, Wanted};
 use super::settled;
-use crate::config::INLINE_BODY;
+use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::{Failure, Phase};
 use crate::exchange::events;
 use crate::exchange::head::{Framing, Head};
@@ -27,70 +27,120 @@ use crate::exchange::head::{Framing, Head};
 /// # Errors
 ///
 /// What breaks it off.
-pub async fn deliver(
-    response: Response,
-    order: &Order,
-    redirected: bool,
-    link: &Arc<Link>,
-    place: Option<Place>,
-) -> Result<(), Failure> {
-    let head = head(&response, order, redirected);
+pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
+    let head = head(&response);
+    let expected = response.content_length().unwrap_or_default();
     let response = http::Response::<reqwest::Body>::from(response);
     let (parts, body) = response.into_parts();
     let mut body = Incoming::new(body, &parts.headers)
         .map_err(|message| Failure::new("", message, Phase::Head))?;
+    let written = true;
+    let rest = tell(&head, &mut body, link, written, expected)
+        .await
+        .map_err(|error| broken(&*error, order))?;
+    // Nothing is told before the connection is where the next request looks for it.
+    drop(body);
+    settled().await;
+    rest.tell(&head, link, written, true);
+    Ok(())
+}
 
+/// What is still to be told of a response that is complete.
+pub enum Rest {
+    /// Head and body.
+    All(Bytes),
+    /// The end.
+    End,
+}
+
+impl Rest {
+    /// Tells it. `keep_alive`: the message allows another one on its connection.
+    pub fn tell(self, head: &Head, link: &Link, written: bool, keep_alive: bool) {
+        match self {
+            Self::All(body) if body.len() < INLINE_BODY => {
+                tell_head(link, head, &body, true, written);
+            }
+            Self::All(body) => {
+                tell_head(link, head, &[], false, written);
+                link.data(body, false);
+                link.events.end(link.exchange, keep_alive, written, &[]);
+            }
+            Self::End => link.events.end(link.exchange, keep_alive, written, &[]),
+        }
+    }
+}
+
+/// Tells a response as far as it comes before its end; what is there at once goes with the head. `written`: the whole
+/// request is in the kernel; `expected`: bytes of the body, as far as known.
+///
+/// # Errors
+///
+/// What breaks it off; its head has been told.
+pub async fn tell(
+    head: &Head,
+    body: &mut Incoming,
+    link: &Link,
+    written: bool,
+    expected: u64,
+) -> Result<Rest, BoxError> {
     let mut gathered = Gathered::default();
     while gathered.len() < INLINE_BODY {
         match now(body.piece()) {
             Poll::Ready(Some(Ok(piece))) => gathered.add(piece),
             // Told after the head.
             Poll::Ready(Some(Err(error))) => {
-                tell_head(link, &head, &gathered.take(), false);
-                return Err(broken(&*error, order));
+                tell_head(link, head, &gathered.take(), false, written);
+                return Err(error);
             }
-            Poll::Ready(None) => {
-                finish(body, place).await;
-                tell_head(link, &head, &gathered.take(), true);
-                return Ok(());
-            }
+            Poll::Ready(None) => return Ok(Rest::All(gathered.take())),
             Poll::Pending => break,
         }
     }
-    let first = gathered.take();
-    if first.len() < INLINE_BODY {
-        tell_head(link, &head, &first, false);
-    } else {
-        tell_head(link, &head, &[], false);
-        link.data(first, false);
+    tell_head(link, head, &[], false, written);
+    // Until somebody reads the body it waits here, as far as the window allows: read whole, it goes whole.
+    loop {
+        let wanted = link.wanted();
+        match wanted {
+            Some(Wanted::Pieces) => break,
+            Some(Wanted::Whole) => gathered.reserve(expected.min(MOST_RESERVED) as usize),
+            None => {}
+        }
+        let has_room = wanted.is_some() || gathered.len() < RESPONSE_WINDOW;
+        let piece = tokio::select! {
+            biased;
+            () = link.asked(), if wanted.is_none() => continue,
+            piece = body.piece(), if has_room => piece,
+        };
+        match piece {
+            Some(Ok(piece)) => gathered.add(piece),
+            Some(Err(error)) => return Err(error),
+            None => {
+                gathered.tell(link);
+                return Ok(Rest::End);
+            }
+        }
     }
+    gathered.tell(link);
     loop {
         link.window().await;
         match body.piece().await {
             Some(Ok(piece)) => link.data(piece, false),
-            Some(Err(error)) => return Err(broken(&*error, order)),
-            None => break,
+            Some(Err(error)) => return Err(error),
+            None => return Ok(Rest::End),
         }
     }
-    finish(body, place).await;
-    link.events.end(link.exchange, true, true, &[]);
-    Ok(())
 }
 
-/// Nothing is told before the connection is where the next request looks for it.
-async fn finish(body: Incoming, place: Option<Place>) {
-    drop(body);
-    settled().await;
-    drop(place);
-}
+/// What is set aside at once for a body that says its length: no server decides about more.
+const MOST_RESERVED: u64 = 16 * 1024 * 1024;
 
-fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool) {
+fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool, request_written: bool) {
     link.head_told.store(true, Ordering::Relaxed);
     let response = events::Response {
         head,
         body,
         end,
-        request_written: true,
+        request_written,
     };
     link.events.response(link.exchange, response);
 }
@@ -100,14 +150,9 @@ fn broken(error: &(dyn std::error::Error + 'static), order: &Order) -> Failure {
     failure::describe(error, host, 0, Phase::Body)
 }
 
-/// `:url\0…` if it is not the one that was asked for, `name\0value…`, the reason.
-fn head(response: &Response, order: &Order, redirected: bool) -> Head {
+/// `name\0value…`, the reason.
+fn head(response: &Response) -> Head {
     let mut text = Vec::with_capacity(512);
-    if redirected {
-        text.extend_from_slice(b":url\0");
-        text.extend_from_slice(order.head.url.as_str().as_bytes());
-        text.push(0);
-    }
     for (name, value) in response.headers() {
         text.extend_from_slice(name.as_str().as_bytes());
         text.push(0);
@@ -149,6 +194,13 @@ impl Gathered {
         self.first.len().max(self.all.len())
     }
 
+    /// Has room for so many bytes altogether.
+    fn reserve(&mut self, bytes: usize) {
+        if self.all.capacity() < bytes {
+            self.all.reserve_exact(bytes - self.all.len());
+        }
+    }
+
     fn add(&mut self, piece: Bytes) {
         if self.first.is_empty() {
             self.first = piece;
@@ -158,6 +210,12 @@ impl Gathered {
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&piece);
+    }
+
+    fn tell(&mut self, link: &Link) {
+        if self.len() > 0 {
+            link.data(self.take(), false);
+        }
     }
 
     fn take(&mut self) -> Bytes {

@@ -1,48 +1,31 @@
-//! One request after another, until a response is the fetch's own.
+//! One request, sent, and sent again where that is safe.
 //!
 //! A request is sent a second time only if its connection was there already, the method is safe, the whole request is
 //! known and not one byte of a response has come; then once, on a fresh connection (RFC 9110, section 9.2.2).
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use http::Method;
-use http_body_util::BodyExt;
 use reqwest::{Request, Response, Url};
-use tokio::time::timeout;
 
 use super::dials::Attempt;
 use super::failure;
-use super::limits::{self, Place};
 use super::order::{Body, Link, Order};
 use super::receiving;
-use super::redirect::{self, Next};
-use super::stats::{Counted, Figures};
+use super::stats::Counted;
 use super::{clients, settled};
 use crate::error::{Failure, Phase};
 
-/// Bytes of a redirect's body that are read so that its connection can be used again.
-const MOST_DISCARDED: usize = 64 * 1024;
-
-/// Carries a fetch out, and tells its failure.
+/// Carries an order out, and tells its failure.
 ///
 /// # Cancel safety
 ///
 /// Dropping it closes its connection unless the response is complete; nothing is told then.
 pub async fn carry_out(order: Order, link: &Arc<Link>) {
     let figures = Arc::clone(&order.head.figures);
-    let result = match order.timeout {
-        // Boxed: most fetches have none, and need no room for it.
-        Some(limit) => match Box::pin(timeout(limit, exchange(order, link))).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(timed_out()),
-        },
-        None => exchange(order, link).await,
-    };
+    let result = exchange(&order, link).await;
     if let Err(failure) = result {
         let code = if failure.code.is_empty() {
             "refused".into()
@@ -55,66 +38,15 @@ pub async fn carry_out(order: Order, link: &Arc<Link>) {
     }
 }
 
-fn timed_out() -> Failure {
-    let message = "The operation was aborted due to timeout";
-    Failure::new("ERR_KEEPWIRE_FETCH_TIMEOUT", message, Phase::Head)
+async fn exchange(order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
+    let _under_way = Counted::new(&order.head.figures.under_way);
+    let response = send(order, link).await?;
+    receiving::deliver(response, order, link).await
 }
 
-async fn exchange(mut order: Order, link: &Arc<Link>) -> Result<(), Failure> {
-    let limits = limits::get(order.limits);
-    let mut hops = 0;
-    loop {
-        let origin = Arc::clone(&order.head.origin);
-        let figures = Arc::clone(&order.head.figures);
-        let place = match &limits {
-            Some(limits) => Some(waited(limits.place(&origin), &figures).await?),
-            None => None,
-        };
-        let _under_way = Counted::new(&figures.under_way);
-        let response = send(&order, link, &origin).await?;
-        let status = response.status().as_u16();
-        match redirect::next(&mut order, status, response.headers(), hops).map_err(refused)? {
-            Next::Deliver => {
-                let redirected = hops > 0;
-                return receiving::deliver(response, &order, redirected, link, place).await;
-            }
-            Next::Follow => Box::pin(discard(response, place)).await,
-        }
-        hops += 1;
-    }
-}
-
-/// Counts who waits, and how long.
-async fn waited<F: Future>(place: F, figures: &Figures) -> F::Output {
-    let mut place = pin!(place);
-    // Most need not wait.
-    if let Poll::Ready(output) = receiving::now(place.as_mut()) {
-        return output;
-    }
-    let _queued = Counted::new(&figures.queued);
-    let begun = Instant::now();
-    let output = place.await;
-    figures.metrics.wait.record(begun.elapsed());
-    output
-}
-
-/// Reads what is left of a response, so that its connection can be used again; a long one closes it.
-async fn discard(response: Response, place: Option<Place>) {
-    let mut body = http::Response::<reqwest::Body>::from(response).into_body();
-    let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, bytes::Bytes::len);
-        if read > MOST_DISCARDED {
-            break;
-        }
-    }
-    drop(body);
-    settled().await;
-    drop(place);
-}
-
-async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Response, Failure> {
-    let client = clients::get(order.identity, false).map_err(unusable)?;
+async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
+    let origin = &order.head.origin;
+    let client = clients::get(order.client, false).map_err(unusable)?;
     let safe = is_safe(&order.head.method);
     if !safe {
         // What the kernel knows by now of a connection's end is heard before it is chosen.
@@ -141,7 +73,7 @@ async fn send(order: &Order, link: &Arc<Link>, origin: &Arc<str>) -> Result<Resp
         return Err(described(&error, &order.head.url));
     }
     metrics.retried.fetch_add(1, Relaxed);
-    let client = clients::get(order.identity, true).map_err(unusable)?;
+    let client = clients::get(order.client, true).map_err(unusable)?;
     let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
     attempt
         .scope(client.execute(request(order, link).map_err(refused)?))

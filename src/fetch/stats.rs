@@ -22,8 +22,6 @@ pub struct Figures {
     pub dialing: AtomicU32,
     /// Requests under way.
     pub under_way: AtomicU32,
-    /// Requests that wait for a place.
-    pub queued: AtomicU32,
 }
 
 impl std::fmt::Debug for Figures {
@@ -80,7 +78,6 @@ pub fn all() -> Vec<OriginStats> {
             counts: Counts {
                 dialing,
                 leased: figures.under_way.load(Relaxed).saturating_sub(dialing),
-                queued: figures.queued.load(Relaxed),
                 ..Counts::default()
             },
             metrics: Arc::clone(&figures.metrics),

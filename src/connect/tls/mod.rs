@@ -4,6 +4,7 @@
 //! * `registry`: settings and trust by number.
 //! * `trust`: certificates in PEM, as anchors and as links of a chain.
 //! * `verify`, `der`: whether a chain is to be trusted, and what OpenSSL calls it when it is not.
+//! * `client`: for whoever shakes hands by itself.
 //! * `sessions`: what later handshakes resume, never across settings or endpoints.
 //! * `stream`: the encrypted connection, and whether an idle one is still fit for a request.
 //! * `fault`: alerts and refusals in OpenSSL's words.
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use super::{dns, millis_since, Connected, Profile, Transport};
 use crate::error::{Failure, Phase, Prospect};
 
+mod client;
 mod der;
 mod fault;
 mod registry;
@@ -34,6 +36,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use client::{judging, refusal};
 pub use registry::{get, intern, intern_trust};
 pub use settings::{Settings, SettingsError, Tls};
 pub use stream::TlsStream;

@@ -116,6 +116,12 @@ impl Tls {
         })
     }
 
+    /// The settings for handshakes with anybody, and how these verify signatures.
+    pub(super) fn config_and_signatures(&self) -> (ClientConfig, SignaturesOnly) {
+        let provider = Arc::clone(self.config.crypto_provider());
+        (self.config.clone(), SignaturesOnly(provider))
+    }
+
     /// What it was made of.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -236,7 +242,7 @@ impl ResolvesClientCert for Identities {
 
 /// The handshake proves that the peer has its certificate's key; whether that certificate is trusted is judged after it.
 #[derive(Debug)]
-struct SignaturesOnly(Arc<CryptoProvider>);
+pub(super) struct SignaturesOnly(Arc<CryptoProvider>);
 
 impl ServerCertVerifier for SignaturesOnly {
     fn verify_server_cert(

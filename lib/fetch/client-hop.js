@@ -1,0 +1,136 @@
+'use strict'
+
+// One request of a fetch over TLS without an agent: the engine's client carries it, over HTTP/2 with servers that choose it.
+
+const { FETCH_BODY_STREAM, FETCH_BODY_WHOLE, MESSAGE_END } = require('../bridge/layout.js')
+const { threadPort } = require('../bridge/port.js')
+const native = require('../native.js')
+const { isAltered, secureOf } = require('../tls/settings.js')
+const { bodyFailed, fetchFailed } = require('./errors.js')
+const { clientHead } = require('./head.js')
+
+/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./hop.js').Owner} Owner */
+
+/** As the runtime's agents do by default. */
+const MOST_SESSIONS = 100
+const OPTIONS = Object.freeze({ ALPNProtocols: ['h2', 'http/1.1'] })
+
+/** The number of this thread's client, while nothing but the process's options says how TLS is to be spoken. */
+let usual = -1
+
+function clientNumber() {
+  if (usual >= 0 && !isAltered()) return usual
+  const secure = secureOf(OPTIONS, MOST_SESSIONS)
+  if (typeof secure === 'string') {
+    throw fetchFailed(new Error(`only the runtime's own TLS can honour the options of this process (${secure})`))
+  }
+  const number = native.fetchClient(secure.id)
+  if (!isAltered()) usual = number
+  return number
+}
+
+class ClientHop {
+  id = 0
+  #owner
+  #order
+  #port = threadPort()
+  #isOpen = true
+
+  /**
+   * @param {Order} order
+   * @param {Owner} owner
+   */
+  constructor(order, owner) {
+    this.#order = order
+    this.#owner = owner
+  }
+
+  start() {
+    const { body } = this.#order
+    const { submission } = this.#port
+    const number = clientNumber()
+    this.id = this.#port.open(/** @type {any} */ (this))
+    const isWhole = typeof body === 'string' || body instanceof Uint8Array
+    const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM
+    submission.fetch(this.id, flags, number, clientHead(this.#order))
+    if (isWhole) {
+      submission.write(this.id, body, null, 0)
+      submission.end(this.id, 0)
+    } else if (body !== null) {
+      this.#owner.onReady()
+    }
+  }
+
+  /**
+   * @param {Uint8Array} bytes
+   * @param {boolean} isLast
+   */
+  send(bytes, isLast) {
+    if (!this.#isOpen) return
+    if (bytes.byteLength > 0) this.#port.submission.write(this.id, bytes, null, 0)
+    if (isLast) this.#port.submission.end(this.id, 0)
+  }
+
+  /** @param {number} bytes */
+  acknowledge(bytes) {
+    if (this.#isOpen) this.#port.submission.acknowledge(this.id, bytes)
+  }
+
+  /** @param {boolean} whole */
+  read(whole) {
+    if (this.#isOpen) this.#port.submission.readFetch(this.id, whole)
+  }
+
+  abandon() {
+    if (!this.#isOpen) return
+    this.#port.submission.abortFetch(this.id)
+    this.#settle()
+  }
+
+  onWritten() {
+    this.#owner.onTaken()
+  }
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/heads.js').Head} head
+   * @param {Buffer | null} body
+   */
+  onResponse(status, flags, head, body) {
+    const ended = (flags & MESSAGE_END) !== 0
+    if (ended) this.#settle()
+    this.#owner.onResponse(status, head, body, ended)
+  }
+
+  /**
+   * @param {number} _flags
+   * @param {Buffer} chunk
+   */
+  onData(_flags, chunk) {
+    this.#owner.onData(chunk, false)
+  }
+
+  onEnd() {
+    this.#settle()
+    this.#owner.onEnd()
+  }
+
+  /**
+   * @param {number} flags
+   * @param {number} errno
+   * @param {string} text
+   */
+  onError(flags, errno, text) {
+    this.#settle()
+    this.#owner.onFailed(bodyFailed(flags, text, errno))
+  }
+
+  #settle() {
+    this.#isOpen = false
+    this.#port.release(this.id)
+  }
+}
+
+module.exports = { ClientHop }

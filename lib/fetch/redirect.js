@@ -1,0 +1,119 @@
+'use strict'
+
+// The standard's rules for following a redirect (fetch.spec.whatwg.org, "HTTP-redirect fetch").
+
+const { Buffer } = require('node:buffer')
+
+const { fetchFailed } = require('./errors.js')
+const { targetOf } = require('./target.js')
+
+/** @typedef {import('./request.js').Order} Order */
+
+/** Redirects that one fetch follows. */
+const MOST_REDIRECTS = 20
+const STATUSES = new Set([301, 302, 303, 307, 308])
+/** Those that describe a body, and go with it. */
+const BODY_FIELDS = new Set([
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-type',
+])
+/** Those that are meant for one origin only. */
+const PRIVATE_FIELDS = new Set(['authorization', 'cookie', 'host', 'proxy-authorization'])
+
+/**
+ * Whether a response leads elsewhere, or is to be taken for a failure.
+ * @param {Order} order
+ * @param {number} status
+ */
+function isRedirect(order, status) {
+  return STATUSES.has(status) && order.redirect !== 'manual'
+}
+
+/**
+ * The order that follows a redirect; null: it leads nowhere, and is the fetch's response.
+ * @param {Order} order
+ * @param {number} status
+ * @param {string[]} lines of its head
+ * @returns {Order | null}
+ */
+function redirected(order, status, lines) {
+  if (order.redirect === 'error') throw fetchFailed(new Error('unexpected redirect'))
+  const location = locationOf(lines)
+  if (location === undefined) return null
+  const { target } = order
+  const url = joined(location, target.href)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw fetchFailed(new Error('URL scheme must be a HTTP(S) scheme'))
+  }
+  if (order.redirects >= MOST_REDIRECTS) throw fetchFailed(new Error('redirect count exceeded'))
+  const isElsewhere = url.origin !== target.origin
+  if (isElsewhere && (url.username !== '' || url.password !== '')) {
+    throw fetchFailed(new Error('cross origin not allowed for request mode "cors"'))
+  }
+  // Those of the same origin are known to the server that names them; they are not for URLs that are shown.
+  url.username = ''
+  url.password = ''
+  const isStream = order.body !== null && typeof order.body === 'object' && !(order.body instanceof Uint8Array)
+  if (status !== 303 && isStream) throw fetchFailed(new Error("the body of the request can't be sent again"))
+  if (url.hash === '') url.hash = new URL(target.href).hash
+  const next = targetOf(url.href)
+  if (next === null) throw fetchFailed(new Error('URL scheme must be a HTTP(S) scheme'))
+  const becomesGet = turnsIntoGet(status, order.method)
+  const drops = (/** @type {string} */ name) =>
+    (becomesGet && BODY_FIELDS.has(name)) || (isElsewhere && PRIVATE_FIELDS.has(name))
+  return {
+    ...order,
+    target: next,
+    method: becomesGet ? 'GET' : order.method,
+    fields: becomesGet || isElsewhere ? without(order.fields, drops) : order.fields,
+    body: becomesGet ? null : order.body,
+    length: becomesGet ? -1 : order.length,
+    redirects: order.redirects + 1,
+  }
+}
+
+/**
+ * @param {number} status
+ * @param {string} method
+ */
+function turnsIntoGet(status, method) {
+  if (status === 301 || status === 302) return method === 'POST'
+  return status === 303 && method !== 'GET' && method !== 'HEAD'
+}
+
+/**
+ * @param {string[]} fields
+ * @param {(name: string) => boolean} drops
+ */
+function without(fields, drops) {
+  /** @type {string[]} */
+  const kept = []
+  for (let at = 0; at < fields.length; at += 2) if (!drops(fields[at])) kept.push(fields[at], fields[at + 1])
+  return kept
+}
+
+/** @param {string[]} lines */
+function locationOf(lines) {
+  for (let at = 0; at < lines.length; at += 2) {
+    // Bytes: servers send UTF-8, whatever the rules say.
+    if (lines[at].toLowerCase() === 'location') return Buffer.from(lines[at + 1], 'latin1').toString()
+  }
+  return undefined
+}
+
+/**
+ * @param {string} location
+ * @param {string} base
+ */
+function joined(location, base) {
+  try {
+    return new URL(location, base)
+  } catch {
+    throw fetchFailed(new Error('Invalid URL in the Location header of a redirect'))
+  }
+}
+
+module.exports = { isRedirect, redirected }

@@ -1,0 +1,328 @@
+//! Exchanges of the engine that are fetches: a body waits until it is read, and comes without its content codings.
+//!
+//! A connection that has carried a fetch tells its owner through a [`Companion`]. It passes on what it is told, except for a
+//! response whose body is still coming, or has content codings: its bytes go to a task, and what JavaScript hears of the
+//! response comes from there, the connection's end, should it come first, included. What JavaScript acknowledges goes to
+//! that task as well, which acknowledges to the engine what it takes: neither side runs ahead of its reader.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{header, HeaderMap, HeaderValue};
+use http_body::Frame;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::decoding::Incoming;
+use super::order::Link;
+use super::{accompany, failure, receiving};
+use crate::agent::PortId;
+use crate::connect::tls::Secured;
+use crate::connect::Connected;
+use crate::error::{Failure, Phase};
+use crate::exchange::events::{Assigned, Events, Replaces, Response};
+use crate::exchange::head::{Framing, Head};
+use crate::exchange::mailbox::Input;
+use crate::pool::{CloseReason, ConnId};
+use crate::runtime;
+
+/// How an exchange's response is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Byte for byte.
+    AsItComes,
+    /// When it is read, without its content codings.
+    Fetched,
+}
+
+/// Stands between a connection and whoever is told of it.
+pub struct Companion {
+    port: PortId,
+    inner: Arc<dyn Events>,
+    /// The exchange under way, if it is a fetch; 0: it is none.
+    exchange: AtomicU32,
+    /// Where the present response goes while a task tells it.
+    feed: Mutex<Option<UnboundedSender<Part>>>,
+}
+
+/// What the engine says of a response that a task tells.
+enum Part {
+    Bytes(Bytes),
+    End {
+        keep_alive: bool,
+        request_written: bool,
+    },
+    Failed(Box<Failure>),
+    Closed(ConnId, CloseReason, bool),
+}
+
+impl Companion {
+    /// Tells `inner`, whose thread is `port`.
+    pub fn new(port: PortId, inner: Arc<dyn Events>) -> Self {
+        Self {
+            port,
+            inner,
+            exchange: AtomicU32::new(0),
+            feed: Mutex::default(),
+        }
+    }
+
+    /// An exchange begins on the connection.
+    pub fn begin(&self, exchange: u32, content: Content) {
+        let is_fetch = content == Content::Fetched;
+        let number = if is_fetch { exchange } else { 0 };
+        self.exchange.store(number, Ordering::Relaxed);
+        *self.feed() = None;
+    }
+
+    fn feed(&self) -> MutexGuard<'_, Option<UnboundedSender<Part>>> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives `part` to the response's task; back if there is none, or no more.
+    fn pass(&self, part: Part) -> Option<Part> {
+        match &*self.feed() {
+            Some(feed) => feed.send(part).err().map(|refused| refused.0),
+            None => Some(part),
+        }
+    }
+
+    /// Has a task tell the response.
+    fn accompany(&self, exchange: u32, headers: HeaderMap, response: &Response<'_>) {
+        let (feed, parts) = mpsc::unbounded_channel();
+        let body = Bytes::copy_from_slice(response.body);
+        // It can't fail: the receiver is here.
+        let _ = feed.send(Part::Bytes(body));
+        if response.end {
+            let _ = feed.send(Part::End {
+                keep_alive: response.head.keep_alive,
+                request_written: response.request_written,
+            });
+        }
+        *self.feed() = Some(feed);
+        let parts = Arc::new(Mutex::new(Parts {
+            coming: parts,
+            port: self.port,
+            exchange,
+            inner: Arc::clone(&self.inner),
+            ended: None,
+            failure: None,
+        }));
+        let link = Arc::new(Link::new(exchange, false, Arc::clone(&self.inner)));
+        let head = response.head.clone();
+        let written = response.request_written;
+        accompany(
+            self.port,
+            Arc::clone(&link),
+            tell(head, headers, written, parts, link),
+        );
+    }
+}
+
+/// Tells a response from what comes of it.
+async fn tell(
+    head: Head,
+    headers: HeaderMap,
+    written: bool,
+    parts: Arc<Mutex<Parts>>,
+    link: Arc<Link>,
+) {
+    let locked = || parts.lock().unwrap_or_else(PoisonError::into_inner);
+    let expected = match head.framing {
+        Framing::Length(length) if headers.is_empty() => length,
+        _ => 0,
+    };
+    let body = reqwest::Body::wrap(Source(Arc::clone(&parts)));
+    let told = match Incoming::new(body, &headers) {
+        Ok(mut body) => receiving::tell(&head, &mut body, &link, written, expected)
+            .await
+            .map_err(|error| {
+                let own = locked().failure.take();
+                own.map_or_else(
+                    || failure::describe(&*error, "", 0, Phase::Body),
+                    |own| *own,
+                )
+            }),
+        Err(message) => Err(Failure::new("", message, Phase::Head)),
+    };
+    match told {
+        Ok(rest) => {
+            let (keep_alive, written) = locked().ended.unwrap_or_default();
+            let keep_alive = keep_alive && head.keep_alive;
+            let head = Head { keep_alive, ..head };
+            rest.tell(&head, &link, written, keep_alive);
+        }
+        Err(failure) => {
+            // What can't be decoded has left its connection open.
+            let (port, exchange) = (locked().port, link.exchange);
+            runtime::run(move |io| io.kill_exchange(port, exchange, CloseReason::Error));
+            let after_head = link.head_told.load(Ordering::Relaxed);
+            link.events.failed(link.exchange, &failure, after_head);
+        }
+    }
+}
+
+/// What comes of a response, in order.
+struct Parts {
+    coming: UnboundedReceiver<Part>,
+    port: PortId,
+    exchange: u32,
+    inner: Arc<dyn Events>,
+    /// Of a complete message: whether it allows another one on its connection, and whether all of the request is sent.
+    ended: Option<(bool, bool)>,
+    failure: Option<Box<Failure>>,
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // Whatever became of the response, the connection's end is told.
+        self.coming.close();
+        while let Ok(part) = self.coming.try_recv() {
+            if let Part::Closed(conn, reason, idle) = part {
+                self.inner.closed(conn, reason, idle);
+            }
+        }
+    }
+}
+
+/// The encoded body.
+struct Source(Arc<Mutex<Parts>>);
+
+impl http_body::Body for Source {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts.ended.is_some() {
+            return Poll::Ready(None);
+        }
+        let broken = || Poll::Ready(Some(Err(std::io::Error::other("the response broke off"))));
+        match std::task::ready!(parts.coming.poll_recv(cx)) {
+            Some(Part::Bytes(bytes)) => {
+                let (port, exchange, taken) = (parts.port, parts.exchange, bytes.len());
+                runtime::run(move |io| io.input_to_connection(port, exchange, Input::Ack(taken)));
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Some(Part::End {
+                keep_alive,
+                request_written,
+            }) => {
+                parts.ended = Some((keep_alive, request_written));
+                Poll::Ready(None)
+            }
+            Some(Part::Failed(failure)) => {
+                parts.failure = Some(failure);
+                broken()
+            }
+            Some(Part::Closed(conn, reason, idle)) => {
+                parts.inner.closed(conn, reason, idle);
+                broken()
+            }
+            None => broken(),
+        }
+    }
+}
+
+/// The fields that say how a body is encoded.
+fn codings(head: &Head) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut fields = head.text.split(|&byte| byte == 0);
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        if name.eq_ignore_ascii_case(b"content-encoding") {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(header::CONTENT_ENCODING, value);
+            }
+        }
+    }
+    headers
+}
+
+impl Events for Companion {
+    fn response(&self, exchange: u32, response: Response<'_>) {
+        if self.exchange.load(Ordering::Relaxed) == exchange && !response.head.is_informational() {
+            let headers = codings(response.head);
+            let has_codings = !headers.is_empty() && !response.body.is_empty();
+            if has_codings || !response.end {
+                self.accompany(exchange, headers, &response);
+                return;
+            }
+        }
+        self.inner.response(exchange, response);
+    }
+
+    fn data(&self, exchange: u32, bytes: Bytes, end: bool) {
+        let Some(Part::Bytes(bytes)) = self.pass(Part::Bytes(bytes)) else {
+            if end {
+                // DATA does not tell; the head did.
+                let _ = self.pass(Part::End {
+                    keep_alive: true,
+                    request_written: false,
+                });
+            }
+            return;
+        };
+        self.inner.data(exchange, bytes, end);
+    }
+
+    fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]) {
+        let end = Part::End {
+            keep_alive,
+            request_written,
+        };
+        if self.pass(end).is_some() {
+            self.inner
+                .end(exchange, keep_alive, request_written, trailers);
+        }
+    }
+
+    fn parted(&self, exchange: u32) {
+        self.inner.parted(exchange);
+    }
+
+    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
+        if self.pass(Part::Failed(Box::new(failure.clone()))).is_some() {
+            self.inner.failed(exchange, failure, after_head);
+        }
+    }
+
+    fn written(&self, exchange: u32, bytes: u64, eager: bool) {
+        self.inner.written(exchange, bytes, eager);
+    }
+
+    fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned) {
+        self.inner.assigned(exchange, conn, how);
+    }
+
+    fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>) {
+        self.inner.connected(conn, connected, replaces);
+    }
+
+    fn secured(&self, conn: ConnId, secured: &Secured) {
+        self.inner.secured(conn, secured);
+    }
+
+    fn adopted(&self, conn: ConnId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
+        self.inner.adopted(conn, local, remote);
+    }
+
+    fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool) {
+        if self.pass(Part::Closed(conn, reason, idle)).is_some() {
+            self.inner.closed(conn, reason, idle);
+        }
+    }
+
+    fn evict_foreign(&self, agent: u32, key: u32) {
+        self.inner.evict_foreign(agent, key);
+    }
+
+    fn wake(&self) {
+        self.inner.wake();
+    }
+}
