@@ -351,9 +351,9 @@ impl Service<'_> {
         if lost {
             self.task.host.lost();
         }
-        // Before it was asked, its transport was lost to what came before the request, be it a fresh one. The next one
-        // is opened for this request, and asks whatever has come.
-        if (lost || !asked) && (unsent || !exchange.resent) && exchange.outgoing.rewind() {
+        // A fresh transport may have ended before the request came. That of one opened for this very request is the answer.
+        let late = !asked && !self.is_second;
+        if (lost || late) && (unsent || !exchange.resent) && exchange.outgoing.rewind() {
             exchange.resent |= !unsent;
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;

@@ -116,8 +116,8 @@ pub(super) struct Service<'a> {
     /// How hyper's connection ended.
     pub(super) ended: Option<hyper::Result<()>>,
     pub(super) current: Option<Exchange>,
-    /// It was opened in place of one that died.
-    is_second: bool,
+    /// It was opened in place of one that died, for the request that waits.
+    pub(super) is_second: bool,
     clock: Clock,
 }
 impl<'a> Service<'a> {
@@ -259,8 +259,7 @@ impl<'a> Service<'a> {
                 IdleState::Open => true,
                 // A server that talks first answers the first request.
                 IdleState::TalkingUnasked => first,
-                // One that ends what was opened for this very request answers it so.
-                IdleState::Closed | IdleState::Reset => first && self.is_second,
+                IdleState::Closed | IdleState::Reset => false,
             }
         };
         let open = fit
