@@ -10,6 +10,7 @@ const path = require('node:path')
 const { runScript, say } = require('../scripts/report.js')
 const { ensureReady } = require('../scripts/setup.js')
 const { cases } = require('./cases.js')
+const { ceilingLine, measureCeiling } = require('./ceiling.js')
 const { drawChart } = require('./chart.js')
 const { startNginx } = require('./nginx.js')
 const { readOptions, usage } = require('./options.js')
@@ -29,7 +30,10 @@ async function main() {
   say(`bench on ${runtime.name} ${runtime.version}: ${pace.rounds} rounds of ${pace.roundMs} ms a side and case`)
   const nginx = await startNginx()
   const results = []
+  let ceiling = []
   try {
+    ceiling = await measureCeiling(nginx, pace.ceilingSeconds)
+    say(ceilingLine(ceiling) || 'wrk is not installed: what nginx gives at most is not measured')
     for (const [index, scenario] of chosen.entries()) {
       say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
       const sides = await measureCase(scenario, { pace, runtime, server: nginx, note: say })
@@ -38,8 +42,9 @@ async function main() {
   } finally {
     await nginx.stop()
   }
-  console.log(`\n${tableLines(results).join('\n')}\n\n${aimLines(results).join('\n')}\n`)
-  const written = save({ runtime, pace, cpus: os.cpus().length, cases: results })
+  const parts = [tableLines(results).join('\n'), ceilingLine(ceiling), aimLines(results).join('\n')]
+  console.log(`\n${parts.filter(Boolean).join('\n\n')}\n`)
+  const written = save({ runtime, pace, cpus: os.cpus().length, ceiling, cases: results })
   say(`wrote ${written.map((file) => path.relative(process.cwd(), file)).join(' and ')}`)
 }
 

@@ -9,10 +9,10 @@ const { parseArgs } = require('node:util')
 const { UserError } = require('../scripts/report.js')
 const { cases } = require('./cases.js')
 
-// Quick: thirteen cases of two to four sides, each (7 × 0.25 s + start), stay below two minutes.
+// Quick: thirteen cases of two to four sides, each (5 × 0.12 s + 0.3 s + start), end within a minute.
 const PACES = {
-  full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500 },
-  quick: { rounds: 5, roundMs: 250, warmUpMs: 500 },
+  full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500, ceilingSeconds: 3 },
+  quick: { rounds: 5, roundMs: 120, warmUpMs: 300, ceilingSeconds: 1 },
 }
 
 const usage = `npm run bench -- [options]

@@ -20,15 +20,16 @@ const SIDE = path.join(__dirname, 'side', 'index.js')
 async function measureCase(scenario, { pace, runtime, server, note }) {
   const sides = []
   try {
-    for (const name of scenario.sides ?? sideNames) {
-      const side = startSide(name, scenario, runtime, server)
-      sides.push(side)
+    const names = scenario.sides ?? sideNames
+    sides.push(...names.map((name) => startSide(name, scenario, runtime, server)))
+    for (const side of [...sides]) {
       const { unavailable } = await side.next()
       if (unavailable === undefined) continue
-      if (sides.length === 1)
-        throw new UserError(`${name} cannot run on ${runtime.name} ${runtime.version}: ${unavailable}`)
-      note(`${name} cannot run here and is left out (${unavailable})`)
-      await sides.pop().stop()
+      if (side === sides[0])
+        throw new UserError(`${side.name} cannot run on ${runtime.name} ${runtime.version}: ${unavailable}`)
+      note(`${side.name} cannot run here and is left out (${unavailable})`)
+      sides.splice(sides.indexOf(side), 1)
+      await side.stop()
     }
     for (const side of sides) await side.round(pace.warmUpMs)
     for (let round = 0; round < pace.rounds; round++) {

@@ -4,6 +4,8 @@
 // fail, and of the options against them: `npm run grid [-- http|https]`. Each row is a permanent test of ours; this shows
 // them side by side.
 
+const { spawnSync } = require('node:child_process')
+
 const { readArguments } = require('../support/arguments')
 const { places } = require('./grid/contenders')
 const { options } = require('./grid/options')
@@ -15,18 +17,21 @@ const CELL_WIDTH = 30
 const line = ([name, ...cells]) =>
   console.log(name.padEnd(NAME_WIDTH) + cells.map((cell) => cell.padEnd(CELL_WIDTH)).join(''))
 
-async function main() {
-  for (const scheme of readArguments().chosen) {
-    const contenders = await places(scheme)
-    line([scheme.name, ...contenders.map(({ name }) => name)])
-    for (const [situation, meet] of [...situations, ...options]) {
-      const cells = []
-      for (const place of contenders)
-        cells.push(await meet(place).catch((error) => `error: ${error.code ?? error.message}`))
-      line([situation, ...cells])
-    }
-    console.log()
+/** @param {import('../support/schemes').Scheme} scheme */
+async function show(scheme) {
+  const contenders = await places(scheme)
+  line([scheme.name, ...contenders.map(({ name }) => name)])
+  for (const [situation, meet] of [...situations, ...options]) {
+    const cells = []
+    for (const place of contenders)
+      cells.push(await meet(place).catch((error) => `error: ${error.code ?? error.message}`))
+    line([situation, ...cells])
   }
 }
 
-main()
+const { chosen } = readArguments()
+if (chosen.length === 1) show(chosen[0])
+else {
+  // keepwire warns once a process: each scheme has its own.
+  for (const { name } of chosen) spawnSync(process.execPath, [__filename, name], { stdio: 'inherit' })
+}

@@ -29,7 +29,7 @@ const server = createListener(identity, (socket, raw) => {
   const close = () => {
     closing = true
     if (Math.random() < 0.5) socket.end()
-    else socket.destroy()
+    else raw.destroy()
   }
   socket.on('data', (bytes) => {
     // As servers do: what arrives after they have closed is not served.
