@@ -4,15 +4,14 @@
 // and what was there before a request counts as reused, whether it has served one or not.
 
 const assert = require('node:assert')
-const http = require('node:http')
 
-const { failure, read, send } = require('./support/client')
+const { failure, get, read, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
-const { test } = require('./support/suite')
+const { testBoth: test } = require('./support/suite')
 const { turns, until } = require('./support/wait')
 
-const { explain, http: own } = baseline ? {} : require('..')
+const { explain, http: ownHttp, https: ownHttps } = baseline ? {} : require('..')
 
 const OURS = { ours: 'has no such thing' }
 const OK = (_, connection) => connection.write(reply('ok'))
@@ -45,7 +44,8 @@ async function idleFor(ms, peer, agent) {
   await until(() => performance.now() - since > ms)
 }
 
-const statsOf = (peer, agent) => agent.stats().origins[`127.0.0.1:${peer.port}:`]
+/** Of the only origin. */
+const statsOf = (agent) => Object.values(agent.stats().origins)[0]
 
 test('a POST gets a fresh connection if the server has closed others that were idle as long', OURS, async (scope) => {
   const peer = await scope.peer(OK)
@@ -57,7 +57,7 @@ test('a POST gets a fresh connection if the server has closed others that were i
   assert.deepStrictEqual([post.body, post.reused, peer.accepted - before], ['ok', false, 1])
   const { reused, reason } = explain(post.request)
   assert.deepStrictEqual([reused, reason], [false, 'idle-too-long'])
-  assert.strictEqual(statsOf(peer, agent).passedOver, 1)
+  assert.strictEqual(statsOf(agent).passedOver, 1)
   // The idle one is still there, for those that may be sent again.
   const gets = await Promise.all([1, 2].map(() => send({ port: peer.port, agent })))
   assert.deepStrictEqual([gets[0].reused, gets[1].reused, peer.accepted - before], [true, true, 1])
@@ -104,7 +104,8 @@ test('our own request passes it over, too', OURS, async (scope) => {
     ['POST', 'idle-too-long'],
     ['GET', null],
   ]) {
-    const request = own.request({ host: '127.0.0.1', port: peer.port, method, agent })
+    const { request: begin } = agent.protocol === 'https:' ? ownHttps : ownHttp
+    const request = begin({ host: '127.0.0.1', port: peer.port, method, agent })
     request.end()
     await read(request)
     assert.strictEqual(explain(request).reason, reason)
@@ -155,7 +156,7 @@ test('a connection that lasts much longer ends the caution: the server had only 
   // Each was idle for less than it took to notice its end.
   await idleFor(2 * longest + SLACK_MS, peer, agent)
   assert.strictEqual((await send({ port: peer.port, method: 'POST', agent })).reused, true)
-  assert.strictEqual(statsOf(peer, agent).passedOver, 0)
+  assert.strictEqual(statsOf(agent).passedOver, 0)
 })
 
 test('a server that closes nothing costs POSTs nothing', OURS, async (scope) => {
@@ -172,7 +173,7 @@ test(
     const peer = await scope.peer((_, connection) => connection.write(reply('ok', ['Keep-Alive: timeout=2'])))
     const agent = scope.agent({ keepAlive: true })
     await idleFor(await teach(peer, agent), peer, agent)
-    const givenUp = http.get({ host: '127.0.0.1', port: peer.port, agent })
+    const givenUp = get({ port: peer.port, agent })
     const closed = new Promise((resolve) => givenUp.once('error', () => {}).once('close', resolve))
     givenUp.destroy()
     await closed
@@ -186,7 +187,7 @@ test(
 test("the server's hint counts from its response, however late that is read", OURS, async (scope) => {
   const peer = await scope.peer((_, connection) => connection.write(reply('ok', ['Keep-Alive: timeout=2'])))
   const agent = scope.agent({ keepAlive: true })
-  const request = http.get({ host: '127.0.0.1', port: peer.port, agent })
+  const request = get({ port: peer.port, agent })
   const response = await new Promise((resolve) => request.on('response', resolve))
   // All of it has arrived in one packet.
   const since = performance.now()
@@ -205,7 +206,7 @@ const dropsFirst = (peer) => (request, connection) =>
 test('a preconnected connection that drops its first GET unanswered: it is sent again', OURS, async (scope) => {
   const peer = await scope.peer((request, connection) => dropsFirst(peer)(request, connection))
   const agent = scope.agent({ keepAlive: true })
-  await agent.preconnect(`http://127.0.0.1:${peer.port}`)
+  await agent.preconnect(`${agent.protocol}//127.0.0.1:${peer.port}`)
   const { body, request } = await send({ port: peer.port, agent })
   const { retried, reason } = explain(request)
   assert.deepStrictEqual([body, retried, reason, peer.accepted], ['ok', true, 'closed-by-peer', 2])
@@ -217,7 +218,7 @@ test(
   async (scope) => {
     const peer = await scope.peer((request, connection) => dropsFirst(peer)(request, connection))
     const agent = scope.agent({ keepAlive: true })
-    await agent.preconnect(`http://127.0.0.1:${peer.port}`)
+    await agent.preconnect(`${agent.protocol}//127.0.0.1:${peer.port}`)
     const error = await failure(send({ port: peer.port, method: 'POST', agent }))
     assert.deepStrictEqual([error.code, peer.requests.length], ['ECONNRESET', 1])
   },
@@ -226,8 +227,8 @@ test(
 test('a connection opened for a request that was given up is a reused one to the next', OURS, async (scope) => {
   const peer = await scope.peer((request, connection) => dropsFirst(peer)(request, connection))
   const agent = scope.agent({ keepAlive: true })
-  await agent.preconnect(`http://127.0.0.1:${peer.port}`)
-  const givenUp = http.get({ host: '127.0.0.1', port: peer.port, agent }).on('error', () => {})
+  await agent.preconnect(`${agent.protocol}//127.0.0.1:${peer.port}`)
+  const givenUp = get({ port: peer.port, agent }).on('error', () => {})
   givenUp.destroy()
   await turns(2)
   assert.strictEqual((await send({ port: peer.port, agent })).body, 'ok')
