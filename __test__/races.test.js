@@ -9,6 +9,8 @@ const { race } = require('./support/races')
 const { send } = require('./support/client')
 const { testBoth } = require('./support/suite')
 
+/** Requests at a time: all of the first ones may be lost before anything is learned. */
+const LANES = 40
 const REQUESTS = process.env.KEEPWIRE_TEST_QUICK === '1' ? 500 : 1_500
 
 for (const method of ['GET', 'POST']) {
@@ -17,16 +19,16 @@ for (const method of ['GET', 'POST']) {
     async (scope) => {
       const agent = scope.agent({ keepAlive: true })
       const racer = { name: 'ours', send: async (options) => (await send({ ...options, agent })).body, close() {} }
-      const run = { method, requests: REQUESTS, seed: 2, identity: scope.identity }
+      const run = { method, requests: REQUESTS, seed: 2, lanes: LANES, identity: scope.identity }
       const { errors, wrong, duplicates, codes, requests } = await race(racer, run)
       assert.deepStrictEqual({ wrong, duplicates, requests }, { wrong: 0, duplicates: 0, requests: REQUESTS })
-      if (method === 'GET') assert.strictEqual(errors, 0)
-      // A POST that was on its way when the server closed is not sent again: nobody can tell whether it was read.
-      else
-        assert.deepStrictEqual(
-          Object.keys(codes).filter((code) => code !== 'ECONNRESET'),
-          [],
-        )
+      // A POST that was on its way when the server closed is not sent again: nobody can tell whether it was read. But such
+      // connections are soon left alone.
+      assert.ok(errors <= (method === 'GET' ? 0 : LANES), `${errors} errors`)
+      assert.deepStrictEqual(
+        Object.keys(codes).filter((code) => code !== 'ECONNRESET'),
+        [],
+      )
     },
   )
 }
