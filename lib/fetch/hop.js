@@ -18,7 +18,9 @@ const {
   IDLE,
   INFORMATIONAL,
   KEEP_ALIVE,
+  MAY_DO,
   MESSAGE_END,
+  MIGHT_DO,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
 const native = require('../native.js')
@@ -337,7 +339,11 @@ class Hop {
     const connection = /** @type {Connection} */ (this.connection)
     connection.noteClosed()
     connection.view.destroy()
-    this.#owner.onFailed(bodyFailed(flags, text, errno))
+    const error = bodyFailed(flags, text, errno)
+    // The engine leaves it to who asked whether such a failure is one.
+    if ((flags & (MAY_DO | MIGHT_DO)) !== 0)
+      /** @type {Origin} */ (this.origin).noteError(/** @type {Error} */ (error.cause))
+    this.#owner.onFailed(error)
   }
 
   /**
