@@ -1,0 +1,142 @@
+'use strict'
+
+// `npm run node-suite -- FOLDER [WORD…]`: Node's own tests of http and https, out of a checkout of its sources of this
+// Node's major version, as they are, after install(), and after install({ request: true }). What passes as it is must pass,
+// but for those below. Takes some minutes.
+
+require('./node-version.js')
+const { spawn } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+
+const { root } = require('./process.js')
+const { UserError, runScript, say } = require('./report.js')
+const { ensureReady } = require('./setup.js')
+
+const TEST_TIMEOUT_MS = 30_000
+/** Some of the tests measure milliseconds. */
+const MOST_RUNS = 3
+
+const WAYS = {
+  'as they are': undefined,
+  'install()': {},
+  'install({ request: true })': { request: true },
+}
+
+/** Tests that may fail with keepwire, by why. */
+const EXPECTED = {
+  'they look into the runtime: handles, parsers, timers, listeners of its own, hidden classes': [
+    'http-agent-domain-reused-gc',
+    'http-agent-uninitialized',
+    'http-agent-uninitialized-with-handle',
+    'http-client-set-timeout',
+    'http-client-set-timeout-after-end',
+    'http-client-spurious-aborted',
+    'http-client-timeout-on-connect',
+    'http-client-timeout-option-listeners',
+    'http-nodelay',
+    'http-parser-lazy-loaded',
+    'http-parser-memory-retention',
+    'http-same-map',
+  ],
+  'the request is no ClientRequest': ['http-addrequest-localaddress'],
+  'agent.sockets forgets a connection as soon as it is over or aborted': [
+    'http-agent-maxsockets-respected',
+    'http-keep-alive',
+    'http-keep-alive-close-on-header',
+  ],
+  'a request that waits is aborted at once': ['http-abort-queued'],
+  "no 'free' tells of a new connection for a request that waits": ['http-agent-destroyed-socket'],
+  'HTTP/0.9 is refused': ['http-response-no-headers'],
+  'they expect one of two things that happen at once to be first': ['http-writable-true-after-close'],
+  'sockets have no getSession()': ['https-agent-disable-session-reuse', 'https-agent-session-reuse'],
+  'their certificate is of version 1, so the runtime shakes hands once more': ['https-agent-keylog', 'https-strict'],
+}
+
+const expected = new Set(Object.values(EXPECTED).flat())
+
+/**
+ * @param {string} folder
+ * @param {string[]} words
+ * @returns {string[]} files
+ */
+function testsIn(folder, words) {
+  const found = ['parallel', 'sequential'].flatMap((part) => {
+    const home = path.join(folder, 'test', part)
+    if (!fs.existsSync(home)) throw new UserError(`there is no ${home}: give the folder of Node's sources.`)
+    return fs.readdirSync(home).map((file) => path.join(home, file))
+  })
+  return found.filter((file) => {
+    const name = nameOf(file)
+    return /^https?-/.test(name) && (words.length === 0 || words.some((word) => name.includes(word)))
+  })
+}
+
+/** @param {string} file */
+function nameOf(file) {
+  return path.basename(file).replace(/^test-|\.m?js$/g, '')
+}
+
+/**
+ * @param {string} file
+ * @param {string} cwd
+ * @param {string[]} preload
+ * @returns {Promise<boolean>} whether it passed
+ */
+function runTest(file, cwd, preload) {
+  const [, flags = ''] = /^\/\/ Flags: (.*)$/m.exec(fs.readFileSync(file, 'utf8')) ?? []
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...flags.split(' ').filter(Boolean), ...preload, file], {
+      cwd,
+      stdio: 'ignore',
+      timeout: TEST_TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, NODE_TEST_DIR: fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-node-')) },
+    })
+    child.on('error', reject)
+    child.on('close', (code) => resolve(code === 0))
+  })
+}
+
+/**
+ * @param {string} file
+ * @param {string} cwd
+ * @param {string[]} preload
+ */
+async function passes(file, cwd, preload) {
+  for (let run = 0; run < MOST_RUNS; run += 1) if (await runTest(file, cwd, preload)) return true
+  return false
+}
+
+/** @param {string} home where the preloaded scripts go @returns {[way: string, preload: string[]][]} */
+function preloads(home) {
+  return Object.entries(WAYS).map(([way, options], at) => {
+    if (options === undefined) return [way, []]
+    const script = path.join(home, `install-${at}.js`)
+    fs.writeFileSync(script, `require(${JSON.stringify(root)}).install(${JSON.stringify(options)})\n`)
+    return [way, ['--require', script]]
+  })
+}
+
+runScript(async () => {
+  const [given, ...words] = process.argv.slice(2)
+  if (given === undefined) throw new UserError("give the folder of Node's sources, of this Node's major version.")
+  const folder = path.resolve(given)
+  const tests = testsIn(folder, words)
+  await ensureReady({ dev: false })
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-node-suite-'))
+  const [[, plain], ...ways] = preloads(home)
+  const usable = []
+  for (const file of tests) if (await passes(file, folder, plain)) usable.push(file)
+  say(`${usable.length} of ${tests.length} tests pass on Node ${process.versions.node} as they are`)
+  for (const [way, preload] of ways) {
+    const failed = []
+    for (const file of usable) if (!(await passes(file, folder, preload))) failed.push(nameOf(file))
+    const surprising = failed.filter((name) => !expected.has(name))
+    say(`${way}: ${usable.length - failed.length} pass, ${failed.length - surprising.length} fail as expected`)
+    for (const name of surprising) console.log(`  fails: ${name}`)
+    if (surprising.length > 0) process.exitCode = 1
+  }
+  fs.rmSync(home, { recursive: true })
+})
