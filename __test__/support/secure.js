@@ -10,6 +10,24 @@ const { agentUnderTest } = require('./runtime')
 
 const SecureAgent = agentUnderTest('https')
 
+/** Ports that a server of this process had. */
+const usedPorts = new Set()
+
+/**
+ * Deno's servers take up one another's sessions, and a port may come again: the connection to one server would then resume
+ * what was agreed with another.
+ * @param {import('node:net').Server} server
+ * @param {() => void} done
+ */
+function listenOnNewPort(server, done) {
+  server.listen(0, '127.0.0.1', () => {
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())
+    if (usedPorts.has(port)) return server.close(() => listenOnNewPort(server, done))
+    usedPorts.add(port)
+    done()
+  })
+}
+
 /**
  * Listens on loopback until the test ends.
  * @param {import('./suite').Scope} scope
@@ -36,7 +54,7 @@ async function listen(scope, server) {
   server.on('tlsClientError', () => {})
   await new Promise((resolve, reject) => {
     server.on('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
+    listenOnNewPort(server, resolve)
   })
   scope.defer(async () => {
     for (const socket of sockets) socket.destroy()
