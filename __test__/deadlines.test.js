@@ -158,15 +158,16 @@ test('bodyTimeout: a slow but steady body is read to its end, a paused one is le
     if (request.target === '/big') return connection.write(reply(big))
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n')
     for (let i = 0; i < 20; i++) {
-      await new Promise((resolve) => setTimeout(resolve, SHORT / 8))
+      await new Promise((resolve) => setTimeout(resolve, SHORT))
       connection.write('x')
     }
   })
-  const agent = scope.agent({ keepAlive: true, bodyTimeout: 2 * SHORT })
+  // Longer than a loaded machine keeps the server waiting, shorter than the body and the pause.
+  const agent = scope.agent({ keepAlive: true, bodyTimeout: 12 * SHORT })
   assert.strictEqual((await send({ port: peer.port, path: '/slow', agent })).body.length, 20)
   const request = http.get({ host: '127.0.0.1', port: peer.port, path: '/big', agent })
   const [response] = await once(request, 'response')
-  await new Promise((resolve) => setTimeout(resolve, 5 * SHORT))
+  await new Promise((resolve) => setTimeout(resolve, 20 * SHORT))
   let length = 0
   response.on('data', (chunk) => (length += chunk.length))
   await once(response, 'end')
