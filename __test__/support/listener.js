@@ -6,6 +6,8 @@ const net = require('node:net')
 const { Duplex } = require('node:stream')
 const tls = require('node:tls')
 
+const { isNode, major } = require('./runtime')
+
 /**
  * @typedef {object} Identity whom a server proves to be
  * @property {string} pem its certificate
@@ -25,6 +27,12 @@ function createListener(identity, onConnection) {
   return net.createServer({ noDelay: true }, (raw) => {
     raw.on('error', () => {})
     if (context === undefined) return onConnection(raw, raw)
+    // Node's TLS over a stream of JavaScript stalls once in some ten thousand connections: only for what needs one.
+    if (isNode && major >= 20 && onConnection.length < 3) {
+      const direct = new tls.TLSSocket(raw, { isServer: true, secureContext: context })
+      direct.on('error', () => {})
+      return onConnection(direct, raw)
+    }
     const cable = new Cable(raw)
     const stream = new tls.TLSSocket(cable, { isServer: true, secureContext: context })
     stream.on('error', () => {})
