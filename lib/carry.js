@@ -400,8 +400,12 @@ function reportTimeout(exchange) {
 function part(exchange) {
   const { view } = /** @type {Connection} */ (exchange.connection)
   if (exchange.isSettled || view.destroyed) return
-  view.emit('end')
-  view.destroy()
+  try {
+    view.emit('end')
+  } finally {
+    // A listener that throws must not keep the connection.
+    view.destroy()
+  }
 }
 
 /**

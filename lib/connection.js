@@ -141,9 +141,16 @@ class Connection {
     this.closeReason = reason
     if (this.port.connections.get(this.id) === this) this.port.connections.delete(this.id)
     if (closes.hasSubscribers) tellClosed(this)
-    if (reason === IDLE_TIMEOUT && !this.view.destroyed) this.view.emit('timeout')
-    if (!this.view.destroyed) this.view.destroy()
-    else this.leave()
+    if (this.view.destroyed) {
+      this.leave()
+      return
+    }
+    try {
+      if (reason === IDLE_TIMEOUT) this.view.emit('timeout')
+    } finally {
+      // A listener that throws must not keep it in sight.
+      this.view.destroy()
+    }
   }
 
   /** Takes it out of sight. */
