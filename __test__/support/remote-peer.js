@@ -3,6 +3,8 @@
 // The server process of support/remote.js: really parallel to the JavaScript thread under test. The path of a request
 // chooses the shape of its response; a second port tells the counts.
 
+const fs = require('node:fs')
+
 const { Peer, chunkedReply, reply } = require('./peer')
 const { identity, serve } = require('./server-process')
 
@@ -43,10 +45,11 @@ const shapes = {
     connection.write(reply(HELLO))
     setTimeout(() => connection.end(), Number(request.target.split('?')[1]))
   },
-  // A reply, and some time after it one that nobody asked for: /poison-after?50
-  'poison-after': (request, connection) => {
+  // A reply, and after it one that nobody asked for; then a file tells those who can only look: /poison?PATH
+  poison: (request, connection) => {
     connection.write(reply(HELLO))
-    setTimeout(() => connection.write(reply('poison')), Number(request.target.split('?')[1]))
+    const told = request.target.split('?')[1]
+    setTimeout(() => connection.socket.write(reply('poison'), 'latin1', () => fs.writeFileSync(told, '')), 20)
   },
 }
 
