@@ -366,8 +366,8 @@ impl Host for OnIoThread {
         self.connection.answered.store(now, Relaxed);
     }
 
-    fn lost(&self) {
-        ENGINE.lost(self.connection.owner.conn());
+    fn ended_by_peer(&self) {
+        ENGINE.ended_by_peer(self.connection.owner.conn());
     }
 
     fn redial(&self) {

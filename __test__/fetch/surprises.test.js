@@ -110,8 +110,8 @@ test('a server that closes after each reply, unannounced, gets no POST twice', a
     }
     assert.ok(counts(peer, `/${i}`) <= 1, `request ${i} was sent twice`)
   }
-  // One that was on its way when the server closed is lost, and nobody can tell whether it was read.
-  assert.ok(failed < 50, `${failed} failed`)
+  // One that was on its way when the server closed is lost, and nobody can tell whether it was read. But three closes teach.
+  assert.ok(failed < 10, `${failed} failed`)
 })
 
 test('a body that nobody reads stops its server', async (scope) => {

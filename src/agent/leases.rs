@@ -119,24 +119,22 @@ impl Engine {
 
     /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.
     pub fn died(&self, conn: ConnId, reason: CloseReason) -> bool {
-        self.with_effects(|shared, now, effects| match shared.pool.state(conn) {
-            Some(State::Leased | State::Dialing) => {
+        self.with_effects(|shared, now, effects| {
+            if reason.is_peers() {
+                shared.pool.ended_by_peer(conn, now);
+            }
+            if let Some(State::Leased | State::Dialing) = shared.pool.state(conn) {
                 shared.dead.insert(conn, reason);
-                false
+                return false;
             }
-            _ => {
-                if reason.is_peers() {
-                    shared.pool.ended_by_peer(conn, now);
-                }
-                shared.pool.note_end(conn, reason);
-                shared.pool.closed(conn, now, effects);
-                true
-            }
+            shared.pool.note_end(conn, reason);
+            shared.pool.closed(conn, now, effects);
+            true
         })
     }
 
-    /// The peer ended a leased connection without an answer to the request on it.
-    pub fn lost(&self, conn: ConnId) {
+    /// The peer ended a leased connection: without an answer to the request on it, or behind its answer.
+    pub fn ended_by_peer(&self, conn: ConnId) {
         self.lock().pool.ended_by_peer(conn, self.clock.now());
     }
 

@@ -154,8 +154,9 @@ pub trait Host {
     fn answered(&self);
     /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
     fn doom(&self, reason: CloseReason);
-    /// The peer has ended the transport without an answer to the request that is under way, or about to be.
-    fn lost(&self);
+    /// The peer has ended the transport: without an answer to the request that is under way, or about to be, or behind its
+    /// answer.
+    fn ended_by_peer(&self);
     /// A dead transport is being replaced under the same lease.
     fn redial(&self);
 }
@@ -264,7 +265,7 @@ impl Task {
                     }
                     match poll_fn(|cx| self.poll_leased_dead(cx)).await {
                         Ok(begin) => {
-                            self.host.lost();
+                            self.host.ended_by_peer();
                             current = Some(Exchange::new(begin));
                         }
                         Err(reason) => return reason,

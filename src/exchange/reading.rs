@@ -240,6 +240,9 @@ impl Service<'_> {
             return Step::Wait;
         };
         let events = self.task.owner.events();
+        if head.keep_alive && self.ended.is_some() && self.wire.borrow().surplus().is_empty() {
+            self.task.host.ended_by_peer();
+        }
         let keep_alive = head.keep_alive && self.ended.is_none();
         if !published {
             let end = trailers.is_empty();
@@ -349,7 +352,7 @@ impl Service<'_> {
         let unsent = exchange.outgoing.written() == 0;
         let lost = exchange.begin.reused && !(asked && answered);
         if lost {
-            self.task.host.lost();
+            self.task.host.ended_by_peer();
         }
         // A fresh transport may have ended before the request came. That of one opened for this very request is the answer.
         let late = !asked && !self.is_second;

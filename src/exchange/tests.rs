@@ -137,8 +137,8 @@ impl Host for Leased {
         self.1.note(format!("doomed {reason:?}"));
     }
     fn answered(&self) {}
-    fn lost(&self) {
-        self.1.note("lost".into());
+    fn ended_by_peer(&self) {
+        self.1.note("ended by peer".into());
     }
     fn redial(&self) {
         self.1.note("redial".into());
@@ -267,6 +267,20 @@ fn exchanges_follow_each_other_on_one_connection_with_their_own_bytes() {
         }
         assert_eq!(client.close().await, CloseReason::UserAbort);
         assert_closed(&mut peer).await;
+    });
+}
+
+#[test]
+fn a_peer_that_ends_right_behind_its_answer_is_told_as_such_before_the_end() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.get(1);
+        expect(&mut peer, GET).await;
+        peer.write_all(HELLO).await.unwrap();
+        peer.shutdown().await.unwrap();
+        client.recorder.line("1 200 hello end").await;
+        client.recorder.line("ended by peer").await;
+        client.close().await;
     });
 }
 

@@ -21,6 +21,8 @@ pub struct ModelConn {
     pub born: u64,
     pub idle_since: u64,
     pub quiet_since: u64,
+    /// When its last response was complete.
+    pub answered: u64,
     pub hint_end: u64,
     /// How long it had been idle before its present lease.
     pub idled: Option<u64>,
@@ -39,6 +41,7 @@ impl ModelConn {
             born: now,
             idle_since: 0,
             quiet_since: 0,
+            answered: 0,
             hint_end: u64::MAX,
             idled: None,
             idle_order: 0,
@@ -141,7 +144,15 @@ impl Model {
         let conn = self.conn(id);
         let age = match conn.state {
             State::Idle => Some(now - conn.quiet_since),
-            _ => conn.idled.take(),
+            _ => {
+                let idled = conn.idled.take();
+                let is_answered = conn.answered > conn.quiet_since;
+                if is_answered {
+                    Some(now - conn.answered)
+                } else {
+                    idled
+                }
+            }
         };
         let key = conn.key;
         if let Some(age) = age {

@@ -205,11 +205,21 @@ impl Fuzzer {
             let born = self.now;
             let conn = self.model.conn(id);
             (conn.state, conn.uses, conn.born) = (State::Dialing, 0, born);
-            (conn.idled, conn.hint_end) = (None, u64::MAX);
+            (conn.idled, conn.answered, conn.hint_end) = (None, 0, u64::MAX);
         } else if let Some(id) = self.any_conn(|state| state == State::Dialing) {
             self.pool.connected(id);
             self.model.conn(id).state = State::Leased;
         }
+    }
+
+    /// The response on a leased connection is complete.
+    fn answer(&mut self, id: ConnId) {
+        // Its reader may be late.
+        let answered = self.now - self.random.next() % 60;
+        if let Some(books) = self.pool.answered(id) {
+            books.store(answered, std::sync::atomic::Ordering::Relaxed);
+        }
+        self.model.conn(id).answered = answered;
     }
 
     fn check_in(&mut self) {
@@ -223,16 +233,19 @@ impl Fuzzer {
             _ => Stay::Unlimited,
         };
         let now = self.now;
-        // The reader may be late.
-        let answered = now - self.random.next() % 60;
-        if let Some(books) = self.pool.answered(id) {
-            books.store(answered, std::sync::atomic::Ordering::Relaxed);
+        if stay != Stay::Unused {
+            self.answer(id);
         }
         let conn = self.model.conn(id);
         conn.state = State::Leased;
         if stay == Stay::Unused && conn.idled.is_some() {
             conn.idled = Some(now - conn.quiet_since);
         } else {
+            let answered = if conn.answered == 0 {
+                now
+            } else {
+                conn.answered
+            };
             (conn.idle_since, conn.quiet_since) = (now, answered);
             if stay != Stay::Unused {
                 conn.uses += 1;
@@ -305,6 +318,9 @@ impl Fuzzer {
         };
         let state = self.model.conn(id).state;
         if self.surprising {
+            if state == State::Leased && self.random.below(2) == 0 {
+                self.answer(id);
+            }
             self.pool.ended_by_peer(id, self.now);
             self.model.ended_by_peer(id, self.now);
         }

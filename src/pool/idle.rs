@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use super::limits::Scheduling;
@@ -214,7 +214,8 @@ impl Pool {
         Some(Arc::clone(&self.conns[c].answered))
     }
 
-    /// The peer ended a connection while it was idle, or under the first request since and before it answered that.
+    /// The peer ended a connection: while it was idle, under the first request since and before it answered that, or
+    /// behind an answer whose reader is not done.
     pub fn ended_by_peer(&mut self, conn: ConnId, now: u64) {
         self.now = now;
         let Some(c) = self.conns.find(conn) else {
@@ -222,7 +223,19 @@ impl Pool {
         };
         let age = match self.conns[c].state {
             State::Idle => Some(self.quiet_age(c)),
-            State::Leased | State::Dialing => self.conns[c].idled.take(),
+            State::Leased | State::Dialing => {
+                let conn = &mut self.conns[c];
+                let idled = conn.idled.take();
+                match conn.answered.load(Relaxed) {
+                    // Of the use before.
+                    at if at <= conn.quiet_since => idled,
+                    at => {
+                        // Told twice, it counts once.
+                        conn.quiet_since = at;
+                        Some(now.saturating_sub(at))
+                    }
+                }
+            }
         };
         if let Some(age) = age {
             let peer = self.origins[self.conns[c].origin].peer;

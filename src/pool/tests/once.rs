@@ -193,3 +193,28 @@ fn a_connection_is_as_old_as_its_last_response_however_late_that_is_read() {
     ));
     assert_eq!(b.pool.expire(1_099, &mut b.effects), Some(1_100));
 }
+
+#[test]
+fn a_connection_that_ends_behind_an_answer_teaches_how_long_it_was_open_since() {
+    let mut b = Bench::new(UNLIMITED);
+    b.pool.retain_origin(b.agent, 1);
+    for exchange in 0..3 {
+        let conn = b.idle(1);
+        lease(&mut b, Kind::Engine, exchange, 200);
+        let answered = b.pool.answered(conn).unwrap();
+        answered.store(200, std::sync::atomic::Ordering::Relaxed);
+        b.pool.ended_by_peer(conn, 215);
+        b.pool.ended_by_peer(conn, 216);
+        b.pool.closed(conn, 216, &mut b.effects);
+    }
+    b.idle(1);
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 9, 4),
+        Lease::Idle { .. }
+    ));
+    b.idle(1);
+    assert!(matches!(
+        lease(&mut b, Kind::Once, 10, 5),
+        Lease::Dial { .. }
+    ));
+}
