@@ -15,7 +15,7 @@ pub const REPLAY_LIMIT: usize = 64 * 1024;
 pub const LAZY_WAKE: Duration = Duration::from_millis(1);
 
 /// Records after which JavaScript is woken although the I/O thread has more to do.
-pub const WAKE_AFTER_RECORDS: u32 = 32;
+pub const WAKE_AFTER_RECORDS: u32 = 24;
 
 /// Most response header fields that a head may have (the runtime bounds heads by size only).
 pub const MAX_HEADER_FIELDS: usize = 1 << 16;

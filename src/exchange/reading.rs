@@ -72,18 +72,17 @@ impl Service<'_> {
                     let Some(exchange) = self.current.as_mut() else {
                         return Step::Wait;
                     };
-                    self.task
-                        .owner
-                        .metrics()
-                        .first_byte
-                        .record(exchange.asked.elapsed());
+                    if let Some(asked) = exchange.asked {
+                        let metrics = self.task.owner.metrics();
+                        metrics.first_byte.record(asked.elapsed());
+                    }
                     exchange.answer = Answer::Body {
                         head,
                         published: false,
                         incoming,
                         unacknowledged: 0,
                     };
-                    return Step::Again;
+                    return self.read_body(cx);
                 }
                 drop(wire);
                 if self.wire.borrow().has_fault() || self.ended.is_some() {
@@ -165,7 +164,8 @@ impl Service<'_> {
                 }
                 Poll::Pending => {
                     if self.ended.is_none() {
-                        // The channel between hyper's connection and its body holds one chunk: give it a turn.
+                        // The channel between hyper's connection and its body holds one chunk: give it a turn. If that
+                        // takes another, it comes by itself: to the runtime, chunks are pieces of their own.
                         let before = self.wire.borrow().bytes_read();
                         self.drive(cx);
                         if self.ended.is_some() || self.wire.borrow().bytes_read() != before {
@@ -268,6 +268,7 @@ impl Service<'_> {
         }
         let wire = self.wire.borrow();
         match wire.surplus() {
+            [] if self.ended.is_none() => Step::Wait,
             [] => Step::Again,
             // A response that nobody asked for: the runtime drops the connection without a word.
             surplus if surplus.starts_with(b"HTTP/") => {

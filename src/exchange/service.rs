@@ -67,7 +67,7 @@ pub(super) struct Exchange {
     pub(super) answer: Answer,
     pub(super) patience: Patience,
     /// When it was handed over.
-    pub(super) asked: Instant,
+    pub(super) asked: Option<Instant>,
     pub(super) want_ack: bool,
     /// Bytes up to here were told as written.
     pub(super) told_written: u64,
@@ -83,7 +83,7 @@ impl Exchange {
             outgoing: Outgoing::new(begin.idempotent),
             answer: Answer::NotAsked,
             patience: Patience::default(),
-            asked: Instant::now(),
+            asked: None,
             want_ack: false,
             told_written: 0,
             resent: false,
@@ -149,10 +149,16 @@ impl<'a> Service<'a> {
             if let Some(outcome) = self.take_inputs() {
                 return Poll::Ready(outcome);
             }
-            if let Some(outcome) = self.ask(cx) {
-                return Poll::Ready(outcome);
-            }
+            let asked = match self.ask(cx) {
+                Ok(asked) => asked,
+                Err(outcome) => return Poll::Ready(outcome),
+            };
             self.write(cx);
+            if asked && !self.has_write_error() {
+                // hyper has just looked for bytes, in vain: the first ones wake this task.
+                self.tell_written(false);
+                return self.wait(cx);
+            }
             self.drive(cx);
             match self.read(cx) {
                 Step::Again => continue,
@@ -240,16 +246,14 @@ impl<'a> Service<'a> {
         None
     }
 
-    /// The hand-over: looks at the connection once more, then tells hyper that a response is due.
-    fn ask(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
-        let exchange = self.current.as_mut()?;
+    /// The hand-over: looks at the connection once more, then tells hyper that a response is due. True: it was, and the
+    /// wire has been watched before.
+    fn ask(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
+        let Some(exchange) = self.current.as_mut() else {
+            return Ok(false);
+        };
         if !matches!(exchange.answer, Answer::NotAsked) || exchange.outgoing.is_drained() {
-            return None;
-        }
-        if self.ended.is_none() {
-            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
-                self.ended = Some(ended);
-            }
+            return Ok(false);
         }
         let fit = {
             let mut wire = self.wire.borrow_mut();
@@ -262,11 +266,8 @@ impl<'a> Service<'a> {
                 IdleState::Closed | IdleState::Reset => false,
             }
         };
-        let open = fit
-            && self.ended.is_none()
-            && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
-        if !open {
-            return Some(self.replace_or(CloseReason::PeerClosed, hang_up));
+        if !fit || !self.poll_hyper_ready(cx) {
+            return Err(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
         let request = http::Request::new(Empty::new());
         let reply = Box::pin(self.sender.send_request(request));
@@ -274,15 +275,32 @@ impl<'a> Service<'a> {
         // read only if it was watched anyway.
         self.drive(cx);
         if self.ended.is_some() {
-            return Some(self.replace_or(CloseReason::PeerClosed, hang_up));
+            return Err(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
-        let exchange = self.current.as_mut()?;
-        self.wire
-            .borrow_mut()
-            .begin(exchange.begin.bodiless, exchange.begin.max_header_size);
+        let Some(exchange) = self.current.as_mut() else {
+            return Ok(false);
+        };
+        let mut wire = self.wire.borrow_mut();
+        let watched = !wire.is_fresh();
+        wire.begin(exchange.begin.bodiless, exchange.begin.max_header_size);
         exchange.answer = Answer::Awaited(reply);
-        exchange.asked = Instant::now();
-        None
+        exchange.asked = Some(Instant::now());
+        Ok(watched)
+    }
+
+    /// Whether hyper takes a request. On a fresh transport it needs a turn first.
+    fn poll_hyper_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        for has_driven in [false, true] {
+            if self.ended.is_some() {
+                break;
+            }
+            match self.sender.poll_ready(cx) {
+                Poll::Ready(ready) => return ready.is_ok(),
+                Poll::Pending if has_driven => break,
+                Poll::Pending => self.drive(cx),
+            }
+        }
+        false
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
@@ -308,6 +326,11 @@ impl<'a> Service<'a> {
                 }
             }
         }
+    }
+
+    fn has_write_error(&self) -> bool {
+        let exchange = self.current.as_ref();
+        exchange.is_some_and(|exchange| exchange.write_error.is_some())
     }
 
     /// Tells the caller that its bytes are in the kernel: at once if it waits for that, else by a reminder.

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -241,7 +242,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                             Framing::None => self.remaining = 0,
                             Framing::UntilClose => self.remaining = u64::MAX,
                         }
-                        self.for_hyper.extend_from_slice(&minimal_head(&head));
+                        write_minimal_head(&mut self.for_hyper, &head);
                         self.heads.push_back(head);
                         self.pass(rest, packet);
                         self.hand_out(out);
@@ -292,7 +293,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
 
     fn hand_out(&mut self, out: &mut ReadBuf<'_>) {
         let fits = self.for_hyper.len().min(out.remaining());
-        out.put_slice(&self.for_hyper.split_to(fits));
+        out.put_slice(&self.for_hyper[..fits]);
+        self.for_hyper.advance(fits);
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -361,18 +363,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
 }
 
 /// The head hyper sees: what it needs to frame the body, and nothing that would make it close the connection.
-fn minimal_head(head: &Head) -> Vec<u8> {
-    match head.framing {
+fn write_minimal_head(to: &mut BytesMut, head: &Head) {
+    to.extend_from_slice(b"HTTP/1.1 200 \r\n");
+    let length = match head.framing {
         // Without a length hyper would read until the peer closes, whatever the status.
-        Framing::None | Framing::Length(0) => {
-            b"HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n".to_vec()
+        Framing::None => Some(0),
+        Framing::Length(length) => Some(length),
+        Framing::Chunked => {
+            to.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            None
         }
-        Framing::Length(length) => {
-            format!("HTTP/1.1 200 \r\ncontent-length: {length}\r\n\r\n").into_bytes()
-        }
-        Framing::Chunked => b"HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
-        Framing::UntilClose => b"HTTP/1.1 200 \r\n\r\n".to_vec(),
+        Framing::UntilClose => None,
+    };
+    if let Some(length) = length {
+        // Writing to memory does not fail.
+        let _ = write!(to, "content-length: {length}\r\n");
     }
+    to.extend_from_slice(b"\r\n");
 }
 
 /// hyper's end of a [`Wire`].
