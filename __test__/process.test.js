@@ -97,6 +97,17 @@ for (const where of ['socket', 'response', 'data', 'end']) {
   })
 }
 
+for (const event of ['end', 'timeout']) {
+  test(`an exception in a socket's '${event}' listener keeps neither its connection nor the process`, {
+    skip: isDeno && 'the runtime ends all the same',
+    ours: "has no 'timeout' of idle sockets",
+  }, async (scope) => {
+    const remote = await scope.remote()
+    const { code, lines, late, stderr } = await runScript('throw-in-socket-listener', [remote.port, event])
+    assert.deepStrictEqual([late, code, lines], [false, 0, [{ caught: `thrown at ${event}`, left: [] }]], stderr)
+  })
+}
+
 test("an 'error' that nobody listens to ends the process as on the runtime", async () => {
   const [ours, theirs] = [await runScript('unhandled-error'), await runScript('unhandled-error', [], THEIRS)]
   assert.deepStrictEqual([ours.code, ours.late], [theirs.code, false])
