@@ -1,31 +1,46 @@
 'use strict'
 
-// What the server gives a client in C that does nothing but send and count: wrk, if it is installed. No agent in
-// JavaScript comes near it; it tells how much of a figure is the server's and the machine's.
+// What the server gives a client in C that does nothing else: wrk, if it is installed. An aim that it does not reach is
+// above what server and machine have to give.
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 
-const { number } = require('./table.js')
-
-const CONNECTIONS = 50
 // As many threads as nginx has workers.
 const THREADS = 1
 const MICROS = { us: 1, ms: 1e3, s: 1e6 }
 
-/**
- * @param {{ origin: string, secureOrigin: string }} server
- * @param {number} seconds for each scheme
- * @returns {Promise<{ scheme: string, perSecond: number, medianMicros: number }[]>} none without wrk
- */
-async function measureCeiling({ origin, secureOrigin }, seconds) {
-  const measured = []
-  for (const url of [`${origin}/small`, `${secureOrigin}/small`]) {
-    const output = await wrk(['--latency', `-t${THREADS}`, `-c${CONNECTIONS}`, `-d${seconds}s`, url])
-    if (output === undefined) return []
-    measured.push({ scheme: new URL(url).protocol.slice(0, -1), ...figures(output) })
+/** wrk's figures for the loads of the cases, each measured once. */
+class Ceiling {
+  #server
+  #seconds
+  /** @type {Map<string, Promise<object | null>>} */
+  #measured = new Map()
+
+  /**
+   * @param {{ origin: string, secureOrigin: string }} server
+   * @param {number} seconds for each load
+   */
+  constructor(server, seconds) {
+    this.#server = server
+    this.#seconds = seconds
   }
-  return measured
+
+  /** @returns {Promise<{ perSecond: number, medianMicros: number } | null>} null: not installed, or no such load */
+  async of({ clients, maxSockets, path, postBytes, secure }) {
+    // It has no more clients than connections, and sends no bodies.
+    if (clients !== maxSockets || postBytes !== undefined) return null
+    const url = (secure ? this.#server.secureOrigin : this.#server.origin) + path
+    const args = ['--latency', `-t${THREADS}`, `-c${clients}`, `-d${this.#seconds}s`, url]
+    const load = args.join(' ')
+    if (!this.#measured.has(load)) this.#measured.set(load, measure(args))
+    return this.#measured.get(load)
+  }
+}
+
+async function measure(args) {
+  const output = await wrk(args)
+  return output === undefined ? null : figures(output)
 }
 
 /** @returns {Promise<string | undefined>} undefined: it is not installed */
@@ -50,14 +65,4 @@ function figures(output) {
   return { perSecond: Number(perSecond), medianMicros: Number(latency) * MICROS[unit] }
 }
 
-/** One line; empty if nothing was measured. */
-function ceilingLine(measured) {
-  if (measured.length === 0) return ''
-  const told = measured.map(
-    ({ scheme, perSecond, medianMicros }) =>
-      `${scheme} ${number(perSecond, 0)} requests/s, median latency ${number(medianMicros, 0)} µs`,
-  )
-  return `What nginx gives a client in C that does nothing else (wrk, ${CONNECTIONS} connections): ${told.join('; ')}`
-}
-
-module.exports = { ceilingLine, measureCeiling }
+module.exports = { Ceiling }

@@ -10,7 +10,7 @@ const path = require('node:path')
 const { runScript, say } = require('../scripts/report.js')
 const { ensureReady } = require('../scripts/setup.js')
 const { cases } = require('./cases.js')
-const { ceilingLine, measureCeiling } = require('./ceiling.js')
+const { Ceiling } = require('./ceiling.js')
 const { drawChart } = require('./chart.js')
 const { startNginx } = require('./nginx.js')
 const { readOptions, usage } = require('./options.js')
@@ -30,21 +30,19 @@ async function main() {
   say(`bench on ${runtime.name} ${runtime.version}: ${pace.rounds} rounds of ${pace.roundMs} ms a side and case`)
   const nginx = await startNginx()
   const results = []
-  let ceiling = []
+  const ceiling = new Ceiling(nginx, pace.ceilingSeconds)
   try {
-    ceiling = await measureCeiling(nginx, pace.ceilingSeconds)
-    say(ceilingLine(ceiling) || 'wrk is not installed: what nginx gives at most is not measured')
+    if ((await ceiling.of(chosen[0])) === null) say('what nginx gives at most is not measured: that takes wrk')
     for (const [index, scenario] of chosen.entries()) {
       say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
       const sides = await measureCase(scenario, { pace, runtime, server: nginx, note: say })
-      results.push(summarizeCase(scenario, sides))
+      results.push(summarizeCase(scenario, sides, await ceiling.of(scenario)))
     }
   } finally {
     await nginx.stop()
   }
-  const parts = [tableLines(results).join('\n'), ceilingLine(ceiling), aimLines(results).join('\n')]
-  console.log(`\n${parts.filter(Boolean).join('\n\n')}\n`)
-  const written = save({ runtime, pace, cpus: os.cpus().length, ceiling, cases: results })
+  console.log(`\n${tableLines(results).join('\n')}\n\n${aimLines(results).join('\n')}\n`)
+  const written = save({ runtime, pace, cpus: os.cpus().length, cases: results })
   say(`wrote ${written.map((file) => path.relative(process.cwd(), file)).join(' and ')}`)
 }
 

@@ -5,10 +5,12 @@
 const { metrics } = require('./cases.js')
 
 /**
- * @returns {{ name: string, title: string, sides: object[], aims: object[] }} each side: its `medians`, and `ratios` of
- *   keepwire's figures to its own (the median of the rounds' ratios), both by metric, null where not measured
+ * @param {object | null} ceiling wrk's figures for the same load, by metric
+ * @returns {{ name: string, title: string, sides: object[], aims: object[], ceiling: object | null }} each side: its
+ *   `medians`, and `ratios` of keepwire's figures to its own (the median of the rounds' ratios), both by metric, null where
+ *   not measured
  */
-function summarizeCase({ name, title, aims }, sides) {
+function summarizeCase({ name, title, aims }, sides, ceiling) {
   const ours = sides[0]
   const summarized = sides.map((side) => ({
     name: side.name,
@@ -16,18 +18,21 @@ function summarizeCase({ name, title, aims }, sides) {
     ratios: byMetric((metric) => median(side.rounds.map((round, i) => ratio(ours.rounds[i][metric], round[metric])))),
     rounds: side.rounds,
   }))
-  return { name, title, sides: summarized, aims: aims.map((aim) => judge(aim, summarized)) }
+  return { name, title, sides: summarized, aims: aims.map((aim) => judge(aim, summarized, ceiling)), ceiling }
 }
 
 function byMetric(value) {
   return Object.fromEntries(Object.keys(metrics).map((metric) => [metric, value(metric)]))
 }
 
-/** @returns {object} the aim with `ratio` and `reached`, both null where it could not be measured */
-function judge(aim, sides) {
-  const ratio = sides.find((side) => side.name === aim.peer)?.ratios[aim.metric] ?? null
-  const reached = ratio === null ? null : aim.atLeast === undefined ? ratio <= aim.atMost : ratio >= aim.atLeast
-  return { ...aim, ratio, reached }
+/** @returns {object} the aim with `ratio`, `reached` and wrk's ratio `most`, null where they could not be measured */
+function judge(aim, sides, ceiling) {
+  const peer = sides.find((side) => side.name === aim.peer)
+  const measured = peer?.ratios[aim.metric] ?? null
+  const reached =
+    measured === null ? null : aim.atLeast === undefined ? measured <= aim.atMost : measured >= aim.atLeast
+  const most = ratio(ceiling?.[aim.metric] ?? null, peer?.medians[aim.metric] ?? null)
+  return { ...aim, ratio: measured, reached, most }
 }
 
 function ratio(ours, theirs) {

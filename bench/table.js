@@ -14,6 +14,7 @@ const labels = {
   runtime: "runtime's own agent",
   agentkeepalive: 'agentkeepalive',
   undici: 'undici.request',
+  wrk: 'wrk, a client in C',
 }
 
 /** @param {object[]} results of summarizeCase */
@@ -24,8 +25,17 @@ function tableLines(results) {
     'Medians of the rounds; µs are a request. ratio: the first side of a case ÷ this one, within a round.',
     '',
     ' '.repeat(NAME_WIDTH) + head.join(''),
-    ...results.flatMap(({ title, sides }) => [title, ...sides.map((side) => sideLine(side, used, sides[0].name))]),
+    ...results.flatMap(({ title, sides, ceiling }) => [
+      title,
+      ...sides.map((side) => sideLine(side, used, sides[0].name)),
+      ...(ceiling === null ? [] : [sideLine(alone('wrk', ceiling, used), used, 'wrk')]),
+    ]),
   ]
+}
+
+/** A side that is compared with no other. */
+function alone(name, figures, used) {
+  return { name, medians: Object.fromEntries(used.map((metric) => [metric, figures[metric] ?? null])) }
 }
 
 function sideLine(side, used, ours) {
@@ -40,11 +50,12 @@ function sideLine(side, used, ours) {
 /** One line an aim: what was asked, what was measured, whether it is reached. */
 function aimLines(results) {
   return results.flatMap(({ title, aims }) =>
-    aims.map(({ metric, peer, atMost, atLeast, ratio, reached }) => {
+    aims.map(({ metric, peer, atMost, atLeast, ratio, reached, most }) => {
       const asked = atLeast === undefined ? `at most ${times(atMost)}` : `at least ${times(atLeast)}`
       const verdict =
         reached === null ? 'not measured' : `${times(ratio, 3)} ${reached ? '✓ reached' : '✗ not reached'}`
-      return `aim: ${title}: ${metrics[metric].title} ${asked} ${labels[peer]}: ${verdict}`
+      const possible = most === null ? '' : ` (wrk: ${times(most)})`
+      return `aim: ${title}: ${metrics[metric].title} ${asked} ${labels[peer]}: ${verdict}${possible}`
     }),
   )
 }
