@@ -33,6 +33,7 @@ class Convertible extends AsyncResource {
   sent = 0
   idleHintMs = -1
   // What explain() tells of it.
+  /** @type {number} */
   foundBy = IDLE
   foundMore = 0
   queuedMs = 0
@@ -155,8 +156,25 @@ class Convertible extends AsyncResource {
     if (this.phase < ENDED) this.carrier.resume()
   }
 
+  /** What a connection asks of requests under way. */
   get outgoing() {
-    return this.carrier.outgoing
+    return this
+  }
+
+  /** A lent connection is told of as open. The request is on its way. */
+  connected() {}
+
+  /** Bytes that do not count as sent yet. */
+  get pending() {
+    return this.carrier.outgoing.pending
+  }
+
+  cork() {
+    this.carrier.outgoing.cork()
+  }
+
+  uncork() {
+    this.carrier.outgoing.uncork()
   }
 
   get resource() {

@@ -255,7 +255,7 @@ class LeanExchange extends Convertible {
     this.phase = ENDED
     view.timeout = agent.options.timeout || 0
     if (view._httpMessage === this.req) view._httpMessage = null
-    checkIn(/** @type {any} */ (this))
+    checkIn(/** @type {any} */ (this), this.order.head)
     this.#isDue = true
     enqueue(this)
     try {
