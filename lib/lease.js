@@ -92,7 +92,6 @@ function leaseIdle(exchange) {
     if (kind === IDLE && (known === undefined || known.view.destroyed)) {
       native.checkIn(id, 0)
     } else if (known?.isConnected || kind === ADOPTING) {
-      exchange.foundBy = kind
       exchange.foundMore = (answer / 0x100000000) | 0
       exchange.connect(known ?? new Connection(origin, id, order.options))
       return true

@@ -7,6 +7,7 @@ const assert = require('node:assert')
 
 const keepwire = require('../..')
 const { read, request: runtimeRequest } = require('../support/client')
+const { isLean } = require('../support/lean-recorder')
 const { reply } = require('../support/peer')
 const { test, testBoth } = require('../support/suite')
 const { turns, until } = require('../support/wait')
@@ -14,9 +15,6 @@ const { turns, until } = require('../support/wait')
 const SHARED = { keepAlive: true, shared: true }
 const OK = (_, connection) => connection.write(reply('ok'))
 const NTLM = { Authorization: 'NTLM TlRMTVNTUAAB' }
-
-/** Whether the object is still without the runtime's state. */
-const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
 
 /** Sends one GET by our request(), or by another one. */
 function get(scope, peer, agent, { send = keepwire[scope.scheme].request, ...options } = {}) {

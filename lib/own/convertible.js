@@ -33,7 +33,6 @@ class Convertible extends AsyncResource {
   sent = 0
   idleHintMs = -1
   // What explain() tells of it.
-  /** @type {number} */
   foundBy = IDLE
   foundMore = 0
   queuedMs = 0

@@ -1,8 +1,8 @@
 'use strict'
 
-// Carries a lean request over the engine: on an idle connection, sent whole in one go, answered by a response that its
-// user reads by 'data' and 'end'. Everything else that can happen makes request, response and exchange whole first
-// (whole.js) and is then carry.js's business.
+// Carries a lean request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
+// by a response that its user reads by 'data' and 'end'. Everything else that can happen makes request, response and
+// exchange whole first (whole.js) and is then carry.js's business.
 //
 // 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
 

@@ -6,6 +6,7 @@
 const { parentPort, workerData } = require('node:worker_threads')
 
 const keepwire = require('../../..')
+const { isLean } = require('../lean-recorder')
 
 const { Agent, HttpsAgent } = keepwire
 const { host = '127.0.0.1', port, secure = false, ca, own = false } = workerData
@@ -13,9 +14,6 @@ const agent = new (secure ? HttpsAgent : Agent)({ keepAlive: true, shared: true,
 const runtime = secure ? require('node:https') : require('node:http')
 const ours = secure ? keepwire.https : keepwire.http
 const { get } = own ? ours : runtime
-
-/** Whether a request or a response is without the runtime's state. */
-const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
 
 /** @returns {Promise<{ lean: boolean }>} who answered */
 function ask() {
