@@ -16,6 +16,7 @@ const {
   KEEP_ALIVE,
   MESSAGE_END,
 } = require('./bridge/layout.js')
+const { isBinding } = require('./bridge/heads.js')
 const native = require('./native.js')
 const { parseError } = require('./engine-errors.js')
 const { emitRequestError } = require('./errors.js')
@@ -91,8 +92,9 @@ function deliverResponse(exchange, status, flags, head, body) {
  * @param {Exchange} exchange
  * @param {import('./bridge/heads.js').Hint} hint
  */
-function noteHint(exchange, { timeoutMs, max }) {
+function noteHint(exchange, { binds, timeoutMs, max }) {
   const connection = /** @type {Connection} */ (exchange.connection)
+  if (binds && exchange.origin.origins.isShared) native.bind(connection.id)
   // Some servers count down, others repeat their limit and close in time: the least that was ever said holds for both.
   connection.usesLeft = Math.min(connection.usesLeft - 1, max)
   if (connection.usesLeft <= 0) exchange.idleHintMs = 0
@@ -274,12 +276,13 @@ function keepConnection(exchange) {
 /**
  * Gives the connection back; the engine decides at once whether it is idle, serves a waiter or is closed.
  * @param {Exchange} exchange
+ * @param {{ getHeader: (name: string) => unknown }} [request] who knows what was said on it
  */
-function checkIn(exchange) {
+function checkIn(exchange, request = exchange.req) {
   const { origin, port } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
   origin.origins.syncLimits()
-  if (origin.origins.isShared && isBound(exchange.req)) native.bind(connection.id)
+  if (origin.origins.isShared && isBound(request)) native.bind(connection.id)
   const outcome = native.checkIn(connection.id, exchange.idleHintMs)
   exchange.settle()
   connection.free()
@@ -288,18 +291,14 @@ function checkIn(exchange) {
   if (exchange.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.view.destroy()
 }
 
-/** Authentication that is the connection's, not the request's (RFC 4559). */
-const BOUND = /^\s*(?:ntlm|negotiate)\b/i
-
 /**
- * Whether the server may know the connection's user by what was said on it.
- * @param {any} req
+ * Whether the server may know the connection's user by what a request has said on it.
+ * @param {{ getHeader: (name: string) => unknown }} request
  */
-function isBound(req) {
-  const asked = req.res?.headers['www-authenticate'] ?? req.res?.headers['proxy-authenticate']
-  const told = req.getHeader('authorization') ?? req.getHeader('proxy-authorization')
+function isBound(request) {
+  const isTold = isBinding(request.getHeader('authorization')) || isBinding(request.getHeader('proxy-authorization'))
   // Headers given as an array are serialized without being kept: not worth a look into the text.
-  return BOUND.test(String(told ?? '')) || BOUND.test(String(asked ?? '')) || req.getHeader('host') === undefined
+  return isTold || request.getHeader('host') === undefined
 }
 
 /** @param {Exchange} exchange */

@@ -65,8 +65,8 @@ function lease(exchange, foreign, onServed, answered = -1) {
 }
 
 /**
- * Takes an idle connection, if there is one, for a request that can do with no other; else its `answer` says what the
- * engine has in place of one, or is −1: ask it again.
+ * Takes an idle connection, its agent's or a lent one, for a request that can do with no other; else its `answer` says what
+ * the engine has in place of one, or is −1: ask it again.
  * @param {import('./own/exchange.js').LeanExchange} exchange
  */
 function leaseIdle(exchange) {
@@ -91,9 +91,9 @@ function leaseIdle(exchange) {
     const known = kind === IDLE ? port.connections.get(id) : undefined
     if (kind === IDLE && (known === undefined || known.view.destroyed)) {
       native.checkIn(id, 0)
-    } else if (known?.isConnected) {
+    } else if (known?.isConnected || kind === ADOPTING) {
       exchange.foundMore = (answer / 0x100000000) | 0
-      exchange.connect(known)
+      exchange.connect(known ?? new Connection(origin, id, order.options))
       return true
     } else {
       exchange.answer = answer

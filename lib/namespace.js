@@ -26,6 +26,11 @@ function isUrl(input) {
   return Boolean(input?.href && input.protocol && input.auth === undefined && input.path === undefined)
 }
 
+/** As modules export it. @param {unknown} value */
+function exported(value) {
+  return { value, writable: true, enumerable: true, configurable: true }
+}
+
 /**
  * @param {any} module the runtime's
  * @param {any} Agent ours
@@ -117,17 +122,12 @@ function standIn(module, Agent, own) {
   if (RuntimeRequest !== undefined) {
     ClientRequest.prototype = RuntimeRequest.prototype
     Object.setPrototypeOf(ClientRequest, RuntimeRequest)
-    Object.defineProperty(namespace, 'ClientRequest', {
-      value: ClientRequest,
-      writable: true,
-      enumerable: true,
-      configurable: true,
-    })
+    Object.defineProperty(namespace, 'ClientRequest', exported(ClientRequest))
   }
   return Object.defineProperties(namespace, {
-    Agent: { value: Agent, writable: true, enumerable: true, configurable: true },
-    request: { value: request, writable: true, enumerable: true, configurable: true },
-    get: { value: get, writable: true, enumerable: true, configurable: true },
+    Agent: exported(Agent),
+    request: exported(request),
+    get: exported(get),
     globalAgent: {
       get: () => globalAgent,
       set: (agent) => {

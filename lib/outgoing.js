@@ -35,6 +35,8 @@ class Outgoing {
   /** Whether the request is complete. */
   isEnded = false
   #began = false
+  /** Whether all was sent by somebody else, to a connection that was open: this thread may have yet to hear so. */
+  #isResumed = false
   #written = 0
   #acknowledged = 0
   /**
@@ -59,7 +61,9 @@ class Outgoing {
   get #sent() {
     const { isConnected } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
     if (this.#corkedAt >= 0) return Math.min(this.#corkedAt, this.#acknowledged + SEND_BUFFER)
-    return isConnected ? Math.min(this.#written, this.#acknowledged + SEND_BUFFER) : this.#acknowledged
+    return isConnected || this.#isResumed
+      ? Math.min(this.#written, this.#acknowledged + SEND_BUFFER)
+      : this.#acknowledged
   }
 
   /** Bytes that do not count as sent yet. */
@@ -152,6 +156,7 @@ class Outgoing {
    */
   resumeSent(bytes, isDone) {
     this.#began = true
+    this.#isResumed = true
     this.isEnded = true
     this.isDone = isDone
     this.#written = bytes

@@ -167,13 +167,17 @@ async function threads(scope, count, options, env) {
 
 const answers = (_request, response) => response.end('hello world')
 
-test('threads share: four clients in turn need one handshake, and know their peer', OURS, async (scope) => {
+test('threads share: six clients in turn need one handshake, and know their peer', OURS, async (scope) => {
   const { root, server } = await authorities
   const served = await secureServer(scope, server, {}, answers)
   const clients = await threads(scope, 4, { port: served.port, ca: root.pem })
   const subject = 'localhost'
+  const own = await threads(scope, 2, { port: served.port, ca: root.pem, own: true })
   for (let round = 0; round < 5; round++) {
-    for (const { call } of clients) assert.deepStrictEqual(await call(3), { ok: 3, authorized: true, subject })
+    for (const [at, { call }] of [...clients, ...own].entries()) {
+      const lean = at < clients.length ? 0 : 3
+      assert.deepStrictEqual(await call(3), { ok: 3, lean, authorized: true, subject })
+    }
   }
   assert.deepStrictEqual([served.connections, served.handshakes], [1, 1])
 })
@@ -204,9 +208,9 @@ test('threads that are ended in the middle of their requests harm nobody', {
   const served = await secureServer(scope, server, {}, answers)
   const next = random(11)
   const options = { port: served.port, ca: root.pem }
-  const [survivor] = await threads(scope, 1, options)
+  const [survivor] = await threads(scope, 1, { ...options, own: true })
   for (let ended = 0; ended < TERMINATIONS; ended += 3) {
-    const doomed = await threads(scope, 3, options)
+    const doomed = await threads(scope, 3, { ...options, own: ended % 2 === 1 })
     for (const { worker } of doomed) worker.postMessage({ requests: 10_000 })
     for (const { worker } of doomed) {
       const requests = Math.floor(next() * 40) + 1

@@ -3,6 +3,7 @@
 // Our own request() tells what the runtime's tells: the same events in the same order, and the same fields whenever
 // somebody looks. Each scenario runs on a connection that is open already, once with the runtime's request() and agent,
 // once with ours, over http and over https; everything is looked at once, at each stage of a request's life in turn.
+// Agents that share have theirs at one stage each, on a connection of their own and on one that another agent opened.
 
 const assert = require('node:assert')
 
@@ -32,39 +33,52 @@ const DENO_OVER_TLS = {
 
 /**
  * A request's log as it is compared. With TLS the runtime has sent a request some ticks later, when the record is out: that
- * it says so comes later as well. Deno's sockets close later, too.
+ * it says so comes later as well. Deno's sockets close later, too. On a lent connection, what is not lean is sent when the
+ * engine has told of the connection.
  */
-function comparable(scheme, name, log) {
-  if (scheme === 'http') return log
+function comparable(scheme, name, whose, log) {
+  if (scheme === 'http' && whose !== LENT) return log
+  const closesLater = scheme === 'https' && (isDeno || isEarly(name))
   const moves = (line) =>
-    /^(write|end) callback$/.test(line) || ((isDeno || isEarly(name)) && line.startsWith('req close '))
+    /^(write|end) callback$/.test(line) ||
+    (whose === LENT && line.startsWith('pipeline done')) ||
+    (closesLater && line.startsWith('req close '))
   const lines = log.map((line) => (line.startsWith('look ') ? line.replace(' writableFinished', '') : line))
   return { inOrder: lines.filter((line) => !moves(line)), anywhere: lines.filter(moves).sort() }
 }
 
-for (const [name, scenario] of Object.entries(scenarios)) {
+/** Whose connection it is. */
+const OWN = ''
+const SHARED = ' over an agent that shares'
+const LENT = ' over a connection of another agent'
+
+for (const [at, [name, scenario]] of Object.entries(scenarios).entries()) {
   for (const scheme of ['http', 'https']) {
-    for (const stage of STAGES.filter((stage) => !isChance(scheme, name, stage))) compare(scheme, name, scenario, stage)
+    const stages = STAGES.filter((stage) => !isChance(scheme, name, stage))
+    for (const stage of stages) compare(scheme, name, scenario, stage, OWN)
+    compare(scheme, name, scenario, stages[at % stages.length], scheme === 'http' && at % 2 === 0 ? SHARED : LENT)
   }
 }
 
-function compare(scheme, name, scenario, stage) {
+function compare(scheme, name, scenario, stage, whose) {
   const when = stage === '' ? '' : `, looked at ${stage === 'sent' ? 'once sent' : `when '${stage}' comes`}`
   const skip = isDeno && scheme === 'https' && DENO_OVER_TLS[name]
-  test(`our ${scheme} request is like the runtime's: ${name}${when}`, { scheme, skip }, async (scope) => {
+  test(`our ${scheme} request${whose} is like the runtime's: ${name}${when}`, { scheme, skip }, async (scope) => {
     const agentOptions = scenario.agent || KEEP_ALIVE
     const expected = await play(scope, scope.runtimeAgent(agentOptions), scenario, {
       recorder: new LeanRecorder(stage),
       isWarm: true,
       send: (options) => sentOnce(request(options)),
     })
-    const actual = await play(scope, scope.agent(agentOptions), scenario, {
+    const ourOptions = whose === OWN ? agentOptions : { ...agentOptions, shared: true }
+    const actual = await play(scope, scope.agent(ourOptions), scenario, {
       recorder: new LeanRecorder(stage),
       isWarm: true,
+      opener: whose === LENT ? scope.agent(ourOptions) : undefined,
       send: keepwire[scheme].request,
     })
     assert.ok(expected.log.length > 1)
-    const [told, wanted] = [actual, expected].map(({ log }) => comparable(scheme, name, log))
+    const [told, wanted] = [actual, expected].map(({ log }) => comparable(scheme, name, whose, log))
     assert.deepStrictEqual(told, wanted)
   })
 }

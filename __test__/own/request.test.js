@@ -9,6 +9,7 @@ const { inspect } = require('node:util')
 
 const keepwire = require('../..')
 const { failure, read } = require('../support/client')
+const { isLean } = require('../support/lean-recorder')
 const { chunkedReply, reply } = require('../support/peer')
 const { test } = require('../support/suite')
 const { once, turns, until } = require('../support/wait')
@@ -23,9 +24,6 @@ async function warm(scope, peer, options = KEEP_ALIVE) {
   await turns(3)
   return agent
 }
-
-/** Whether the object is still without the runtime's state. */
-const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
 
 test('a request that is ended, and read by data and end, stays lean', async (scope) => {
   const peer = await scope.peer(OK)

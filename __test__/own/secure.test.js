@@ -11,6 +11,7 @@ const tls = require('node:tls')
 const keepwire = require('../..')
 const { makeAuthority } = require('../support/authority')
 const { failure, read } = require('../support/client')
+const { isLean } = require('../support/lean-recorder')
 const { reply } = require('../support/peer')
 const { isDeno } = require('../support/runtime')
 const { plainServer, secureServer, tellError, tellSocket } = require('../support/secure')
@@ -18,9 +19,6 @@ const { test } = require('../support/suite')
 const { once, turns } = require('../support/wait')
 
 const KEEP_ALIVE = { keepAlive: true }
-
-/** Whether the object is still without the runtime's state. */
-const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
 
 /** A server, an agent of ours that trusts it, and one of the runtime's. */
 async function setUp(scope, { trusts = true, ...options } = {}, serverOptions = {}) {

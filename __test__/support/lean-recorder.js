@@ -10,6 +10,9 @@ const RESPONSE_EVENTS = ['aborted', 'close', 'end', 'error', 'timeout']
 const SOME_REQUEST_FIELDS = ['aborted', 'destroyed', 'finished', 'headersSent', 'reusedSocket', 'writableEnded']
 const SOME_RESPONSE_FIELDS = ['aborted', 'complete']
 
+/** Whether a request or response is still without the runtime's state. */
+const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
+
 class LeanRecorder extends Recorder {
   #look
 
@@ -66,4 +69,4 @@ function afterTicks(count, action) {
   else process.nextTick(afterTicks, count - 1, action)
 }
 
-module.exports = { LeanRecorder }
+module.exports = { isLean, LeanRecorder }

@@ -459,12 +459,17 @@ function answeringWarmUp(handlers = {}) {
 
 /**
  * Runs the scenario with one agent, until its requests and its connections are over.
- * `send`: which request(); `isWarm`: on a connection that has served a request before.
+ * `send`: which request(); `isWarm`: on a connection that has served a request before, of `opener` if not of the agent.
  */
-async function play(scope, agent, scenario, { recorder = new Recorder(), send = request, isWarm = false } = {}) {
+async function play(
+  scope,
+  agent,
+  scenario,
+  { recorder = new Recorder(), send = request, isWarm = false, opener = agent } = {},
+) {
   const peer = await scope.peer(isWarm ? answeringWarmUp(scenario.peer) : scenario.peer || {})
   if (isWarm) {
-    await read(get({ port: peer.port, path: WARM_UP, agent }))
+    await read(get({ port: peer.port, path: WARM_UP, agent: opener }))
     await turns(3)
     peer.requests.length = 0
   }
@@ -477,6 +482,7 @@ async function play(scope, agent, scenario, { recorder = new Recorder(), send = 
   recorder.note('-- agent.destroy()')
   recorder.socketLog.push('-- agent.destroy()')
   agent.destroy()
+  opener.destroy()
   await peer.nobodyConnected(10_000)
   await turns(5)
   return recorder

@@ -31,7 +31,7 @@ class Head {
     return this.#isShared ? this.lines.slice() : this.lines
   }
 
-  /** What the server says of keeping the connection. */
+  /** What the server says of the connection. */
   hint() {
     this.#hint ??= hintOf(this.lines)
     return this.#hint
@@ -42,27 +42,46 @@ class Head {
  * @typedef {object} Hint
  * @property {number} timeoutMs how long it keeps it idle; -1: it does not say
  * @property {number} max how many more requests it takes; Infinity: it does not say
+ * @property {boolean} binds whether it asks for authentication that is the connection's
  */
 
 /** @type {Hint} */
-const NO_HINT = Object.freeze({ timeoutMs: -1, max: Number.POSITIVE_INFINITY })
+const NO_HINT = Object.freeze({ timeoutMs: -1, max: Number.POSITIVE_INFINITY, binds: false })
+
+const KEEP_ALIVE = 'keep-alive'
+const CHALLENGES = new Set(['www-authenticate', 'proxy-authenticate'])
+const LENGTHS = new Set([KEEP_ALIVE, ...CHALLENGES].map((name) => name.length))
+
+/** Authentication that is the connection's, not the request's (RFC 4559): in credentials, and anywhere in a list of challenges. */
+const BINDING = /(?:^|,)\s*(?:ntlm|negotiate)\b/i
 
 /**
- * Reads Keep-Alive, its parameters in any order.
+ * Whether credentials or challenges are of a kind by which the server knows the connection's user from then on.
+ * @param {unknown} value
+ */
+function isBinding(value) {
+  return value !== undefined && BINDING.test(String(value))
+}
+
+/**
+ * Reads challenges and Keep-Alive, its parameters in any order.
  * @param {string[]} lines
  * @returns {Hint}
  */
 function hintOf(lines) {
-  let { timeoutMs, max } = NO_HINT
+  let { timeoutMs, max, binds } = NO_HINT
   for (let at = 0; at < lines.length; at += 2) {
-    if (lines[at].length !== 10 || lines[at].toLowerCase() !== 'keep-alive') continue
+    if (!LENGTHS.has(lines[at].length)) continue
+    const name = lines[at].toLowerCase()
     const value = lines[at + 1]
+    if (CHALLENGES.has(name) && isBinding(value)) binds = true
+    if (name !== KEEP_ALIVE) continue
     const most = /(?:^|[\s,;])max\s*=\s*"?(\d+)/i.exec(value)
     if (most !== null) max = Math.min(max, Number(most[1]))
     const timeout = /(?:^|[\s,;])timeout\s*=\s*"?(\d+)/i.exec(value)
     if (timeout !== null) timeoutMs = Number(timeout[1]) * 1000
   }
-  return timeoutMs < 0 && max === NO_HINT.max ? NO_HINT : { timeoutMs, max }
+  return timeoutMs < 0 && max === NO_HINT.max && !binds ? NO_HINT : { timeoutMs, max, binds }
 }
 
-module.exports = { Head, SLOT_SHIFT, STATUS_MASK }
+module.exports = { Head, isBinding, SLOT_SHIFT, STATUS_MASK }

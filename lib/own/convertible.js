@@ -155,8 +155,25 @@ class Convertible extends AsyncResource {
     if (this.phase < ENDED) this.carrier.resume()
   }
 
+  /** What a connection asks of requests under way. */
   get outgoing() {
-    return this.carrier.outgoing
+    return this
+  }
+
+  /** A lent connection is told of as open. The request is on its way. */
+  connected() {}
+
+  /** Bytes that do not count as sent yet. */
+  get pending() {
+    return this.carrier.outgoing.pending
+  }
+
+  cork() {
+    this.carrier.outgoing.cork()
+  }
+
+  uncork() {
+    this.carrier.outgoing.uncork()
   }
 
   get resource() {

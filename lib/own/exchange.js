@@ -1,8 +1,8 @@
 'use strict'
 
-// Carries a lean request over the engine: on an idle connection, sent whole in one go, answered by a response that its
-// user reads by 'data' and 'end'. Everything else that can happen makes request, response and exchange whole first
-// (whole.js) and is then carry.js's business.
+// Carries a lean request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
+// by a response that its user reads by 'data' and 'end'. Everything else that can happen makes request, response and
+// exchange whole first (whole.js) and is then carry.js's business.
 //
 // 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
 
@@ -255,7 +255,7 @@ class LeanExchange extends Convertible {
     this.phase = ENDED
     view.timeout = agent.options.timeout || 0
     if (view._httpMessage === this.req) view._httpMessage = null
-    checkIn(/** @type {any} */ (this))
+    checkIn(/** @type {any} */ (this), this.order.head)
     this.#isDue = true
     enqueue(this)
     try {

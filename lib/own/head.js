@@ -24,6 +24,15 @@ const SPECIAL = new Set([
 const PLAIN = 1
 const HOST = 2
 const CONTENT_LENGTH = 3
+const CREDENTIALS = 4
+
+/** Names that mean something here. @type {Map<string, number>} */
+const KINDS = new Map([
+  ['host', HOST],
+  ['content-length', CONTENT_LENGTH],
+  ['authorization', CREDENTIALS],
+  ['proxy-authorization', CREDENTIALS],
+])
 
 /** A token that starts with a letter: names like "1" would come in another order. */
 const NAME = /^[A-Za-z][!#$%&'*+\-.^_`|~0-9A-Za-z]*$/
@@ -51,7 +60,7 @@ function nameOf(name) {
   if (known !== undefined) return known
   const lower = name.toLowerCase()
   if (!NAME.test(name) || SPECIAL.has(lower)) known = null
-  else known = { kind: lower === 'host' ? HOST : lower === 'content-length' ? CONTENT_LENGTH : PLAIN, lower }
+  else known = { kind: KINDS.get(lower) ?? PLAIN, lower }
   if (names.size >= MOST_NAMES) names.clear()
   names.set(name, known)
   return known
@@ -85,8 +94,8 @@ function headOf(method, path, host, port, defaultPort, headers) {
   const withBody = WITH_BODY.has(method)
   if (!(withBody || WITHOUT_BODY.has(method)) || INVALID_PATH.test(path)) return undefined
   let text = `${method} ${path} HTTP/1.1\r\n`
-  /** @type {string | undefined} */
-  let saidHost
+  /** @type {Record<string, unknown>} */
+  const said = {}
   let saysLength = false
   if (headers !== undefined) {
     const keys = Object.keys(headers)
@@ -104,16 +113,21 @@ function headOf(method, path, host, port, defaultPort, headers) {
       if (name.kind === HOST) {
         // The runtime puts its own in place of an empty one.
         if (value === '' || typeof headers[key] !== 'string') return undefined
-        saidHost = /** @type {string} */ (value)
+        said.host = value
+      } else if (name.kind === CREDENTIALS) {
+        said[name.lower] = value
       } else if (name.kind === CONTENT_LENGTH) {
         saysLength = true
       }
       text += `${key}: ${value}\r\n`
     }
   }
-  if (saidHost === undefined) text += port === defaultPort ? `Host: ${host}\r\n` : `Host: ${host}:${port}\r\n`
+  if (said.host === undefined) {
+    said.host = port === defaultPort ? host : `${host}:${port}`
+    text += `Host: ${said.host}\r\n`
+  }
   text += 'Connection: keep-alive\r\n'
-  return new Head(text, withBody, saysLength, saidHost)
+  return new Head(text, withBody, saysLength, said)
 }
 
 class Head {
@@ -122,19 +136,19 @@ class Head {
   #saysLength
   /** Without a body, once it was sent. @type {Buffer | undefined} */
   #bare
-  #host
+  #said
 
   /**
    * @param {string} text all lines but that of the body's length
    * @param {boolean} withBody whether the method has one
    * @param {boolean} saysLength whether the user does
-   * @param {string | undefined} host what the user says it is
+   * @param {Record<string, unknown>} said the host and credentials in it, by their names
    */
-  constructor(text, withBody, saysLength, host) {
+  constructor(text, withBody, saysLength, said) {
     this.#text = text
     this.#withBody = withBody
     this.#saysLength = saysLength
-    this.#host = host
+    this.#said = said
   }
 
   /** Whether a body can follow it. */
@@ -147,9 +161,12 @@ class Head {
     return !NOT_ASCII.test(this.#text)
   }
 
-  /** As of the request that it is the head of. @param {string} name */
+  /**
+   * As of the request that it is the head of.
+   * @param {string} name the host's or that of credentials
+   */
   getHeader(name) {
-    return name === 'host' ? this.#host : undefined
+    return this.#said[name]
   }
 
   /** @param {number} length the body's, in bytes */

@@ -172,8 +172,7 @@ function isOurs({ Agent, addRequest, getName, protocol }, agent) {
     agent.addRequest === addRequest &&
     agent.getName === getName &&
     agent.protocol === protocol &&
-    (agent.keepAlive || Number.isFinite(agent.maxSockets)) &&
-    !agent.options.shared
+    (agent.keepAlive || Number.isFinite(agent.maxSockets))
   )
 }
 
