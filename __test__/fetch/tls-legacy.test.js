@@ -6,6 +6,7 @@
 const assert = require('node:assert')
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const https = require('node:https')
+const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const zlib = require('node:zlib')
@@ -25,6 +26,8 @@ const authority = (async () => {
   return { root, server: await root.issue({ ...names, kind: 'RSA 2048' }) }
 })()
 
+/** `hello` in zstd: older runtimes can't make it. */
+const ZSTD = '28b52ffd200529000068656c6c6f'
 const LARGE = 3_000_000
 const CBC = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-SHA' }
 
@@ -38,6 +41,10 @@ const answers = {
   '/br': (response) => encoded(response, 'br', zlib.brotliCompressSync('hello')),
   '/two': (response) => encoded(response, 'deflate, gzip', zlib.gzipSync(zlib.deflateSync('hello'))),
   '/unknown': (response) => encoded(response, 'secret', 'hello'),
+  '/empty': (response) => response.writeHead(200, { 'content-encoding': 'gzip', 'transfer-encoding': 'chunked' }).end(),
+  '/short': (response) => encoded(response, 'gzip', zlib.gzipSync('hello').subarray(0, -8)),
+  '/short-br': (response) => encoded(response, 'br', zlib.brotliCompressSync('hello').subarray(0, -1)),
+  '/zstd': (response) => encoded(response, 'zstd', Buffer.from(ZSTD, 'hex')),
   '/undecodable': (response) => encoded(response, 'gzip', 'hello'),
   '/large': (response) => response.end(Buffer.alloc(LARGE, 'x')),
   '/cut': (response) => response.writeHead(200, { 'content-length': 10 }).write('five', () => response.destroy()),
@@ -102,6 +109,10 @@ const outcomes = {
   'deflate without its header': { ...ok, path: '/raw', body: 'hello' },
   br: { ...ok, path: '/br', body: 'hello' },
   'two codings': { ...ok, path: '/two', body: 'hello' },
+  'empty content': { ...ok, path: '/empty', body: '' },
+  'content that breaks off': { ...ok, path: '/short', body: 'hello' },
+  'content in br that breaks off': { ...ok, path: '/short-br', body: 'hello' },
+  zstd: zlib.createZstdDecompress ? { ...ok, path: '/zstd', body: 'hello' } : failed("this runtime can't decode zstd"),
   'an unknown coding': { ...ok, path: '/unknown', body: 'hello' },
   undecodable: { ...ok, path: '/undecodable', error: ['terminated', 'Z_DATA_ERROR'] },
   large: { ...ok, path: '/large', body: LARGE },
@@ -215,5 +226,27 @@ test("if the runtime's TLS fails as well, its error is the cause, and nothing is
       return true
     })
     assert.strictEqual(served.connections, 1 + 2 * i)
+  }
+})
+
+test('a server that ends the first handshake without a word is asked by the runtime', async (scope) => {
+  const { server } = await authority
+  const behind = await secureServer(scope, server)
+  const file = await trusted(scope)
+  for (const way of ['agent', 'client']) {
+    let accepted = 0
+    const { port } = await plainServer(scope, (socket) => {
+      accepted += 1
+      if (accepted === 1) {
+        socket.once('data', () => socket.destroy())
+        return
+      }
+      const through = net.connect(behind.port, '127.0.0.1')
+      socket.pipe(through).pipe(socket)
+      for (const end of [socket, through]) end.on('error', () => {}).on('close', () => through.destroy())
+    })
+    const { lines, stderr } = await runScript('fetch-silent', [way, file, port], { env: { NODE_EXTRA_CA_CERTS: file } })
+    assert.deepStrictEqual(lines, [{ body: 'ok', foreign: 1, errors: 0 }], stderr)
+    assert.strictEqual(accepted, 2)
   }
 })

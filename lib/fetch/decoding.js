@@ -9,6 +9,9 @@ const { fetchFailed } = require('./errors.js')
 
 /** Most codings of one body; more are an attack. */
 const MOST_CODINGS = 5
+/** Content that breaks off within a complete message: what there is counts, as in the engine. */
+const { BROTLI_OPERATION_FLUSH, Z_SYNC_FLUSH, ZSTD_e_flush } = zlib.constants
+const LENIENT = Object.freeze({ finishFlush: Z_SYNC_FLUSH })
 /** Of the first byte of a `deflate` body that has its header. */
 const METHOD_MASK = 0x0f
 const METHOD_DEFLATE = 8
@@ -30,7 +33,8 @@ class Inflate extends Transform {
 
   /** @param {number} first byte */
   #begin(first) {
-    const inner = (first & METHOD_MASK) === METHOD_DEFLATE ? zlib.createInflate() : zlib.createInflateRaw()
+    const inner =
+      (first & METHOD_MASK) === METHOD_DEFLATE ? zlib.createInflate(LENIENT) : zlib.createInflateRaw(LENIENT)
     inner.on('data', (/** @type {Buffer} */ bytes) => this.push(bytes))
     return inner.on('error', (/** @type {Error} */ error) => this.destroy(error))
   }
@@ -54,14 +58,14 @@ class Inflate extends Transform {
 /** @type {Record<string, () => import('node:stream').Duplex>} */
 const DECODERS = {
   __proto__: /** @type {any} */ (null),
-  gzip: () => zlib.createGunzip(),
-  'x-gzip': () => zlib.createGunzip(),
+  gzip: () => zlib.createGunzip(LENIENT),
+  'x-gzip': () => zlib.createGunzip(LENIENT),
   deflate: () => new Inflate(),
-  br: () => zlib.createBrotliDecompress(),
+  br: () => zlib.createBrotliDecompress({ finishFlush: BROTLI_OPERATION_FLUSH }),
   zstd: () => {
     // Older runtimes have none.
     if (zlib.createZstdDecompress === undefined) throw fetchFailed(new Error("this runtime can't decode zstd"))
-    return zlib.createZstdDecompress()
+    return zlib.createZstdDecompress({ finishFlush: ZSTD_e_flush })
   },
 }
 
