@@ -250,3 +250,16 @@ test('a server that ends the first handshake without a word is asked by the runt
     assert.strictEqual(accepted, 2)
   }
 })
+
+test('NODE_TLS_REJECT_UNAUTHORIZED=0 is warned of once, though engine and runtime both heed it', {
+  skip,
+}, async (scope) => {
+  for (const script of ['fetch-once', 'https-trust']) {
+    const { port } = await legacy(scope)
+    const args = script === 'fetch-once' ? [`https://localhost:${port}/`] : [port, 'ours']
+    const { lines, stderr } = await runScript(script, args, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } })
+    const [{ body, status }] = lines.filter((line) => line.warning === undefined)
+    assert.ok(body === 'GET ' || status === 200, stderr)
+    assert.strictEqual(stderr.split("environment variable to '0'").length - 1, 1, stderr)
+  }
+})
