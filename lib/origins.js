@@ -173,6 +173,14 @@ class Origin {
   onDial(_exchange) {}
 
   /**
+   * A connection could not be opened: whether the runtime is to try.
+   * @param {boolean} _isLikely
+   */
+  handsOver(_isLikely) {
+    return false
+  }
+
+  /**
    * A request's connection could not be opened, but the runtime may have one. False: it has none.
    * @param {Exchange} _exchange nothing of it was written
    * @param {boolean} _isLikely

@@ -345,14 +345,3 @@ for (const [what, { options, act, held = () => {} }] of Object.entries(flows)) {
     assert.deepStrictEqual(await attempt(SecureAgent), await attempt(https.Agent))
   })
 }
-
-test('a fetch to a server that has nothing in common with the engine fails, and is counted', {
-  skip: !isNode,
-}, async (scope) => {
-  const { port } = await legacy(scope)
-  const agent = scope.adopt(new SecureAgent({ rejectUnauthorized: false, keepAlive: true }))
-  const url = `https://127.0.0.1:${port}/`
-  await assert.rejects(keepwire.fetch(url, { agent }), (error) => error.cause.code === 'EPROTO')
-  const [{ errors }] = Object.values(agent.stats().origins)
-  assert.deepStrictEqual(errors, { EPROTO: 1 })
-})

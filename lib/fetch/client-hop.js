@@ -2,10 +2,11 @@
 
 // One request of a fetch over TLS without an agent: the engine's client carries it, over HTTP/2 with servers that choose it.
 
-const { FETCH_BODY_STREAM, FETCH_BODY_WHOLE, MESSAGE_END } = require('../bridge/layout.js')
+const { FETCH_BODY_STREAM, FETCH_BODY_WHOLE, MAY_DO, MESSAGE_END, MIGHT_DO } = require('../bridge/layout.js')
 const { threadPort } = require('../bridge/port.js')
 const native = require('../native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
+const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 const { clientHead } = require('./head.js')
 
@@ -124,6 +125,13 @@ class ClientHop {
    */
   onError(flags, errno, text) {
     this.#settle()
+    if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
+      const origin = secureOrigin(this.#order)
+      if (origin.handsOver((flags & MAY_DO) !== 0)) {
+        this.#owner.onUnmatched(secureAgent(), origin)
+        return
+      }
+    }
     this.#owner.onFailed(bodyFailed(flags, text, errno))
   }
 

@@ -7,6 +7,8 @@ const { fromRecord } = require('../engine-errors.js')
 const { isBun } = require('./traits.js')
 
 const HEAD_TOO_LARGE = 'HPE_HEADER_OVERFLOW'
+/** What the runtime's own request says of a connection that has ended. */
+const LOST = new Set(['aborted', 'socket hang up'])
 
 /** What Bun has as the error's own code where Node's cause has another. @type {Record<string, string>} */
 const BUN_CODES = {
@@ -47,8 +49,7 @@ function bodyFailed(flags, text, errno) {
 function causeOf(text, errno) {
   const [code, syscall, , , , message, , , , , reason] = text.split('\0')
   if (code === '') return /** @type {Error & { code?: string }} */ (new Error(message))
-  if (code === HEAD_TOO_LARGE)
-    return Object.assign(new Error('Headers Overflow Error'), { code: 'UND_ERR_HEADERS_OVERFLOW' })
+  if (code === HEAD_TOO_LARGE) return headTooLarge()
   if (code.startsWith('HPE_')) {
     const error = new Error(`Response does not match the HTTP/1.1 protocol (${reason})`)
     return Object.assign(error, { name: 'HTTPParserError', code })
@@ -58,9 +59,23 @@ function causeOf(text, errno) {
   return fromRecord(text, errno)
 }
 
+/**
+ * An error of the runtime's own request.
+ * @param {Error & { code?: string, syscall?: string }} error
+ */
+function causeFrom(error) {
+  const { code, message } = error
+  if (code === HEAD_TOO_LARGE) return headTooLarge()
+  return code === 'ECONNRESET' && LOST.has(message) ? closedBySomebody() : error
+}
+
+function headTooLarge() {
+  return Object.assign(new Error('Headers Overflow Error'), { code: 'UND_ERR_HEADERS_OVERFLOW' })
+}
+
 /** What a connection's end is to the runtime's own fetch. */
 function closedBySomebody() {
   return Object.assign(new Error('other side closed'), { name: 'SocketError', code: 'UND_ERR_SOCKET' })
 }
 
-module.exports = { bodyFailed, closedBySomebody, fetchFailed }
+module.exports = { bodyFailed, causeFrom, closedBySomebody, fetchFailed }

@@ -11,7 +11,7 @@ const { clearTimeout, setTimeout } = require('node:timers')
 const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { makeResponse } = require('./response.js')
-const { send } = require('./route.js')
+const { detour, send } = require('./route.js')
 const { letManyListen } = require('./traits.js')
 
 /** Bytes of a redirect's body that are read so that its connection can be used again. */
@@ -99,6 +99,8 @@ class FetchExchange {
   #timer = null
   /** Told when the piece of the request's body that was sent last has been taken. @type {(() => void) | null} */
   #onTaken = null
+  /** The piece that was sent last, until it has been taken. @type {{ bytes: Uint8Array, isLast: boolean } | null} */
+  #piece = null
   /** @type {ReadableStreamDefaultReader<Uint8Array> | null} */
   #upload = null
 
@@ -135,6 +137,20 @@ class FetchExchange {
     }
   }
 
+  /**
+   * Nothing of the request has been sent: it goes the runtime's own way.
+   * @param {any} agent
+   * @param {import('../origins.js').Origin} origin
+   */
+  onUnmatched(agent, origin) {
+    try {
+      this.#hop = detour(agent, origin, this.order, this)
+      if (this.#piece !== null) this.#hop.send(this.#piece.bytes, this.#piece.isLast)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
   onReady() {
     // The hop is not known yet if its connection was there at once.
     queueMicrotask(() => this.#pump())
@@ -143,19 +159,19 @@ class FetchExchange {
   /** Sends a stream: the next piece when the one before was taken. */
   async #pump() {
     const { body, length } = this.order
-    const hop = this.#hop
-    if (!this.#open || hop === null) return
+    if (!this.#open || this.#hop === null) return
     const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader()
     this.#upload = reader
     let left = length
     try {
-      while (this.#open) {
+      for (;;) {
         const { done, value } = await reader.read()
-        if (!this.#open) break
+        // Nobody wants it any more.
+        if (this.#upload !== reader) break
         if (done) {
           if (left > 0) throw lengthDiffers()
           // With a length that is known, the last piece was the end.
-          if (left < 0 || length === 0) hop.send(NOTHING, true)
+          if (left < 0 || length === 0) this.#sendPiece(NOTHING, true)
           break
         }
         if (!(value instanceof Uint8Array)) throw new TypeError('Received non-Uint8Array chunk')
@@ -163,27 +179,37 @@ class FetchExchange {
         if (length >= 0 && value.byteLength > left) throw lengthDiffers()
         if (length >= 0) left -= value.byteLength
         if (left === 0) {
-          hop.send(value, true)
+          this.#sendPiece(value, true)
           continue
         }
         const taken = new Promise((resolve) => {
           this.#onTaken = () => resolve(undefined)
         })
-        hop.send(value, false)
+        this.#sendPiece(value, false)
         await taken
       }
     } catch (error) {
+      if (this.#upload !== reader) return
       this.#upload = null
-      if (!this.#open) return
-      hop.abandon()
+      this.#hop?.abandon()
       this.#fail(fetchFailed(error))
     }
-    this.#upload = null
+    if (this.#upload === reader) this.#upload = null
+  }
+
+  /**
+   * @param {Uint8Array} bytes
+   * @param {boolean} isLast
+   */
+  #sendPiece(bytes, isLast) {
+    this.#piece = { bytes, isLast }
+    this.#hop?.send(bytes, isLast)
   }
 
   onTaken() {
     const told = this.#onTaken
     this.#onTaken = null
+    this.#piece = null
     told?.()
   }
 

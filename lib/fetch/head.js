@@ -2,6 +2,7 @@
 
 // What a request says before its body: to the engine as bytes for the wire, to the client of HTTP/2 as names and values.
 
+const { decodable } = require('./decoding.js')
 const { defaultFields } = require('./traits.js')
 
 /** @typedef {import('./request.js').Order} Order */
@@ -75,13 +76,34 @@ function makeHead(order, keepAlive) {
     else if (name === 'connection') connection = fields[at + 1]
     else if (name !== 'content-length') lines += `${name}: ${fields[at + 1]}\r\n`
   }
-  return `${method} ${target.path} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}${framing(order)}\r\n`
+  const framed = framing(order)
+  if (framed !== null) lines += `${framed[0]}: ${framed[1]}\r\n`
+  return `${method} ${target.path} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}\r\n`
 }
 
-/** @param {Order} order */
+/**
+ * The name and the value of the field that says how long the body is; null: there is no body.
+ * @param {Order} order
+ * @returns {[name: string, value: string] | null}
+ */
 function framing({ body, length, method }) {
-  if (body === null) return METHODS_WITH_BODY.has(method) ? 'content-length: 0\r\n' : ''
-  return length < 0 ? 'transfer-encoding: chunked\r\n' : `content-length: ${length}\r\n`
+  if (body === null) return METHODS_WITH_BODY.has(method) ? ['content-length', '0'] : null
+  return length < 0 ? ['transfer-encoding', 'chunked'] : ['content-length', String(length)]
+}
+
+/**
+ * What the runtime's own request is given.
+ * @param {Order} order
+ */
+function requestHeaders(order) {
+  /** @type {Record<string, string>} */
+  const headers = Object.create(null)
+  for (let at = 0; at < order.fields.length; at += 2) headers[order.fields[at]] = order.fields[at + 1]
+  delete headers['content-length']
+  const framed = framing(order)
+  if (framed !== null) headers[framed[0]] = framed[1]
+  if (headers['accept-encoding'] === ACCEPTED_CODINGS) headers['accept-encoding'] = decodable(ACCEPTED_CODINGS)
+  return headers
 }
 
 /**
@@ -97,4 +119,4 @@ function clientHead({ body, fields, length, method, target }) {
   return text
 }
 
-module.exports = { clientHead, completed, fieldOf, PLAIN_FIELDS, wireHead }
+module.exports = { clientHead, completed, fieldOf, PLAIN_FIELDS, requestHeaders, wireHead }

@@ -45,6 +45,8 @@ const { fieldOf, wireHead } = require('./head.js')
  * @property {(chunk: Buffer, ended: boolean) => void} onData
  * @property {() => void} onEnd
  * @property {(error: unknown) => void} onFailed
+ * @property {(agent: any, origin: Origin) => void} onUnmatched nothing was sent: the engine's TLS has nothing in common with
+ *   the server's, but the runtime's may have
  */
 
 /** Hears nothing. @type {Owner} */
@@ -55,6 +57,7 @@ const NOBODY = Object.freeze({
   onData() {},
   onEnd() {},
   onFailed() {},
+  onUnmatched() {},
 })
 
 const ASKS_FOR_CREDENTIALS = new Set([401, 407])
@@ -341,8 +344,14 @@ class Hop {
     connection.view.destroy()
     const error = bodyFailed(flags, text, errno)
     // The engine leaves it to who asked whether such a failure is one.
-    if ((flags & (MAY_DO | MIGHT_DO)) !== 0)
-      /** @type {Origin} */ (this.origin).noteError(/** @type {Error} */ (error.cause))
+    if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
+      const origin = /** @type {Origin} */ (this.origin)
+      if (origin.handsOver((flags & MAY_DO) !== 0)) {
+        this.#owner.onUnmatched(this.agent, origin)
+        return
+      }
+      origin.noteError(/** @type {Error} */ (error.cause))
+    }
     this.#owner.onFailed(error)
   }
 

@@ -1,55 +1,52 @@
 'use strict'
 
 // Which way a request of a fetch goes: over its agent's connections; without an agent over those of an agent that all such
-// fetches have in common, or, over TLS, by the engine's client.
+// fetches have in common, or, over TLS, by the engine's client; and the runtime's own way to servers with which the engine has
+// nothing in common.
 
-const { Agent, originsOf, route } = require('../agent.js')
+const { Agent, route } = require('../agent.js')
 const { Agent: HttpsAgent } = require('../https-agent.js')
 const { settlePending } = require('../own/pending.js')
+const { LEGACY_SERVER, mayBeLegacy } = require('../tls/legacy.js')
 const { ClientHop } = require('./client-hop.js')
+const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
 const { Hop } = require('./hop.js')
+const { RuntimeHop } = require('./runtime-hop.js')
 
+/** @typedef {import('../origins.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
-/** @type {any} */
-let common
-
-/** Shares its idle connections with the other threads'. */
-function commonAgent() {
-  common ??= new /** @type {any} */ (Agent)({ keepAlive: true, shared: true, warnings: false })
-  return common
-}
+/** What an agent may promise and the runtime's sockets can't keep. */
+const PROMISES = ['connectTimeout', 'headersTimeout', 'bodyTimeout', 'tcpUserTimeout']
 
 /**
  * Sends an order on its way.
  * @param {Order} order
  * @param {Owner} owner
- * @returns {Hop | ClientHop}
+ * @returns {Hop | ClientHop | RuntimeHop}
  */
 function send(order, owner) {
   const { target } = order
   const agent = typeof order.agent === 'function' ? order.agent(new URL(target.href)) : order.agent
   if (agent !== undefined && agent !== null) return sendOver(agent, order, owner)
-  if (target.protocol === 'https:') {
-    const hop = new ClientHop(order, owner)
-    hop.start()
-    return hop
-  }
-  const hop = new Hop(order, commonAgent(), owner)
-  hop.start(knownOrigin(target), true)
+  if (target.protocol === 'https:') return sendByClient(order, owner)
+  const hop = new Hop(order, plainAgent(), owner)
+  hop.start(plainOrigin(target), true)
   return hop
 }
 
-/** @param {import('./target.js').Target} target */
-function knownOrigin(target) {
-  // One that was let go has no key.
-  if (target.known !== null && target.known.key !== 0) return target.known
-  const origins = originsOf(commonAgent())
-  const { wanted } = target
-  const name = `${wanted.host}:${wanted.port}:`
-  target.known = origins.get(name) ?? origins.add(name, { __proto__: null, ...commonAgent().options, ...wanted })
-  return target.known
+/**
+ * @param {Order} order
+ * @param {Owner} owner
+ */
+function sendByClient(order, owner) {
+  const { host, port } = order.target.wanted
+  const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
+  if (origin?.isLegacy) return sendAway(secureAgent(), origin, order, owner)
+  const hop = new ClientHop(order, owner)
+  hop.start()
+  return hop
 }
 
 /**
@@ -69,8 +66,39 @@ function sendOver(agent, order, owner) {
   settlePending(agent)
   const hop = new Hop(order, agent, owner)
   const { origin, plain, reason } = route(agent, hop, target.wanted)
+  if (reason === LEGACY_SERVER) return sendAway(agent, origin, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
   hop.start(origin, plain !== undefined)
+  return hop
+}
+
+/**
+ * To a server that is known to have nothing in common with the engine.
+ * @param {any} agent
+ * @param {Origin} origin
+ * @param {Order} order
+ * @param {Owner} owner
+ */
+function sendAway(agent, origin, order, owner) {
+  const hop = detour(agent, origin, order, owner)
+  if (hop.isStream) owner.onReady()
+  return hop
+}
+
+/**
+ * Sends an order the runtime's own way, over an agent's connections.
+ * @param {any} agent
+ * @param {Origin} origin
+ * @param {Order} order
+ * @param {Owner} owner who has been told that it may send a body that is a stream, or will be
+ */
+function detour(agent, origin, order, owner) {
+  const promise = PROMISES.find((name) => agent.options[name] > 0)
+  if (promise !== undefined) {
+    throw refused(`can't carry it: only the runtime's own sockets could (${LEGACY_SERVER}), which know no ${promise}`)
+  }
+  const hop = new RuntimeHop(order, owner)
+  hop.start(agent, origin)
   return hop
 }
 
@@ -79,4 +107,4 @@ function refused(why) {
   return Object.assign(new TypeError(`The option "agent" of fetch() ${why}`), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
-module.exports = { send }
+module.exports = { detour, send }

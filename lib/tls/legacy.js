@@ -32,6 +32,18 @@ function legacyUntil(identity) {
 }
 
 /**
+ * Whether some server at this place was one of them, for some TLS settings.
+ * @param {string} host
+ * @param {number} port
+ */
+function mayBeLegacy(host, port) {
+  if (remembered.size === 0) return false
+  const place = `${host}:${port}:`
+  for (const identity of remembered.keys()) if (identity.startsWith(place)) return true
+  return false
+}
+
+/**
  * Takes a request back from a connection that never opened: as it was before it had a socket, with all that it has said.
  * @param {import('../carry.js').Exchange} exchange
  */
@@ -62,4 +74,4 @@ function finishedBefore() {
   Reflect.deleteProperty(this, '_finish')
 }
 
-module.exports = { LEGACY_SERVER, legacyUntil, rememberLegacy, rewind }
+module.exports = { LEGACY_SERVER, legacyUntil, mayBeLegacy, rememberLegacy, rewind }

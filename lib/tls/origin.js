@@ -91,13 +91,22 @@ class SecureOrigin extends Origin {
   }
 
   /**
-   * The engine could not shake hands: the runtime's own TLS may know what it does not. What comes of that is the outcome.
-   * @param {Exchange} exchange
+   * The engine could not shake hands: whether the runtime is to try, whose own TLS may know what it does not.
    * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
    */
-  takeOver(exchange, isLikely) {
+  handsOver(isLikely) {
     if (!isLikely && this.isProven) return false
     this.#isTried = true
+    return true
+  }
+
+  /**
+   * What comes of that is the outcome.
+   * @param {Exchange} exchange
+   * @param {boolean} isLikely
+   */
+  takeOver(exchange, isLikely) {
+    if (!this.handsOver(isLikely)) return false
     const { agent, options, req } = exchange
     rewind(exchange)
     carryForeign(agent, req, options, this, LEGACY_SERVER)

@@ -65,6 +65,7 @@ const CIPHERS = new Map([
 ])
 
 const runtimeCheck = tls.checkServerIdentity
+const { connect } = tls
 const defaultCiphers = tls.DEFAULT_CIPHERS
 
 /** @type {WeakMap<object, string>} */
@@ -153,15 +154,16 @@ function isUnverified() {
 
 let warned = false
 
-/** Says what the runtime says when its own connections are not verified. */
+/**
+ * Has the runtime say what it says when its own connections are not verified: it does so once, whoever makes the first one,
+ * and before it looks at what it was given, which here is refused.
+ */
 function warnUnverified() {
-  // Deno says nothing.
-  if (warned || isDeno) return
+  if (warned) return
   warned = true
-  process.emitWarning(
-    "Setting the NODE_TLS_REJECT_UNAUTHORIZED environment variable to '0' makes TLS connections and HTTPS requests " +
-      'insecure by disabling certificate verification.',
-  )
+  try {
+    connect(/** @type {any} */ ({ checkServerIdentity: null }))
+  } catch {}
 }
 
 const NAME = /^(?=.{1,253}$)[\w](?:[\w-]{0,61}[\w])?(?:\.[\w](?:[\w-]{0,61}[\w])?)*\.?$/

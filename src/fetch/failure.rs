@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use crate::connect::tls;
-use crate::error::{Failure, Phase};
+use crate::error::{Failure, Phase, Prospect};
 
 /// Whether the connection ended without a word: what a fresh one may do better.
 pub fn is_lost_connection(error: &reqwest::Error) -> bool {
@@ -25,22 +25,33 @@ pub fn is_lost_connection(error: &reqwest::Error) -> bool {
 /// A failure of a request, or of its response's body.
 pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Phase) -> Failure {
     let causes: Vec<_> = chain(error).collect();
-    if let Some(failure) = causes
-        .iter()
-        .find_map(|cause| cause.downcast_ref::<Failure>())
-    {
-        return failure.clone();
-    }
-    if let Some(error) = causes
-        .iter()
-        .find_map(|cause| cause.downcast_ref::<rustls::Error>())
-    {
-        return tls::refusal(error);
-    }
     let request = causes
         .iter()
         .find_map(|cause| cause.downcast_ref::<reqwest::Error>());
     let connecting = request.is_some_and(reqwest::Error::is_connect);
+    let told = causes.iter().find_map(|cause| {
+        let refusal = || cause.downcast_ref::<rustls::Error>().map(tls::refusal);
+        cause.downcast_ref::<Failure>().cloned().or_else(refusal)
+    });
+    if let Some(failure) = told {
+        return Failure {
+            // Once hands were shaken, something of the request may be out.
+            prospect: if connecting {
+                failure.prospect
+            } else {
+                Prospect::None
+            },
+            ..failure
+        };
+    }
+    if connecting && causes.iter().any(|cause| is_silent_end(*cause)) {
+        let message =
+            "Client network socket disconnected before secure TLS connection was established";
+        return Failure {
+            prospect: Prospect::Faint,
+            ..Failure::new("ECONNRESET", message, Phase::Connect)
+        };
+    }
     if connecting && request.is_some_and(reqwest::Error::is_timeout) {
         let message = "No connection was established within connectTimeout";
         return Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message, Phase::Connect);
@@ -79,6 +90,14 @@ pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Pha
             phase,
         ),
     }
+}
+
+/// A peer that ends the connection while hands are shaken; addresses refuse connections in other ways.
+fn is_silent_end(cause: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    cause
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| matches!(error.kind(), ConnectionReset | UnexpectedEof))
 }
 
 /// A response that breaks off, or that is none.

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
-use reqwest::{Request, Response, Url};
+use reqwest::{Request, Response};
 
 use super::dials::Attempt;
 use super::failure;
-use super::order::{Body, Link, Order};
+use super::order::{Body, Head, Link, Order};
 use super::receiving;
 use super::stats::Counted;
 use super::{clients, settled};
-use crate::error::{Failure, Phase};
+use crate::error::{Failure, Phase, Prospect};
 
 /// Carries an order out, and tells its failure.
 ///
@@ -32,7 +32,10 @@ pub async fn carry_out(order: Order, link: &Arc<Link>) {
         } else {
             failure.code.clone()
         };
-        figures.metrics.errors.add(code);
+        if failure.prospect == Prospect::None {
+            // Else the runtime's own TLS is to try, and what comes of that is counted.
+            figures.metrics.errors.add(code);
+        }
         let after_head = link.head_told.load(Relaxed);
         link.events.failed(link.exchange, &failure, after_head);
     }
@@ -70,7 +73,7 @@ async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
     };
     let known = !matches!(order.body, Body::Stream);
     if attempt.dialed() || !safe || !known || !failure::is_lost_connection(&error) {
-        return Err(described(&error, &order.head.url));
+        return Err(described(&error, order));
     }
     metrics.retried.fetch_add(1, Relaxed);
     let client = clients::get(order.client, true).map_err(unusable)?;
@@ -78,7 +81,7 @@ async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
     attempt
         .scope(client.execute(request(order, link).map_err(refused)?))
         .await
-        .map_err(|error| described(&error, &order.head.url))
+        .map_err(|error| described(&error, order))
 }
 
 /// Methods that change nothing (RFC 9110, section 9.2.1).
@@ -111,8 +114,17 @@ fn unusable(message: String) -> Failure {
     Failure::new("ERR_INVALID_ARG_VALUE", message, Phase::Connect)
 }
 
-fn described(error: &reqwest::Error, url: &Url) -> Failure {
+fn described(error: &reqwest::Error, order: &Order) -> Failure {
+    let Head { figures, url, .. } = &*order.head;
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
-    failure::describe(error, host, port, Phase::Head)
+    let failure = failure::describe(error, host, port, Phase::Head);
+    // A server that has shaken hands before can do it.
+    if failure.prospect == Prospect::Faint && figures.metrics.created.load(Relaxed) > 0 {
+        return Failure {
+            prospect: Prospect::None,
+            ..failure
+        };
+    }
+    failure
 }

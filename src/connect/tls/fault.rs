@@ -2,7 +2,7 @@
 
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
 
-use crate::error::{Failure, Phase, TlsFault};
+use crate::error::{Failure, Phase, Prospect, TlsFault};
 
 /// OpenSSL's words for what rustls says.
 pub(super) fn of(error: &Error) -> TlsFault {
@@ -58,9 +58,17 @@ fn is_incompatible(error: &Error) -> bool {
     }
 }
 
-/// A handshake that cannot begin.
+/// A handshake that cannot begin, or that failed.
 pub(super) fn refused(error: &Error) -> Failure {
-    Failure::new("EPROTO", of(error).reason, Phase::Connect)
+    let fault = of(error);
+    Failure {
+        prospect: if fault.incompatible {
+            Prospect::Good
+        } else {
+            Prospect::None
+        },
+        ..Failure::new("EPROTO", fault.reason, Phase::Connect)
+    }
 }
 
 fn alert_reason(alert: AlertDescription) -> &'static str {
