@@ -13,7 +13,7 @@ const { baseline } = require('./support/runtime')
 const { test } = require('./support/suite')
 const { once, turns, until } = require('./support/wait')
 
-const { explain } = baseline ? {} : require('..')
+const { explain, fetch } = baseline ? {} : require('..')
 
 const OURS = { ours: 'shares nothing' }
 const SHARED = { keepAlive: true, shared: true }
@@ -56,7 +56,9 @@ test('what tells connections apart is not shared', OURS, async (scope) => {
 
 for (const [what, headers, answer] of [
   ['a request says NTLM', { Authorization: 'NTLM TlRMTVNTUAAB' }, []],
+  ['a request says NTLM to a proxy', { Authorization: 'Basic YTpi', 'Proxy-Authorization': 'NTLM TlRMTVNTUAAB' }, []],
   ['a response asks for Negotiate', {}, ['WWW-Authenticate: Negotiate']],
+  ['a response asks for NTLM among others', {}, ['WWW-Authenticate: Basic realm="x"', 'www-authenticate: NTLM']],
 ]) {
   test(`a connection on which ${what} stays its agent's`, OURS, async (scope) => {
     const peer = await scope.peer((_, connection) => connection.write(reply('ok', answer)))
@@ -67,6 +69,29 @@ for (const [what, headers, answer] of [
     assert.strictEqual((await send({ port: peer.port, agent: one })).reused, true)
   })
 }
+
+test("a connection on which a fetch was asked for NTLM, or says it, stays its agent's", OURS, async (scope) => {
+  const challenges = ['WWW-Authenticate: Basic realm="x", NTLM']
+  const peer = await scope.peer(({ target }, connection) =>
+    connection.write(
+      reply('ok', target === '/asks' ? challenges : [], `HTTP/1.1 ${target === '/asks' ? 401 : 200} Said`),
+    ),
+  )
+  let accepted = 0
+  for (const [path, authorization] of [
+    ['asks', 'Basic YTpi'],
+    ['told', 'NTLM TlRMTVNTUAAB'],
+  ]) {
+    const [one, other] = [scope.agent(SHARED), scope.agent(SHARED)]
+    const response = await fetch(`http://127.0.0.1:${peer.port}/${path}`, { agent: one, headers: { authorization } })
+    assert.strictEqual(await response.text(), 'ok')
+    accepted += 2
+    assert.strictEqual((await send({ port: peer.port, agent: other })).reused, false)
+    assert.strictEqual(peer.accepted, accepted)
+    one.destroy()
+    other.destroy()
+  }
+})
 
 test('the end of an agent does not touch what it has lent', OURS, async (scope) => {
   const held = []
