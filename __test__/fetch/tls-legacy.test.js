@@ -45,6 +45,15 @@ const answers = {
   '/short': (response) => encoded(response, 'gzip', zlib.gzipSync('hello').subarray(0, -8)),
   '/short-br': (response) => encoded(response, 'br', zlib.brotliCompressSync('hello').subarray(0, -1)),
   '/zstd': (response) => encoded(response, 'zstd', Buffer.from(ZSTD, 'hex')),
+  '/beyond': (response) => encoded(response, 'gzip', Buffer.concat([zlib.gzipSync('hello'), Buffer.alloc(9)])),
+  '/far-beyond': (response) => {
+    response.writeHead(200, { 'content-encoding': 'deflate' })
+    response.write(Buffer.concat([zlib.deflateSync('hello'), Buffer.alloc(9)]))
+    setImmediate(() => response.end(Buffer.alloc(99)))
+  },
+  '/upgrade': (response) => {
+    response.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n')
+  },
   '/undecodable': (response) => encoded(response, 'gzip', 'hello'),
   '/large': (response) => response.end(Buffer.alloc(LARGE, 'x')),
   '/cut': (response) => response.writeHead(200, { 'content-length': 10 }).write('five', () => response.destroy()),
@@ -112,6 +121,9 @@ const outcomes = {
   'empty content': { ...ok, path: '/empty', body: '' },
   'content that breaks off': { ...ok, path: '/short', body: 'hello' },
   'content in br that breaks off': { ...ok, path: '/short-br', body: 'hello' },
+  'more than the content': { ...ok, path: '/beyond', body: 'hello' },
+  'more than the content, later': { ...ok, path: '/far-beyond', body: 'hello' },
+  'an upgrade that nobody asked for': failed('UND_ERR_SOCKET'),
   zstd: zlib.createZstdDecompress ? { ...ok, path: '/zstd', body: 'hello' } : failed("this runtime can't decode zstd"),
   'an unknown coding': { ...ok, path: '/unknown', body: 'hello' },
   undecodable: { ...ok, path: '/undecodable', error: ['terminated', 'Z_DATA_ERROR'] },

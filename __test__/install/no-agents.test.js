@@ -59,3 +59,9 @@ test('keepwire/https has agents as well', async () => {
 test('after keepwire/register, so has node:https', async () => {
   assertSecure(await runProgram('secure.js', { register: true }))
 })
+
+test('a server that has nothing in common with any TLS fails what is asked of it, and nothing else', async () => {
+  const { told } = await runProgram('legacy.js')
+  assert.strictEqual(told.length, 3)
+  for (const code of told) assert.match(code, /^EPROTO$|^ERR_SSL_|^ECONNRESET$/)
+})

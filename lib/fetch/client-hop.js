@@ -125,14 +125,16 @@ class ClientHop {
    */
   onError(flags, errno, text) {
     this.#settle()
+    const error = bodyFailed(flags, text, errno)
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
       const origin = secureOrigin(this.#order)
       if (origin.handsOver((flags & MAY_DO) !== 0)) {
         this.#owner.onUnmatched(secureAgent(), origin)
         return
       }
+      origin.noteError(/** @type {Error} */ (error.cause))
     }
-    this.#owner.onFailed(bodyFailed(flags, text, errno))
+    this.#owner.onFailed(error)
   }
 
   #settle() {

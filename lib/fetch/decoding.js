@@ -20,6 +20,8 @@ const METHOD_DEFLATE = 8
 class Inflate extends Transform {
   /** @type {any} */
   #inner = null
+  /** Whether the content is over; the message may go on. */
+  #isOver = false
 
   /**
    * @param {Buffer} chunk
@@ -27,6 +29,7 @@ class Inflate extends Transform {
    * @param {() => void} done
    */
   _transform(chunk, _encoding, done) {
+    if (this.#isOver) return done()
     this.#inner ??= this.#begin(chunk[0])
     this.#inner.write(chunk, done)
   }
@@ -35,13 +38,16 @@ class Inflate extends Transform {
   #begin(first) {
     const inner =
       (first & METHOD_MASK) === METHOD_DEFLATE ? zlib.createInflate(LENIENT) : zlib.createInflateRaw(LENIENT)
+    inner.on('end', () => {
+      this.#isOver = true
+    })
     inner.on('data', (/** @type {Buffer} */ bytes) => this.push(bytes))
     return inner.on('error', (/** @type {Error} */ error) => this.destroy(error))
   }
 
   /** @param {() => void} done */
   _flush(done) {
-    if (this.#inner === null) done()
+    if (this.#inner === null || this.#isOver) done()
     else this.#inner.once('end', done).end()
   }
 

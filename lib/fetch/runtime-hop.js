@@ -9,7 +9,7 @@ const { pipeline } = require('node:stream')
 const { carryForeign } = require('../foreign.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { decodersOf } = require('./decoding.js')
-const { causeFrom, fetchFailed } = require('./errors.js')
+const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
 /** @typedef {import('node:http').ClientRequest} ClientRequest */
@@ -63,6 +63,7 @@ class RuntimeHop {
     const req = request({ agent: takingAway(agent, origin), host, port, method, path: target.path, headers })
     this.#req = req
     req.on('error', (error) => this.#fail(causeFrom(error)))
+    req.on('close', () => this.#onClose())
     req.on('response', (res) => this.#onResponse(res))
     if (this.isStream) return
     this.#isComplete = true
@@ -156,6 +157,11 @@ class RuntimeHop {
   /** The message is complete. A server that did not wait for all of the request gets no more of it. */
   #onEnd() {
     if (!this.#isComplete) this.#req?.destroy()
+  }
+
+  /** It is over: without an error and a response, if the server has changed the protocol unasked. */
+  #onClose() {
+    if (this.#body === null) this.#fail(closedBySomebody())
   }
 
   /** @param {Error} cause */

@@ -8,6 +8,7 @@ const { performance } = require('node:perf_hooks')
 const { carryForeign } = require('../foreign.js')
 const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
+const { ignoresAgents } = require('../runtime.js')
 const { shadow } = require('../waiting.js')
 const { LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
 const { createTlsView } = require('./view.js')
@@ -95,7 +96,7 @@ class SecureOrigin extends Origin {
    * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
    */
   handsOver(isLikely) {
-    if (!isLikely && this.isProven) return false
+    if (ignoresAgents || (!isLikely && this.isProven)) return false
     this.#isTried = true
     return true
   }
