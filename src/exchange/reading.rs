@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use super::diagnose::ParseFault;
 use super::events::Response;
 use super::head::Framing;
-use super::service::{Answer, Exchange, Outcome, Service};
+use super::service::{Answer, Exchange, Outcome, Service, TURNS};
 use super::wire::Fault;
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::{Failure, Phase};
@@ -62,8 +62,10 @@ impl Service<'_> {
                         Poll::Ready(Err(_)) => return self.broken(),
                         Poll::Pending => {
                             // hyper has read the head but not delivered it: its task needs another turn.
-                            self.drive(cx);
-                            match self.take_reply(cx) {
+                            match (0..TURNS).find_map(|_| {
+                                self.drive(cx);
+                                self.take_reply(cx)
+                            }) {
                                 Some(incoming) => Some(incoming),
                                 None => return self.broken(),
                             }

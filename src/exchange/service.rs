@@ -32,6 +32,9 @@ use crate::pool::CloseReason;
 /// Turns of one poll before the task yields to the others.
 const BUDGET: u32 = 64;
 
+/// Turns that hyper's connection is given for a step that takes it one as a rule.
+pub(super) const TURNS: u32 = 4;
+
 /// How a transport's service ended.
 pub(super) enum Outcome {
     Closed(CloseReason),
@@ -273,8 +276,7 @@ impl<'a> Service<'a> {
         let reply = Box::pin(self.sender.send_request(request));
         // hyper must have "sent" its request, or it takes the response for an unsolicited one. Until then the wire is
         // read only if it was watched anyway.
-        self.drive(cx);
-        if self.ended.is_some() {
+        if !self.drive_until_sent(cx) {
             return Err(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
         let Some(exchange) = self.current.as_mut() else {
@@ -288,15 +290,29 @@ impl<'a> Service<'a> {
         Ok(watched)
     }
 
+    /// Whether hyper has written its request, for which one turn is enough as a rule.
+    fn drive_until_sent(&mut self, cx: &mut Context<'_>) -> bool {
+        self.wire.borrow_mut().take_hyper_wrote();
+        for _ in 0..TURNS {
+            self.drive(cx);
+            if self.ended.is_some() {
+                break;
+            }
+            if self.wire.borrow_mut().take_hyper_wrote() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Whether hyper takes a request. On a fresh transport it needs a turn first.
     fn poll_hyper_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        for has_driven in [false, true] {
+        for _ in 0..TURNS {
             if self.ended.is_some() {
                 break;
             }
             match self.sender.poll_ready(cx) {
                 Poll::Ready(ready) => return ready.is_ok(),
-                Poll::Pending if has_driven => break,
                 Poll::Pending => self.drive(cx),
             }
         }

@@ -71,6 +71,8 @@ pub struct Wire<T> {
     fault: Option<Fault>,
     answered: bool,
     bytes_read: u64,
+    /// hyper has written since it was last asked.
+    hyper_wrote: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
@@ -92,7 +94,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             fault: None,
             answered: false,
             bytes_read: 0,
+            hyper_wrote: false,
         }
+    }
+
+    /// Whether hyper has written since this was last asked.
+    pub fn take_hyper_wrote(&mut self) -> bool {
+        std::mem::take(&mut self.hyper_wrote)
     }
 
     /// Whether nothing has been read yet, so that bytes or an end which are there already are the first exchange's.
@@ -406,6 +414,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UnderHyper<T> {
         _cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().hyper_wrote = true;
         Poll::Ready(Ok(bytes.len()))
     }
 
