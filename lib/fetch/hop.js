@@ -60,8 +60,6 @@ const NOBODY = Object.freeze({
   onUnmatched() {},
 })
 
-const ASKS_FOR_CREDENTIALS = new Set([401, 407])
-
 /** What a connection may ask of those that are sent piece by piece. */
 const OUTGOING = Object.freeze({ pending: 0, connected() {}, cork() {}, uncork() {} })
 /** Callbacks are in the context of fetch()'s promise already. */
@@ -99,7 +97,7 @@ class Hop {
   _header = undefined
   /** The agent's `timeout` tells silence, and ends nothing. */
   timeout = 0
-  /** What is looked at for authentication that is the connection's. @type {{ headers: Record<string, string>, readableFlowing: boolean } | null} */
+  /** The response is its owner's. */
   res = null
   outgoing = OUTGOING
   resource = RESOURCE
@@ -276,7 +274,6 @@ class Hop {
     const connection = /** @type {Connection} */ (this.connection)
     connection.bytesRead += head.size + (body === null ? 0 : body.length)
     noteHint(/** @type {any} */ (this), head.hint())
-    if (ASKS_FOR_CREDENTIALS.has(status)) this.res = { headers: headersOf(head), readableFlowing: true }
     this.#note(flags)
     const ended = (flags & MESSAGE_END) !== 0
     if (ended) this.#finish()
@@ -416,14 +413,6 @@ class Hop {
 /** @param {any} hop */
 function begin(hop) {
   hop.begin()
-}
-
-/** @param {import('../bridge/heads.js').Head} head */
-function headersOf({ lines }) {
-  /** @type {Record<string, string>} */
-  const headers = {}
-  for (let at = 0; at < lines.length; at += 2) headers[lines[at].toLowerCase()] = lines[at + 1]
-  return headers
 }
 
 module.exports = { Hop }
