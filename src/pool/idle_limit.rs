@@ -1,8 +1,8 @@
 //! How long a peer lets connections be idle: learned from those that it closed, so that a request which may not be sent
 //! twice does not run into the next one's end.
 //!
-//! An observation is the idle age at which the peer ended a connection, or took no notice of the request on it. One or two
-//! may have other causes. The [`LEAST`]-lowest counts, less a quarter and at least [`MARGIN_MS`]: for the way there, and
+//! An observation is the idle age at which the peer ended a connection, or took no notice of the request on it; an end
+//! behind an answer counts from that, also before whoever reads it is done. One or two may have other causes. The [`LEAST`]-lowest counts, less a quarter and at least [`MARGIN_MS`]: for the way there, and
 //! for what a server's timer is early or late.
 //!
 //! Connections also end for other reasons: a server restarts, or makes room. So an observation is given up as soon as a
