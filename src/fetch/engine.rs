@@ -150,10 +150,10 @@ async fn tell(
     };
     match told {
         Ok(rest) => {
-            let (keep_alive, written) = locked().ended.unwrap_or_default();
+            let (keep_alive, written_by_end) = locked().ended.unwrap_or_default();
             let keep_alive = keep_alive && head.keep_alive;
             let head = Head { keep_alive, ..head };
-            rest.tell(&head, &link, written, keep_alive);
+            rest.tell(&head, &link, written || written_by_end, keep_alive);
         }
         Err(failure) => {
             // What can't be decoded has left its connection open.
