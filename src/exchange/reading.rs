@@ -108,15 +108,17 @@ impl Service<'_> {
 
     fn read_body(&mut self, cx: &mut Context<'_>) -> Step {
         let mut gathered = BytesMut::new();
+        // Whether hyper has had a turn since its last piece without reading anything.
+        let mut has_driven = false;
         loop {
-            let Some(Exchange { begin, answer, .. }) = self.current.as_mut() else {
+            let Some(Exchange { answer, .. }) = self.current.as_mut() else {
                 return Step::Wait;
             };
             let Answer::Body {
                 head,
-                published,
                 incoming,
                 unacknowledged,
+                ..
             } = answer
             else {
                 return Step::Wait;
@@ -133,20 +135,25 @@ impl Service<'_> {
                 return Step::Wait;
             }
             match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) if *published && gathered.is_empty() && data.len() >= INLINE_BODY => {
-                        *unacknowledged += data.len();
-                        self.task.owner.events().data(begin.exchange, data, false);
-                    }
-                    Ok(data) => {
-                        gathered.extend_from_slice(&data);
-                        if gathered.len() >= INLINE_BODY {
-                            self.publish(gathered.split().freeze());
-                        }
-                    }
+                Poll::Ready(Some(Ok(frame))) => {
                     // Trailers do not reach hyper.
-                    Err(_) => {}
-                },
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    if std::mem::take(&mut has_driven) && !gathered.is_empty() {
+                        // To the runtime, chunks are pieces of their own.
+                        self.publish(gathered.split().freeze());
+                    }
+                    let is_told = self.current.as_ref().is_some_and(Exchange::has_head);
+                    if is_told && gathered.is_empty() && data.len() >= INLINE_BODY {
+                        self.publish(data);
+                        continue;
+                    }
+                    gathered.extend_from_slice(&data);
+                    if gathered.len() >= INLINE_BODY {
+                        self.publish(gathered.split().freeze());
+                    }
+                }
                 Poll::Ready(None) => {
                     let trailers = self.wire.borrow().trailers();
                     return match trailers {
@@ -165,14 +172,12 @@ impl Service<'_> {
                     return self.broken();
                 }
                 Poll::Pending => {
-                    if self.ended.is_none() {
-                        // The channel between hyper's connection and its body holds one chunk: give it a turn. If that
-                        // takes another, it comes by itself: to the runtime, chunks are pieces of their own.
+                    if self.ended.is_none() && !has_driven {
+                        // The channel between hyper's connection and its body holds one chunk: give it a turn.
                         let before = self.wire.borrow().bytes_read();
                         self.drive(cx);
-                        if self.ended.is_some() || self.wire.borrow().bytes_read() != before {
-                            continue;
-                        }
+                        has_driven = self.wire.borrow().bytes_read() == before;
+                        continue;
                     }
                     self.publish(gathered.freeze());
                     return Step::Wait;
