@@ -9,7 +9,7 @@ const { Readable, Writable, pipeline } = require('node:stream')
 const { get, read, request } = require('./client')
 const { chunkedReply, reply } = require('./peer')
 const { Recorder } = require('./recorder')
-const { once, turns, until } = require('./wait')
+const { delay, once, turns, until } = require('./wait')
 
 const KEEP_ALIVE = { keepAlive: true }
 const OK = (_, connection) => connection.write(reply('hello'))
@@ -304,7 +304,8 @@ const scenarios = {
   },
   'a timeout that is switched off': {
     peer: async (_, connection) => {
-      await new Promise((resolve) => setTimeout(resolve, 120))
+      // Nothing happens for longer than the timeout: that is the event.
+      await delay(120)
       connection.write(reply('late'))
     },
     options: { timeout: 40 },
