@@ -3,9 +3,10 @@
 // `npm run matrix [-- --only bun,node18] [--quick] [WORD…]`: the JavaScript tests on every runtime, and a table.
 // --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds. Words select test files as in `npm test`.
 
-const { ensureReady } = require('./setup.js')
+const { fetchProgramsFor } = require('./programs.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
 const { fetchRuntimes } = require('./runtimes.js')
+const { ensureReady } = require('./setup.js')
 const { closingLine, runSuite, testFiles } = require('./suite.js')
 
 const USAGE = 'usage: npm run matrix -- [--only name,…] [--quick] [word…]'
@@ -42,6 +43,7 @@ runScript(async () => {
   await ensureReady({ dev: true })
   const runtimes = await fetchRuntimes(only)
   const files = testFiles(words)
+  await fetchProgramsFor(files)
   if (quick) process.env.KEEPWIRE_TEST_QUICK = '1'
 
   const rows = []

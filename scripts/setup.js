@@ -102,6 +102,6 @@ async function ensureReady({ dev }) {
   })
 }
 
-module.exports = { ensureReady }
+module.exports = { alone, ensureReady }
 
 if (require.main === module) runScript(() => ensureReady({ dev: true }))

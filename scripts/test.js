@@ -3,9 +3,10 @@
 // `npm test`: makes the checkout ready, then runs the Rust tests and the JavaScript tests on this Node.
 // `npm test -- WORD…`: only the JavaScript test files whose path has one of the words.
 
-const { ensureReady } = require('./setup.js')
 const { run } = require('./process.js')
+const { fetchProgramsFor } = require('./programs.js')
 const { UserError, runScript, say } = require('./report.js')
+const { ensureReady } = require('./setup.js')
 const { closingLine, runSuite, testFiles } = require('./suite.js')
 const { findCargo } = require('./toolchain.js')
 
@@ -35,6 +36,7 @@ runScript(async () => {
   await ensureReady({ dev: true })
   const files = testFiles(filters)
   if (files.length === 0) throw new UserError(`no test file's path has ${filters.join(' or ')}.`)
+  await fetchProgramsFor(files)
 
   const rust = filters.length === 0 ? await runRustTests() : { passed: 0, failed: 0, skipped: 0 }
   const runtime = /** @type {const} */ ({
