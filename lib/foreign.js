@@ -14,6 +14,7 @@ const { Exchange } = require('./carry.js')
 const { lease } = require('./lease.js')
 const native = require('./native.js')
 const { isUnusual, merge, pick } = require('./options.js')
+const { mayBeForbidden } = require('./permission.js')
 const { isLookupReplaced, isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
 const { remove } = require('./waiting.js')
@@ -38,6 +39,9 @@ const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', '
 /** An Upgrade line in a head that is serialized already. */
 const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i
 
+/** Where the runtime's sandbox forbids the network, or might. */
+const PERMISSION = 'permission'
+
 /** Why requests went that way. @type {WeakMap<object, string>} */
 const foreignRequests = new WeakMap()
 
@@ -46,6 +50,7 @@ const foreignRequests = new WeakMap()
  * @type {[reason: string, applies: (agent: any, req: any, options: Options) => unknown][]}
  */
 const REASONS = [
+  [PERMISSION, isForbidden],
   ['connect', (_agent, req) => req.method === 'CONNECT'],
   ['upgrade', (_agent, req) => asksForUpgrade(req)],
   // The runtime refuses most of them.
@@ -76,6 +81,19 @@ const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
  */
 function isReplaced(method, key) {
   return method !== own[key] && method !== ownSecure[key]
+}
+
+/**
+ * @param {any} agent
+ * @param {any} _req
+ * @param {Options} options
+ */
+function isForbidden({ options: own }, _req, options) {
+  return mayBeForbidden(
+    pick(own, options, 'host') || 'localhost',
+    pick(own, options, 'port'),
+    pick(own, options, 'socketPath'),
+  )
 }
 
 /** @param {unknown} value */
@@ -291,4 +309,4 @@ function onFree(agent, origins, socket, options) {
  */
 function removeSocket(_socket, _options) {}
 
-module.exports = { asksForUpgrade, carryForeign, foreignReason, foreignRequests, onFree, removeSocket }
+module.exports = { asksForUpgrade, carryForeign, foreignReason, foreignRequests, onFree, PERMISSION, removeSocket }

@@ -10,14 +10,19 @@ const { commandFor } = require('./runtime')
 /**
  * @param {string} script name of a file in support/scripts, without its extension
  * @param {(string | number)[]} [args]
- * @param {{ env?: object, deadlineMs?: number, flags?: string[] }} [options] the deadline ends a script that hangs;
- *   `flags` are the runtime's
+ * @param {{ env?: object, deadlineMs?: number, flags?: string[], sandboxed?: boolean }} [options] the deadline ends a
+ *   script that hangs; `flags` are the runtime's; `sandboxed`: Deno grants the script no more than they say
  * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string, lines: object[], late: boolean }>}
  */
-function runScript(script, args = [], { env = {}, deadlineMs = 20_000, flags = [] } = {}) {
-  const { file, args: command } = commandFor(path.join(__dirname, 'scripts', `${script}.js`), args.map(String))
+function runScript(script, args = [], { env = {}, deadlineMs = 20_000, flags = [], sandboxed = false } = {}) {
+  const { file, args: command } = commandFor(
+    path.join(__dirname, 'scripts', `${script}.js`),
+    args.map(String),
+    flags,
+    sandboxed,
+  )
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [...flags, ...command], {
+    const child = spawn(file, command, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     })

@@ -16,9 +16,14 @@ function agentUnderTest(scheme = 'http') {
   return scheme === 'https' ? HttpsAgent : Agent
 }
 
-/** How a script of ours is started in a process of its own. */
-function commandFor(script, args = []) {
-  return { file: process.execPath, args: [...(name === 'deno' ? ['run', '-A', '--quiet'] : []), script, ...args] }
+/**
+ * How a script of ours is started in a process of its own.
+ * @param {string[]} [flags] the runtime's
+ * @param {boolean} [sandboxed] whether Deno grants it no more than the flags say
+ */
+function commandFor(script, args = [], flags = [], sandboxed = false) {
+  const deno = ['run', '--quiet', ...(sandboxed ? [] : ['-A'])]
+  return { file: process.execPath, args: [...(name === 'deno' ? deno : []), ...flags, script, ...args] }
 }
 
 module.exports = {

@@ -12,6 +12,7 @@ const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { makeResponse } = require('./response.js')
 const { detour, send } = require('./route.js')
+const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { letManyListen } = require('./traits.js')
 
 /** Bytes of a redirect's body that are read so that its connection can be used again. */
@@ -144,7 +145,7 @@ class FetchExchange {
    */
   onUnmatched(agent, origin) {
     try {
-      this.#hop = detour(agent, origin, this.order, this)
+      this.#hop = detour(agent, origin, LEGACY_SERVER, this.order, this)
       if (this.#piece !== null) this.#hop.send(this.#piece.bytes, this.#piece.isLast)
     } catch (error) {
       this.#fail(error)

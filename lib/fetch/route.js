@@ -6,7 +6,9 @@
 
 const { Agent, route } = require('../agent.js')
 const { Agent: HttpsAgent } = require('../https-agent.js')
+const { PERMISSION } = require('../foreign.js')
 const { settlePending } = require('../own/pending.js')
+const { mayBeForbidden } = require('../permission.js')
 const { LEGACY_SERVER, mayBeLegacy } = require('../tls/legacy.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
@@ -30,7 +32,11 @@ function send(order, owner) {
   const { target } = order
   const agent = typeof order.agent === 'function' ? order.agent(new URL(target.href)) : order.agent
   if (agent !== undefined && agent !== null) return sendOver(agent, order, owner)
-  if (target.protocol === 'https:') return sendByClient(order, owner)
+  const isSecure = target.protocol === 'https:'
+  if (mayBeForbidden(target.wanted.host, target.wanted.port)) {
+    return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
+  }
+  if (isSecure) return sendByClient(order, owner)
   const hop = new Hop(order, plainAgent(), owner)
   hop.start(plainOrigin(target), true)
   return hop
@@ -43,7 +49,7 @@ function send(order, owner) {
 function sendByClient(order, owner) {
   const { host, port } = order.target.wanted
   const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
-  if (origin?.isLegacy) return sendAway(secureAgent(), origin, order, owner)
+  if (origin?.isLegacy) return sendAway(secureAgent(), origin, LEGACY_SERVER, order, owner)
   const hop = new ClientHop(order, owner)
   hop.start()
   return hop
@@ -66,21 +72,22 @@ function sendOver(agent, order, owner) {
   settlePending(agent)
   const hop = new Hop(order, agent, owner)
   const { origin, plain, reason } = route(agent, hop, target.wanted)
-  if (reason === LEGACY_SERVER) return sendAway(agent, origin, order, owner)
+  if (reason === LEGACY_SERVER || reason === PERMISSION) return sendAway(agent, origin, reason, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
   hop.start(origin, plain !== undefined)
   return hop
 }
 
 /**
- * To a server that is known to have nothing in common with the engine.
+ * To a server that is known to have nothing in common with the engine, or that the program may not connect to.
  * @param {any} agent
  * @param {Origin} origin
+ * @param {string} reason
  * @param {Order} order
  * @param {Owner} owner
  */
-function sendAway(agent, origin, order, owner) {
-  const hop = detour(agent, origin, order, owner)
+function sendAway(agent, origin, reason, order, owner) {
+  const hop = detour(agent, origin, reason, order, owner)
   if (hop.isStream) owner.onReady()
   return hop
 }
@@ -89,16 +96,17 @@ function sendAway(agent, origin, order, owner) {
  * Sends an order the runtime's own way, over an agent's connections.
  * @param {any} agent
  * @param {Origin} origin
+ * @param {string} reason why only they can carry it
  * @param {Order} order
  * @param {Owner} owner who has been told that it may send a body that is a stream, or will be
  */
-function detour(agent, origin, order, owner) {
+function detour(agent, origin, reason, order, owner) {
   const promise = PROMISES.find((name) => agent.options[name] > 0)
   if (promise !== undefined) {
-    throw refused(`can't carry it: only the runtime's own sockets could (${LEGACY_SERVER}), which know no ${promise}`)
+    throw refused(`can't carry it: only the runtime's own sockets could (${reason}), which know no ${promise}`)
   }
   const hop = new RuntimeHop(order, owner)
-  hop.start(agent, origin)
+  hop.start(agent, origin, reason)
   return hop
 }
 

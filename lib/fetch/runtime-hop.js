@@ -1,14 +1,16 @@
 'use strict'
 
-// One request of a fetch that only the runtime's own sockets can carry: an https.request, within the limits of an agent. The
-// engine and the server have nothing in common, and nothing of the fetch has been sent.
+// One request of a fetch that only the runtime's sockets can carry: the runtime's own request, within the limits of an agent. The
+// engine has nothing in common with the server, or the program may not connect to it; nothing of the fetch has been sent.
 
-const { request } = require('node:https')
+const http = require('node:http')
+const https = require('node:https')
+const { isIP } = require('node:net')
 const { pipeline } = require('node:stream')
 
 const { carryForeign } = require('../foreign.js')
-const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { decodersOf } = require('./decoding.js')
+const { isDeno } = require('../runtime.js')
 const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
@@ -55,12 +57,14 @@ class RuntimeHop {
   /**
    * @param {any} agent
    * @param {Origin} origin
+   * @param {string} reason why only the runtime can carry it
    */
-  start(agent, origin) {
+  start(agent, origin, reason) {
     const { body, method, target } = this.#order
     const { host, port } = target.wanted
     const headers = requestHeaders(this.#order)
-    const req = request({ agent: takingAway(agent, origin), host, port, method, path: target.path, headers })
+    const { request } = target.protocol === 'https:' ? https : http
+    const req = request({ agent: takingAway(agent, origin, reason), host, port, method, path: target.path, headers })
     this.#req = req
     req.on('error', (error) => this.#fail(causeFrom(error)))
     req.on('close', () => this.#onClose())
@@ -96,6 +100,7 @@ class RuntimeHop {
 
   /** Somebody wants the body. */
   read() {
+    this.#req?.socket?.ref()
     this.#body?.on('data', (chunk) => {
       this.#unacknowledged += chunk.length
       if (this.#unacknowledged >= WINDOW) this.#body?.pause()
@@ -130,6 +135,8 @@ class RuntimeHop {
       this.#owner.onFailed(error)
       return
     }
+    // A body that nobody reads keeps no process alive.
+    this.#req?.socket?.unref()
     this.#owner.onResponse(status, head, null, false)
   }
 
@@ -169,22 +176,38 @@ class RuntimeHop {
     if (!this.#isOpen) return
     const hasResponse = this.#body !== null
     this.abandon()
-    this.#owner.onFailed(fetchFailed(cause, hasResponse ? 'terminated' : undefined))
+    this.#owner.onFailed(
+      refusal(cause, this.#order.target) ?? fetchFailed(cause, hasResponse ? 'terminated' : undefined),
+    )
   }
 }
 
 /**
- * An agent whose requests all go the runtime's own way.
+ * An agent whose requests all fall back to the runtime's sockets.
  * @param {any} agent
  * @param {Origin} origin
+ * @param {string} reason
  */
-function takingAway(agent, origin) {
+function takingAway(agent, origin, reason) {
   return Object.create(agent, {
     addRequest: {
-      value: (/** @type {any} */ req, /** @type {any} */ options) =>
-        carryForeign(agent, req, options, origin, LEGACY_SERVER),
+      value: (/** @type {any} */ req, /** @type {any} */ options) => carryForeign(agent, req, options, origin, reason),
     },
   })
+}
+
+/**
+ * What Deno's own fetch rejects with as it is: its program may not connect to this host. An address that a name stands for is
+ * the cause of a failure like others.
+ * @param {Error & { code?: string, syscall?: string }} cause
+ * @param {import('./target.js').Target} target
+ */
+function refusal(cause, { wanted: { host, port } }) {
+  if (!isDeno) return undefined
+  if (cause.name === 'NotCapable') return isIP(host) === 0 ? undefined : cause
+  if (cause.code !== 'EPERM' || cause.syscall !== 'getaddrinfo') return undefined
+  const { NotCapable } = /** @type {any} */ (globalThis).Deno.errors
+  return new NotCapable(`Requires net access to "${host}:${port}", run again with the --allow-net flag`)
 }
 
 /** @param {Error} error a decoder's */
