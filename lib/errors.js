@@ -36,9 +36,13 @@ function streamDestroyed(method) {
  */
 function optionError(Kind, code, message) {
   const error = new Kind(message)
-  // As the runtime's: the stack's first line shows the code, the name does not.
-  error.name = `${error.name} [${code}]`
-  void error.stack
+  // As the runtime's: the stack's first line shows the code, the name does not. Defined, since prototypes may be frozen.
+  Object.defineProperty(error, 'name', { value: `${error.name} [${code}]`, configurable: true })
+  try {
+    void error.stack
+  } catch {
+    // Error.prepareStackTrace is the program's, and may throw.
+  }
   Reflect.deleteProperty(error, 'name')
   return Object.assign(error, { code })
 }

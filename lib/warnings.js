@@ -37,12 +37,28 @@ function noteCreation(agent) {
   const { keepAlive, shared, warnings } = agent.options
   // Agents that share lose nothing by it.
   if (!warnsOfAgents || warnings === false || keepAlive !== true || shared === true) return
+  const site = creationSite()
+  if (site !== undefined) sites.set(agent, site)
+}
+
+/**
+ * Where the program is that makes an agent.
+ * @returns {string | undefined} undefined: nobody can tell, since the program has its own way with stacks
+ */
+function creationSite() {
   const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 2 * FRAMES
-  const stack = String(new Error().stack).split('\n').slice(1)
-  Error.stackTraceLimit = limit
-  const site = stack.filter((line) => !line.includes(__dirname)).slice(0, FRAMES)
-  sites.set(agent, site.join('\n'))
+  // False where `Error` is frozen.
+  const isRaised = Reflect.set(Error, 'stackTraceLimit', 2 * FRAMES)
+  try {
+    const lines = String(new Error().stack).split('\n').slice(1)
+    const site = lines.filter((line) => !line.includes(__dirname)).slice(0, FRAMES)
+    return site.length > 0 ? site.join('\n') : undefined
+  } catch {
+    // Error.prepareStackTrace is the program's, and may throw.
+    return undefined
+  } finally {
+    if (isRaised) Error.stackTraceLimit = limit
+  }
 }
 
 /** @param {Origins} origins of an agent that has its first request */

@@ -52,7 +52,7 @@ function causeOf(text, errno) {
   if (code === HEAD_TOO_LARGE) return headTooLarge()
   if (code.startsWith('HPE_')) {
     const error = new Error(`Response does not match the HTTP/1.1 protocol (${reason})`)
-    return Object.assign(error, { name: 'HTTPParserError', code })
+    return named(Object.assign(error, { code }), 'HTTPParserError')
   }
   // A connection that ended without an error of the system.
   if (code === 'UND_ERR_SOCKET' || (code === 'ECONNRESET' && syscall === '')) return closedBySomebody()
@@ -75,7 +75,17 @@ function headTooLarge() {
 
 /** What a connection's end is to the runtime's own fetch. */
 function closedBySomebody() {
-  return Object.assign(new Error('other side closed'), { name: 'SocketError', code: 'UND_ERR_SOCKET' })
+  return named(Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' }), 'SocketError')
+}
+
+/**
+ * Defined, not assigned: the prototype's name may be frozen.
+ * @template {Error} E
+ * @param {E} error
+ * @param {string} value
+ */
+function named(error, value) {
+  return Object.defineProperty(error, 'name', { value, writable: true, enumerable: true, configurable: true })
 }
 
 module.exports = { bodyFailed, causeFrom, closedBySomebody, fetchFailed }
