@@ -6,7 +6,8 @@
 const assert = require('node:assert')
 
 const { get, send } = require('./support/client')
-const { closedLoop, sequentialShapes } = require('./support/exactness')
+const { closedLoop, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing } = require('./support/exactness')
+const { hasNginx } = require('./support/nginx')
 const { testBoth: test } = require('./support/suite')
 
 /** `npm run matrix -- --quick` does fewer on each runtime; the long run is a command of its own. */
@@ -56,3 +57,20 @@ test("a request made inside an 'end' listener reuses the connection that just en
   }
   assert.strictEqual((await remote.counts()).accepted, 1)
 })
+
+for (const [name, options] of Object.entries(mixedAgents)) {
+  test(`GETs and POSTs to an nginx that announces each close take no more connections than the runtime's: ${name}`, {
+    ours: 'is what ours is compared with',
+    skip: hasNginx ? false : 'there is no nginx',
+  }, async (scope) => {
+    const port = await startAnnouncing(scope, 20, scope.identity)
+    for (const posts of [0.5, 1]) {
+      const run = { requests: REQUESTS / 2, posts }
+      const ours = options.map((one) => scope.agent(one))
+      const theirs = options.map((one) => scope.runtimeAgent(one))
+      const [most, used] = [await mixedLoop(theirs, port, run), await mixedLoop(ours, port, run)]
+      // What a loop of 10 has open when it ends may differ.
+      assert.ok(used <= most + 10, `${used} connections, the runtime's agents ${most}`)
+    }
+  })
+}

@@ -9,9 +9,9 @@ const { failure, get, read, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
 const { testBoth: test } = require('./support/suite')
-const { turns, until } = require('./support/wait')
+const { delay, turns, until } = require('./support/wait')
 
-const { explain, http: ownHttp, https: ownHttps } = baseline ? {} : require('..')
+const { explain, fetch, http: ownHttp, https: ownHttps } = baseline ? {} : require('..')
 
 const OURS = { ours: 'has no such thing' }
 const OK = (_, connection) => answer(connection, reply('ok'))
@@ -67,6 +67,76 @@ test('a POST gets a fresh connection if the server has closed others that were i
   // The idle one is still there, for those that may be sent again.
   const gets = await Promise.all([1, 2].map(() => send({ port: peer.port, agent })))
   assert.deepStrictEqual([gets[0].reused, gets[1].reused, peer.accepted - before], [true, true, 1])
+})
+
+test('closes right behind answers teach as well', OURS, async (scope) => {
+  const peer = await scope.peer(({ target }, connection) =>
+    connection[target === '/last' ? 'end' : 'write'](reply('ok')),
+  )
+  const agent = scope.agent({ keepAlive: true })
+  for (let i = 0; i < ENOUGH; i++) {
+    await send({ port: peer.port, path: '/last', agent })
+    await until(() => agent.totalSocketCount === 0)
+  }
+  await send({ port: peer.port, agent })
+  const post = await send({ port: peer.port, method: 'POST', agent }, 'x')
+  assert.deepStrictEqual([post.reused, explain(post.request).reason], [false, 'idle-too-long'])
+})
+
+/** What announces that a connection ends with a response: options of agent and request, and the response. */
+const ANNOUNCED = {
+  'the response says close': [{}, {}, reply('ok', ['Connection: close'])],
+  'the request says close': [{}, { headers: { Connection: 'close' } }, reply('ok')],
+  'the agent keeps no connections': [{ keepAlive: false }, {}, reply('ok')],
+  'the body lasts until the close': [{}, {}, 'HTTP/1.1 200 OK\r\n\r\nok'],
+  'the server speaks HTTP/1.0': [{}, {}, reply('ok').replace('HTTP/1.1', 'HTTP/1.0')],
+}
+
+for (const [what, [agentOptions, options, last]] of Object.entries(ANNOUNCED)) {
+  const waysToAsk = {
+    'http.request': (asked) => send(asked),
+    'our own request': (asked) => {
+      const request = (asked.agent.protocol === 'https:' ? ownHttps : ownHttp).request({ host: '127.0.0.1', ...asked })
+      request.end()
+      return read(request)
+    },
+    fetch: async ({ agent, headers, path, port }) => {
+      const response = await fetch(`${agent.protocol}//127.0.0.1:${port}${path}`, { agent, headers })
+      await response.text()
+    },
+  }
+  for (const [name, ask] of Object.entries(waysToAsk)) {
+    test(`a close that was announced teaches nothing: ${what}, ${name}`, OURS, async (scope) => {
+      const peer = await scope.peer(({ target }, connection) =>
+        connection[target === '/last' ? 'end' : 'write'](target === '/last' ? last : reply('ok')),
+      )
+      const pupil = scope.agent({ keepAlive: true })
+      const agent = scope.agent({ keepAlive: true, ...agentOptions })
+      for (let i = 0; i < 2 * ENOUGH; i++) {
+        await ask({ port: peer.port, path: '/last', agent, ...options })
+        await until(() => agent.totalSocketCount === 0)
+      }
+      await send({ port: peer.port, agent: pupil })
+      const post = await send({ port: peer.port, method: 'POST', agent: pupil }, 'x')
+      assert.deepStrictEqual([post.body, post.reused], ['ok', true])
+    })
+  }
+}
+
+test('a close without a word after a number of requests teaches nothing about being idle', OURS, async (scope) => {
+  const peer = await scope.peer((_, connection) =>
+    connection.requests.length === 4 ? connection.end(reply('ok')) : OK(_, connection),
+  )
+  const agent = scope.agent({ keepAlive: true })
+  for (let i = 0; i < 2 * ENOUGH; i++) {
+    for (let request = 0; request < 4; request++) {
+      if (request === 1) await delay(20)
+      await send({ port: peer.port, agent })
+    }
+    await until(() => agent.totalSocketCount === 0)
+  }
+  await send({ port: peer.port, agent })
+  assert.strictEqual((await send({ port: peer.port, method: 'POST', agent }, 'x')).reused, true)
 })
 
 const NEVER_TWICE = [

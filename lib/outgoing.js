@@ -26,6 +26,8 @@ const SEND_BUFFER = 256 * 1024
 const MOST_REPEATABLE_BODY = 48 * 1024
 /** A key by which the server tells a repetition, in a head that is serialized already. */
 const IDEMPOTENCY_KEY = /\r\n(?:x-)?idempotency-key[ \t]*:/i
+const CLOSE = /\bclose\b/i
+const SAYS_CLOSE = /\r\nconnection[ \t]*:.*\bclose\b/i
 /** May be sent again when a reused connection died without a byte of response: nothing can happen twice. */
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
@@ -75,7 +77,7 @@ class Outgoing {
     this.#began = true
     const { connection, foundBy, id, origin, port, req } = this.#exchange
     const { patience, retries } = origin.origins
-    let flags = req.shouldKeepAlive ? BEGIN_KEEP : 0
+    let flags = req.shouldKeepAlive && !saysClose(req) ? BEGIN_KEEP : 0
     if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && isIdempotent(req)) flags |= BEGIN_IDEMPOTENT
     if (foundBy === IDLE || foundBy === ADOPTING) flags |= BEGIN_REUSED
@@ -251,6 +253,17 @@ class Outgoing {
     this.#needDrain = false
     if (callbacks !== null) process.nextTick(failWrites, this.#exchange, callbacks, error)
   }
+}
+
+/**
+ * Whether a request that its agent would keep the connection of asks the server to close it.
+ * @param {any} req
+ */
+function saysClose(req) {
+  const said = req.getHeader('connection')
+  if (said !== undefined) return CLOSE.test(String(said))
+  // Headers given as an array are serialized without being kept.
+  return req.getHeader('host') === undefined && SAYS_CLOSE.test(req._header ?? '')
 }
 
 /** @param {any} req */

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::fetch;
 use crate::fetch::engine::{Companion, Content};
 use crate::metrics::Metrics;
-use crate::pool::{CloseReason, ConnId, WaiterId};
+use crate::pool::{CloseReason, ConnId, LastAnswer, WaiterId};
 
 /// The port of connections whose thread has ended.
 const NO_PORT: PortId = 0;
@@ -105,13 +105,13 @@ pub struct Io {
 pub struct Books {
     /// Counters of its origin.
     pub metrics: Arc<Metrics>,
-    /// When its last response was complete, in the engine's ms.
-    pub answered: Arc<AtomicU64>,
+    /// Its last response, in the engine's ms.
+    pub answered: Arc<LastAnswer>,
 }
 
 struct Connection {
     owner: Rc<Owner>,
-    answered: Arc<AtomicU64>,
+    answered: Arc<LastAnswer>,
     port: Cell<PortId>,
     exchange: Cell<u32>,
     mailbox: Rc<Mailbox>,
@@ -361,9 +361,8 @@ impl Host for OnIoThread {
         ENGINE.doom(self.connection.owner.conn(), reason);
     }
 
-    fn answered(&self) {
-        let now = ENGINE.now();
-        self.connection.answered.store(now, Relaxed);
+    fn answered(&self, says_close: bool) {
+        self.connection.answered.note(ENGINE.now(), says_close);
     }
 
     fn ended_by_peer(&self) {

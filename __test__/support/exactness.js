@@ -3,7 +3,8 @@
 // The exactness workloads, shared by the suite's short runs and the long command. Each returns the number of
 // connections that the server accepted for it, and throws when a body is wrong.
 
-const { send } = require('./client')
+const { random, send } = require('./client')
+const { startNginx } = require('./nginx')
 
 const HELLO = 'hello world'
 
@@ -55,4 +56,56 @@ function closedLoop(makeAgent, remote, { width, maxSockets, requests }) {
   })
 }
 
-module.exports = { closedLoop, sequentialShapes }
+/**
+ * An nginx that announces the end of each connection after so many requests, as it does by default after 1,000.
+ *
+ * @param {{ defer: (cleanUp: () => unknown) => void }} scope it ends with
+ * @param {number} requests
+ * @param {import('./listener').Identity} [identity] with one it speaks TLS
+ */
+function startAnnouncing(scope, requests, identity) {
+  const files = identity ? { 'server.pem': identity.pem, 'server.key': identity.key } : {}
+  const secure = identity ? 'ssl_certificate server.pem; ssl_certificate_key server.key;' : ''
+  return startNginx(
+    scope,
+    files,
+    (port) => `
+      listen 127.0.0.1:${port} ${identity ? 'ssl' : ''}; ${secure}
+      keepalive_requests ${requests};
+      location / { add_header X-Connection $connection; return 200 '${HELLO}'; }`,
+  )
+}
+
+/**
+ * GETs and POSTs in a loop of 10, over several agents at once. Gives the number of connections, as nginx counts them.
+ *
+ * @param {import('node:http').Agent[]} agents
+ * @param {number} port
+ * @param {{ requests: number, posts: number, seed?: number }} run `posts`: their share
+ */
+async function mixedLoop(agents, port, { requests, posts, seed = 1 }) {
+  const next = random(seed)
+  const connections = new Set()
+  let begun = 0
+  const worker = async () => {
+    while (begun < requests) {
+      const i = begun++
+      const options = { port, path: `/${i}`, agent: agents[i % agents.length] }
+      const isPost = next() < posts
+      const { body, headers } = await send({ ...options, method: isPost ? 'POST' : 'GET' }, isPost ? HELLO : undefined)
+      if (body !== HELLO) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
+      connections.add(headers['x-connection'])
+    }
+  }
+  await Promise.all(Array.from({ length: 10 }, worker))
+  return connections.size
+}
+
+/** What agents there are in a mixed loop: with and without keepAlive, and both beside each other. */
+const mixedAgents = {
+  'an agent with keepAlive': [{ keepAlive: true }],
+  'an agent without': [{ keepAlive: false }],
+  'both at once': [{ keepAlive: true }, { keepAlive: false }],
+}
+
+module.exports = { closedLoop, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing }

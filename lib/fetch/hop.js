@@ -13,6 +13,7 @@ const {
   ALL_WRITTEN,
   BEGIN_FETCH,
   BEGIN_IDEMPOTENT,
+  BEGIN_KEEP,
   BEGIN_NO_BODY,
   BEGIN_REUSED,
   IDLE,
@@ -189,14 +190,15 @@ class Hop {
     const order = this.#order
     const { body, method } = order
     connection.startTimeout(0)
+    const keepAlive = agent.keepAlive || Number.isFinite(agent.maxSockets)
+    this.#mayStay = keepAlive && !/\bclose\b/i.test(fieldOf(order, 'connection') ?? '')
     let flags = BEGIN_FETCH
+    if (this.#mayStay) flags |= BEGIN_KEEP
     if (this.foundBy === IDLE || this.foundBy === ADOPTING) flags |= BEGIN_REUSED
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && (SAFE_METHODS.has(method) || this.#hasKey())) flags |= BEGIN_IDEMPOTENT
     submission.begin(id, flags, maxHeaderSize, connection.id)
     if (patience !== null) submission.patience(id, patience.headersMs, patience.bodyMs)
-    const keepAlive = agent.keepAlive || Number.isFinite(agent.maxSockets)
-    this.#mayStay = keepAlive && !/\bclose\b/i.test(fieldOf(order, 'connection') ?? '')
     this.#sent = submission.write(id, wireHead(order, keepAlive), 'latin1', 0)
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
       if (body !== null) this.#sent += submission.write(id, body, 'utf8', 0)

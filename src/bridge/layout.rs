@@ -46,6 +46,8 @@ pub mod command {
 
     /// BEGIN: the response has no body.
     pub const BODILESS: u8 = 1;
+    /// BEGIN: the request does not say that the connection ends with it.
+    pub const KEEP: u8 = 2;
     /// BEGIN: the request may be sent again.
     pub const IDEMPOTENT: u8 = 4;
     /// BEGIN: the connection was there before the request.

@@ -77,6 +77,7 @@ impl Iterator for Commands {
                         bodiless: flags & command::BODILESS != 0,
                         idempotent: flags & command::IDEMPOTENT != 0,
                         reused: flags & command::REUSED != 0,
+                        says_close: flags & command::KEEP == 0,
                         max_header_size,
                     };
                     let content = if flags & command::FETCHED == 0 {

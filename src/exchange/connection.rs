@@ -150,8 +150,9 @@ pub trait Host {
     /// The transport died while no exchange was under way. True: the connection was idle and is forgotten. False: it
     /// is on lease, so its holder will check it in, give it up, or begin an exchange, which goes to a fresh transport.
     fn died(&self, reason: CloseReason) -> bool;
-    /// A response is complete: from now on its peer has nothing to do.
-    fn answered(&self);
+    /// A response is complete: from now on its peer has nothing to do. `says_close`: it, or its request, said that the
+    /// connection ends with it.
+    fn answered(&self, says_close: bool);
     /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
     fn doom(&self, reason: CloseReason);
     /// The peer has ended the transport: without an answer to the request that is under way, or about to be, or behind its

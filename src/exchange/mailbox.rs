@@ -20,6 +20,8 @@ pub struct Begin {
     pub idempotent: bool,
     /// The connection was there before the request.
     pub reused: bool,
+    /// The request says that the connection ends with it.
+    pub says_close: bool,
     /// Largest response head.
     pub max_header_size: usize,
 }

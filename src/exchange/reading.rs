@@ -225,7 +225,9 @@ impl Service<'_> {
     /// The message is complete: looks for surplus bytes, closes the wire for others, and tells.
     fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
         self.wire.borrow_mut().end();
-        self.task.host.answered();
+        if let Some(exchange) = &self.current {
+            self.task.host.answered(exchange.says_close());
+        }
         self.drive(cx);
         if !self.wire.borrow().surplus().is_empty() {
             // Before the end is told: the caller may check the connection in as soon as he hears of it.
@@ -247,7 +249,7 @@ impl Service<'_> {
             return Step::Wait;
         };
         let events = self.task.owner.events();
-        if head.keep_alive && self.ended.is_some() && self.wire.borrow().surplus().is_empty() {
+        if self.ended.is_some() && self.wire.borrow().surplus().is_empty() {
             self.task.host.ended_by_peer();
         }
         let keep_alive = head.keep_alive && self.ended.is_none();

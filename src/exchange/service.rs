@@ -104,6 +104,12 @@ impl Exchange {
         )
     }
 
+    /// Whether the request or the response's head said that the connection ends with them.
+    pub(super) fn says_close(&self) -> bool {
+        self.begin.says_close
+            || matches!(&self.answer, Answer::Body { head, .. } if !head.keep_alive)
+    }
+
     pub(super) fn is_told(&self) -> bool {
         matches!(self.answer, Answer::Told)
     }

@@ -136,7 +136,11 @@ impl Host for Leased {
     fn doom(&self, reason: CloseReason) {
         self.1.note(format!("doomed {reason:?}"));
     }
-    fn answered(&self) {}
+    fn answered(&self, says_close: bool) {
+        if says_close {
+            self.1.note("answered for the last time".into());
+        }
+    }
     fn ended_by_peer(&self) {
         self.1.note("ended by peer".into());
     }
@@ -188,6 +192,7 @@ impl Client {
             idempotent,
             // The connection is opened for the first one.
             reused: exchange > 1,
+            says_close: false,
             max_header_size: 16 * 1024,
         }));
     }

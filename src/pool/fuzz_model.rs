@@ -8,6 +8,7 @@ use super::*;
 
 pub const AGENTS: usize = 2;
 pub const KEYS: usize = 4;
+pub const BESIDE_IDLE: &str = "dialed beside a usable idle connection (I2)";
 
 pub struct ModelConn {
     pub id: ConnId,
@@ -26,6 +27,10 @@ pub struct ModelConn {
     pub hint_end: u64,
     /// How long it had been idle before its present lease.
     pub idled: Option<u64>,
+    /// The longest that it was before one that was answered.
+    pub survived: Option<u64>,
+    /// Its last response, or the request, announced its end.
+    pub says_close: bool,
     idle_order: u64,
 }
 
@@ -44,8 +49,16 @@ impl ModelConn {
             answered: 0,
             hint_end: u64::MAX,
             idled: None,
+            survived: None,
+            says_close: false,
             idle_order: 0,
         }
+    }
+}
+
+impl ModelConn {
+    pub fn survive(&mut self) {
+        self.survived = self.survived.max(self.idled.take());
     }
 }
 
@@ -144,18 +157,16 @@ impl Model {
         let conn = self.conn(id);
         let age = match conn.state {
             State::Idle => Some(now - conn.quiet_since),
-            _ => {
-                let idled = conn.idled.take();
-                let is_answered = conn.answered > conn.quiet_since;
-                if is_answered {
-                    Some(now - conn.answered)
-                } else {
-                    idled
-                }
+            _ if conn.answered > conn.quiet_since => {
+                conn.survive();
+                Some(now - conn.answered)
             }
+            _ => conn.idled.take(),
         };
         let key = conn.key;
-        if let Some(age) = age {
+        let has_lasted = |age: u64| conn.survived.is_some_and(|most| age <= most);
+        let says_close = conn.says_close;
+        if let Some(age) = age.filter(|&age| !says_close && !has_lasted(age)) {
             let seen = &mut self.seen[key];
             seen.retain(|&(_, until)| until > now);
             seen.push((age, now + 60_000.max(10 * age)));
@@ -194,7 +205,7 @@ impl Model {
     }
 
     /// Whether no idle connection that the pool looks at is young enough.
-    fn none_suits(&self, a: usize, key: usize, age_limit: u64, now: u64) -> bool {
+    pub fn none_suits(&self, a: usize, key: usize, age_limit: u64, now: u64) -> bool {
         let next = self.next_idle(a, key, now);
         let last = self
             .usable_idle(a, key, now)
@@ -268,13 +279,12 @@ impl Model {
         conn
     }
 
-    /// A connection is opened for a request of this kind. `age_limit`: what its lease found; a waiter finds none idle.
+    /// A connection is opened for a request of this kind, which no idle one of the agent suits.
     pub fn dialed(
         &mut self,
         (a, key): (usize, usize),
         kind: Kind,
         (id, adopts): (ConnId, Option<ConnId>),
-        age_limit: u64,
         now: u64,
     ) {
         let lent_limit = self.age_limit(key, kind, now, |_, _| false);
@@ -293,10 +303,6 @@ impl Model {
                 ModelConn::new(now)
             }
         };
-        assert!(
-            self.none_suits(a, key, age_limit, now),
-            "dialed beside a usable idle connection (I2)"
-        );
         let spared = self.usable_idle(a, key, now).next().is_some();
         self.spared += u64::from(spared);
         assert!(id != 0 && id < 1 << 29);
@@ -356,7 +362,8 @@ impl Model {
                     let (a, key, kind) = self.serve(waiter);
                     let adopts = pool.adoption(conn);
                     assert_ne!(kind, Kind::Foreign);
-                    self.dialed((a, key), kind, (conn, adopts), u64::MAX, now);
+                    assert!(self.none_suits(a, key, u64::MAX, now), "{BESIDE_IDLE}");
+                    self.dialed((a, key), kind, (conn, adopts), now);
                 }
                 Effect::Assign {
                     waiter,

@@ -1,7 +1,7 @@
 //! Random histories, the same on every run: seeds x policies x 10,000 steps on a fake clock, every answer checked
 //! against `fuzz_model.rs` and every invariant after every step.
 
-use super::fuzz_model::{Model, ModelConn, AGENTS, KEYS};
+use super::fuzz_model::{Model, ModelConn, AGENTS, BESIDE_IDLE, KEYS};
 use super::*;
 
 const SEEDS: u64 = 8;
@@ -133,6 +133,8 @@ impl Fuzzer {
             Kind::Foreign => 0,
             _ => self.model.age_limit(key, kind, self.now, own),
         };
+        // Before the pool makes room by closing what it has passed over.
+        let none_suits = self.model.none_suits(a, key, age_limit, self.now);
         self.exchanges += 1;
         let waiter = WaiterId {
             port: a as u32,
@@ -164,7 +166,8 @@ impl Fuzzer {
             }
             (Lease::Dial { conn }, Kind::Engine | Kind::Once) => {
                 let adopts = self.pool.adoption(conn);
-                model.dialed((a, key), kind, (conn, adopts), age_limit, self.now);
+                assert!(none_suits, "{BESIDE_IDLE}");
+                model.dialed((a, key), kind, (conn, adopts), self.now);
             }
             (Lease::Granted, Kind::Foreign) => model.foreign[a][key].busy += 1,
             (Lease::Queued, _) => {
@@ -206,20 +209,30 @@ impl Fuzzer {
             let conn = self.model.conn(id);
             (conn.state, conn.uses, conn.born) = (State::Dialing, 0, born);
             (conn.idled, conn.answered, conn.hint_end) = (None, 0, u64::MAX);
+            (conn.survived, conn.says_close) = (None, false);
         } else if let Some(id) = self.any_conn(|state| state == State::Dialing) {
             self.pool.connected(id);
             self.model.conn(id).state = State::Leased;
         }
     }
 
+    /// Whether the peer announces every end of a connection.
+    fn announcing(&self, key: usize) -> bool {
+        key == 0
+    }
+
     /// The response on a leased connection is complete.
     fn answer(&mut self, id: ConnId) {
         // Its reader may be late.
         let answered = self.now - self.random.next() % 60;
-        if let Some(books) = self.pool.answered(id) {
-            books.store(answered, std::sync::atomic::Ordering::Relaxed);
+        // Peers of some keys close in this way only: of them nothing is ever learned.
+        let key = self.model.conn(id).key;
+        let says_close = self.announcing(key) || self.random.one_in(4);
+        if let Some(last) = self.pool.answered(id) {
+            last.note(answered, says_close);
         }
-        self.model.conn(id).answered = answered;
+        let conn = self.model.conn(id);
+        (conn.answered, conn.says_close) = (answered, says_close);
     }
 
     fn check_in(&mut self) {
@@ -249,7 +262,7 @@ impl Fuzzer {
             (conn.idle_since, conn.quiet_since) = (now, answered);
             if stay != Stay::Unused {
                 conn.uses += 1;
-                conn.idled = None;
+                conn.survive();
                 conn.hint_end = match stay {
                     Stay::For(ms) => answered + ms,
                     _ => u64::MAX,
@@ -321,8 +334,18 @@ impl Fuzzer {
             if state == State::Leased && self.random.below(2) == 0 {
                 self.answer(id);
             }
-            self.pool.ended_by_peer(id, self.now);
-            self.model.ended_by_peer(id, self.now);
+            let conn = self.model.conn(id);
+            let (key, says_close) = (conn.key, conn.says_close);
+            if says_close || !self.announcing(key) {
+                self.pool.ended_by_peer(id, self.now);
+                self.model.ended_by_peer(id, self.now);
+                let peer = self.pool.peer_of[&(key as KeyId)];
+                let is_unknown = self.pool.peers[peer].idle_limit.is_unknown();
+                assert!(
+                    is_unknown || !self.announcing(key),
+                    "an announced close teaches"
+                );
+            }
         }
         assert_eq!(
             self.pool.closed(id, self.now, &mut self.effects),

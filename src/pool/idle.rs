@@ -5,12 +5,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use super::limits::Scheduling;
 use super::slab::Link;
-use super::types::{AgentId, CloseReason, ConnId, Effect, Kind, Miss, State};
+use super::types::{AgentId, CloseReason, ConnId, Effect, Kind, LastAnswer, Miss, State};
 use super::Pool;
 
 pub(super) const NEVER: u64 = u64::MAX;
@@ -28,11 +27,13 @@ pub(super) struct Conn {
     /// Since when its peer has had nothing to do with it: the last response may have been complete long before its reader
     /// was done.
     pub quiet_since: u64,
-    /// When its last response was complete, as the I/O thread notes it; 0: there was none yet.
-    pub answered: Arc<AtomicU64>,
+    /// Its last response, as the I/O thread notes it.
+    pub answered: Arc<LastAnswer>,
     /// How long its peer had had nothing to do before its present lease, in ms; `None`: it was new, or came straight from
     /// another.
     pub idled: Option<u64>,
+    /// The longest that it has been idle before a request that was answered, in ms.
+    pub survived: Option<u64>,
     /// When the server's hint ends.
     pub hint_end: u64,
     /// The alarm in [`Deadlines`] that counts for this connection.
@@ -59,6 +60,7 @@ impl Conn {
             quiet_since: 0,
             answered: Arc::default(),
             idled: None,
+            survived: None,
             hint_end: NEVER,
             alarm: NEVER,
             in_origin: Link::default(),
@@ -78,10 +80,16 @@ impl Conn {
             quiet_since: self.quiet_since,
             answered: Arc::clone(&self.answered),
             idled: Some(quiet_age),
+            survived: self.survived,
             hint_end: self.hint_end,
             adopts: Some(former),
             ..Self::dialing(origin, self.born, Miss::NoneIdle)
         }
+    }
+
+    /// The request after it was idle has been answered.
+    pub fn survive(&mut self) {
+        self.survived = self.survived.max(self.idled.take());
     }
 
     fn origin_link(&mut self) -> &mut Link {
@@ -209,13 +217,16 @@ impl Pool {
     }
 
     /// Where the I/O thread notes when a response on a connection was complete.
-    pub fn answered(&self, conn: ConnId) -> Option<Arc<AtomicU64>> {
+    pub fn answered(&self, conn: ConnId) -> Option<Arc<LastAnswer>> {
         let c = self.conns.find(conn)?;
         Some(Arc::clone(&self.conns[c].answered))
     }
 
     /// The peer ended a connection: while it was idle, under the first request since and before it answered that, or
     /// behind an answer whose reader is not done.
+    ///
+    /// It teaches how long the peer lets connections be idle, unless somebody said that this one would end, or it has been
+    /// idle for as long before: then it was closed for another reason, such as the number of its requests.
     pub fn ended_by_peer(&mut self, conn: ConnId, now: u64) {
         self.now = now;
         let Some(c) = self.conns.find(conn) else {
@@ -225,19 +236,22 @@ impl Pool {
             State::Idle => Some(self.quiet_age(c)),
             State::Leased | State::Dialing => {
                 let conn = &mut self.conns[c];
-                let idled = conn.idled.take();
-                match conn.answered.load(Relaxed) {
+                match conn.answered.at() {
                     // Of the use before.
-                    at if at <= conn.quiet_since => idled,
+                    at if at <= conn.quiet_since => conn.idled.take(),
                     at => {
                         // Told twice, it counts once.
                         conn.quiet_since = at;
+                        conn.survive();
                         Some(now.saturating_sub(at))
                     }
                 }
             }
         };
-        if let Some(age) = age {
+        let conn = &self.conns[c];
+        let is_announced = conn.answered.says_close();
+        let tells = |age: &u64| !is_announced && conn.survived.is_none_or(|most| *age > most);
+        if let Some(age) = age.filter(tells) {
             let peer = self.origins[self.conns[c].origin].peer;
             self.peers[peer].idle_limit.observe(age, now);
         }

@@ -2,8 +2,12 @@
 //! twice does not run into the next one's end.
 //!
 //! An observation is the idle age at which the peer ended a connection, or took no notice of the request on it; an end
-//! behind an answer counts from that, also before whoever reads it is done. One or two may have other causes. The [`LEAST`]-lowest counts, less a quarter and at least [`MARGIN_MS`]: for the way there, and
-//! for what a server's timer is early or late.
+//! behind an answer counts from that, also before whoever reads it is done. One or two may have other causes. The
+//! [`LEAST`]-lowest counts, less a quarter and at least [`MARGIN_MS`]: for the way there, and for what a server's timer
+//! is early or late.
+//!
+//! Two kinds of ends are none (`Pool::ended_by_peer`): those that client or server announced, with `Connection: close` or a
+//! body until the close; and those of connections that have been idle for as long before, and were used again.
 //!
 //! Connections also end for other reasons: a server restarts, or makes room. So an observation is given up as soon as a
 //! connection is seen open that has been idle for twice as long (and [`SLACK_MS`]), and in any case after ten times its

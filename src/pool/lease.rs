@@ -139,8 +139,8 @@ impl Pool {
         if conn.state == State::Leased {
             conn.state = State::Dialing;
             conn.uses = 0;
-            conn.idled = None;
-            conn.answered.store(0, Relaxed);
+            (conn.idled, conn.survived) = (None, None);
+            conn.answered.note(0, false);
             conn.hint_end = NEVER;
             conn.born = self.now;
             let origin = &mut self.origins[conn.origin];
@@ -212,7 +212,7 @@ impl Pool {
             conn.idled = Some(quiet_age);
             return;
         }
-        let answered = match conn.answered.load(Relaxed) {
+        let answered = match conn.answered.at() {
             0 => now,
             at => at.min(now),
         };
@@ -223,7 +223,7 @@ impl Pool {
             Stay::For(limit) => conn.hint_end = answered.saturating_add(limit),
         }
         conn.uses = conn.uses.saturating_add(1);
-        conn.idled = None;
+        conn.survive();
     }
 
     /// Whether a connection that is checked in may go on to a waiter of this kind.

@@ -56,8 +56,8 @@ pub use limits::{Limits, Scheduling};
 use sharing::Peer;
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
-    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, Lease, Miss, State, Stay,
-    WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, LastAnswer, Lease, Miss,
+    State, Stay, WaiterId,
 };
 use waiters::Waiter;
 

@@ -1,5 +1,7 @@
 //! The words that the pool and its callers share.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
 /// An agent in the pool. Ids of removed agents name nothing.
 pub type AgentId = u32;
 
@@ -147,6 +149,31 @@ pub enum Stay {
     For(u64),
     /// Nothing was sent on it: to its peer it has been idle all the time.
     Unused,
+}
+
+/// What the I/O thread notes of the last response on a connection, without the pool's lock.
+#[derive(Default)]
+pub struct LastAnswer {
+    /// When it was complete; 0: there was none yet.
+    at: AtomicU64,
+    /// Its request or the response itself said that it is the last one on the connection.
+    says_close: AtomicBool,
+}
+
+impl LastAnswer {
+    /// A response was complete at `now`; `says_close`: client or server announced that the connection ends with it.
+    pub fn note(&self, now: u64, says_close: bool) {
+        self.says_close.store(says_close, Relaxed);
+        self.at.store(now, Relaxed);
+    }
+
+    pub(super) fn at(&self) -> u64 {
+        self.at.load(Relaxed)
+    }
+
+    pub(super) fn says_close(&self) -> bool {
+        self.says_close.load(Relaxed)
+    }
 }
 
 /// What became of a connection that was checked in.

@@ -179,8 +179,7 @@ fn agents_that_share_lend_nothing_too_old_to_a_request_for_once() {
 fn a_connection_is_as_old_as_its_last_response_however_late_that_is_read() {
     let mut b = taught(UNLIMITED, &[400; 3]);
     let conn = b.dial(1);
-    let answered = b.pool.answered(conn).unwrap();
-    answered.store(100, std::sync::atomic::Ordering::Relaxed);
+    b.pool.answered(conn).unwrap().note(100, false);
     b.check_in(conn, Some(1_000), 390);
     let Lease::Idle { idle_ms, .. } = lease(&mut b, Kind::Engine, 1, 395) else {
         panic!("it is idle");
@@ -194,18 +193,57 @@ fn a_connection_is_as_old_as_its_last_response_however_late_that_is_read() {
     assert_eq!(b.pool.expire(1_099, &mut b.effects), Some(1_100));
 }
 
+/// Leases of one connection after another, each idle for `ages` before its uses and ended as long after the last.
+fn ended_after_uses(ages: &[u64], says_close: bool) -> (Bench, u64) {
+    let mut b = Bench::new(UNLIMITED);
+    b.pool.retain_origin(b.agent, 1);
+    let mut now = 1_000;
+    for _ in 0..3 {
+        let conn = b.dial(1);
+        for age in ages {
+            b.pool.answered(conn).unwrap().note(now, says_close);
+            b.check_in(conn, None, now);
+            now += age;
+            lease(&mut b, Kind::Engine, 1, now);
+        }
+        b.pool.answered(conn).unwrap().note(now, says_close);
+        b.pool.ended_by_peer(conn, now + 3);
+        b.pool.closed(conn, now + 3, &mut b.effects);
+    }
+    (b, now)
+}
+
+fn is_reused_after((mut b, now): (Bench, u64), idle_ms: u64) -> bool {
+    let conn = b.dial(1);
+    b.check_in(conn, None, now);
+    let once = lease(&mut b, Kind::Once, 9, now + idle_ms);
+    matches!(once, Lease::Idle { .. })
+}
+
+#[test]
+fn an_end_that_somebody_announced_teaches_nothing() {
+    assert!(!is_reused_after(ended_after_uses(&[], false), 0));
+    assert!(is_reused_after(ended_after_uses(&[], true), 0));
+    assert!(is_reused_after(ended_after_uses(&[1, 1], true), 400));
+}
+
+#[test]
+fn an_end_after_no_longer_than_a_connection_was_idle_before_teaches_nothing() {
+    assert!(is_reused_after(ended_after_uses(&[0, 3, 1], false), 400));
+    assert!(!is_reused_after(ended_after_uses(&[0, 2, 1], false), 400));
+}
+
 #[test]
 fn a_connection_that_ends_behind_an_answer_teaches_how_long_it_was_open_since() {
     let mut b = Bench::new(UNLIMITED);
     b.pool.retain_origin(b.agent, 1);
     for exchange in 0..3 {
         let conn = b.idle(1);
-        lease(&mut b, Kind::Engine, exchange, 200);
-        let answered = b.pool.answered(conn).unwrap();
-        answered.store(200, std::sync::atomic::Ordering::Relaxed);
-        b.pool.ended_by_peer(conn, 215);
-        b.pool.ended_by_peer(conn, 216);
-        b.pool.closed(conn, 216, &mut b.effects);
+        lease(&mut b, Kind::Engine, exchange, 10);
+        b.pool.answered(conn).unwrap().note(10, false);
+        b.pool.ended_by_peer(conn, 25);
+        b.pool.ended_by_peer(conn, 26);
+        b.pool.closed(conn, 26, &mut b.effects);
     }
     b.idle(1);
     assert!(matches!(
