@@ -65,7 +65,7 @@ for (const [name, options] of Object.entries(mixedAgents)) {
   }, async (scope) => {
     const port = await startAnnouncing(scope, 20, scope.identity)
     for (const posts of [0.5, 1]) {
-      const run = { requests: REQUESTS / 2, posts }
+      const run = { requests: 300, posts }
       const ours = options.map((one) => scope.agent(one))
       const theirs = options.map((one) => scope.runtimeAgent(one))
       const [most, used] = [await mixedLoop(theirs, port, run), await mixedLoop(ours, port, run)]
