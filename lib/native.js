@@ -80,11 +80,21 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
+ * What wakes a port without keeping the context that it belongs to; src/bridge/weakly.js.
+ * @typedef {object} NativeWake
+ * @property {() => void} wake
+ * @property {(isActive: boolean) => void} hold while something is under way, it is kept
+ * @property {(target: object, port: number) => void} watch closes the port when the target was collected
+ */
+
+/**
  * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
  * @property {() => { keys: number, profiles: number }} held
  * @property {(wake: () => void) => number} openPort
+ * @property {(port: number) => void} closePort
+ * @property {(wake: () => void, close: (port: number) => void) => NativeWake} weakly
  * @property {(port: number, active: boolean) => void} setActive
  * @property {(port: number, limits: NativeLimits) => number} createAgent
  * @property {(agent: number, limits: NativeLimits) => void} setLimits

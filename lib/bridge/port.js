@@ -3,6 +3,7 @@
 // This thread's door to the engine: the native port, both batches, and who is behind the ids that travel in them.
 //
 // - An exchange id is a slot (low 20 bits) and its generation: a record that comes late never finds a later exchange.
+// - Once nobody uses its context any more and nothing is under way, the port is collected, and closed by the engine.
 // - The event loop is kept alive exactly while exchanges are open whose sockets are not unref()ed, not by idle
 //   connections.
 // - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
@@ -25,8 +26,10 @@ const MOST_BATCHES = 16
 class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
   connections = new Map()
+  #wake = () => this.drain()
+  #waker = native.weakly(this.#wake, native.closePort)
   /** By which the engine knows it: nothing of the engine's is held here. */
-  id = native.openPort(() => this.drain())
+  id = native.openPort(this.#waker.wake)
   #completion = new Completion(this.id)
   /** Slot 0 stays unused, so that no id is 0. @type {(Exchange | undefined)[]} */
   #exchanges = [undefined]
@@ -45,6 +48,17 @@ class Port {
     native.dropAgent(agent)
   })
   submission = new Submission(this.id)
+
+  constructor() {
+    this.#waker.watch(this.#wake, this.id)
+  }
+
+  /** @param {boolean} isActive */
+  #setActive(isActive) {
+    this.#active = isActive
+    this.#waker.hold(isActive)
+    native.setActive(this.id, isActive)
+  }
 
   /**
    * @param {Origins} origins
@@ -102,8 +116,7 @@ class Port {
   hold() {
     this.#holding += 1
     if (this.#active) return
-    this.#active = true
-    native.setActive(this.id, true)
+    this.#setActive(true)
   }
 
   /** One less. */
@@ -143,8 +156,7 @@ class Port {
   static settle(port) {
     port.#settling = false
     if (port.#holding > 0 || !port.#active) return
-    port.#active = false
-    native.setActive(port.id, false)
+    port.#setActive(false)
   }
 }
 

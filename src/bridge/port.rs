@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use napi::bindgen_prelude::{BufferSlice, Function, Object, Uint32Array};
+use napi::bindgen_prelude::{BufferSlice, FnArgs, Function, Object, Uint32Array};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
@@ -137,6 +137,25 @@ fn ports() -> MutexGuard<'static, HashMap<PortId, Port>> {
 
 fn completions(port: PortId) -> Option<Arc<Completions>> {
     ports().get(&port).map(|port| Arc::clone(&port.completions))
+}
+
+/// What wakes a port without keeping the context that it belongs to: `{ wake, hold, watch }`, see `weakly.js`. `close` is called
+/// with the port's number when `wake` was collected.
+#[napi]
+pub fn weakly<'env>(
+    env: &'env Env,
+    wake: Function<'env>,
+    close: Function<'env>,
+) -> Result<Object<'env>> {
+    let make: Function<'env, FnArgs<(Function<'env>, Function<'env>)>, Object<'env>> =
+        env.run_script(include_str!("weakly.js"))?;
+    make.call((wake, close).into())
+}
+
+/// Its context is gone: nobody asks for anything by this port any more.
+#[napi]
+pub fn close_port(port: PortId) {
+    shut(port);
 }
 
 /// Opens this thread's port. `wake` is called on this thread when records wait, once until `drain`; it keeps no process
