@@ -11,6 +11,7 @@ const https = require('node:https')
 const net = require('node:net')
 
 const { Exchange } = require('./carry.js')
+const { connectGeneration, observes, replacedConnecting } = require('./genuine.js')
 const { lease } = require('./lease.js')
 const native = require('./native.js')
 const { isUnusual, merge, pick } = require('./options.js')
@@ -18,6 +19,7 @@ const { mayBeForbidden } = require('./permission.js')
 const { isLookupReplaced, isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
 const { remove } = require('./waiting.js')
+const { warnOfFallback } = require('./warnings.js')
 
 /** @typedef {import('./origins.js').Origin} Origin */
 /** @typedef {import('./origins.js').Origins} Origins */
@@ -32,6 +34,9 @@ const ownSecure = methodsOf(https.Agent.prototype)
 function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }) {
   return { createConnection, createSocket, keepSocketAlive, reuseSocket }
 }
+
+/** Why requests go that way while somebody else connects the runtime's sockets. */
+const SOCKETS_REPLACED = 'sockets-replaced'
 
 /** Options of net.connect that only a real socket can honour. */
 const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', 'blockList']
@@ -51,6 +56,8 @@ const foreignRequests = new WeakMap()
  */
 const REASONS = [
   [PERMISSION, isForbidden],
+  // A mock is at work there, and must get the request whatever it is.
+  [SOCKETS_REPLACED, () => replacedConnecting()],
   ['connect', (_agent, req) => req.method === 'CONNECT'],
   ['upgrade', (_agent, req) => asksForUpgrade(req)],
   // The runtime refuses most of them.
@@ -80,7 +87,8 @@ const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
  * @param {keyof typeof own} key
  */
 function isReplaced(method, key) {
-  return method !== own[key] && method !== ownSecure[key]
+  if (method === own[key] || method === ownSecure[key]) return false
+  return !observes(method, (inner) => inner === own[key] || inner === ownSecure[key])
 }
 
 /**
@@ -136,6 +144,7 @@ function carryForeign(agent, req, options, origin, reason) {
   const { origins } = origin
   origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
   native.note(origins.id, origin.key, true, reason)
+  if (isOfTheProcess(agent, reason)) warnOfFallback(agent, reason, replacedConnecting())
   foreignRequests.set(req, reason)
   const socket = takeIdle(agent, origin)
   if (socket !== undefined) {
@@ -147,6 +156,21 @@ function carryForeign(agent, req, options, origin, reason) {
     exchange.settle()
     create(exchange)
   })
+}
+
+/**
+ * Whether a request goes that way for what somebody has done to all requests of the process.
+ * @param {any} agent
+ * @param {string} reason
+ */
+function isOfTheProcess(agent, reason) {
+  if (reason === SOCKETS_REPLACED || reason === 'dns-lookup') return true
+  if (reason !== 'create-connection') return false
+  const { createConnection } = agent
+  return (
+    createConnection === http.Agent.prototype.createConnection ||
+    createConnection === https.Agent.prototype.createConnection
+  )
 }
 
 /**
@@ -162,10 +186,15 @@ function takeIdle(agent, origin) {
     const state = idleStates.get(socket)
     idleStates.delete(socket)
     socket.removeListener('error', onIdleError)
-    if (!socket.destroyed && socket.writable && socket.bytesRead === state) return socket
+    // One of another generation has passed by whoever connects sockets now, or belongs to whoever did then.
+    const isCurrent = generations.get(socket) === connectGeneration()
+    if (isCurrent && !socket.destroyed && socket.writable && socket.bytesRead === state) return socket
     socket.destroy()
   }
 }
+
+/** How sockets were connected when each of these was. @type {WeakMap<Socket, number>} */
+const generations = new WeakMap()
 
 /** How many bytes an idle socket had received: more mean an answer to no request. @type {WeakMap<Socket, number>} */
 const idleStates = new WeakMap()
@@ -249,6 +278,7 @@ function create(exchange) {
  * @param {() => void} release
  */
 function track(origin, socket, release) {
+  generations.set(socket, connectGeneration())
   origin.busySockets.add(socket)
   origin.stale = true
   origin.onSocket(socket)
@@ -309,4 +339,13 @@ function onFree(agent, origins, socket, options) {
  */
 function removeSocket(_socket, _options) {}
 
-module.exports = { asksForUpgrade, carryForeign, foreignReason, foreignRequests, onFree, PERMISSION, removeSocket }
+module.exports = {
+  asksForUpgrade,
+  carryForeign,
+  foreignReason,
+  foreignRequests,
+  onFree,
+  PERMISSION,
+  removeSocket,
+  SOCKETS_REPLACED,
+}

@@ -10,7 +10,7 @@ const https = require('node:https')
 
 const ourHttp = require('./http.js')
 const ourHttps = require('./https.js')
-const { inPlace, replaced } = require('./namespace.js')
+const { inPlace, places } = require('./namespace.js')
 const { ignoresAgents } = require('./runtime.js')
 
 /** The runtime's modules and what stands in for each. @type {[module: any, standIn: any][]} */
@@ -27,14 +27,26 @@ let installed = []
 
 /**
  * @param {any} module
- * @param {any} standIn
- * @param {string} name
+ * @param {string[]} names
+ * @param {() => any} makeOurs
  */
-function put(module, standIn, name) {
+function put(module, names, makeOurs) {
   // https has no ClientRequest of its own.
-  if (!(name in module) || installed.some((entry) => entry.module === module && entry.name === name)) return
-  installed.push({ module, name, theirs: module[name], ours: standIn[name] })
-  module[name] = standIn[name]
+  const missing = names.filter(
+    (name) => name in module && !installed.some((entry) => entry.module === module && entry.name === name),
+  )
+  if (missing.length === 0) return
+  const ours = makeOurs()
+  for (const name of missing) {
+    installed.push({ module, name, theirs: module[name], ours: ours[name] })
+    module[name] = ours[name]
+  }
+}
+
+/** @param {any} module */
+function makeRequests(module) {
+  const aside = Object.fromEntries(REQUESTS.map((name) => [name, module[name]]))
+  return /** @type {any} */ (places.get(module))(() => aside)
 }
 
 /**
@@ -45,9 +57,10 @@ function put(module, standIn, name) {
  */
 function install({ request = ignoresAgents } = {}) {
   for (const [module, standIn] of MODULES) {
-    if (request && !replaced.has(module)) replaced.set(module, module.request)
-    if (request) inPlace.add(module)
-    for (const name of request ? [...AGENTS, ...REQUESTS] : AGENTS) put(module, standIn, name)
+    put(module, AGENTS, () => standIn)
+    if (!request) continue
+    put(module, REQUESTS, () => makeRequests(module))
+    inPlace.add(module)
   }
   syncBuiltinESMExports()
 }

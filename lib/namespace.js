@@ -3,16 +3,10 @@
 // Stands in for node:http or node:https: everything it exports, with our Agent, and requests that default to our
 // globalAgent. Whatever is looked up in the runtime's module is looked up when it is used, so that patches of it apply.
 
+const { ClientRequest: RuntimeRequest, isGenuine, kStandsFor } = require('./genuine.js')
 const { globalProxyEnv } = require('./runtime.js')
 
 const GLOBAL_TIMEOUT_MS = 5000
-
-/**
- * The request() that a runtime's module had when install() put ours in its place. What wraps the module's from then on
- * wraps ours, which therefore must not call it.
- * @type {Map<any, Function>}
- */
-const replaced = new Map()
 
 /** The runtime's modules that have our request() now. @type {Set<any>} */
 const inPlace = new Set()
@@ -25,6 +19,13 @@ function isUrl(input) {
   if (typeof input === 'string' || input instanceof URL) return true
   return Boolean(input?.href && input.protocol && input.auth === undefined && input.path === undefined)
 }
+
+/**
+ * What makes the functions that install() puts into a runtime's module, of those that it puts aside. They are other ones than
+ * the stand-in's, which call what the module has: that may be a wrapper around these.
+ * @type {Map<any, (runtime: () => any) => Record<string, any>>}
+ */
+const places = new Map()
 
 /** As modules export it. @param {unknown} value */
 function exported(value) {
@@ -39,27 +40,12 @@ function exported(value) {
  * @returns {any}
  */
 function standIn(module, Agent, own) {
-  const runtimeRequest = module.request
   let globalAgent = new Agent({
     keepAlive: true,
     scheduling: 'lifo',
     timeout: GLOBAL_TIMEOUT_MS,
     proxyEnv: globalProxyEnv(),
   })
-
-  /**
-   * The runtime's request(), with our globalAgent where none is given.
-   * @param {any} input
-   * @param {any} [options]
-   * @param {any} [callback]
-   */
-  function request(input, options, callback) {
-    const theirs = replaced.get(module) ?? module.request
-    const agent = defaultAgent()
-    // Who has wrapped the runtime's request() wants to see all requests.
-    const req = theirs === runtimeRequest ? own?.(agent, input, options, callback) : undefined
-    return req ?? theirs(...withDefaults(input, options, callback))
-  }
 
   /**
    * The same arguments, with our globalAgent where none is given.
@@ -89,45 +75,71 @@ function standIn(module, Agent, own) {
   }
 
   /**
-   * @param {any} input
-   * @param {any} [options]
-   * @param {any} [callback]
+   * Our request(), get() and ClientRequest. Where somebody has replaced the runtime's, that one is called, with our
+   * globalAgent where none is given: who traces or mocks requests wants to see them all.
+   * @param {() => any} runtime what has the functions that ours stand for, as they are now
    */
-  function get(input, options, callback) {
-    const req = request(input, options, callback)
-    req.end()
-    return req
-  }
+  function functionsOver(runtime) {
+    /**
+     * @param {any} input
+     * @param {any} [options]
+     * @param {any} [callback]
+     */
+    function request(input, options, callback) {
+      const theirs = runtime().request
+      const req = isGenuine('request', theirs) ? own?.(defaultAgent(), input, options, callback) : undefined
+      return req ?? theirs.apply(module, withDefaults(input, options, callback))
+    }
 
-  const { ClientRequest: RuntimeRequest } = module
+    /**
+     * @param {any} input
+     * @param {any} [options]
+     * @param {any} [callback]
+     */
+    function get(input, options, callback) {
+      const theirs = runtime().get
+      const req = isGenuine('get', theirs) ? own?.(defaultAgent(), input, options, callback) : undefined
+      if (req === undefined) return theirs.apply(module, withDefaults(input, options, callback))
+      req.end()
+      return req
+    }
 
-  /**
-   * The class of requests. What is made of it is what request() gives; what a subclass makes of it is the runtime's, with
-   * our globalAgent where none is given.
-   * @this {any}
-   * @param {any} input
-   * @param {any} [options]
-   * @param {any} [callback]
-   */
-  function ClientRequest(input, options, callback) {
-    if (new.target === ClientRequest) return request(input, options, callback)
-    const given = withDefaults(input, options, callback)
-    // By the name of a class, as before there was `class`, or by `super`.
-    return new.target === undefined
-      ? RuntimeRequest.apply(this, given)
-      : Reflect.construct(RuntimeRequest, given, new.target)
-  }
+    /**
+     * The class of requests. What is made of it is what request() gives; what a subclass makes of it is the runtime's, with
+     * our globalAgent where none is given.
+     * @this {any}
+     * @param {any} input
+     * @param {any} [options]
+     * @param {any} [callback]
+     */
+    function ClientRequest(input, options, callback) {
+      const theirs = runtime().ClientRequest
+      if (new.target === ClientRequest && theirs === RuntimeRequest) {
+        const req = own?.(defaultAgent(), input, options, callback)
+        if (req !== undefined) return req
+      }
+      const given = withDefaults(input, options, callback)
+      // By the name of a class, as before there was `class`, or by `super`.
+      return new.target === undefined
+        ? theirs.apply(this, given)
+        : Reflect.construct(theirs, given, new.target === ClientRequest ? theirs : new.target)
+    }
 
-  const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(module))
-  if (RuntimeRequest !== undefined) {
+    if (module.ClientRequest === undefined) return { request, get }
     ClientRequest.prototype = RuntimeRequest.prototype
     Object.setPrototypeOf(ClientRequest, RuntimeRequest)
-    Object.defineProperty(namespace, 'ClientRequest', exported(ClientRequest))
+    Object.defineProperty(ClientRequest, kStandsFor, { value: () => runtime().ClientRequest })
+    return { request, get, ClientRequest }
+  }
+
+  places.set(module, functionsOver)
+
+  const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(module))
+  for (const [name, value] of Object.entries(functionsOver(() => module))) {
+    Object.defineProperty(namespace, name, exported(value))
   }
   return Object.defineProperties(namespace, {
     Agent: exported(Agent),
-    request: exported(request),
-    get: exported(get),
     globalAgent: {
       get: () => globalAgent,
       set: (agent) => {
@@ -139,4 +151,4 @@ function standIn(module, Agent, own) {
   })
 }
 
-module.exports = { inPlace, replaced, standIn }
+module.exports = { inPlace, places, standIn }

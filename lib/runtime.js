@@ -9,6 +9,8 @@ const http = require('node:http')
 const net = require('node:net')
 const { PerformanceObserver } = require('node:perf_hooks')
 
+const { ClientRequest } = require('./genuine.js')
+
 /** @type {'bun' | 'deno' | 'node'} */
 const runtimeName = process.versions.bun !== undefined ? 'bun' : process.versions.deno !== undefined ? 'deno' : 'node'
 const isNode = runtimeName === 'node'
@@ -57,7 +59,7 @@ function findNeedDrain() {
 
 /** The symbol under which a request keeps the error that it was destroyed with. */
 function findDestroyError() {
-  const request = Object.create(http.ClientRequest.prototype)
+  const request = Object.create(ClientRequest.prototype)
   const error = new Error('probe')
   request.destroy(error)
   return Object.getOwnPropertySymbols(request).find((symbol) => request[symbol] === error)
@@ -78,7 +80,7 @@ function findDetachAbortSignal() {
 /** The symbol under which a request carries the start of its perf_hooks entry; undefined where there are none. */
 function findStatistics() {
   if (!isNode || !PerformanceObserver.supportedEntryTypes.includes('http')) return undefined
-  const request = Object.create(http.ClientRequest.prototype)
+  const request = Object.create(ClientRequest.prototype)
   request.socket = {}
   const before = new Set(Object.getOwnPropertySymbols(request))
   const observer = new PerformanceObserver(() => {})
@@ -108,7 +110,7 @@ let onIncoming
 function captureOnIncoming() {
   if (onIncoming !== undefined) return
   onIncoming = () => 0
-  const request = Object.assign(Object.create(http.ClientRequest.prototype), {
+  const request = Object.assign(Object.create(ClientRequest.prototype), {
     agent: null,
     destroyed: false,
     maxHeaderSize: 0,
@@ -164,7 +166,7 @@ function hasListeners() {
 }
 
 /** A request that is nothing but what its _finish() leaves on it. */
-const probe = Object.create(http.ClientRequest.prototype)
+const probe = Object.create(ClientRequest.prototype)
 
 /** Whether requests that are sent now would be measured; none must listen to the channels. */
 function measuresRequests() {
@@ -196,7 +198,7 @@ const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 
 const pausesAtSwitching = isDeno
 
 /** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
-const ignoresAgents = typeof (/** @type {any} */ (http.ClientRequest.prototype).onSocket) !== 'function'
+const ignoresAgents = typeof ClientRequest.prototype.onSocket !== 'function'
 
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250

@@ -32,6 +32,35 @@ function warn(code, message, detail) {
   process.emitWarning(message, { type: 'KeepwireWarning', code, detail })
 }
 
+/** Reasons that were told of. @type {Set<string>} */
+const told = new Set()
+
+/** @type {Record<string, (what: string | undefined) => string>} */
+const FALLBACKS = {
+  'sockets-replaced': (what) => `${what} has been replaced`,
+  'requests-replaced': () => 'http.ClientRequest has been replaced',
+  'dns-lookup': () => 'dns.lookup has been replaced',
+  'create-connection': () => 'createConnection of http.Agent or https.Agent has been replaced',
+}
+
+/**
+ * A request falls back to the runtime's sockets for what somebody has done to the whole process: told once a reason.
+ * @param {any} agent null: nobody's
+ * @param {string} reason
+ * @param {string | undefined} what was replaced
+ */
+function warnOfFallback(agent, reason, what) {
+  if (told.has(reason) || agent?.options.warnings === false) return
+  told.add(reason)
+  warn(
+    'KEEPWIRE_WARN_FALLBACK',
+    `${FALLBACKS[reason](what)}, as mocks and tracers do: requests fall back to the runtime's sockets, where whoever did ` +
+      'so hears of them, and keepwire does not carry them. A wrapper that only looks on can say so: the function that it ' +
+      'wraps, in its property __original.',
+    `Reason in explain() and stats(): ${reason}`,
+  )
+}
+
 /** @param {any} agent just made */
 function noteCreation(agent) {
   const { keepAlive, shared, warnings } = agent.options
@@ -125,4 +154,4 @@ function isUnread(res) {
   return Boolean(res) && !res.destroyed && !res.readableEnded && res.readableFlowing !== true && !res._dumped
 }
 
-module.exports = { noteAgent, noteCreation, watchQueue }
+module.exports = { noteAgent, noteCreation, warnOfFallback, watchQueue }

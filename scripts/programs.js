@@ -27,7 +27,7 @@ const PROGRAMS = [
   { name: 'nock13', packages: ['nock@13.5.6'], node: 18 },
   { name: 'nock14', packages: ['nock@14.0.17'], node: 20 },
   { name: 'nock15', packages: ['nock@15.0.6'], node: 22 },
-  { name: 'msw2', packages: ['msw@2.15.0'], node: 18 },
+  { name: 'msw2', packages: ['msw@2.15.0'], node: 20 },
   { name: 'msw3', packages: ['msw@3.0.5'], node: 22 },
   { name: 'sinon', packages: ['sinon@22.1.0'], node: 20 },
   { name: 'jest', packages: ['jest@30.5.2'], node: 18 },

@@ -38,7 +38,14 @@ test('install({ request: true }) replaces request, get and ClientRequest as well
   keepwire.install()
   keepwire.install({ request: true })
   keepwire.install()
-  for (const name of NAMES) assert.strictEqual(http[name], keepwire.http[name], name)
+  for (const name of ['Agent', 'globalAgent']) assert.strictEqual(http[name], keepwire.http[name], name)
+  for (const name of ['request', 'get', 'ClientRequest']) assert.notStrictEqual(http[name], runtime[name], name)
+  const installed = NAMES.map((name) => http[name])
+  keepwire.install({ request: true })
+  assert.deepStrictEqual(
+    NAMES.map((name) => http[name]),
+    installed,
+  )
   keepwire.uninstall()
   assert.ok(isRuntimes())
 })

@@ -2,14 +2,16 @@
 
 // Which way a request of a fetch goes: over its agent's connections; without an agent over those of an agent that all such
 // fetches have in common, or, over TLS, by the engine's client; and the runtime's own way to servers with which the engine has
-// nothing in common.
+// nothing in common, or while somebody mocks requests or sockets.
 
 const { Agent, route } = require('../agent.js')
+const { PERMISSION, SOCKETS_REPLACED } = require('../foreign.js')
+const { isClientRequestReplaced, replacedConnecting } = require('../genuine.js')
 const { Agent: HttpsAgent } = require('../https-agent.js')
-const { PERMISSION } = require('../foreign.js')
 const { settlePending } = require('../own/pending.js')
 const { mayBeForbidden } = require('../permission.js')
 const { LEGACY_SERVER, mayBeLegacy } = require('../tls/legacy.js')
+const { warnOfFallback } = require('../warnings.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
 const { Hop } = require('./hop.js')
@@ -22,6 +24,18 @@ const { RuntimeHop } = require('./runtime-hop.js')
 /** What an agent may promise and the runtime's sockets can't keep. */
 const PROMISES = ['connectTimeout', 'headersTimeout', 'bodyTimeout', 'tcpUserTimeout']
 
+/** Why fetches go the runtime's own way while somebody answers requests in place of its class. */
+const REQUESTS_REPLACED = 'requests-replaced'
+
+/** For which reasons the runtime's own request takes a fetch's place. */
+const AWAY = new Set([LEGACY_SERVER, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPLACED])
+
+/** Why no fetch may pass by what somebody has put in the runtime's place: a mock, which would not hear of it. */
+function mockReason() {
+  if (replacedConnecting() !== undefined) return SOCKETS_REPLACED
+  return isClientRequestReplaced() ? REQUESTS_REPLACED : undefined
+}
+
 /**
  * Sends an order on its way.
  * @param {Order} order
@@ -33,7 +47,8 @@ function send(order, owner) {
   const agent = typeof order.agent === 'function' ? order.agent(new URL(target.href)) : order.agent
   if (agent !== undefined && agent !== null) return sendOver(agent, order, owner)
   const isSecure = target.protocol === 'https:'
-  if (mayBeForbidden(target.wanted.host, target.wanted.port)) {
+  const mock = mockReason()
+  if (mock !== undefined || mayBeForbidden(target.wanted.host, target.wanted.port)) {
     return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
   }
   if (isSecure) return sendByClient(order, owner)
@@ -72,14 +87,16 @@ function sendOver(agent, order, owner) {
   settlePending(agent)
   const hop = new Hop(order, agent, owner)
   const { origin, plain, reason } = route(agent, hop, target.wanted)
-  if (reason === LEGACY_SERVER || reason === PERMISSION) return sendAway(agent, origin, reason, order, owner)
+  const away = mockReason() ?? reason
+  if (away !== undefined && AWAY.has(away)) return sendAway(agent, origin, away, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
   hop.start(origin, plain !== undefined)
   return hop
 }
 
 /**
- * To a server that is known to have nothing in common with the engine, or that the program may not connect to.
+ * To a server that is known to have nothing in common with the engine, that the program may not connect to, or that somebody
+ * mocks.
  * @param {any} agent
  * @param {Origin} origin
  * @param {string} reason
@@ -101,12 +118,15 @@ function sendAway(agent, origin, reason, order, owner) {
  * @param {Owner} owner who has been told that it may send a body that is a stream, or will be
  */
 function detour(agent, origin, reason, order, owner) {
-  const promise = PROMISES.find((name) => agent.options[name] > 0)
+  const isMocked = reason === SOCKETS_REPLACED || reason === REQUESTS_REPLACED
+  // The agent that fetches without one have in common is silent about the program's ways with agents.
+  if (isMocked) warnOfFallback(order.agent ? agent : null, reason, replacedConnecting())
+  const promise = isMocked ? undefined : PROMISES.find((name) => agent.options[name] > 0)
   if (promise !== undefined) {
     throw refused(`can't carry it: only the runtime's own sockets could (${reason}), which know no ${promise}`)
   }
   const hop = new RuntimeHop(order, owner)
-  hop.start(agent, origin, reason)
+  hop.start(agent, origin, reason, isMocked)
   return hop
 }
 

@@ -1,7 +1,8 @@
 'use strict'
 
 // One request of a fetch that only the runtime's sockets can carry: the runtime's own request, within the limits of an agent. The
-// engine has nothing in common with the server, or the program may not connect to it; nothing of the fetch has been sent.
+// engine has nothing in common with the server, or the program may not connect to it, or somebody mocks requests;
+// nothing of the fetch has been sent.
 
 const http = require('node:http')
 const https = require('node:https')
@@ -9,12 +10,12 @@ const { isIP } = require('node:net')
 const { pipeline } = require('node:stream')
 
 const { carryForeign } = require('../foreign.js')
+const { ClientRequest } = require('../genuine.js')
 const { decodersOf } = require('./decoding.js')
 const { isDeno } = require('../runtime.js')
 const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
-/** @typedef {import('node:http').ClientRequest} ClientRequest */
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
 /** @typedef {import('../origins.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
@@ -28,7 +29,7 @@ const BODYLESS = new Set([204, 304])
 class RuntimeHop {
   #order
   #owner
-  /** @type {ClientRequest | null} */
+  /** @type {import('node:http').ClientRequest | null} */
   #req = null
   /** The response's body, decoded. @type {import('node:stream').Readable | null} */
   #body = null
@@ -58,13 +59,16 @@ class RuntimeHop {
    * @param {any} agent
    * @param {Origin} origin
    * @param {string} reason why only the runtime can carry it
+   * @param {boolean} isMocked whether somebody mocks requests
    */
-  start(agent, origin, reason) {
+  start(agent, origin, reason, isMocked) {
     const { body, method, target } = this.#order
     const { host, port } = target.wanted
+    const { path, protocol } = target
     const headers = requestHeaders(this.#order)
-    const { request } = target.protocol === 'https:' ? https : http
-    const req = request({ agent: takingAway(agent, origin, reason), host, port, method, path: target.path, headers })
+    const options = { agent: takingAway(agent, origin, reason), protocol, host, port, method, path, headers }
+    // Mocks must hear of it; who counts requests must not, since it is a fetch.
+    const req = isMocked ? (protocol === 'https:' ? https : http).request(options) : new ClientRequest(options)
     this.#req = req
     req.on('error', (error) => this.#fail(causeFrom(error)))
     req.on('close', () => this.#onClose())

@@ -6,12 +6,11 @@
 // What a request's options come to is its order. Most requests of a program are like former ones, so an agent keeps the
 // orders that it had last, by their paths; nothing in an order changes.
 
-const http = require('node:http')
-
 const { foreignReason } = require('../foreign.js')
+const { ClientRequest, knowsClientRequest } = require('../genuine.js')
 const { isPlain, leavesTarget, plainName } = require('../options.js')
 const { originsOf } = require('../origins.js')
-const { hasListeners, ignoresAgents } = require('../runtime.js')
+const { hasListeners, ignoresAgents, quietly } = require('../runtime.js')
 const { headOf, isSimpleHost } = require('./head.js')
 
 /** @typedef {import('../origins.js').Origin} Origin */
@@ -33,7 +32,6 @@ const { headOf, isSimpleHost } = require('./head.js')
  * @property {(agent: any, options: Options) => boolean} refuses whether only the runtime can do what options say of security
  */
 
-const { ClientRequest } = /** @type {any} */ (http)
 const DIGITS = /^\d{1,5}$/
 const MOST_ORDERS = 256
 /** @type {Options} */
@@ -95,13 +93,27 @@ class Order {
   }
 }
 
+/** Takes requests nowhere. */
+const nowhere = Object.freeze({
+  addRequest() {},
+  defaultPort: 80,
+  protocol: 'http:',
+  keepAlive: true,
+  maxSockets: Number.POSITIVE_INFINITY,
+  options: Object.freeze({}),
+})
+
 /**
- * A request of the runtime's that goes nowhere.
+ * An object of the runtime's own class of requests that is none: it goes nowhere, and nobody hears of it.
  * @param {Options} options
+ * @returns {any}
  */
 function unsent(options) {
-  const agent = Object.create(new /** @type {any} */ (http.Agent)({ keepAlive: true }), { addRequest: { value() {} } })
-  return new ClientRequest({ ...options, agent })
+  let made
+  quietly(() => {
+    made = new ClientRequest({ ...options, agent: nowhere })
+  })
+  return made
 }
 
 /** Whether heads made here are what the runtime makes. */
@@ -122,7 +134,7 @@ let isUsable
 
 /** Whether this runtime's requests can be done without. */
 function usable() {
-  isUsable ??= !ignoresAgents && speaksAlike()
+  isUsable ??= !ignoresAgents && knowsClientRequest && speaksAlike()
   return isUsable
 }
 

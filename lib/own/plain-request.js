@@ -5,15 +5,14 @@
 
 const { Buffer } = require('node:buffer')
 const { EventEmitter } = require('node:events')
-const http = require('node:http')
 const { Stream } = require('node:stream')
 
 const { coded, streamDestroyed, optionError } = require('../errors.js')
+const { ClientRequest } = require('../genuine.js')
 const { kDestroyError, kNeedDrain } = require('../runtime.js')
 const { headerMethods, setInitialHeaders } = require('./plain-headers.js')
 const { shadowAccessors } = require('./shadow.js')
 
-const { ClientRequest } = /** @type {any} */ (http)
 const HIGH_WATER_MARK = 64 * 1024
 const INVALID_PATH = /[^\u0021-\u00ff]/
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/

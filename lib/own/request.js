@@ -5,9 +5,9 @@
 // own (whole.js). order.js tells which requests it is made for.
 
 const { EventEmitter } = require('node:events')
-const http = require('node:http')
 
 const { foreignReason } = require('../foreign.js')
+const { ClientRequest, knowsClientRequest } = require('../genuine.js')
 const { ignoresAgents } = require('../runtime.js')
 const { argumentsOf, simpleArguments } = require('./arguments.js')
 const { LeanExchange } = require('./exchange.js')
@@ -21,7 +21,6 @@ const { kLean } = require('./symbols.js')
 /** @typedef {import('./order.js').Scheme} Scheme */
 
 const Emitter = /** @type {any} */ (EventEmitter)
-const { ClientRequest } = /** @type {any} */ (http)
 
 /**
  * @this {any}
@@ -78,7 +77,7 @@ function shown(look) {
   }
 }
 
-if (!ignoresAgents)
+if (!ignoresAgents && knowsClientRequest)
   forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), accessors, lean)
 
 /**

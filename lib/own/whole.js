@@ -8,6 +8,7 @@ const http = require('node:http')
 
 const { startSoon } = require('../agent.js')
 const { Exchange } = require('../carry.js')
+const { ClientRequest } = require('../genuine.js')
 const { finish, onResponseEnd, push, readHead } = require('../incoming.js')
 const { lease } = require('../lease.js')
 const { quietly } = require('../runtime.js')
@@ -18,7 +19,7 @@ const { kLean } = require('./symbols.js')
 /** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
 /** @typedef {{ exchange: Exchange | null }} Whole `exchange`: what carries it, unless it is over */
 
-const { ClientRequest, IncomingMessage } = /** @type {any} */ (http)
+const { IncomingMessage } = /** @type {any} */ (http)
 const { removeListener } = EventEmitter.prototype
 
 /**

@@ -1,0 +1,57 @@
+'use strict'
+
+// Who mocks requests gets every request, and nobody gets one that no user made: nock, msw and mocks by hand, loaded before and
+// after keepwire, whichever way it is used.
+
+const assert = require('node:assert')
+const { before, describe, test } = require('node:test')
+
+const { isNode } = require('../support/runtime')
+const { runBeside, skipped } = require('../support/programs')
+
+const PROGRAMS = { nock13: 'nock', nock14: 'nock', nock15: 'nock', msw2: 'msw', msw3: 'msw' }
+/** Each group in a process of its own: an install() is for all that comes after it. */
+const GROUPS = [['agent', 'stand-in', 'fetch', 'fetch with an agent'], ['install'], ['install with request']]
+const RUNTIME = 'the runtime alone'
+
+for (const [program, mock] of Object.entries(PROGRAMS)) {
+  for (const order of ['first', 'last']) {
+    describe(`${program}, loaded ${order}`, { skip: skipped(program) }, () => {
+      const run = (ways) => runBeside('mocks', { program, args: [mock, order, ways] })
+      let usual
+      before(async () => {
+        usual = (await run(RUNTIME)).told[RUNTIME]
+      })
+
+      for (const ways of GROUPS) {
+        test(`${ways.join(', ')}: what is mocked is mocked, and no more is heard of than of the runtime's requests`, async () => {
+          const { told, requests, dialsWhileMocked } = await run(ways)
+          assert.strictEqual(dialsWhileMocked, 0)
+          for (const way of ways) {
+            const { answers, heard } = told[way]
+            assert.deepStrictEqual(answers, usual.answers, way)
+            if (!way.startsWith('fetch')) assert.deepStrictEqual(heard, usual.heard, way)
+          }
+          const real = requests.filter((request) => request === 'GET /real')
+          assert.strictEqual(real.length, ways.length)
+          assert.strictEqual(requests.length, ways.length * (order === 'last' ? 3 : 2))
+        })
+      }
+    })
+  }
+}
+
+for (const mock of ['socket', 'connect', 'secure']) {
+  for (const order of ['first', 'last']) {
+    const title = `a mock of ${mock}, put there ${order}, is not passed by, and the engine is back when it is gone`
+    test(title, { skip: !isNode && 'tried on Node' }, async () => {
+      const usual = (await runBeside('mocks', { args: [mock, order, RUNTIME] })).told[RUNTIME]
+      for (const ways of GROUPS) {
+        const { told, dialsWhileMocked, stderr } = await runBeside('mocks', { args: [mock, order, ways] })
+        assert.strictEqual(dialsWhileMocked, 0)
+        for (const way of ways) assert.deepStrictEqual(told[way].answers, usual.answers, way)
+        assert.strictEqual(stderr.match(/KEEPWIRE_WARN_FALLBACK/g)?.length ?? 0, 1)
+      }
+    })
+  }
+}

@@ -1,0 +1,204 @@
+'use strict'
+
+// Which of the functions that requests and connections go through are the runtime's own, and which somebody has replaced: a
+// mock, a tracer, a test. Some do so before this package is loaded, so a function is told by its source text. Text that no
+// pattern knows is taken for a replacement: its requests then go through it, which costs speed and nothing else.
+
+const dns = require('node:dns')
+const http = require('node:http')
+const net = require('node:net')
+const tls = require('node:tls')
+const { types } = require('node:util')
+
+const { toString: sourceOf } = Function.prototype
+
+/** How the runtimes' own functions read: on Node, on Bun, and, minified, on Deno. @type {Record<string, RegExp[]>} */
+const SOURCES = {
+  request: [
+    /^function request\(url, options, cb\) \{\s*return new ClientRequest\(url, options, cb\);\s*\}$/,
+    /^function request\(\.\.\.(\w+)\)\{return new \w+\(\1\[0\],\1\[1\],\1\[2\]\)\}$/,
+    // Those of https.
+    /^function request\(\.\.\.(\w+)\) ?\{\s*let \w+ ?= ?\{\};?\s*if ?\(typeof \1\[0\] ?=== ?["'`]string["'`]\)[\s\S]*\b_defaultAgent\b/,
+  ],
+  get: [
+    /^function get\((url|input), options, cb\) \{\s*(?:const|let) req = request\(\1, options, cb\);\s*(?:req\.end\(\);\s*return req|return req\.end\(\), req);\s*\}$/,
+    /^function get\(\.\.\.(\w+)\)\{const (\w+)=request\(\1\[0\],\1\[1\],\1\[2\]\);\2\.end\(\);return \2\}$/,
+  ],
+  ClientRequest: [
+    /^function ClientRequest\(\w+, ?\w+, ?\w+\) ?\{\s*(?:FunctionPrototypeCall\(OutgoingMessage, this\)|OutgoingMessage\.call\(this\)|if \(!\(this instanceof ClientRequest\)\)|\w+\(\w+,this\))/,
+  ],
+  createConnection: [
+    /^function (?:connect|createConnection)\(\.\.\.(\w+)\) ?\{\s*(?:const|let) \w+ ?= ?_?normalizeArgs\(\1\)/,
+  ],
+  socketConnect: [
+    /^function ?(?:connect)?\(\.\.\.(\w+)\) ?\{[\s\S]{0,2000}\b\1\[0\]\[normalizedArgsSymbol\]/,
+    /^function\(\.\.\.(\w+)\)\{let \w+;if\(\w+\(\1\[0\]\)&&\1\[0\]\[\w+\]\)/,
+  ],
+  secureConnect: [/^function connect\(\.\.\.(\w+)\) ?\{[\s\S]{0,100}\bnormalizeConnectArgs\(\1\)/],
+  lookup: [
+    /^function lookup\(hostname, options, callback\) \{\s*(?:let hints = 0;|if \(typeof hostname !== "string" && hostname\))/,
+    /^function lookup\((\w+),(\w+),(\w+)\)\{let \w+=0;let \w+=0;let \w+=false;/,
+  ],
+}
+
+/** Verdicts, by name. @type {Record<string, WeakMap<Function, boolean>>} */
+const verdicts = {}
+for (const name of Object.keys(SOURCES)) verdicts[name] = new WeakMap()
+
+/**
+ * Whether a function is the runtime's own.
+ * @param {keyof typeof SOURCES} name
+ * @param {unknown} value
+ */
+function isGenuine(name, value) {
+  if (typeof value !== 'function') return false
+  let verdict = verdicts[name].get(value)
+  if (verdict === undefined) {
+    const text = types.isProxy(value) ? '' : sourceOf.call(value)
+    verdict = SOURCES[name].some((pattern) => pattern.test(text))
+    verdicts[name].set(value, verdict)
+  }
+  return verdict
+}
+
+/** How dd-trace's wrappers read, which say nothing of what they wrap. */
+const OBSERVERS = /\bstartICPCh\b/
+
+/**
+ * What a tracer's wrapper says that it wraps: `__original` by shimmer's convention, as OpenTelemetry does, or a symbol of
+ * that name (newrelic).
+ * @param {any} wrapper
+ * @returns {unknown}
+ */
+function wrappedBy(wrapper) {
+  if (typeof wrapper !== 'function' || types.isProxy(wrapper)) return undefined
+  if (Object.hasOwn(wrapper, '__original')) return wrapper.__original
+  const symbol = Object.getOwnPropertySymbols(wrapper).find(({ description }) => description === 'original')
+  return symbol === undefined ? undefined : wrapper[symbol]
+}
+
+const MOST_LAYERS = 16
+
+/**
+ * Whether a function does what the runtime's own does: it is that one, or a tracer's wrapper around it, which looks on.
+ * @param {keyof typeof SOURCES} name
+ * @param {unknown} value
+ */
+function onlyObserves(name, value) {
+  return observes(value, (inner) => isGenuine(name, inner))
+}
+
+/**
+ * @param {unknown} value
+ * @param {(inner: unknown) => boolean} isOwn
+ */
+function observes(value, isOwn) {
+  for (let layers = 0; layers < MOST_LAYERS; layers += 1) {
+    if (isOwn(value)) return true
+    const inner = wrappedBy(value)
+    if (typeof inner !== 'function') return typeof value === 'function' && OBSERVERS.test(sourceOf.call(value))
+    value = inner
+  }
+  return false
+}
+
+/** What the runtime's sockets are connected with, when it was last looked at. */
+const seen = {
+  connect: /** @type {unknown} */ (undefined),
+  createConnection: /** @type {unknown} */ (undefined),
+  socketConnect: /** @type {unknown} */ (undefined),
+  secureConnect: /** @type {unknown} */ (undefined),
+}
+/** @type {string | undefined} */
+let replacedConnect
+/** How often that has changed. */
+let generation = 0
+
+const { Socket } = net
+
+/**
+ * The function by which somebody else connects sockets, or pretends to: undefined, if all are the runtime's own or a tracer's
+ * around them. Asked for each request.
+ * @returns {string | undefined}
+ */
+function replacedConnecting() {
+  if (
+    net.connect !== seen.connect ||
+    net.createConnection !== seen.createConnection ||
+    Socket.prototype.connect !== seen.socketConnect ||
+    tls.connect !== seen.secureConnect
+  )
+    look()
+  return replacedConnect
+}
+
+function look() {
+  generation += 1
+  seen.connect = net.connect
+  seen.createConnection = net.createConnection
+  seen.socketConnect = Socket.prototype.connect
+  seen.secureConnect = tls.connect
+  replacedConnect = undefined
+  if (!onlyObserves('createConnection', seen.connect)) replacedConnect = 'net.connect'
+  else if (!onlyObserves('createConnection', seen.createConnection)) replacedConnect = 'net.createConnection'
+  else if (!onlyObserves('socketConnect', seen.socketConnect)) replacedConnect = 'net.Socket.prototype.connect'
+  else if (!onlyObserves('secureConnect', seen.secureConnect)) replacedConnect = 'tls.connect'
+}
+
+/** Changes whenever how sockets are connected does: a socket of before is none that whoever replaced it has seen. */
+function connectGeneration() {
+  replacedConnecting()
+  return generation
+}
+
+/** The runtime's own class of requests, also where somebody has put another in its place: those inherit from it. */
+function findClientRequest() {
+  const { OutgoingMessage } = http
+  /** @type {any} */
+  let prototype = http.ClientRequest.prototype
+  while (prototype !== null && Object.getPrototypeOf(prototype) !== OutgoingMessage.prototype) {
+    prototype = Object.getPrototypeOf(prototype)
+  }
+  const found = prototype?.constructor
+  return typeof found === 'function' && isGenuine('ClientRequest', found) ? found : undefined
+}
+
+const found = findClientRequest()
+
+/** @type {any} */
+const ClientRequest = found ?? http.ClientRequest
+
+/** Whether ClientRequest is the runtime's own: if not, nothing may be made of it that nobody asked for. */
+const knowsClientRequest = found !== undefined
+
+/**
+ * Whether requests may never come as far as a socket: somebody answers them in place of the runtime's class, as nock and
+ * msw do.
+ */
+function isClientRequestReplaced() {
+  /** @type {any} */
+  let theirs = http.ClientRequest
+  for (let layers = 0; layers < MOST_LAYERS && theirs !== ClientRequest; layers += 1) {
+    if (types.isProxy(theirs) || typeof theirs?.[kStandsFor] !== 'function') return true
+    theirs = theirs[kStandsFor]()
+  }
+  return false
+}
+
+/** Where a class that install() puts in place of another one tells which: also one of another copy of this package. */
+const kStandsFor = Symbol.for('keepwire.standsFor')
+
+/** Whether dns.lookup() is the runtime's own. */
+const isLookupGenuine = () => isGenuine('lookup', dns.lookup)
+
+module.exports = {
+  ClientRequest,
+  connectGeneration,
+  isClientRequestReplaced,
+  isGenuine,
+  isLookupGenuine,
+  knowsClientRequest,
+  kStandsFor,
+  observes,
+  replacedConnecting,
+}
