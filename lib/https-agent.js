@@ -13,7 +13,7 @@ const { foreignReason, removeSocket } = require('./foreign.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
-const { isAltered, isPlain, isSame, nameSuffix, secureOf } = require('./tls/settings.js')
+const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('./tls/settings.js')
 
 const RuntimeAgent = /** @type {any} */ (https.Agent)
 
@@ -30,7 +30,7 @@ const NO_OPTIONS = Object.freeze({})
 class Known {
   /** @type {Map<string, SecureOrigin>} */
   origins = new Map()
-  /** The agent's options when they were last looked at. @type {Options} */
+  /** What the agent's options said when they were last looked at. @type {Options} */
   options = {}
 }
 
@@ -79,14 +79,12 @@ function find(agent, origins, req, wanted, plain) {
   /** @type {Known} */
   const known = agent[kKnown]
   const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
-  let origin = known.origins.get(short)
-  if (origin === undefined) {
-    origin = open(agent, origins, wanted, servername)
-    if (known.origins.size >= MOST_KNOWN) known.origins.clear()
-    known.origins.set(short, origin)
-  } else if (origins.get(origin.name) !== origin) {
-    origins.add(origin.name, origin.options, origin)
-  }
+  const found = known.origins.get(short)
+  // One that was let go has no key, and its settings may be gone.
+  if (found !== undefined && found.key !== 0) return found
+  const origin = open(agent, origins, wanted, servername)
+  if (known.origins.size >= MOST_KNOWN) known.origins.clear()
+  known.origins.set(short, origin)
   return origin
 }
 
@@ -101,7 +99,7 @@ function settingsOf(agent) {
   const known = agent[kKnown]
   if (!isSame(agent.options, known.options)) {
     known.origins.clear()
-    known.options = { ...agent.options }
+    known.options = recordOf(agent.options)
   }
   return known.options
 }

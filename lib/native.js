@@ -91,7 +91,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
- * @property {() => { keys: number, profiles: number }} held
+ * @property {() => { keys: number, profiles: number, trusts: number, settings: number }} held
  * @property {(wake: () => void) => number} openPort
  * @property {(port: number) => void} closePort
  * @property {(wake: () => void, close: (port: number) => void) => NativeWake} weakly
@@ -104,8 +104,9 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(agent: number, key: number) => void} closeOrigin
  * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
  * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
- * @property {(pem: string, partialChains: boolean) => number} internTrust
+ * @property {(pem: string, partialChains: boolean, isDefault: boolean) => number} internTrust
  * @property {(settings: NativeTls) => number | null} internTls
+ * @property {(agent: number, key: number, settings: number) => void} holdTls
  * @property {(connection: number) => void} bind
  * @property {(port: number, exchange: number) => boolean} cancel
  * @property {(agent: number, key: number) => void} releaseForeign

@@ -17,7 +17,11 @@ const { outcome, rawSecureServer, SecureAgent, secureServer } = require('../supp
 const { baseline, isBun, isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
 const { until } = require('../support/wait')
-const { explain } = require('../..')
+const keepwire = require('../..')
+
+const { explain } = keepwire
+/** The runtime's own agent shares in these cases. */
+const OURS = { skip: baseline }
 
 const authorities = (async () => {
   const { root, server } = await makeAuthority()
@@ -170,6 +174,77 @@ test("a change of the agent's options counts from the next request", async (scop
   assert.strictEqual((await outcome({ port, agent })).status, 200)
   agent.options.ca = other.pem
   assert.strictEqual((await outcome({ port, agent })).error.code, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')
+})
+
+/** Ways to say something else in the same place: the options of an agent, and what changes in them. */
+const changes = {
+  'a list of authorities that grows': ({ root, other }) => {
+    const ca = [other.pem]
+    return [{ ca }, () => ca.push(root.pem), () => ca.pop()]
+  },
+  'an authority in a list that is replaced': ({ root, other }) => {
+    const ca = [other.pem]
+    return [{ ca }, () => (ca[0] = root.pem), () => (ca[0] = Buffer.from(other.pem))]
+  },
+  'a buffer that is overwritten': ({ root, other }) => {
+    const ca = Buffer.alloc(Math.max(root.pem.length, other.pem.length))
+    return [{ ca }, () => ca.fill(0).write(root.pem), () => ca.fill(0).write(other.pem)]
+  },
+}
+
+for (const [what, change] of Object.entries(changes)) {
+  test(`a change in place counts from the next request: ${what}`, OURS, async (scope) => {
+    const known = await authorities
+    const { port } = await secureServer(scope, known.server)
+    const [options, trust, distrust] = change(known)
+    const agent = scope.adopt(new SecureAgent({ ...options, keepAlive: true }))
+    for (const by of [https.get, keepwire.https.get]) {
+      assert.strictEqual((await outcome({ port, agent }, by)).error.code, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')
+      trust()
+      assert.strictEqual((await outcome({ port, agent }, by)).status, 200)
+      assert.strictEqual((await outcome({ port, agent }, by)).status, 200)
+      distrust()
+      assert.strictEqual((await outcome({ port, agent }, by)).error.code, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')
+    }
+  })
+}
+
+/** What the runtime's names do not tell apart: first what is served, then what is refused. */
+const ambiguous = {
+  "rejectUnauthorized false and 'false'": ({ other }) => [
+    { ca: other.pem, rejectUnauthorized: false },
+    { ca: other.pem, rejectUnauthorized: 'false' },
+  ],
+}
+
+for (const [what, pair] of Object.entries(ambiguous)) {
+  for (const shared of [false, true]) {
+    test(`two judgements are never one identity: ${what}${shared ? ', `shared`' : ''}`, OURS, async (scope) => {
+      const known = await authorities
+      const { port } = await secureServer(scope, known.server)
+      const agent = scope.adopt(new SecureAgent({ keepAlive: true, shared }))
+      const [lax, strict] = pair(known)
+      assert.strictEqual((await outcome({ ...lax, port, agent })).status, 200)
+      assert.match(String((await outcome({ ...strict, port, agent })).error.code), /^(?:UNABLE|DEPTH|SELF_SIGNED)/)
+      assert.strictEqual((await outcome({ ...lax, port, agent })).status, 200)
+    })
+  }
+}
+
+test('keys in objects are told apart by what is in them, and nobody trusted from the default', OURS, async (scope) => {
+  const { client, root, second, server } = await authorities
+  const { port } = await secureServer(scope, server, { requestCert: true, rejectUnauthorized: false })
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true }))
+  const named = [client, second].map(({ key }) => agent.getName({ host: 'localhost', port, key: [{ pem: key }] }))
+  assert.notStrictEqual(named[0], named[1])
+  assert.notStrictEqual(
+    agent.getName({ host: 'localhost', port }),
+    agent.getName({ host: 'localhost', port, ca: [''] }),
+  )
+  for (const expected of [false, true]) {
+    const options = { cert: client.pem, key: [{ pem: client.key }] }
+    assert.strictEqual((await get({ ...options, port, agent })).reused, expected)
+  }
 })
 
 test('names are those of the runtime', async () => {

@@ -123,10 +123,10 @@ function tellSocket(socket) {
  * What one GET comes to.
  * @returns {Promise<object>}
  */
-function outcome(options) {
+function outcome(options, get = https.get) {
   return new Promise((resolve) => {
     let socket
-    const request = https.get({ host: 'localhost', family: 4, ...options }, (response) => {
+    const request = get({ host: 'localhost', family: 4, ...options }, (response) => {
       socket = tellSocket(request.socket)
       const certificate = request.socket.getPeerCertificate(true)
       let body = ''

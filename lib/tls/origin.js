@@ -6,6 +6,7 @@ const { createHash } = require('node:crypto')
 const { performance } = require('node:perf_hooks')
 
 const { carryForeign } = require('../foreign.js')
+const native = require('../native.js')
 const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
 const { ignoresAgents } = require('../runtime.js')
@@ -57,8 +58,11 @@ class SecureOrigin extends Origin {
    * @param {boolean} isUsual whether the name is what our agents call it
    */
   constructor(origins, name, options, secure, isUsual) {
-    const identity = typeof secure === 'string' ? name : `${name}\0${secure.id}`
+    // Names hold certificates and keys: the engine has no use for them.
+    const place = `${nameOf({}, options)}:${createHash('sha256').update(name).digest('base64')}`
+    const identity = typeof secure === 'string' ? place : `${place}\0${secure.id}`
     super(origins, name, options, origins.identity(identity, isUsual), labelOf(name, options))
+    if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)
     this.secure = secure
     this.#identity = identity
     this.#runtimeUntil = legacyUntil(identity)

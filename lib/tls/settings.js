@@ -8,10 +8,10 @@ const { createPrivateKey } = require('node:crypto')
 const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
-const { threadId } = require('node:worker_threads')
 
 const native = require('../native.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
+const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./values.js')
 
 /** @typedef {Record<string, any>} Options */
 
@@ -22,7 +22,7 @@ const { pemList, replacedList, trustOf } = require('./trust.js')
  * @property {string} hostname whose certificate it must be
  * @property {boolean} rejectUnauthorized
  * @property {((hostname: string, certificate: any) => Error | undefined) | undefined} checkServerIdentity the user's own
- * @property {unknown} ca
+ * @property {string[] | undefined} ca
  * @property {string | undefined} cert
  */
 
@@ -68,24 +68,6 @@ const runtimeCheck = tls.checkServerIdentity
 const { connect } = tls
 const defaultCiphers = tls.DEFAULT_CIPHERS
 
-/** @type {WeakMap<object, string>} */
-const tags = new WeakMap()
-let nextTag = 1
-
-/**
- * Tells one function or object from another, in every thread.
- * @param {object} value
- */
-function tagOf(value) {
-  let tag = tags.get(value)
-  if (tag === undefined) {
-    tag = `${threadId}.${nextTag}`
-    nextTag += 1
-    tags.set(value, tag)
-  }
-  return tag
-}
-
 /** What the names of https agents have after those of http agents, in this order. */
 const NAMED = [
   'ca',
@@ -107,6 +89,12 @@ const NAMED = [
   'sessionIdContext',
   'sigalgs',
 ]
+
+/** Certificates and keys. */
+const TEXTS = ['ca', 'cert', 'key', 'crl', 'pfx']
+
+/** What only the runtime can do, and its names do not tell. */
+const UNNAMED = ['privateKeyEngine', 'privateKeyIdentifier', 'requestOCSP', 'enableTrace', 'certificateCompression']
 
 /** Whether the runtime's names say anything of TLS; those of Bun up to 1.3 do not. */
 const namesSecurity = nameOfRuntime({ ca: 'x' }) !== nameOfRuntime({})
@@ -132,11 +120,21 @@ function namedPart(options, key) {
  */
 function nameSuffix(options) {
   let suffix = namesSecurity ? '' : NAMED.map((key) => `:${namedPart(options, key)}`).join('')
-  if (options.ALPNProtocols !== undefined) suffix += `:alpn=${String(options.ALPNProtocols)}`
+  const { ALPNProtocols: alpn, rejectUnauthorized } = options
+  if (alpn !== undefined) suffix += `:alpn=${Array.isArray(alpn) ? alpn.join(' ') : String(alpn)}`
   if (options.allowPartialTrustChain) suffix += ':partial'
   // The runtime's name says nothing of these: nobody is trusted, no name is sent.
-  if (options.ca?.length === 0 && options.ca !== '') suffix += ':no-ca'
+  if (isEmptyList(options.ca)) suffix += ':no-ca'
   if (options.servername === '' && net.isIP(options.host ?? '') === 0) suffix += ':no-servername'
+  // Or the same as of others. Only the boolean means that anybody may answer.
+  if (rejectUnauthorized !== undefined && rejectUnauthorized !== false && String(rejectUnauthorized) === 'false') {
+    suffix += ':verified'
+  }
+  for (const key of TEXTS) {
+    const difference = distinction(options[key])
+    if (difference !== '') suffix += `:${key}${difference}`
+  }
+  for (const key of UNNAMED) if (isGiven(options[key])) suffix += `:${key}=${String(options[key])}`
   for (const key of ['checkServerIdentity', 'secureContext', 'pskCallback', 'session', 'socket']) {
     const value = options[key]
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
@@ -280,7 +278,7 @@ function secureOf(options, sessions) {
     hostname: servername || options.host || 'localhost',
     rejectUnauthorized,
     checkServerIdentity,
-    ca,
+    ca: ca ? pemList(ca) : undefined,
     cert: options.cert ? pemList(options.cert)[0] : undefined,
   }
 }
@@ -341,25 +339,37 @@ function isSilent(options) {
 }
 
 /**
+ * What an agent's options say, as it is now.
+ * @param {Options} options
+ * @returns {Options}
+ */
+function recordOf(options) {
+  const record = { ...options }
+  for (const key of TEXTS) record[key] = copyOf(options[key])
+  record.ALPNProtocols = copyOf(options.ALPNProtocols)
+  return record
+}
+
+/**
  * Whether an agent's options still say what they said about TLS.
  * @param {Options} now
- * @param {Options} then
+ * @param {Options} then their record
  */
 function isSame(now, then) {
   return (
-    now.ca === then.ca &&
-    now.cert === then.cert &&
-    now.key === then.key &&
+    isUnchanged(now.ca, then.ca) &&
+    isUnchanged(now.cert, then.cert) &&
+    isUnchanged(now.key, then.key) &&
+    isUnchanged(now.pfx, then.pfx) &&
+    isUnchanged(now.crl, then.crl) &&
+    isUnchanged(now.ALPNProtocols, then.ALPNProtocols) &&
     now.passphrase === then.passphrase &&
-    now.pfx === then.pfx &&
     now.servername === then.servername &&
     now.rejectUnauthorized === then.rejectUnauthorized &&
     now.checkServerIdentity === then.checkServerIdentity &&
     now.minVersion === then.minVersion &&
     now.maxVersion === then.maxVersion &&
     now.ciphers === then.ciphers &&
-    now.ALPNProtocols === then.ALPNProtocols &&
-    now.crl === then.crl &&
     now.sigalgs === then.sigalgs &&
     now.secureContext === then.secureContext &&
     now.secureProtocol === then.secureProtocol &&
@@ -386,4 +396,4 @@ function isAltered() {
   return tls.checkServerIdentity !== runtimeCheck || isUnverified() || replacedList() !== undefined
 }
 
-module.exports = { isAltered, isPlain, isSame, isSilent, NAMED, nameSuffix, secureOf }
+module.exports = { isAltered, isPlain, isSame, isSilent, NAMED, nameSuffix, recordOf, secureOf }

@@ -11,12 +11,6 @@ const { coded } = require('../errors.js')
 const native = require('../native.js')
 const { isBun, isNode } = require('../runtime.js')
 
-/** Lists known by number are few: agents share them, or have one each. More are looked up in the engine again. */
-const MOST_KNOWN = 64
-
-/** @type {Map<string, number>} */
-const known = new Map()
-
 /** The runtime's list that `defaultNumber` stands for. @type {readonly string[] | undefined} */
 let defaultList
 let defaultNumber = 0
@@ -90,30 +84,17 @@ function runtimeList() {
 }
 
 /**
- * @param {string} pem
- * @param {boolean} partialChains
- * @returns {number}
- */
-function numberOf(pem, partialChains) {
-  const key = partialChains ? `partial\n${pem}` : pem
-  const number = known.get(key) ?? native.internTrust(pem, partialChains)
-  if (known.size >= MOST_KNOWN) known.clear()
-  known.set(key, number)
-  return number
-}
-
-/**
  * @param {unknown} ca
  * @param {boolean} partialChains
- * @returns {number}
+ * @returns {number} for the settings that are made next: the engine keeps what settings use, and the runtime's own list
  */
 function trustOf(ca, partialChains) {
-  if (ca) return numberOf(pemList(ca).join('\n'), partialChains)
+  if (ca) return native.internTrust(pemList(ca).join('\n'), partialChains, false)
   const list = runtimeList()
   firstList ??= list
   if (list === defaultList && !partialChains) return defaultNumber
   const pem = runtimePem(list)
-  const number = native.internTrust(pem, partialChains)
+  const number = native.internTrust(pem, partialChains, true)
   if (!partialChains) {
     defaultList = list
     defaultNumber = number

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Engine, PortId, Shared};
+use crate::connect::tls::{self, Tls};
 use crate::connect::Profile;
 use crate::metrics::Metrics;
 use crate::pool::{AgentId, Counts, KeyId, Limits};
@@ -23,6 +24,8 @@ struct Held {
     name: String,
     /// Ways to connect that it has named.
     profiles: HashSet<u32>,
+    /// How its connections are secured: kept even while no profile says so.
+    tls: Option<Arc<Tls>>,
 }
 
 /// What there is to tell of an agent's origin; without a name: of those that were let go.
@@ -85,6 +88,7 @@ impl Engine {
                 let held = Held {
                     name: name.to_owned(),
                     profiles: HashSet::new(),
+                    tls: None,
                 };
                 owned.origins.insert(key, held);
                 shared.pool.retain_origin(agent, key);
@@ -124,6 +128,19 @@ impl Engine {
             shared.profiles.hold(id);
         }
         id
+    }
+
+    /// Keeps TLS settings as long as an origin.
+    pub fn hold_tls(&self, agent: AgentId, key: KeyId, settings: u32) {
+        let tls = tls::hold(settings);
+        let mut shared = self.lock();
+        let origin = shared
+            .agents
+            .get_mut(&agent)
+            .and_then(|owned| owned.origins.get_mut(&key));
+        if let Some(held) = origin {
+            held.tls = tls;
+        }
     }
 
     /// What there is to tell of an agent, or of all agents of the process: one entry for each of their origins, and one

@@ -8,7 +8,8 @@ use crate::fetch::clients;
 /// The number of the client that has the TLS settings of a number.
 #[napi]
 pub fn fetch_client(tls: u32) -> Result<u32> {
-    let number = clients::intern(tls);
+    let unknown = || Error::new(Status::InvalidArg, "no such TLS settings");
+    let number = clients::intern(tls).ok_or_else(unknown)?;
     // What a command has room for.
     if number > u16::MAX.into() {
         let message = "too many different TLS settings";

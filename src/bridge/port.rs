@@ -273,16 +273,23 @@ pub fn note(agent: AgentId, key: KeyId, foreign: bool, name: String) {
     ENGINE.note(agent, key, foreign, name);
 }
 
-/// The number of a list of trusted certificates, in PEM.
+/// The number of a list of trusted certificates, in PEM: for the next `internTls`, or for all until there is another
+/// default.
 #[napi]
-pub fn intern_trust(pem: String, partial_chains: bool) -> u32 {
-    tls::intern_trust(pem.as_bytes(), partial_chains)
+pub fn intern_trust(pem: String, partial_chains: bool, is_default: bool) -> u32 {
+    tls::intern_trust(pem.as_bytes(), partial_chains, is_default)
 }
 
-/// The number of TLS settings; `null` if the engine can't use them.
+/// The number of TLS settings; `null` if the engine can't use them. Whoever is to keep them must say so next.
 #[napi]
 pub fn intern_tls(given: Object<'_>) -> Result<Option<u32>> {
     Ok(tls::intern(settings(&given)?).ok())
+}
+
+/// TLS settings are kept as long as an agent's origin.
+#[napi]
+pub fn hold_tls(agent: AgentId, key: KeyId, settings: u32) {
+    ENGINE.hold_tls(agent, key, settings);
 }
 
 /// The connection is its user's alone: it is never shared.

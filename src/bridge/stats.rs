@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use napi_derive::napi;
 
 use crate::agent::{OriginStats, ENGINE};
+use crate::connect::tls;
 use crate::fetch;
 
 /// How often something happened.
@@ -37,6 +38,8 @@ pub struct BindingOrigin {
 pub struct BindingHeld {
     pub keys: u32,
     pub profiles: u32,
+    pub trusts: u32,
+    pub settings: u32,
 }
 
 /// The counters of an agent, or of all agents in the process and all fetches.
@@ -53,9 +56,12 @@ pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
 #[napi]
 pub fn held() -> BindingHeld {
     let (keys, profiles) = ENGINE.held();
+    let (trusts, settings) = tls::held();
     BindingHeld {
         keys: keys as u32,
         profiles: profiles as u32,
+        trusts: trusts as u32,
+        settings: settings as u32,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use napi::bindgen_prelude::{JsObjectValue, Object};
 use napi::Result;
+use zeroize::Zeroizing;
 
 use crate::connect::tls::{Secured, Settings};
 
@@ -9,10 +10,11 @@ use crate::connect::tls::{Secured, Settings};
 pub(super) fn settings(given: &Object<'_>) -> Result<Settings> {
     // Saturates: any number of sessions may be allowed.
     let sessions = given.get_named_property::<f64>("sessions")? as u32;
+    let keys: Vec<String> = given.get_named_property("keys")?;
     Ok(Settings {
         roots: given.get_named_property("roots")?,
         certs: given.get_named_property("certs")?,
-        keys: given.get_named_property("keys")?,
+        keys: keys.into_iter().map(Zeroizing::new).collect(),
         crls: given.get_named_property("crls")?,
         reject_unauthorized: given.get_named_property("rejectUnauthorized")?,
         ask_identity: given.get_named_property("askIdentity")?,

@@ -21,8 +21,8 @@ const KEEP_ALIVE_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Registry {
-    /// The numbers of the clients' TLS settings.
-    settings: Vec<u32>,
+    /// The clients' TLS settings.
+    settings: Vec<Arc<tls::Tls>>,
     clients: HashMap<(u32, bool), Result<Client, String>>,
 }
 
@@ -32,15 +32,16 @@ fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of the client that has these TLS settings: a process has a few at most.
-pub fn intern(tls: u32) -> u32 {
+/// The number of the client that has these TLS settings: a process has a few at most. `None`: nobody has such settings.
+pub fn intern(tls: u32) -> Option<u32> {
+    let tls = tls::hold(tls)?;
     let settings = &mut registry().settings;
     let known = settings.iter().position(|known| *known == tls);
     let number = known.unwrap_or_else(|| {
         settings.push(tls);
         settings.len() - 1
     });
-    number as u32
+    Some(number as u32)
 }
 
 /// The client of a number. A `fresh` one uses no connection twice, and none that is there.
@@ -72,9 +73,8 @@ fn made(number: u32, fresh: bool) -> Result<Client, String> {
     if let Some(client) = registry.clients.get(&(number, fresh)) {
         return client.clone();
     }
-    let settings = registry.settings.get(number as usize);
-    let tls = settings.and_then(|&id| tls::get(id));
-    let client = build(&tls.ok_or("no such client")?, fresh);
+    let tls = registry.settings.get(number as usize);
+    let client = build(tls.ok_or("no such client")?, fresh);
     registry.clients.insert((number, fresh), client.clone());
     client
 }

@@ -1,21 +1,24 @@
 'use strict'
 
-// Agents that share, one for each request, none kept: they are collected, the last one once its connection is closed, and
-// the engine keeps nothing of theirs. Run with access to the collector (`gc`).
+// Agents, one for each request, none kept: they are collected, the last one once its connection is closed, and the engine
+// keeps nothing of theirs. Those that differ trust what no other trusts, and show what no other shows; the others share their
+// connection. Run with access to the collector (`gc`).
 
 const https = require('node:https')
 
 const { HttpsAgent } = require('../../..')
 const { held } = require('../../../lib/native')
 
-const [port, ca, requests] = process.argv.slice(2)
+const [port, ca, requests, cert, key] = process.argv.slice(2)
+const differ = cert !== undefined
 const collect = globalThis.gc ?? (() => globalThis.Bun.gc(true))
 let alive = 0
 const collected = new FinalizationRegistry(() => (alive -= 1))
 
-function ask() {
+function ask(number) {
   return new Promise((resolve, reject) => {
-    const agent = new HttpsAgent({ keepAlive: true, shared: true, warnings: false, ca, freeSocketTimeout: 300 })
+    const secure = differ ? { ca: `${ca}\n${number}`, cert: `${cert}\n${number}`, key } : { ca, shared: true }
+    const agent = new HttpsAgent({ keepAlive: true, warnings: false, freeSocketTimeout: 300, ...secure })
     alive += 1
     collected.register(agent)
     https
@@ -25,13 +28,13 @@ function ask() {
 }
 
 async function main() {
-  for (let i = 0; i < Number(requests); i++) await ask()
+  for (let i = 0; i < Number(requests); i++) await ask(i)
   for (;;) {
     collect()
     await new Promise((resolve) => setTimeout(resolve, 5))
-    const { keys, profiles } = held()
-    if (alive > 0 || keys > 0) continue
-    console.log(JSON.stringify({ requests: Number(requests), keys, profiles }))
+    const { keys, profiles, settings, trusts } = held()
+    if (alive > 0 || keys > 0 || settings > 0) continue
+    console.log(JSON.stringify({ requests: Number(requests), keys, profiles, settings, trusts }))
     return
   }
 }

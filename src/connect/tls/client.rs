@@ -17,7 +17,7 @@ use crate::error::{Failure, Phase};
 /// rustls' own error, see [`refusal`].
 pub fn judging(tls: &Arc<Tls>) -> ClientConfig {
     let (mut config, signatures) = tls.config_and_signatures();
-    config.resumption = Resumption::in_memory_sessions(tls.settings().sessions as usize);
+    config.resumption = Resumption::in_memory_sessions(tls.rules().sessions as usize);
     let verifier = AtOnce {
         tls: Arc::clone(tls),
         signatures,
@@ -58,7 +58,7 @@ impl ServerCertVerifier for AtOnce {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if !self.tls.settings().reject_unauthorized {
+        if !self.tls.rules().reject_unauthorized {
             return Ok(ServerCertVerified::assertion());
         }
         let chain: Vec<CertificateDer<'static>> = std::iter::once(leaf)

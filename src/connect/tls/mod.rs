@@ -37,8 +37,8 @@ mod verify;
 mod tests;
 
 pub use client::{judging, refusal};
-pub use registry::{get, intern, intern_trust};
-pub use settings::{Settings, SettingsError, Tls};
+pub use registry::{get, held, hold, intern, intern_trust};
+pub use settings::{Rules, Settings, SettingsError, Tls};
 pub use stream::TlsStream;
 pub use trust::Trust;
 pub use verify::Distrust;
@@ -120,20 +120,20 @@ pub(super) async fn secure(
                 .collect()
         })
         .unwrap_or_default();
-    let settings = endpoint.tls.settings();
+    let rules = endpoint.tls.rules();
     let verdict = endpoint
         .tls
         .trust()
         .verify(&chain, &endpoint.tls.revocations(), UnixTime::now());
     let distrust = match verdict {
         Ok(()) => None,
-        Err(distrust) if settings.reject_unauthorized || distrust.is_doubtful() => {
+        Err(distrust) if rules.reject_unauthorized || distrust.is_doubtful() => {
             return Err(distrust.failure());
         }
         Err(distrust) => Some(distrust),
     };
     let ask = distrust.is_none()
-        && (settings.ask_identity || !verify::is_for(&chain, identity(endpoint, profile)));
+        && (rules.ask_identity || !verify::is_for(&chain, identity(endpoint, profile)));
     let secured = Secured {
         protocol: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",

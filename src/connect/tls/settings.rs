@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{
@@ -17,20 +19,20 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error, KeyLog, SignatureScheme, SupportedProtocolVersion,
 };
 use webpki::{CertRevocationList, OwnedCertRevocationList};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::sessions::Sessions;
 use super::{Endpoint, Trust, SECRETS};
 use crate::connect::Profile;
 
 /// What a user may set, less what differs from host to host. Two connections with equal settings are interchangeable.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Settings {
     /// The number of the [`Trust`].
     pub roots: u32,
     /// Client certificates with what they are issued by, PEM; a chain each.
     pub certs: Vec<String>,
-    /// Their keys, PEM, not encrypted; in any order.
-    pub keys: Vec<String>,
+    /// Their keys, PEM, not encrypted; in any order. Wiped with the settings.
+    pub keys: Vec<Zeroizing<String>>,
     /// Revocation lists, PEM; none: revocation is not looked at.
     pub crls: Vec<String>,
     /// An unauthorized peer ends the connection.
@@ -49,14 +51,79 @@ pub struct Settings {
     pub sessions: u32,
 }
 
+/// What tells contents apart.
+pub(super) type Digest = [u8; 32];
+
+/// The SHA-256 of parts, which are told from one another.
+pub(super) fn digest(parts: &[&[u8]]) -> Digest {
+    let suite = TLS13_AES_128_GCM_SHA256.tls13();
+    // It is what its name says.
+    let suite = suite.expect("a suite of TLS 1.3");
+    let mut hash = suite.common.hash_provider.start();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    digest
+}
+
+impl Settings {
+    /// Equal for equal settings only.
+    pub(super) fn digest(&self) -> Digest {
+        // Whoever adds a field decides here what it means.
+        let Self {
+            roots,
+            certs,
+            keys,
+            crls,
+            reject_unauthorized,
+            ask_identity,
+            tls12,
+            tls13,
+            ciphers,
+            alpn,
+            sessions,
+        } = self;
+        let flags = [*reject_unauthorized, *ask_identity, *tls12, *tls13].map(u8::from);
+        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+        let list = |texts: &[String]| {
+            let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+            digest(&texts)
+        };
+        digest(&[
+            &roots.to_le_bytes(),
+            &list(certs),
+            &digest(&keys),
+            &list(crls),
+            &flags,
+            &list(ciphers),
+            &list(alpn),
+            &sessions.to_le_bytes(),
+        ])
+    }
+}
+
 /// Why settings cannot be used. The runtime's own complaint about them is better.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SettingsError(pub &'static str);
 
+/// What is asked of settings after they are compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// An unauthorized peer ends the connection.
+    pub reject_unauthorized: bool,
+    /// Somebody else decides about every peer.
+    pub ask_identity: bool,
+    /// Endpoints whose sessions are kept.
+    pub sessions: u32,
+}
+
 /// Settings ready for use. Equal if it is the same one: they are compiled once for each number.
 pub struct Tls {
     id: u32,
-    settings: Settings,
+    rules: Rules,
     trust: Arc<Trust>,
     config: ClientConfig,
     sessions: Option<Arc<Sessions>>,
@@ -80,7 +147,7 @@ impl Tls {
             .map_err(|_| SettingsError("no cipher suite of these versions"))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let identities = identities(&settings, &provider)?;
+        let identities = identities(&settings)?;
         let mut config = if identities.is_empty() {
             builder.with_no_client_auth()
         } else {
@@ -106,9 +173,14 @@ impl Tls {
         if crls.is_empty() && !settings.crls.is_empty() {
             return Err(SettingsError("crl"));
         }
+        let rules = Rules {
+            reject_unauthorized: settings.reject_unauthorized,
+            ask_identity: settings.ask_identity,
+            sessions: settings.sessions,
+        };
         Ok(Self {
             id,
-            settings,
+            rules,
             trust,
             config,
             sessions,
@@ -122,9 +194,9 @@ impl Tls {
         (self.config.clone(), SignaturesOnly(provider))
     }
 
-    /// What it was made of.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// What applies to every handshake.
+    pub fn rules(&self) -> Rules {
+        self.rules
     }
 
     pub(super) fn trust(&self) -> &Trust {
@@ -191,19 +263,14 @@ fn provider(ciphers: &[String]) -> Result<CryptoProvider, SettingsError> {
 }
 
 /// Brings certificates and keys together.
-fn identities(
-    settings: &Settings,
-    provider: &CryptoProvider,
-) -> Result<Vec<Arc<CertifiedKey>>, SettingsError> {
+fn identities(settings: &Settings) -> Result<Vec<Arc<CertifiedKey>>, SettingsError> {
     let mut keys = Vec::new();
     for pem in &settings.keys {
-        let key =
+        let mut der =
             PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| SettingsError("key"))?;
-        let key = provider
-            .key_provider
-            .load_private_key(key)
-            .map_err(|_| SettingsError("key"))?;
-        keys.push(key);
+        let key = any_supported_type(&der);
+        der.zeroize();
+        keys.push(key.map_err(|_| SettingsError("key"))?);
     }
     let mut identities = Vec::new();
     for pem in &settings.certs {

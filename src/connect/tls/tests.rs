@@ -273,7 +273,7 @@ fn settings_that_make_no_sense_are_refused() {
     };
     assert_eq!(refused(|to| to.ciphers.push("NULL".into())), "ciphers");
     assert_eq!(refused(|to| to.certs.push("none".into())), "cert");
-    assert_eq!(refused(|to| to.keys.push("none".into())), "key");
+    assert_eq!(refused(|to| to.keys.push("none".to_owned().into())), "key");
     assert_eq!(refused(|to| to.crls.push("none".into())), "crl");
 }
 
