@@ -20,6 +20,7 @@ use origins::Owned;
 use profiles::Profiles;
 
 use crate::connect::Profile;
+use crate::error::Failure;
 use crate::exchange::events::{Assigned, Events};
 use crate::pool::{AgentId, CloseReason, ConnId, Effect, Keys, Pool, WaiterId};
 use crate::runtime::{self, Books, Io};
@@ -131,6 +132,11 @@ impl Engine {
         }
     }
 
+    /// What was to happen at a certain time is not going to.
+    pub(crate) fn forget_timers(&self) {
+        self.next_expiry.store(u64::MAX, Ordering::Release);
+    }
+
     fn expire(&self) {
         self.next_expiry.store(u64::MAX, Ordering::Release);
         let next = self.with_effects(|shared, now, effects| shared.pool.expire(now, effects));
@@ -176,6 +182,11 @@ impl Engine {
         let Some(events) = self.events(waiter.port) else {
             return;
         };
+        // Without such a thread nothing is being closed.
+        if runtime::ready().is_err() {
+            events.assigned(waiter.exchange, 0, Assigned::Foreign);
+            return;
+        }
         runtime::run(move |io| {
             io.call_next(move || events.assigned(waiter.exchange, 0, Assigned::Foreign));
         });
@@ -199,16 +210,28 @@ impl Engine {
             (books, pool.adoption(conn))
         };
         match (profile, books, self.events(waiter.port)) {
-            (Some(profile), Some(books), Some(events)) => runtime::run(move |io: &Io| {
-                // Told in the same job: an abort in answer to it finds the connection.
-                if queued {
-                    events.assigned(waiter.exchange, conn, Assigned::Dialing);
+            (Some(profile), Some(books), Some(events)) => {
+                let mut opening = Opening {
+                    conn,
+                    waiter,
+                    queued,
+                    events,
+                    failure: None,
+                    is_done: false,
+                };
+                if let Err(failure) = runtime::ready() {
+                    opening.failure = Some(failure);
+                    return false;
                 }
-                match adopts {
-                    Some(former) => io.adopt(former, waiter, conn, profile, events, books),
-                    None => io.open(waiter, conn, profile, events, books),
-                }
-            }),
+                runtime::run(move |io: &Io| {
+                    // Told in the same job: an abort in answer to it finds the connection.
+                    let events = opening.done();
+                    match adopts {
+                        Some(former) => io.adopt(former, waiter, conn, profile, events, books),
+                        None => io.open(waiter, conn, profile, events, books),
+                    }
+                });
+            }
             // Its thread has just ended.
             _ => {
                 self.gone(conn, CloseReason::AgentDestroyed);
@@ -218,6 +241,49 @@ impl Engine {
             }
         }
         adopts.is_some()
+    }
+}
+
+/// A connection that is about to be opened: unless that is [`done`](Opening::done), it fails when this is dropped.
+struct Opening {
+    conn: ConnId,
+    waiter: WaiterId,
+    /// The waiter has not heard of the connection.
+    queued: bool,
+    events: Arc<dyn Events>,
+    failure: Option<Box<Failure>>,
+    is_done: bool,
+}
+
+impl Opening {
+    fn assign(&self) {
+        if self.queued {
+            self.events
+                .assigned(self.waiter.exchange, self.conn, Assigned::Dialing);
+        }
+    }
+
+    fn done(mut self) -> Arc<dyn Events> {
+        self.assign();
+        self.is_done = true;
+        Arc::clone(&self.events)
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        self.assign();
+        let failure = self
+            .failure
+            .take()
+            .unwrap_or_else(|| Box::new(runtime::ended()));
+        self.events.failed(self.waiter.exchange, &failure, false);
+        let reason = CloseReason::Error;
+        let idle = ENGINE.gone(self.conn, reason);
+        self.events.closed(self.conn, reason, idle);
     }
 }
 

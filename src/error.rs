@@ -33,6 +33,9 @@ pub enum Phase {
     Body,
 }
 
+/// The code of what is our own fault: the engine has panicked, or was told what makes no sense.
+pub const ENGINE_FAILED: &str = "ERR_KEEPWIRE_ENGINE";
+
 /// Why a connection or an exchange failed.
 #[derive(Clone, Debug)]
 pub struct Failure {

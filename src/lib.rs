@@ -10,14 +10,17 @@
 //! * [`exchange`]: one request on one connection.
 //! * [`fetch`]: `fetch()` on shared `reqwest` clients.
 //! * [`bridge`]: where Rust meets JavaScript; the only room that knows napi.
+//! * `contain`, [`faults`]: what a panic ends; panics for tests.
 //! * [`config`], [`error`], [`metrics`]: constants of the engine, its one error type, its counters.
 
 pub mod agent;
 pub mod bridge;
 pub mod config;
 pub mod connect;
+mod contain;
 pub mod error;
 pub mod exchange;
+pub mod faults;
 pub mod fetch;
 pub mod metrics;
 pub mod pool;

@@ -1,60 +1,127 @@
 //! The process-wide I/O thread: a tokio `current_thread` runtime on its own thread, made at first use.
 //!
 //! Everything on it is single-threaded: connections live in [`Io`], which closures sent with [`run`] reach in the
-//! order they were sent. The thread lives as long as the process and holds nothing that keeps a process alive.
+//! order they were sent. The thread holds nothing that keeps a process alive, and lives as long as the process: what it runs
+//! is contained ([`crate::contain`]). Should it end nevertheless, all that is under way fails, and whatever comes next
+//! starts another one; so does a request after one for which no thread could be had.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use once_cell::sync::Lazy;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::agent::{PortId, ENGINE};
 use crate::config::LAZY_WAKE;
 use crate::connect::Profile;
+use crate::contain::{contain, Contained};
+use crate::error::{Failure, Phase, ENGINE_FAILED};
 use crate::exchange::connection::{Host, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
+use crate::faults::{self, Stage};
 use crate::fetch;
 use crate::fetch::engine::{Companion, Content};
 use crate::metrics::Metrics;
-use crate::pool::{CloseReason, ConnId, LastAnswer, WaiterId};
+use crate::pool::{CloseReason, ConnId, ExchangeId, LastAnswer, WaiterId};
 
 /// The port of connections whose thread has ended.
 const NO_PORT: PortId = 0;
 
 type Job = Box<dyn FnOnce(&Io) + Send>;
 
-static JOBS: Lazy<mpsc::UnboundedSender<Job>> = Lazy::new(start);
+/// The thread's jobs; none: it has never been started, or could not be.
+static JOBS: RwLock<Option<mpsc::UnboundedSender<Job>>> = RwLock::new(None);
 
-/// Runs `job` on the I/O thread, after those sent before it.
+/// Runs `job` on the I/O thread, after those sent before it. If there is no such thread, and none can be had, it is dropped:
+/// who has to tell somebody of that asks whether one is [`ready`] before, or has what it captures tell when it is dropped.
 pub fn run(job: impl FnOnce(&Io) + Send + 'static) {
-    // The receiver lives as long as the process; if its thread could not start, nothing was dialed either.
-    let _ = JOBS.send(Box::new(job));
+    if let Err(job) = send(Box::new(job)) {
+        if ready().is_ok() {
+            drop(send(job));
+        }
+    }
 }
 
-fn start() -> mpsc::UnboundedSender<Job> {
+/// Gives a job back that there is no thread for.
+fn send(job: Job) -> Result<(), Job> {
+    match &*JOBS.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(jobs) => jobs.send(job).map_err(|refused| refused.0),
+        None => Err(job),
+    }
+}
+
+/// Sees to it that there is an I/O thread.
+///
+/// # Errors
+///
+/// What the system says: there is no descriptor left for it, or no thread.
+pub fn ready() -> Result<(), Box<Failure>> {
+    let is_there = |jobs: &Option<mpsc::UnboundedSender<Job>>| {
+        jobs.as_ref().is_some_and(|jobs| !jobs.is_closed())
+    };
+    if is_there(&JOBS.read().unwrap_or_else(PoisonError::into_inner)) {
+        return Ok(());
+    }
+    let mut jobs = JOBS.write().unwrap_or_else(PoisonError::into_inner);
+    if !is_there(&jobs) {
+        *jobs = Some(start()?);
+    }
+    Ok(())
+}
+
+fn start() -> Result<mpsc::UnboundedSender<Job>, Box<Failure>> {
+    let refused = |syscall| {
+        move |error: std::io::Error| {
+            Box::new(Failure::from_io(
+                &error,
+                syscall,
+                None,
+                None,
+                Phase::Connect,
+            ))
+        }
+    };
+    // Built here, so that whoever needs it hears why there is none.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .on_thread_park(|| drop(contain(before_park)))
+        .build()
+        .map_err(refused("epoll_create"))?;
     let (sender, receiver) = mpsc::unbounded_channel();
-    let spawned = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("keepwire-io".into())
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                // Name look-ups block; more at a time than these would only wait for the same resolver.
-                .max_blocking_threads(8)
-                .on_thread_park(before_park)
-                .build();
-            if let Ok(runtime) = runtime {
-                LocalSet::new().block_on(&runtime, serve(receiver));
-            }
-        });
-    drop(spawned);
-    sender
+        .spawn(move || live(runtime, receiver))
+        .map_err(refused("pthread_create"))?;
+    Ok(sender)
+}
+
+fn live(runtime: Runtime, jobs: mpsc::UnboundedReceiver<Job>) {
+    ON_IO_THREAD.set(true);
+    let tasks = LocalSet::new();
+    let ended = contain(|| tasks.block_on(&runtime, serve(jobs)));
+    // The jobs that were left are gone by now, so that what is told from here on finds another thread.
+    ON_IO_THREAD.set(false);
+    if ended.is_err() {
+        ENGINE.forget_timers();
+        fetch::restart();
+        // Each of them tells its end.
+        drop(contain(|| drop(tasks)));
+        drop(contain(|| drop(runtime)));
+        drop(contain(before_park));
+    }
+}
+
+/// What is told of what was under way when the thread ended.
+pub fn ended() -> Failure {
+    let message = "keepwire's engine failed: its thread ended before it could do this";
+    Failure::new(ENGINE_FAILED, message, Phase::Head)
 }
 
 thread_local! {
@@ -81,7 +148,6 @@ fn before_park() {
 }
 
 async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>) {
-    ON_IO_THREAD.set(true);
     let io = Rc::new_cyclic(|me| Io {
         me: me.clone(),
         connections: RefCell::default(),
@@ -89,7 +155,12 @@ async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>) {
         reminders: RefCell::default(),
     });
     while let Some(job) = jobs.recv().await {
-        job(&io);
+        // Whoever sent one that concerns somebody contains it by itself, or has its drop tell.
+        drop(contain(|| {
+            faults::at(Stage::Job);
+            job(&io);
+        }));
+        faults::at(Stage::Thread);
     }
 }
 
@@ -97,7 +168,7 @@ async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>) {
 pub struct Io {
     me: std::rc::Weak<Io>,
     connections: RefCell<HashMap<ConnId, Rc<Connection>>>,
-    exchanges: RefCell<HashMap<(PortId, u32), Rc<Connection>>>,
+    exchanges: RefCell<HashMap<(PortId, ExchangeId), Rc<Connection>>>,
     reminders: RefCell<Vec<Rc<Connection>>>,
 }
 
@@ -113,7 +184,9 @@ struct Connection {
     owner: Rc<Owner>,
     answered: Arc<LastAnswer>,
     port: Cell<PortId>,
-    exchange: Cell<u32>,
+    exchange: Cell<ExchangeId>,
+    /// The exchange has had its response, or its failure.
+    is_over: Cell<bool>,
     mailbox: Rc<Mailbox>,
     /// Between it and its owner, once it has carried a fetch for it.
     companion: RefCell<Option<Arc<Companion>>>,
@@ -129,12 +202,12 @@ impl Io {
         events: Arc<dyn Events>,
         books: Books,
     ) {
-        let Some(io) = self.me.upgrade() else { return };
         let connection = Rc::new(Connection {
             owner: Rc::new(Owner::new(conn, profile, events, books.metrics)),
             answered: books.answered,
             port: Cell::new(waiter.port),
             exchange: Cell::new(waiter.exchange),
+            is_over: Cell::new(false),
             mailbox: Rc::default(),
             companion: RefCell::default(),
         });
@@ -150,13 +223,16 @@ impl Io {
                 connection: Rc::clone(&connection),
             }),
         };
+        let mut ending = Ending {
+            io: self.me.clone(),
+            connection,
+            is_told: false,
+        };
         tokio::task::spawn_local(async move {
-            let reason = task.run().await;
-            io.forget(&connection);
-            let owner = &connection.owner;
-            owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
-            let idle = ENGINE.gone(owner.conn(), reason);
-            owner.events().closed(owner.conn(), reason, idle);
+            match Contained::new(task.run()).await {
+                Ok(reason) => ending.tell(reason),
+                Err(failure) => ending.fail(&failure),
+            }
         });
     }
 
@@ -179,6 +255,7 @@ impl Io {
         self.end_exchange(&connection);
         connection.port.set(waiter.port);
         connection.exchange.set(waiter.exchange);
+        connection.is_over.set(false);
         connection
             .owner
             .hand_over(conn, profile, events, books.metrics);
@@ -214,6 +291,7 @@ impl Io {
         };
         self.end_exchange(&connection);
         connection.exchange.set(begin.exchange);
+        connection.is_over.set(false);
         self.exchanges
             .borrow_mut()
             .insert((port, begin.exchange), Rc::clone(&connection));
@@ -230,7 +308,7 @@ impl Io {
     }
 
     /// Delivers a command of an exchange; one that has ended hears nothing.
-    pub fn input(&self, port: PortId, exchange: u32, input: Input) {
+    pub fn input(&self, port: PortId, exchange: ExchangeId, input: Input) {
         if let Input::Ack(bytes) = input {
             if fetch::acknowledge(port, exchange, bytes) {
                 return;
@@ -242,12 +320,12 @@ impl Io {
     }
 
     /// Delivers a command of an exchange to its connection alone.
-    pub fn input_to_connection(&self, port: PortId, exchange: u32, input: Input) {
+    pub fn input_to_connection(&self, port: PortId, exchange: ExchangeId, input: Input) {
         let _ = self.deliver(port, exchange, input);
     }
 
     /// Gives back what is for no connection.
-    fn deliver(&self, port: PortId, exchange: u32, input: Input) -> Option<Input> {
+    fn deliver(&self, port: PortId, exchange: ExchangeId, input: Input) -> Option<Input> {
         let exchanges = self.exchanges.borrow();
         let Some(connection) = exchanges.get(&(port, exchange)) else {
             return Some(input);
@@ -278,7 +356,7 @@ impl Io {
     }
 
     /// Closes the connection of an exchange under way.
-    pub fn kill_exchange(&self, port: PortId, exchange: u32, reason: CloseReason) {
+    pub fn kill_exchange(&self, port: PortId, exchange: ExchangeId, reason: CloseReason) {
         if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
             connection.mailbox.kill(reason);
         }
@@ -336,6 +414,45 @@ impl Io {
     }
 }
 
+/// Tells a connection's end, however its task ends.
+struct Ending {
+    io: std::rc::Weak<Io>,
+    connection: Rc<Connection>,
+    is_told: bool,
+}
+
+impl Ending {
+    fn tell(&mut self, reason: CloseReason) {
+        self.is_told = true;
+        if let Some(io) = self.io.upgrade() {
+            io.forget(&self.connection);
+        }
+        let owner = &self.connection.owner;
+        owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
+        let idle = ENGINE.gone(owner.conn(), reason);
+        owner.events().closed(owner.conn(), reason, idle);
+    }
+
+    /// The same for one that ended otherwise than it should: its exchange, if it is not over, hears why.
+    fn fail(&mut self, failure: &Failure) {
+        let owner = &self.connection.owner;
+        owner.metrics().errors.add(failure.code.clone());
+        if !self.connection.is_over.get() {
+            let exchange = self.connection.exchange.get();
+            owner.events().failed(exchange, failure, false);
+        }
+        self.tell(CloseReason::Error);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.is_told {
+            drop(contain(|| self.fail(&ended())));
+        }
+    }
+}
+
 /// The engine, as a connection's task sees it.
 struct OnIoThread {
     io: std::rc::Weak<Io>,
@@ -363,6 +480,7 @@ impl Host for OnIoThread {
 
     fn answered(&self, says_close: bool) {
         self.connection.answered.note(ENGINE.now(), says_close);
+        self.connection.is_over.set(true);
     }
 
     fn ended_by_peer(&self) {
@@ -373,3 +491,6 @@ impl Host for OnIoThread {
         ENGINE.redial(self.connection.owner.conn());
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

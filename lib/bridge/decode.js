@@ -79,9 +79,9 @@ class Completion {
       const kind = first & 0xff
       const flags = (first >>> 8) & 0xff
       const aux = first >>> 16
-      const id = words[word + 1] >>> 0
-      const length = words[word + 2]
-      const extra = words[word + 3]
+      const length = words[word + 1]
+      const id = (words[word + 2] >>> 0) + words[word + 3] * 0x1_0000_0000
+      const extra = words[word + 4]
       const at = this.#at + RECORD_HEADER
       let next = at + ((length + 3) & ~3)
       switch (kind) {

@@ -5,7 +5,7 @@
 // Order is kept: whatever bypasses the buffer (large chunks) goes after what is already in it. The engine is done with
 // the buffer when submit() returns.
 
-const { Buffer } = require('node:buffer')
+const { Buffer, constants } = require('node:buffer')
 
 const { submit, submitBody } = require('../native.js')
 
@@ -30,6 +30,10 @@ const {
 } = require('./layout.js')
 
 const NO_WRITE = -1
+/** Of what travels in 32 bits, options of users among them. */
+const LARGEST = 0xffff_ffff
+/** A head becomes a string, which no runtime makes longer. */
+const LARGEST_HEAD = Math.min(constants.MAX_STRING_LENGTH, 2 ** 29 - 24)
 
 class Submission {
   #port
@@ -68,8 +72,8 @@ class Submission {
    * @param {number} connection
    */
   begin(exchange, flags, maxHeaderSize, connection) {
-    const at = this.#command(BEGIN, flags, 0, exchange, 8, 8)
-    this.#words[at >> 2] = maxHeaderSize
+    const at = this.#command(BEGIN, flags, 0, exchange, 8)
+    this.#words[at >> 2] = Math.min(maxHeaderSize, LARGEST_HEAD)
     this.#words[(at >> 2) + 1] = connection
   }
 
@@ -80,8 +84,9 @@ class Submission {
    * @param {number} bodyMs
    */
   patience(exchange, headersMs, bodyMs) {
-    const at = this.#command(PATIENCE, 0, 0, exchange, headersMs, 4)
-    this.#words[at >> 2] = bodyMs
+    const at = this.#command(PATIENCE, 0, 0, exchange, 8)
+    this.#words[at >> 2] = Math.min(headersMs, LARGEST)
+    this.#words[(at >> 2) + 1] = Math.min(bodyMs, LARGEST)
   }
 
   /**
@@ -99,11 +104,11 @@ class Submission {
     if (!(latin1 || utf8) || most >= LARGE_CHUNK) {
       return this.#writeBytes(exchange, Buffer.from(data, encoding ?? 'utf8'), flags)
     }
-    const at = this.#command(WRITE, flags, 0, exchange, most, most)
+    const at = this.#command(WRITE, flags, 0, exchange, most)
     const length = latin1 ? this.#bytes.latin1Write(data, at, most) : this.#bytes.utf8Write(data, at, most)
     this.#length = at + ((length + 3) & ~3)
     this.#lastWrite = at - COMMAND_HEADER
-    this.#words[(this.#lastWrite >> 2) + 2] = length
+    this.#words[(this.#lastWrite >> 2) + 1] = length
     return length
   }
 
@@ -119,7 +124,7 @@ class Submission {
       submitBody(this.#port, exchange, chunk, flags)
       return length
     }
-    const at = this.#command(WRITE, flags, 0, exchange, length, length)
+    const at = this.#command(WRITE, flags, 0, exchange, length)
     this.#bytes.set(chunk, at)
     this.#lastWrite = at - COMMAND_HEADER
     return length
@@ -132,7 +137,9 @@ class Submission {
    */
   mark(exchange, flags) {
     const at = this.#lastWrite
-    if (at === NO_WRITE || this.#words[(at >> 2) + 1] !== (exchange | 0)) return false
+    if (at === NO_WRITE) return false
+    const word = at >> 2
+    if (this.#words[word + 2] !== (exchange | 0) || this.#words[word + 3] !== upper(exchange)) return false
     this.#bytes[at + 1] |= flags
     return true
   }
@@ -144,8 +151,8 @@ class Submission {
    */
   end(exchange, flags) {
     if (this.mark(exchange, flags | WRITE_END)) return
-    if (flags === 0) this.#command(END, 0, 0, exchange, 0, 0)
-    else this.#command(WRITE, flags | WRITE_END, 0, exchange, 0, 0)
+    if (flags === 0) this.#command(END, 0, 0, exchange, 0)
+    else this.#command(WRITE, flags | WRITE_END, 0, exchange, 0)
   }
 
   /**
@@ -153,7 +160,8 @@ class Submission {
    * @param {number} connection
    */
   abort(exchange, connection) {
-    this.#command(ABORT, 0, 0, exchange, connection, 0)
+    const at = this.#command(ABORT, 0, 0, exchange, 4)
+    this.#words[at >> 2] = connection
   }
 
   /**
@@ -161,7 +169,8 @@ class Submission {
    * @param {number} bytes
    */
   acknowledge(exchange, bytes) {
-    this.#command(ACK, 0, 0, exchange, bytes, 0)
+    const at = this.#command(ACK, 0, 0, exchange, 4)
+    this.#words[at >> 2] = Math.min(bytes, LARGEST)
   }
 
   /**
@@ -171,18 +180,19 @@ class Submission {
    * @param {number} delayMs
    */
   socketOption(connection, option, on, delayMs) {
-    this.#command(SOCKOPT, on ? 1 : 0, option, connection, delayMs, 0)
+    const at = this.#command(SOCKOPT, on ? 1 : 0, option, connection, 4)
+    this.#words[at >> 2] = Math.min(delayMs, LARGEST)
   }
 
   /** @param {number} connection */
   approve(connection) {
-    this.#command(APPROVE, 0, 0, connection, 0, 0)
+    this.#command(APPROVE, 0, 0, connection, 0)
   }
 
   /** @param {number} connection */
   close(connection) {
     this.hasClosed = true
-    this.#command(CLOSE, 0, 0, connection, 0, 0)
+    this.#command(CLOSE, 0, 0, connection, 0)
   }
 
   /**
@@ -195,7 +205,7 @@ class Submission {
   fetch(exchange, flags, client, text) {
     const { length } = text
     if (length + COMMAND_HEADER + 3 > SUBMISSION_BYTES) throw new RangeError('the head of the request is too large')
-    const at = this.#command(FETCH, flags, client, exchange, length, length)
+    const at = this.#command(FETCH, flags, client, exchange, length)
     this.#bytes.latin1Write(text, at, length)
   }
 
@@ -205,12 +215,12 @@ class Submission {
    * @param {boolean} whole
    */
   readFetch(exchange, whole) {
-    this.#command(FETCH_READ, whole ? READ_WHOLE : 0, 0, exchange, 0, 0)
+    this.#command(FETCH_READ, whole ? READ_WHOLE : 0, 0, exchange, 0)
   }
 
   /** @param {number} exchange */
   abortFetch(exchange) {
-    this.#command(FETCH_ABORT, 0, 0, exchange, 0, 0)
+    this.#command(FETCH_ABORT, 0, 0, exchange, 0)
   }
 
   /**
@@ -218,18 +228,18 @@ class Submission {
    * @param {number} flags
    * @param {number} aux
    * @param {number} id
-   * @param {number} length what the header says
-   * @param {number} room payload bytes
+   * @param {number} length payload bytes
    * @returns {number} where the payload goes
    */
-  #command(op, flags, aux, id, length, room) {
-    const size = COMMAND_HEADER + ((room + 3) & ~3)
+  #command(op, flags, aux, id, length) {
+    const size = COMMAND_HEADER + ((length + 3) & ~3)
     if (this.#length + size > SUBMISSION_BYTES) this.flush()
     const at = this.#length
     const word = at >> 2
     this.#words[word] = op | (flags << 8) | (aux << 16)
-    this.#words[word + 1] = id
-    this.#words[word + 2] = length
+    this.#words[word + 1] = length
+    this.#words[word + 2] = id
+    this.#words[word + 3] = upper(id)
     this.#length = at + size
     this.#lastWrite = NO_WRITE
     if (!this.#scheduled) {
@@ -239,6 +249,14 @@ class Submission {
     }
     return at + COMMAND_HEADER
   }
+}
+
+/**
+ * The bits of an id beyond the lower 32, which storing it in a word leaves out.
+ * @param {number} id
+ */
+function upper(id) {
+  return Math.floor(id / 0x1_0000_0000)
 }
 
 module.exports = { Submission }

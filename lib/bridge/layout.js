@@ -2,13 +2,13 @@
 
 // The layout of both batches, equal to src/bridge/layout.rs (a test compares them).
 //
-// Everything is little endian and starts on a multiple of four. A command is 12 bytes (op u8, flags u8, aux u16, id u32,
-// length u32) and its payload; a record is 16 bytes (kind u8, flags u8, aux u16, id u32, length u32, extra u32) and its
-// payload. Payloads are padded to four. Texts are latin1, their fields joined by "\0".
+// Everything is little endian and starts on a multiple of four. A command is 16 bytes (op u8, flags u8, aux u16, length u32,
+// id u64) and its payload of that length; a record is 20 bytes (kind u8, flags u8, aux u16, length u32, id u64, extra u32)
+// and its payload. Payloads are padded to four. Texts are latin1, their fields joined by "\0".
 
 module.exports = Object.freeze({
-  COMMAND_HEADER: 12,
-  RECORD_HEADER: 16,
+  COMMAND_HEADER: 16,
+  RECORD_HEADER: 20,
   SUBMISSION_BYTES: 256 * 1024,
   COMPLETION_BYTES: 256 * 1024,
   /** Request chunks of at least this many bytes go to the engine on their own, without a copy into the batch. */

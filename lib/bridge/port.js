@@ -2,20 +2,19 @@
 
 // This thread's door to the engine: the native port, both batches, and who is behind the ids that travel in them.
 //
-// - An exchange id is a slot (low 20 bits) and its generation: a record that comes late never finds a later exchange.
+// - An exchange's number never comes back (numbers.js): a record that comes late never finds a later exchange.
 // - Once nobody uses its context any more and nothing is under way, the port is collected, and closed by the engine.
 // - The event loop is kept alive exactly while exchanges are open whose sockets are not unref()ed, not by idle
 //   connections.
 // - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
 //   behind it are delivered afterwards.
 
+const { coded } = require('../errors.js')
 const native = require('../native.js')
 const { Completion } = require('./decode.js')
 const { Submission } = require('./encode.js')
+const { NONE, Numbers } = require('./numbers.js')
 
-const SLOT_BITS = 20
-const SLOT_MASK = (1 << SLOT_BITS) - 1
-const GENERATION_MASK = 0xfff
 /** Batches read in one go; more wait for the event loop's next turn, so that timers and other sockets have theirs. */
 const MOST_BATCHES = 16
 
@@ -31,11 +30,8 @@ class Port {
   /** By which the engine knows it: nothing of the engine's is held here. */
   id = native.openPort(this.#waker.wake)
   #completion = new Completion(this.id)
-  /** Slot 0 stays unused, so that no id is 0. @type {(Exchange | undefined)[]} */
-  #exchanges = [undefined]
-  #generations = [0]
-  /** @type {number[]} */
-  #freeSlots = []
+  /** @type {Numbers<Exchange>} */
+  #exchanges = new Numbers()
   /** Exchanges that keep the event loop alive. */
   #holding = 0
   #active = false
@@ -79,21 +75,18 @@ class Port {
 
   /**
    * @param {Exchange} exchange
-   * @returns {number} its id
+   * @returns {number} its number
    */
   open(exchange) {
-    const slot = this.#freeSlots.pop() ?? this.#exchanges.length
-    const generation = ((this.#generations[slot] ?? 0) + 1) & GENERATION_MASK
-    this.#generations[slot] = generation
-    this.#exchanges[slot] = exchange
+    const id = this.#exchanges.take(exchange)
+    if (id === NONE) throw coded('ERR_KEEPWIRE_QUEUE_FULL', 'too many requests are under way in this thread')
     this.hold()
-    return ((generation << SLOT_BITS) | slot) >>> 0
+    return id
   }
 
   /** @param {number} id */
   exchange(id) {
-    const exchange = this.#exchanges[id & SLOT_MASK]
-    return exchange !== undefined && exchange.id === id ? exchange : undefined
+    return this.#exchanges.get(id)
   }
 
   /**
@@ -101,14 +94,12 @@ class Port {
    * @param {Exchange} exchange what carries on under it
    */
   replace(id, exchange) {
-    this.#exchanges[id & SLOT_MASK] = exchange
+    this.#exchanges.replace(id, exchange)
   }
 
   /** @param {number} id */
   release(id) {
-    const slot = id & SLOT_MASK
-    this.#exchanges[slot] = undefined
-    this.#freeSlots.push(slot)
+    this.#exchanges.release(id)
     this.loosen()
   }
 

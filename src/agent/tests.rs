@@ -10,9 +10,9 @@ use super::*;
 use crate::connect::{tests::profile, Connected};
 use crate::error::Failure;
 use crate::exchange::events::Response;
-use crate::pool::{CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay};
+use crate::pool::{CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, Scheduling, Stay};
 
-const WAITING: u32 = 4;
+const WAITING: ExchangeId = 4;
 
 /// Tells the test who got what, and whether by then the server's only connection was closed.
 struct Watcher {
@@ -23,7 +23,7 @@ struct Watcher {
 #[derive(PartialEq, Debug)]
 enum Told {
     Assigned {
-        exchange: u32,
+        exchange: ExchangeId,
         how: &'static str,
         after_close: bool,
     },
@@ -46,12 +46,19 @@ impl Watcher {
 }
 
 impl Events for Watcher {
-    fn response(&self, _exchange: u32, _response: Response<'_>) {}
-    fn data(&self, _exchange: u32, _bytes: Bytes, _end: bool) {}
-    fn end(&self, _exchange: u32, _keep_alive: bool, _request_written: bool, _trailers: &[u8]) {}
-    fn failed(&self, _exchange: u32, _failure: &Failure, _after_head: bool) {}
-    fn written(&self, _exchange: u32, _bytes: u64, _eager: bool) {}
-    fn assigned(&self, exchange: u32, _conn: ConnId, how: Assigned) {
+    fn response(&self, _exchange: ExchangeId, _response: Response<'_>) {}
+    fn data(&self, _exchange: ExchangeId, _bytes: Bytes, _end: bool) {}
+    fn end(
+        &self,
+        _exchange: ExchangeId,
+        _keep_alive: bool,
+        _request_written: bool,
+        _trailers: &[u8],
+    ) {
+    }
+    fn failed(&self, _exchange: ExchangeId, _failure: &Failure, _after_head: bool) {}
+    fn written(&self, _exchange: ExchangeId, _bytes: u64, _eager: bool) {}
+    fn assigned(&self, exchange: ExchangeId, _conn: ConnId, how: Assigned) {
         let how = match how {
             Assigned::Idle => "idle",
             Assigned::Dialing => "dialing",
@@ -101,6 +108,7 @@ fn limits(max_sockets: u32) -> Limits {
 
 /// An agent with room for one connection, which is on lease.
 struct Scene {
+    _turn: MutexGuard<'static, ()>,
     watcher: Arc<Watcher>,
     told: Receiver<Told>,
     port: PortId,
@@ -114,6 +122,7 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str) -> Self {
+        let turn = crate::runtime::tests::turn();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sender, told) = channel();
         let watcher = Arc::new(Watcher {
@@ -126,6 +135,7 @@ impl Scene {
         let profile = profile(listener.local_addr().unwrap().port());
         let profile = ENGINE.intern_profile(agent, key, profile);
         let mut scene = Scene {
+            _turn: turn,
             watcher,
             told,
             port,
@@ -144,7 +154,7 @@ impl Scene {
         scene
     }
 
-    fn lease(&self, exchange: u32, kind: Kind) -> Lease {
+    fn lease(&self, exchange: ExchangeId, kind: Kind) -> Lease {
         let waiter = WaiterId {
             port: self.port,
             exchange,
@@ -159,7 +169,7 @@ impl Scene {
         told.expect("to be told something")
     }
 
-    fn expect(&self, exchange: u32, how: &'static str) {
+    fn expect(&self, exchange: ExchangeId, how: &'static str) {
         let assigned = Told::Assigned {
             exchange,
             how,

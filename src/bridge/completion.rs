@@ -18,7 +18,7 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Prospect};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
-use crate::pool::{CloseReason, ConnId};
+use crate::pool::{CloseReason, ConnId, ExchangeId};
 use crate::runtime;
 
 /// Calls into JavaScript's thread.
@@ -158,14 +158,14 @@ impl Completions {
 }
 
 impl Queue {
-    fn record(&mut self, kind: u8, flags: u8, aux: u16, id: u32, extra: u32, parts: [&[u8]; 2]) {
+    fn record(&mut self, kind: u8, flags: u8, aux: u16, id: u64, extra: u32, parts: [&[u8]; 2]) {
         let [first, second] = parts;
         let bytes = &mut self.bytes;
         bytes.reserve(RECORD_HEADER + first.len() + second.len() + 2 * ALIGN);
         bytes.extend_from_slice(&[kind, flags]);
         bytes.extend_from_slice(&aux.to_le_bytes());
-        bytes.extend_from_slice(&id.to_le_bytes());
         bytes.extend_from_slice(&(first.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
         bytes.extend_from_slice(&extra.to_le_bytes());
         for part in [first, second] {
             bytes.extend_from_slice(part);
@@ -182,9 +182,9 @@ fn record_len(records: &[u8]) -> usize {
             .and_then(|bytes| bytes.try_into().ok());
         u32::from_le_bytes(bytes.unwrap_or_default()) as usize
     };
-    let first = field(8).next_multiple_of(ALIGN);
+    let first = field(4).next_multiple_of(ALIGN);
     let second = match records.first() {
-        Some(&record::RESPONSE) => field(12).next_multiple_of(ALIGN),
+        Some(&record::RESPONSE) => field(16).next_multiple_of(ALIGN),
         _ => 0,
     };
     RECORD_HEADER + first + second
@@ -199,7 +199,7 @@ fn flag(condition: bool, flag: u8) -> u8 {
 }
 
 impl Events for Completions {
-    fn response(&self, exchange: u32, response: Response<'_>) {
+    fn response(&self, exchange: ExchangeId, response: Response<'_>) {
         let Response {
             head,
             body,
@@ -223,7 +223,7 @@ impl Events for Completions {
         });
     }
 
-    fn data(&self, exchange: u32, bytes: Bytes, end: bool) {
+    fn data(&self, exchange: ExchangeId, bytes: Bytes, end: bool) {
         let last = flag(end, record::LAST);
         if bytes.len() < INLINE_BODY {
             self.push(false, |queue| {
@@ -246,7 +246,7 @@ impl Events for Completions {
         });
     }
 
-    fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]) {
+    fn end(&self, exchange: ExchangeId, keep_alive: bool, request_written: bool, trailers: &[u8]) {
         let flags =
             flag(keep_alive, record::KEEP_ALIVE) | flag(request_written, record::REQUEST_WRITTEN);
         self.push(false, |queue| {
@@ -254,13 +254,13 @@ impl Events for Completions {
         });
     }
 
-    fn parted(&self, exchange: u32) {
+    fn parted(&self, exchange: ExchangeId) {
         self.push(false, |queue| {
             queue.record(record::PARTED, 0, 0, exchange, 0, [&[], &[]]);
         });
     }
 
-    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
+    fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool) {
         let text = failure_text(failure);
         let prospect = match failure.prospect {
             Prospect::None => 0,
@@ -280,14 +280,14 @@ impl Events for Completions {
         });
     }
 
-    fn written(&self, exchange: u32, bytes: u64, eager: bool) {
+    fn written(&self, exchange: ExchangeId, bytes: u64, eager: bool) {
         let total = (bytes as f64).to_le_bytes();
         self.push(!eager, |queue| {
             queue.record(record::WRITTEN, 0, 0, exchange, 0, [&total, &[]]);
         });
     }
 
-    fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned) {
+    fn assigned(&self, exchange: ExchangeId, conn: ConnId, how: Assigned) {
         self.push(false, |queue| {
             queue.record(record::ASSIGNED, 0, how as u16, exchange, conn, [&[], &[]]);
         });
@@ -325,7 +325,7 @@ impl Events for Completions {
                 record::CONNECTED,
                 flags,
                 aux,
-                conn,
+                conn.into(),
                 0,
                 [text.as_bytes(), &[]],
             );
@@ -336,7 +336,7 @@ impl Events for Completions {
         let text = secured_text(secured);
         let flags = flag(secured.ask, record::ASK) | flag(secured.resumed, record::RESUMED);
         self.push(!secured.ask, |queue| {
-            queue.record(record::SECURED, flags, 0, conn, 0, [&text, &[]]);
+            queue.record(record::SECURED, flags, 0, conn.into(), 0, [&text, &[]]);
         });
     }
 
@@ -350,7 +350,7 @@ impl Events for Completions {
         let text = format!("{}\0{}\x000\x000\x000", end(local), end(remote));
         self.push(false, |queue| {
             let parts: [&[u8]; 2] = [text.as_bytes(), &[]];
-            queue.record(record::CONNECTED, record::ADOPTED, 0, conn, 0, parts);
+            queue.record(record::CONNECTED, record::ADOPTED, 0, conn.into(), 0, parts);
         });
     }
 
@@ -359,13 +359,13 @@ impl Events for Completions {
             if idle {
                 queue.closed_idle.push(conn);
             }
-            queue.record(record::CLOSED, 0, reason as u16, conn, 0, [&[], &[]]);
+            queue.record(record::CLOSED, 0, reason as u16, conn.into(), 0, [&[], &[]]);
         });
     }
 
     fn evict_foreign(&self, agent: u32, key: u32) {
         self.push(false, |queue| {
-            queue.record(record::EVICT, 0, 0, key, agent, [&[], &[]]);
+            queue.record(record::EVICT, 0, 0, key.into(), agent, [&[], &[]]);
         });
     }
 
@@ -435,9 +435,9 @@ mod tests {
             completions.data(1, Bytes::from_static(b"hello"), false);
         }
         let mut buffer = [0; 60];
-        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(48));
-        assert_eq!(completions.fetch(&mut buffer[..20]), Fetched::Needs(24));
-        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(24));
+        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(56));
+        assert_eq!(completions.fetch(&mut buffer[..20]), Fetched::Needs(28));
+        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(28));
         assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(0));
     }
 

@@ -1,9 +1,9 @@
 //! The numbers of commands, records and flags, the same in `lib/bridge/layout.js`.
 
-/// Bytes before a command's payload: `u8 op, u8 flags, u16 aux, u32 id, u32 len`, little endian.
-pub const COMMAND_HEADER: usize = 12;
-/// Bytes before a record's payload: `u8 kind, u8 flags, u16 aux, u32 id, u32 len, u32 extra`, little endian.
-pub const RECORD_HEADER: usize = 16;
+/// Bytes before a command's payload: `u8 op, u8 flags, u16 aux, u32 len, u64 id`, little endian; `len` is that of the payload.
+pub const COMMAND_HEADER: usize = 16;
+/// Bytes before a record's payload: `u8 kind, u8 flags, u16 aux, u32 len, u64 id, u32 extra`, little endian.
+pub const RECORD_HEADER: usize = 20;
 /// Payloads are padded to a multiple of this.
 pub const ALIGN: usize = 4;
 
@@ -15,18 +15,18 @@ pub mod command {
     pub const WRITE: u8 = 2;
     /// The request is complete.
     pub const END: u8 = 3;
-    /// The exchange is given up; `len` is its connection.
+    /// The exchange is given up: payload `u32` its connection.
     pub const ABORT: u8 = 4;
-    /// `len` body bytes were consumed.
+    /// Body bytes were consumed: payload `u32` how many.
     pub const ACK: u8 = 5;
-    /// A socket option of connection `id`: `aux` names it.
+    /// A socket option of connection `id`: `aux` names it; payload `u32` a delay in ms.
     pub const SOCKOPT: u8 = 6;
     /// Connection `id` is closed.
     pub const CLOSE: u8 = 7;
     /// The peer of connection `id` is the right one.
     pub const APPROVE: u8 = 8;
 
-    /// How long an exchange waits for its peer, in ms, 0: for ever: `len` for the head; payload `u32` between two pieces of
+    /// How long an exchange waits for its peer, in ms, 0: for ever: payload `u32` for the head, `u32` between two pieces of
     /// the body.
     pub const PATIENCE: u8 = 9;
 
@@ -60,7 +60,7 @@ pub mod command {
     pub const WANT_ACK: u8 = 2;
     /// SOCKOPT: TCP_NODELAY.
     pub const NO_DELAY: u16 = 1;
-    /// SOCKOPT: TCP keep-alive, `len` is its initial delay in ms.
+    /// SOCKOPT: TCP keep-alive, with its initial delay.
     pub const KEEP_ALIVE: u16 = 2;
 }
 

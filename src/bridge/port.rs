@@ -13,11 +13,13 @@ use once_cell::sync::Lazy;
 
 use super::completion::{Completions, Fetched, Wake};
 use super::layout::purpose;
-use super::submission::{self, Commands};
+use super::submission::{self, Submission};
 use super::tls::settings;
 use crate::agent::{PortId, ADOPTS, ENGINE};
 use crate::connect::{tls, Profile};
-use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId};
+use crate::pool::{
+    AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId,
+};
 use crate::runtime;
 
 /// What fits beside a connection in a double.
@@ -300,7 +302,8 @@ pub fn bind(conn: u32) {
 
 /// Takes an exchange out of the queue; false if it has its turn already.
 #[napi]
-pub fn cancel(port: PortId, exchange: u32) -> bool {
+pub fn cancel(port: PortId, exchange: f64) -> bool {
+    let exchange = exchange as ExchangeId;
     ENGINE.cancel(WaiterId { port, exchange })
 }
 
@@ -325,11 +328,11 @@ pub fn closed_idle(port: PortId) -> Option<Uint32Array> {
 
 /// Moves records into `buffer`: bytes moved, 0 if there are none, or minus the bytes that the next record needs.
 #[napi]
-pub fn drain(port: PortId, mut buffer: BufferSlice<'_>) -> i32 {
+pub fn drain(port: PortId, mut buffer: BufferSlice<'_>) -> f64 {
     match completions(port).map(|completions| completions.fetch(&mut buffer)) {
-        Some(Fetched::Bytes(count)) => i32::try_from(count).unwrap_or(i32::MAX),
-        Some(Fetched::Needs(count)) => i32::try_from(count).map_or(i32::MIN, |count| -count),
-        None => 0,
+        Some(Fetched::Bytes(count)) => count as f64,
+        Some(Fetched::Needs(count)) => -(count as f64),
+        None => 0.0,
     }
 }
 
@@ -349,7 +352,7 @@ pub fn lease(
     agent: AgentId,
     key: KeyId,
     profile: u32,
-    exchange: u32,
+    exchange: f64,
     purpose: u32,
 ) -> f64 {
     let kind = match purpose {
@@ -357,6 +360,7 @@ pub fn lease(
         purpose::ONCE => Kind::Once,
         _ => Kind::Foreign,
     };
+    let exchange = exchange as ExchangeId;
     let waiter = WaiterId { port, exchange };
     let (lease, miss) = ENGINE.lease(agent, key, profile, waiter, kind);
     let (conn, code, more) = match lease {
@@ -391,16 +395,17 @@ pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
 pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
     let length = (length as usize).min(commands.len());
     let bytes = Bytes::copy_from_slice(&commands[..length]);
-    runtime::run(move |io| {
-        for command in Commands::new(bytes) {
-            submission::dispatch(io, port, command);
-        }
-    });
+    let submission = Submission::new(port, bytes);
+    match runtime::ready() {
+        Ok(()) => runtime::run(move |io| submission.carry_out(io)),
+        Err(failure) => submission.refuse(&failure),
+    }
 }
 
 /// Hands over a large piece of a request's body; flags as of WRITE.
 #[napi]
-pub fn submit_body(port: PortId, exchange: u32, chunk: BufferSlice<'_>, flags: u32) {
+pub fn submit_body(port: PortId, exchange: f64, chunk: BufferSlice<'_>, flags: u32) {
     let bytes = Bytes::copy_from_slice(&chunk);
+    let exchange = exchange as ExchangeId;
     runtime::run(move |io| io.input(port, exchange, submission::write(bytes, flags as u8)));
 }

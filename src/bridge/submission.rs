@@ -1,19 +1,22 @@
 //! Commands: from the bytes of one submission to what the I/O thread does.
 //!
-//! The bytes come from our own JavaScript, but a wrong length must not become a wrong request: decoding stops at the
-//! first command that does not fit.
+//! The bytes come from our own JavaScript, but a wrong one must cost no more than what it is about: each command says how
+//! long it is, so one that makes no sense is refused by itself and those behind it are carried out.
 
 use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
 use crate::agent::{PortId, ENGINE};
+use crate::contain::contain;
+use crate::error::{Failure, Phase, ENGINE_FAILED};
 use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::patience::Patience;
+use crate::faults::{self, Stage};
 use crate::fetch;
 use crate::fetch::engine::Content;
 use crate::fetch::order::{Body, Order, Wanted};
-use crate::pool::{CloseReason, ConnId};
-use crate::runtime::Io;
+use crate::pool::{CloseReason, ConnId, ExchangeId};
+use crate::runtime::{self, Io};
 
 /// One decoded command.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub enum Command {
     /// An exchange begins on a connection.
     Begin(ConnId, Begin, Content),
     /// For an exchange.
-    Exchange(u32, Input),
+    Exchange(ExchangeId, Input),
     /// For a connection.
     Socket(ConnId, Input),
     /// The connection is closed.
@@ -29,11 +32,28 @@ pub enum Command {
     /// A fetch begins.
     Fetch(Box<Order>),
     /// A fetch is given up.
-    FetchAbort(u32),
+    FetchAbort(ExchangeId),
     /// Somebody reads the body of a fetch's response.
-    FetchRead(u32, Wanted),
+    FetchRead(ExchangeId, Wanted),
     /// The connection's peer is the right one.
     Approve(ConnId),
+    /// It makes no sense; its exchange, if it names one, can't go on.
+    Refused(ExchangeId, &'static str),
+}
+
+impl Command {
+    /// The exchange that it is about; 0: none.
+    fn exchange(&self) -> ExchangeId {
+        match self {
+            Self::Begin(_, begin, _) => begin.exchange,
+            Self::Fetch(order) => order.exchange,
+            Self::Exchange(exchange, _)
+            | Self::FetchAbort(exchange)
+            | Self::FetchRead(exchange, _)
+            | Self::Refused(exchange, _) => *exchange,
+            Self::Socket(..) | Self::Close(_) | Self::Approve(_) => 0,
+        }
+    }
 }
 
 /// The commands of one submission.
@@ -50,74 +70,23 @@ impl Iterator for Commands {
     type Item = Command;
 
     fn next(&mut self) -> Option<Command> {
-        loop {
-            if self.0.len() < COMMAND_HEADER {
-                return None;
-            }
-            let op = self.0.get_u8();
-            let flags = self.0.get_u8();
-            let aux = self.0.get_u16_le();
-            let id = self.0.get_u32_le();
-            let len = self.0.get_u32_le();
-            let payload = match op {
-                command::BEGIN | command::WRITE | command::FETCH => self.payload(len as usize)?,
-                command::PATIENCE => self.payload(ALIGN)?,
-                _ => Bytes::new(),
-            };
-            return Some(match op {
-                command::BEGIN => {
-                    let mut payload = payload;
-                    if payload.len() < 8 {
-                        return None;
-                    }
-                    let max_header_size = payload.get_u32_le() as usize;
-                    let conn = payload.get_u32_le();
-                    let begin = Begin {
-                        exchange: id,
-                        bodiless: flags & command::BODILESS != 0,
-                        idempotent: flags & command::IDEMPOTENT != 0,
-                        reused: flags & command::REUSED != 0,
-                        says_close: flags & command::KEEP == 0,
-                        max_header_size,
-                    };
-                    let content = if flags & command::FETCHED == 0 {
-                        Content::AsItComes
-                    } else {
-                        Content::Fetched
-                    };
-                    Command::Begin(conn, begin, content)
-                }
-                command::WRITE => Command::Exchange(id, write(payload, flags)),
-                command::END => Command::Exchange(id, write(Bytes::new(), command::LAST)),
-                command::ABORT => Command::Close(len),
-                command::ACK => Command::Exchange(id, Input::Ack(len as usize)),
-                command::SOCKOPT => match aux {
-                    command::NO_DELAY => Command::Socket(id, Input::NoDelay(flags != 0)),
-                    command::KEEP_ALIVE => Command::Socket(id, Input::KeepAlive(flags != 0, len)),
-                    _ => continue,
-                },
-                command::CLOSE => Command::Close(id),
-                command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, &payload)?)),
-                command::FETCH_ABORT => Command::FetchAbort(id),
-                command::FETCH_READ if flags & command::WHOLE == 0 => {
-                    Command::FetchRead(id, Wanted::Pieces)
-                }
-                command::FETCH_READ => Command::FetchRead(id, Wanted::Whole),
-                command::APPROVE => Command::Approve(id),
-                command::PATIENCE => {
-                    let patience = Patience {
-                        headers_ms: len,
-                        body_ms: payload.clone().get_u32_le(),
-                    };
-                    Command::Exchange(id, Input::Patience(patience))
-                }
-                _ => return None,
-            });
+        if self.0.len() < COMMAND_HEADER {
+            return None;
         }
+        let op = self.0.get_u8();
+        let flags = self.0.get_u8();
+        let aux = self.0.get_u16_le();
+        let len = self.0.get_u32_le() as usize;
+        let id = self.0.get_u64_le();
+        let Some(payload) = self.payload(len) else {
+            return Some(Command::Refused(id, "it is longer than its batch"));
+        };
+        Some(decode(op, flags, aux, id, payload).unwrap_or_else(|why| Command::Refused(id, why)))
     }
 }
 
 impl Commands {
+    /// The next `len` bytes; if there are fewer, nothing can follow.
     fn payload(&mut self, len: usize) -> Option<Bytes> {
         if len > self.0.len() {
             self.0.clear();
@@ -130,13 +99,73 @@ impl Commands {
     }
 }
 
-fn order(exchange: u32, client: u16, flags: u8, text: &[u8]) -> Option<Order> {
+fn decode(
+    op: u8,
+    flags: u8,
+    aux: u16,
+    id: u64,
+    mut payload: Bytes,
+) -> Result<Command, &'static str> {
+    const SHORT: &str = "it is too short";
+    let connection = || ConnId::try_from(id).map_err(|_| "there is no such connection");
+    let mut number = || payload.try_get_u32_le().map_err(|_| SHORT);
+    Ok(match op {
+        command::BEGIN => {
+            let max_header_size = number()? as usize;
+            let conn = number()?;
+            let begin = Begin {
+                exchange: id,
+                bodiless: flags & command::BODILESS != 0,
+                idempotent: flags & command::IDEMPOTENT != 0,
+                reused: flags & command::REUSED != 0,
+                says_close: flags & command::KEEP == 0,
+                max_header_size,
+            };
+            let content = if flags & command::FETCHED == 0 {
+                Content::AsItComes
+            } else {
+                Content::Fetched
+            };
+            Command::Begin(conn, begin, content)
+        }
+        command::WRITE => Command::Exchange(id, write(payload, flags)),
+        command::END => Command::Exchange(id, write(Bytes::new(), command::LAST)),
+        command::ABORT => Command::Close(number()?),
+        command::ACK => Command::Exchange(id, Input::Ack(number()? as usize)),
+        command::SOCKOPT => match aux {
+            command::NO_DELAY => Command::Socket(connection()?, Input::NoDelay(flags != 0)),
+            command::KEEP_ALIVE => {
+                let delay_ms = number()?;
+                Command::Socket(connection()?, Input::KeepAlive(flags != 0, delay_ms))
+            }
+            _ => return Err("there is no such option"),
+        },
+        command::CLOSE => Command::Close(connection()?),
+        command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, &payload)?)),
+        command::FETCH_ABORT => Command::FetchAbort(id),
+        command::FETCH_READ if flags & command::WHOLE == 0 => {
+            Command::FetchRead(id, Wanted::Pieces)
+        }
+        command::FETCH_READ => Command::FetchRead(id, Wanted::Whole),
+        command::APPROVE => Command::Approve(connection()?),
+        command::PATIENCE => {
+            let patience = Patience {
+                headers_ms: number()?,
+                body_ms: number()?,
+            };
+            Command::Exchange(id, Input::Patience(patience))
+        }
+        _ => return Err("there is no such command"),
+    })
+}
+
+fn order(exchange: ExchangeId, client: u16, flags: u8, text: &[u8]) -> Result<Order, &'static str> {
     let body = match flags & (command::BODY_WHOLE | command::BODY_STREAM) {
         0 => Body::None,
         command::BODY_WHOLE => Body::Coming,
         _ => Body::Stream,
     };
-    Order::parse(exchange, client.into(), text, body)
+    Order::parse(exchange, client.into(), text, body).ok_or("its request can't be sent")
 }
 
 /// Request bytes with the flags of a WRITE.
@@ -148,8 +177,70 @@ pub fn write(bytes: Bytes, flags: u8) -> Input {
     }
 }
 
+/// A batch of `port`'s commands on its way to the I/O thread.
+pub struct Submission {
+    port: PortId,
+    bytes: Bytes,
+}
+
+impl Submission {
+    /// The batch that consists of these bytes.
+    pub fn new(port: PortId, bytes: Bytes) -> Self {
+        Self { port, bytes }
+    }
+
+    /// Carries out each of its commands, whatever becomes of those before it.
+    pub fn carry_out(mut self, io: &Io) {
+        for command in Commands::new(std::mem::take(&mut self.bytes)) {
+            let exchange = command.exchange();
+            let begun = match command {
+                Command::Begin(conn, ..) => Some(conn),
+                _ => None,
+            };
+            if let Err(failure) = contain(|| dispatch(io, self.port, command)) {
+                // What JavaScript takes for gone is.
+                if let Some(conn) = begun {
+                    io.kill(conn, CloseReason::Error);
+                }
+                io.kill_exchange(self.port, exchange, CloseReason::Error);
+                fetch::abort(self.port, exchange);
+                fail(self.port, exchange, &failure);
+            }
+        }
+    }
+
+    /// There is nobody to carry it out. Exchanges on connections hear of that from those.
+    pub fn refuse(mut self, failure: &Failure) {
+        self.tell_fetches(failure);
+    }
+
+    fn tell_fetches(&mut self, failure: &Failure) {
+        for command in Commands::new(std::mem::take(&mut self.bytes)) {
+            if let Command::Fetch(order) = command {
+                fail(self.port, order.exchange, failure);
+            }
+        }
+    }
+}
+
+impl Drop for Submission {
+    fn drop(&mut self) {
+        self.tell_fetches(&runtime::ended());
+    }
+}
+
+fn fail(port: PortId, exchange: ExchangeId, failure: &Failure) {
+    if exchange == 0 {
+        return;
+    }
+    if let Some(events) = ENGINE.events(port) {
+        events.failed(exchange, failure, false);
+    }
+}
+
 /// Carries out a command of `port`.
-pub fn dispatch(io: &Io, port: PortId, command: Command) {
+fn dispatch(io: &Io, port: PortId, command: Command) {
+    faults::at(Stage::Bridge);
     match command {
         Command::Begin(conn, begin, content) => io.begin(port, conn, begin, content),
         Command::Exchange(exchange, input) => io.input(port, exchange, input),
@@ -163,6 +254,16 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
         Command::FetchRead(exchange, wanted) => fetch::read(port, exchange, wanted),
         Command::Approve(conn) => io.approve(conn),
+        Command::Refused(exchange, why) => {
+            io.kill_exchange(port, exchange, CloseReason::Error);
+            fetch::abort(port, exchange);
+            let message = format!("keepwire's engine refused a command: {why}");
+            fail(
+                port,
+                exchange,
+                &Failure::new(ENGINE_FAILED, message, Phase::Queue),
+            );
+        }
     }
 }
 
@@ -170,22 +271,24 @@ pub fn dispatch(io: &Io, port: PortId, command: Command) {
 mod tests {
     use super::*;
 
-    fn header(op: u8, flags: u8, aux: u16, id: u32, len: u32) -> Vec<u8> {
+    fn command(op: u8, flags: u8, aux: u16, id: u64, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![op, flags];
         bytes.extend(aux.to_le_bytes());
+        bytes.extend((payload.len() as u32).to_le_bytes());
         bytes.extend(id.to_le_bytes());
-        bytes.extend(len.to_le_bytes());
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
         bytes
     }
 
     #[test]
     fn commands_follow_each_other_padded() {
-        let mut bytes = header(command::WRITE, command::LAST, 0, 7, 5);
-        bytes.extend(b"hello\0\0\0");
-        bytes.extend(header(command::CLOSE, 0, 0, 9, 0));
+        let exchange = (1 << 53) - 1;
+        let mut bytes = command(command::WRITE, command::LAST, 0, exchange, b"hello");
+        bytes.extend(command(command::CLOSE, 0, 0, 9, &[]));
         let mut commands = Commands::new(bytes.into());
         let Some(Command::Exchange(
-            7,
+            id,
             Input::Write {
                 bytes,
                 end: true,
@@ -195,19 +298,53 @@ mod tests {
         else {
             panic!("a write");
         };
-        assert_eq!(bytes, "hello");
+        assert_eq!((id, &*bytes), (exchange, &b"hello"[..]));
         assert!(matches!(commands.next(), Some(Command::Close(9))));
         assert!(commands.next().is_none());
     }
 
     #[test]
-    fn a_length_beyond_the_buffer_ends_the_submission() {
-        for len in [1, 100, u32::MAX] {
-            let bytes = header(command::WRITE, 0, 0, 7, len);
-            assert!(Commands::new(bytes.into()).next().is_none());
+    fn a_command_that_makes_no_sense_is_refused_and_those_behind_it_are_not() {
+        let no_order = b"GET\0https://xn--a-/";
+        let bad: [(Vec<u8>, u64); 8] = [
+            (command(command::BEGIN, 0, 0, 7, &[1, 0, 0, 0]), 7),
+            (command(command::ACK, 0, 0, 8, &[1]), 8),
+            (command(command::ABORT, 0, 0, 9, &[]), 9),
+            (command(command::PATIENCE, 0, 0, 10, &[0; 4]), 10),
+            (command(command::FETCH, 0, 0, 11, no_order), 11),
+            (command(command::FETCH, 0, 0, 12, &[]), 12),
+            (command(0, 0, 0, 13, b"unknown"), 13),
+            (command(command::CLOSE, 0, 0, 1 << 40, &[]), 1 << 40),
+        ];
+        let mut batch = Vec::new();
+        for (bytes, _) in &bad {
+            batch.extend(bytes);
+            batch.extend(command(command::END, 0, 0, 1, &[]));
         }
-        let short = header(command::BEGIN, 0, 0, 7, 0);
-        assert!(Commands::new(short.into()).next().is_none());
+        let mut commands = Commands::new(batch.into());
+        for (_, exchange) in &bad {
+            assert!(
+                matches!(commands.next(), Some(Command::Refused(id, _)) if id == *exchange),
+                "{exchange}"
+            );
+            let behind = commands.next();
+            assert!(
+                matches!(behind, Some(Command::Exchange(1, _))),
+                "{exchange}"
+            );
+        }
+        assert!(commands.next().is_none());
+    }
+
+    #[test]
+    fn a_command_longer_than_its_batch_is_refused() {
+        for len in [1, 100, u32::MAX] {
+            let mut bytes = command(command::WRITE, 0, 0, 7, &[]);
+            bytes[4..8].copy_from_slice(&len.to_le_bytes());
+            let mut commands = Commands::new(bytes.into());
+            assert!(matches!(commands.next(), Some(Command::Refused(7, _))));
+            assert!(commands.next().is_none());
+        }
     }
 
     #[test]

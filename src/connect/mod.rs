@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Failure, Phase};
+use crate::faults::{self, Stage};
 
 mod dns;
 mod race;
@@ -102,9 +103,13 @@ pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
 }
 
 async fn open(profile: &Profile) -> Result<Connected, Failure> {
+    faults::at(Stage::Dial);
     let opened = open_plain(profile).await?;
     match &profile.tls {
-        Some(endpoint) => tls::secure(endpoint, profile, opened).await,
+        Some(endpoint) => {
+            faults::at(Stage::Handshake);
+            tls::secure(endpoint, profile, opened).await
+        }
         None => Ok(opened),
     }
 }

@@ -29,14 +29,14 @@ use crate::connect::tls::Secured;
 use crate::connect::{self, Connected, Profile};
 use crate::error::Prospect;
 use crate::metrics::Metrics;
-use crate::pool::{CloseReason, ConnId};
+use crate::pool::{CloseReason, ConnId, ExchangeId};
 
 /// What a connection's task needs to live.
 pub struct Task {
     /// Whose it is at the moment.
     pub owner: Rc<Owner>,
     /// The exchange it is opened for.
-    pub exchange: u32,
+    pub exchange: ExchangeId,
     /// Where its commands arrive.
     pub mailbox: Rc<Mailbox>,
     /// What it asks of the rest of the engine.
@@ -318,7 +318,7 @@ impl Task {
         Poll::Pending
     }
 
-    fn exchange_id(&self, current: Option<&Exchange>) -> u32 {
+    fn exchange_id(&self, current: Option<&Exchange>) -> ExchangeId {
         current.map_or(self.exchange, |exchange| exchange.begin.exchange)
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::exchange::head::Head;
-use crate::pool::{CloseReason, ConnId};
+use crate::pool::{CloseReason, ConnId, ExchangeId};
 
 /// How a waiting request got its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +47,19 @@ pub struct Response<'a> {
 /// the caller aborted hears nothing more. `closed` is the last word about a connection.
 pub trait Events: Send + Sync {
     /// A head, informational or final, with the body bytes that came along.
-    fn response(&self, exchange: u32, response: Response<'_>);
+    fn response(&self, exchange: ExchangeId, response: Response<'_>);
     /// Body bytes.
-    fn data(&self, exchange: u32, bytes: bytes::Bytes, end: bool);
+    fn data(&self, exchange: ExchangeId, bytes: bytes::Bytes, end: bool);
     /// The message is complete; `trailers` as `name\0value…`.
-    fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]);
+    fn end(&self, exchange: ExchangeId, keep_alive: bool, request_written: bool, trailers: &[u8]);
     /// The connection was closed after the exchange's response was complete and before its caller has checked it in.
-    fn parted(&self, _exchange: u32) {}
+    fn parted(&self, _exchange: ExchangeId) {}
     /// The exchange failed; its connection is gone.
-    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool);
+    fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool);
     /// So many request bytes are in the kernel. `eager`: somebody waits for it.
-    fn written(&self, exchange: u32, bytes: u64, eager: bool);
+    fn written(&self, exchange: ExchangeId, bytes: u64, eager: bool);
     /// A queued exchange got its turn.
-    fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned);
+    fn assigned(&self, exchange: ExchangeId, conn: ConnId, how: Assigned);
     /// A connection is open; `replaces`: under the lease of one that was dead.
     fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>);
     /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.

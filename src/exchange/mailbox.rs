@@ -7,13 +7,13 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 
 use super::patience::Patience;
-use crate::pool::CloseReason;
+use crate::pool::{CloseReason, ExchangeId};
 
 /// The opening of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Begin {
     /// The caller's number for it.
-    pub exchange: u32,
+    pub exchange: ExchangeId,
     /// The response has no body, whatever its head says (HEAD).
     pub bodiless: bool,
     /// The request may be sent a second time (RFC 9110, section 9.2.2).

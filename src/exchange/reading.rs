@@ -14,6 +14,7 @@ use super::service::{Answer, Exchange, Outcome, Service, TURNS};
 use super::wire::Fault;
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::{Failure, Phase};
+use crate::faults::{self, Stage};
 use crate::pool::CloseReason;
 
 /// How reading goes on.
@@ -36,6 +37,7 @@ impl Service<'_> {
             Answer::Awaited(reply) => {
                 let mut wire = self.wire.borrow_mut();
                 while let Some(head) = wire.next_head() {
+                    faults::at(Stage::Head);
                     let informational = head.is_informational();
                     if informational {
                         self.task.owner.events().response(
@@ -107,6 +109,7 @@ impl Service<'_> {
     }
 
     fn read_body(&mut self, cx: &mut Context<'_>) -> Step {
+        faults::at(Stage::Body);
         let mut gathered = BytesMut::new();
         // Whether hyper has had a turn since its last piece without reading anything.
         let mut has_driven = false;

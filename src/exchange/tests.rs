@@ -21,7 +21,7 @@ use crate::connect::tests::profile;
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::Failure;
-use crate::pool::{CloseReason, ConnId};
+use crate::pool::{CloseReason, ConnId, ExchangeId};
 
 /// What an exchange heard, in order.
 #[derive(Default)]
@@ -72,7 +72,7 @@ impl Recorder {
 }
 
 impl Events for Recorder {
-    fn response(&self, exchange: u32, response: Response<'_>) {
+    fn response(&self, exchange: ExchangeId, response: Response<'_>) {
         let Response {
             head, body, end, ..
         } = response;
@@ -87,26 +87,26 @@ impl Events for Recorder {
             String::from_utf8_lossy(body)
         ));
     }
-    fn data(&self, exchange: u32, bytes: Bytes, end: bool) {
+    fn data(&self, exchange: ExchangeId, bytes: Bytes, end: bool) {
         *self.received.lock().unwrap() += bytes.len();
         let end = if end { " end" } else { "" };
         self.note(format!("{exchange} data {}{end}", bytes.len()));
     }
-    fn end(&self, exchange: u32, _keep_alive: bool, _written: bool, trailers: &[u8]) {
+    fn end(&self, exchange: ExchangeId, _keep_alive: bool, _written: bool, trailers: &[u8]) {
         let trailers = String::from_utf8_lossy(trailers).replace('\0', "|");
         self.note(format!("{exchange} end {trailers}"));
     }
-    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
+    fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool) {
         let when = if after_head { "late" } else { "early" };
         self.note(format!(
             "{exchange} failed {when} {} {}",
             failure.code, failure.message
         ));
     }
-    fn written(&self, exchange: u32, bytes: u64, _eager: bool) {
+    fn written(&self, exchange: ExchangeId, bytes: u64, _eager: bool) {
         self.note(format!("{exchange} written {bytes}"));
     }
-    fn assigned(&self, _exchange: u32, _conn: ConnId, _how: Assigned) {}
+    fn assigned(&self, _exchange: ExchangeId, _conn: ConnId, _how: Assigned) {}
     fn connected(&self, _conn: ConnId, _connected: &Connected, _replaces: Option<Replaces>) {
         self.note("connected".into());
     }
@@ -185,7 +185,7 @@ impl Client {
         (client, listener, peer)
     }
 
-    fn begin(&self, exchange: u32, idempotent: bool) {
+    fn begin(&self, exchange: ExchangeId, idempotent: bool) {
         self.mailbox.push(Input::Begin(Begin {
             exchange,
             bodiless: false,
@@ -206,12 +206,12 @@ impl Client {
         });
     }
 
-    fn get(&self, exchange: u32) {
+    fn get(&self, exchange: ExchangeId) {
         self.begin(exchange, true);
         self.write(GET, true);
     }
 
-    fn post(&self, exchange: u32) {
+    fn post(&self, exchange: ExchangeId) {
         self.begin(exchange, false);
         self.write(POST, true);
     }

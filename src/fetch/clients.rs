@@ -68,6 +68,11 @@ pub fn get(number: u32, fresh: bool) -> Result<Client, String> {
     Ok(client)
 }
 
+/// The clients' connections have ended with the thread that they lived on.
+pub fn restart() {
+    registry().clients.clear();
+}
+
 fn made(number: u32, fresh: bool) -> Result<Client, String> {
     let registry = &mut *registry();
     if let Some(client) = registry.clients.get(&(number, fresh)) {

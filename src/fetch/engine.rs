@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -26,7 +26,8 @@ use crate::error::{Failure, Phase};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::exchange::head::{Framing, Head};
 use crate::exchange::mailbox::Input;
-use crate::pool::{CloseReason, ConnId};
+use crate::faults::{self, Stage};
+use crate::pool::{CloseReason, ConnId, ExchangeId};
 use crate::runtime;
 
 /// How an exchange's response is told.
@@ -43,7 +44,7 @@ pub struct Companion {
     port: PortId,
     inner: Arc<dyn Events>,
     /// The exchange under way, if it is a fetch; 0: it is none.
-    exchange: AtomicU32,
+    exchange: AtomicU64,
     /// Where the present response goes while a task tells it.
     feed: Mutex<Option<UnboundedSender<Part>>>,
 }
@@ -65,13 +66,13 @@ impl Companion {
         Self {
             port,
             inner,
-            exchange: AtomicU32::new(0),
+            exchange: AtomicU64::new(0),
             feed: Mutex::default(),
         }
     }
 
     /// An exchange begins on the connection.
-    pub fn begin(&self, exchange: u32, content: Content) {
+    pub fn begin(&self, exchange: ExchangeId, content: Content) {
         let is_fetch = content == Content::Fetched;
         let number = if is_fetch { exchange } else { 0 };
         self.exchange.store(number, Ordering::Relaxed);
@@ -91,7 +92,7 @@ impl Companion {
     }
 
     /// Has a task tell the response.
-    fn accompany(&self, exchange: u32, headers: HeaderMap, response: &Response<'_>) {
+    fn accompany(&self, exchange: ExchangeId, headers: HeaderMap, response: &Response<'_>) {
         let (feed, parts) = mpsc::unbounded_channel();
         let body = Bytes::copy_from_slice(response.body);
         // It can't fail: the receiver is here.
@@ -130,6 +131,7 @@ async fn tell(
     parts: Arc<Mutex<Parts>>,
     link: Arc<Link>,
 ) {
+    faults::at(Stage::Decode);
     let locked = || parts.lock().unwrap_or_else(PoisonError::into_inner);
     let expected = match head.framing {
         Framing::Length(length) if headers.is_empty() => length,
@@ -169,7 +171,7 @@ async fn tell(
 struct Parts {
     coming: UnboundedReceiver<Part>,
     port: PortId,
-    exchange: u32,
+    exchange: ExchangeId,
     inner: Arc<dyn Events>,
     /// Of a complete message: whether it allows another one on its connection, and whether all of the request is sent.
     ended: Option<(bool, bool)>,
@@ -245,7 +247,7 @@ fn codings(head: &Head) -> HeaderMap {
 }
 
 impl Events for Companion {
-    fn response(&self, exchange: u32, response: Response<'_>) {
+    fn response(&self, exchange: ExchangeId, response: Response<'_>) {
         if self.exchange.load(Ordering::Relaxed) == exchange && !response.head.is_informational() {
             let headers = codings(response.head);
             let has_codings = !headers.is_empty() && !response.body.is_empty();
@@ -257,7 +259,7 @@ impl Events for Companion {
         self.inner.response(exchange, response);
     }
 
-    fn data(&self, exchange: u32, bytes: Bytes, end: bool) {
+    fn data(&self, exchange: ExchangeId, bytes: Bytes, end: bool) {
         let Some(Part::Bytes(bytes)) = self.pass(Part::Bytes(bytes)) else {
             if end {
                 // DATA does not tell; the head did.
@@ -271,7 +273,7 @@ impl Events for Companion {
         self.inner.data(exchange, bytes, end);
     }
 
-    fn end(&self, exchange: u32, keep_alive: bool, request_written: bool, trailers: &[u8]) {
+    fn end(&self, exchange: ExchangeId, keep_alive: bool, request_written: bool, trailers: &[u8]) {
         let end = Part::End {
             keep_alive,
             request_written,
@@ -282,21 +284,21 @@ impl Events for Companion {
         }
     }
 
-    fn parted(&self, exchange: u32) {
+    fn parted(&self, exchange: ExchangeId) {
         self.inner.parted(exchange);
     }
 
-    fn failed(&self, exchange: u32, failure: &Failure, after_head: bool) {
+    fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool) {
         if self.pass(Part::Failed(Box::new(failure.clone()))).is_some() {
             self.inner.failed(exchange, failure, after_head);
         }
     }
 
-    fn written(&self, exchange: u32, bytes: u64, eager: bool) {
+    fn written(&self, exchange: ExchangeId, bytes: u64, eager: bool) {
         self.inner.written(exchange, bytes, eager);
     }
 
-    fn assigned(&self, exchange: u32, conn: ConnId, how: Assigned) {
+    fn assigned(&self, exchange: ExchangeId, conn: ConnId, how: Assigned) {
         self.inner.assigned(exchange, conn, how);
     }
 

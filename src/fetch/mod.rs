@@ -16,13 +16,18 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
 use crate::agent::PortId;
+use crate::contain::{contain, Contained};
+use crate::error::Failure;
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::Input;
+use crate::pool::{CloseReason, ExchangeId};
+use crate::runtime;
 
 pub mod clients;
 pub mod decoding;
@@ -38,7 +43,7 @@ use order::{Link, Order};
 
 thread_local! {
     /// The fetches under way; I/O thread only.
-    static UNDER_WAY: RefCell<HashMap<(PortId, u32), UnderWay>> = RefCell::default();
+    static UNDER_WAY: RefCell<HashMap<(PortId, ExchangeId), UnderWay>> = RefCell::default();
 }
 
 struct UnderWay {
@@ -71,30 +76,71 @@ impl UnderWay {
             return;
         };
         let link = Arc::clone(&self.link);
-        let exchange = order.exchange;
-        self.task = Some(spawn(port, exchange, async move {
-            sending::carry_out(order, &link).await;
+        let carried_out = Arc::clone(&link);
+        self.task = Some(spawn(port, link, async move {
+            sending::carry_out(order, &carried_out).await;
         }));
     }
 }
 
+/// Does `work` for a fetch, which fails with it.
 fn spawn(
     port: PortId,
-    exchange: u32,
+    link: Arc<Link>,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> AbortHandle {
+    let ending = Ending { port, link };
     // Not a task of the thread's LocalSet: all that takes part then waits in one queue, first come, first served.
     let task = tokio::spawn(async move {
-        work.await;
-        drop(UNDER_WAY.with_borrow_mut(|all| all.remove(&(port, exchange))));
+        match Contained::new(work).await {
+            Ok(()) => drop(ending.forget()),
+            Err(failure) => ending.fail(&failure),
+        }
     });
     task.abort_handle()
+}
+
+/// Sees to it that a fetch ends that nobody has given up, whatever ends its task.
+struct Ending {
+    port: PortId,
+    link: Arc<Link>,
+}
+
+impl Ending {
+    /// What was under way; none: it was given up, or has been forgotten.
+    fn forget(&self) -> Option<UnderWay> {
+        let key = (self.port, self.link.exchange);
+        let forgotten = UNDER_WAY.try_with(|all| all.borrow_mut().remove(&key));
+        forgotten.ok().flatten()
+    }
+
+    fn fail(&self, failure: &Failure) {
+        if self.forget().is_none() {
+            return;
+        }
+        let (port, exchange) = (self.port, self.link.exchange);
+        // The connection of an exchange has no reader any more.
+        runtime::run(move |io| io.kill_exchange(port, exchange, CloseReason::Error));
+        let after_head = self.link.head_told.load(Ordering::Relaxed);
+        self.link.events.failed(exchange, failure, after_head);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        drop(contain(|| self.fail(&runtime::ended())));
+    }
+}
+
+/// Forgets what lived on an I/O thread that has ended.
+pub fn restart() {
+    clients::restart();
 }
 
 /// Does `work` for an exchange whose response is told by `link`, until it is given up.
 fn accompany(port: PortId, link: Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
     let exchange = link.exchange;
-    let task = Some(spawn(port, exchange, work));
+    let task = Some(spawn(port, Arc::clone(&link), work));
     let under_way = UnderWay {
         link,
         task,
@@ -104,7 +150,7 @@ fn accompany(port: PortId, link: Arc<Link>, work: impl Future<Output = ()> + Sen
 }
 
 /// Delivers what JavaScript has consumed of a response that is told from here; false: it is not. I/O thread only.
-pub fn acknowledge(port: PortId, exchange: u32, bytes: usize) -> bool {
+pub fn acknowledge(port: PortId, exchange: ExchangeId, bytes: usize) -> bool {
     UNDER_WAY.with_borrow(|all| {
         let found = if all.is_empty() {
             None
@@ -119,7 +165,7 @@ pub fn acknowledge(port: PortId, exchange: u32, bytes: usize) -> bool {
 }
 
 /// Somebody reads the body of a response that is told from here. I/O thread only.
-pub fn read(port: PortId, exchange: u32, wanted: order::Wanted) {
+pub fn read(port: PortId, exchange: ExchangeId, wanted: order::Wanted) {
     UNDER_WAY.with_borrow(|all| {
         if let Some(fetch) = all.get(&(port, exchange)) {
             fetch.link.want(wanted);
@@ -128,7 +174,7 @@ pub fn read(port: PortId, exchange: u32, wanted: order::Wanted) {
 }
 
 /// Delivers a piece of a request's body; one that is over takes none. I/O thread only.
-pub fn input(port: PortId, exchange: u32, input: Input) {
+pub fn input(port: PortId, exchange: ExchangeId, input: Input) {
     let Input::Write { bytes, end, .. } = input else {
         return;
     };
@@ -147,7 +193,7 @@ pub fn input(port: PortId, exchange: u32, input: Input) {
 }
 
 /// Gives a fetch up: its connection closes unless its response is complete. I/O thread only.
-pub fn abort(port: PortId, exchange: u32) {
+pub fn abort(port: PortId, exchange: ExchangeId) {
     let fetch = UNDER_WAY.with_borrow_mut(|all| all.remove(&(port, exchange)));
     if let Some(task) = fetch.and_then(|fetch| fetch.task) {
         task.abort();

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, Notify};
 use super::stats::{self, Figures};
 use crate::config::RESPONSE_WINDOW;
 use crate::exchange::events::Events;
+use crate::pool::ExchangeId;
 
 /// A request's body.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub struct Head {
 #[derive(Debug)]
 pub struct Order {
     /// The caller's number for it.
-    pub exchange: u32,
+    pub exchange: ExchangeId,
     /// Shared by orders of the same text.
     pub head: Arc<Head>,
     /// The request's body.
@@ -57,6 +58,8 @@ pub struct Order {
     pub client: u32,
 }
 
+/// Most fields of a request's head; the client adds some, to a map that panics at 24,577.
+const MOST_FIELDS: usize = 16 * 1024;
 /// Most heads that are remembered.
 const MOST_HEADS: usize = 256;
 /// Longest text of a head that is remembered.
@@ -68,7 +71,7 @@ thread_local! {
 }
 
 impl Head {
-    /// Reads `METHOD\0url\0name\0value…`; `None` if it makes no sense, which only a defect of ours can bring about.
+    /// Reads `METHOD\0url\0name\0value…`; `None` if it makes no sense, which JavaScript sees to (`lib/fetch/head.js`).
     fn parse(text: &[u8]) -> Option<Self> {
         let mut fields = text.split(|&byte| byte == 0);
         let method = Method::from_bytes(fields.next()?).ok()?;
@@ -76,7 +79,11 @@ impl Head {
         let mut headers = HeaderMap::new();
         while let Some(name) = fields.next() {
             let name = HeaderName::from_bytes(name).ok()?;
-            headers.append(name, HeaderValue::from_bytes(fields.next()?).ok()?);
+            let value = HeaderValue::from_bytes(fields.next()?).ok()?;
+            headers.try_append(name, value).ok()?;
+        }
+        if headers.len() > MOST_FIELDS {
+            return None;
         }
         let origin: Arc<str> = url.origin().ascii_serialization().into();
         Some(Self {
@@ -107,7 +114,7 @@ impl Head {
 
 impl Order {
     /// An order with this head ([`Head`] says how it is written); `None` if it makes no sense.
-    pub fn parse(exchange: u32, client: u32, text: &[u8], body: Body) -> Option<Self> {
+    pub fn parse(exchange: ExchangeId, client: u32, text: &[u8], body: Body) -> Option<Self> {
         Some(Self {
             exchange,
             head: Head::of(text)?,
@@ -134,7 +141,7 @@ pub enum Wanted {
 /// Both directions between a fetch and JavaScript.
 pub struct Link {
     /// The caller's number for the fetch.
-    pub exchange: u32,
+    pub exchange: ExchangeId,
     /// Whom to tell.
     pub events: Arc<dyn Events>,
     /// The response's head has been told.
@@ -155,7 +162,7 @@ enum Piece {
 
 impl Link {
     /// `uploads`: the request's body comes piece by piece.
-    pub(super) fn new(exchange: u32, uploads: bool, events: Arc<dyn Events>) -> Self {
+    pub(super) fn new(exchange: ExchangeId, uploads: bool, events: Arc<dyn Events>) -> Self {
         let upload = uploads.then(mpsc::unbounded_channel);
         let (pieces, coming) = upload.unzip();
         Self {

@@ -17,6 +17,7 @@ use super::receiving;
 use super::stats::Counted;
 use super::{clients, settled};
 use crate::error::{Failure, Phase, Prospect};
+use crate::faults::{self, Stage};
 
 /// Carries an order out, and tells its failure.
 ///
@@ -55,6 +56,7 @@ async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
         // What the kernel knows by now of a connection's end is heard before it is chosen.
         settled().await;
     }
+    faults::at(Stage::Client);
     let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
     let metrics = &order.head.figures.metrics;
     let begun = Instant::now();

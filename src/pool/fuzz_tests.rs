@@ -32,7 +32,7 @@ struct Fuzzer {
     model: Model,
     effects: Vec<Effect>,
     now: u64,
-    exchanges: u32,
+    exchanges: u64,
     base: Limits,
     /// Whether limits change and agents are replaced on the way.
     restless: bool,
@@ -375,7 +375,7 @@ impl Fuzzer {
         }
         let nobody = WaiterId {
             port: 9,
-            exchange: id,
+            exchange: id.into(),
         };
         assert!(!self.pool.cancel(nobody, &mut self.effects));
         assert!(self.effects.is_empty());

@@ -28,7 +28,7 @@ impl Default for Keys {
     fn default() -> Self {
         Self {
             by_identity: HashMap::new(),
-            entries: IdSlab::new(32, 24, 1024),
+            entries: IdSlab::new(32, 24),
         }
     }
 }

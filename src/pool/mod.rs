@@ -56,8 +56,8 @@ pub use limits::{Limits, Scheduling};
 use sharing::Peer;
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
-    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, KeyId, Kind, LastAnswer, Lease, Miss,
-    State, Stay, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, ExchangeId, KeyId, Kind, LastAnswer,
+    Lease, Miss, State, Stay, WaiterId,
 };
 use waiters::Waiter;
 
@@ -142,11 +142,11 @@ impl Pool {
     /// An empty pool.
     pub fn new() -> Self {
         Pool {
-            agents: IdSlab::new(32, 24, 64),
+            agents: IdSlab::new(32, 24),
             origins: Slab::new(),
             lookup: HashMap::default(),
             // A million connections at a time; half a million others before an id returns.
-            conns: IdSlab::new(29, 20, 1024),
+            conns: IdSlab::new(29, 20),
             waiters: Slab::new(),
             queued: HashMap::default(),
             deadlines: Deadlines::default(),

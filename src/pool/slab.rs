@@ -4,7 +4,7 @@
 //!
 //! Invariant: an index is used only between its `insert` and its `remove`; the owners of the lists see to that.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::{Index, IndexMut};
 
@@ -52,83 +52,78 @@ impl<T> IndexMut<u32> for Slab<T> {
     }
 }
 
-/// Values by index that are also known outside by an id: the index below, a generation above, so that an id of the
-/// past names nothing. Ids are never 0, and freed indexes rest in a queue so that an id comes back late.
+/// Values by index that are also known outside by an id, 1 to 2^`id_bits` - 1. Ids are given in turn: one comes back only
+/// when all others have had theirs, however few values there are and however fast they come and go.
 pub(super) struct IdSlab<T> {
     items: Vec<(u32, T)>,
-    resting: VecDeque<u32>,
-    live: usize,
-    index_bits: u32,
-    generations: u32,
-    rest: usize,
+    free: Vec<u32>,
+    by_id: HashMap<u32, u32, IdHash>,
+    latest: u32,
+    most: usize,
+    last: u32,
 }
 
 impl<T> IdSlab<T> {
-    /// Ids have `id_bits`, of which `index_bits` count the values that may live at the same time; at least `rest`
-    /// freed indexes wait before the first of them is taken again.
-    pub fn new(id_bits: u32, index_bits: u32, rest: usize) -> Self {
-        let generations = (1u64 << (id_bits - index_bits)) as u32;
+    /// Ids have `id_bits`; 2^`live_bits` values may live at the same time, fewer than there are ids.
+    pub fn new(id_bits: u32, live_bits: u32) -> Self {
+        debug_assert!(live_bits < id_bits);
         IdSlab {
             items: Vec::new(),
-            resting: VecDeque::new(),
-            live: 0,
-            index_bits,
-            generations,
-            rest,
+            free: Vec::new(),
+            by_id: HashMap::default(),
+            latest: 0,
+            most: 1 << live_bits,
+            last: u32::MAX >> (32 - id_bits),
         }
     }
 
     pub fn len(&self) -> usize {
-        self.live
+        self.by_id.len()
     }
 
     pub fn is_full(&self) -> bool {
-        self.live + self.rest >= 1 << self.index_bits
+        self.by_id.len() >= self.most
     }
 
     /// Must not be called when [`is_full`](Self::is_full). Returns index and id.
     pub fn insert(&mut self, value: T) -> (u32, u32) {
-        self.live += 1;
-        if self.resting.len() > self.rest {
-            if let Some(index) = self.resting.pop_front() {
-                let id = self.next_id(index);
-                self.items[index as usize] = (id, value);
-                return (index, id);
-            }
-        }
-        let index = self.items.len() as u32;
-        let id = 1 << self.index_bits | index;
-        self.items.push((id, value));
+        let id = self.next_id();
+        let index = if let Some(index) = self.free.pop() {
+            self.items[index as usize] = (id, value);
+            index
+        } else {
+            self.items.push((id, value));
+            (self.items.len() - 1) as u32
+        };
+        self.by_id.insert(id, index);
         (index, id)
     }
 
+    /// The next id in turn that no living value has.
+    fn next_id(&mut self) -> u32 {
+        loop {
+            self.latest = if self.latest == self.last {
+                1
+            } else {
+                self.latest + 1
+            };
+            if !self.by_id.contains_key(&self.latest) {
+                return self.latest;
+            }
+        }
+    }
+
     pub fn remove(&mut self, index: u32) {
-        self.live -= 1;
-        self.resting.push_back(index);
-        // Until it is taken again, the entry carries the id that comes next: no id in circulation names it.
-        self.items[index as usize].0 = self.next_id(index);
+        self.by_id.remove(&self.id(index));
+        self.free.push(index);
     }
 
     pub fn find(&self, id: u32) -> Option<u32> {
-        let index = id & ((1 << self.index_bits) - 1);
-        self.items
-            .get(index as usize)
-            .is_some_and(|item| item.0 == id)
-            .then_some(index)
+        self.by_id.get(&id).copied()
     }
 
     pub fn id(&self, index: u32) -> u32 {
         self.items[index as usize].0
-    }
-
-    fn next_id(&self, index: u32) -> u32 {
-        let generation = (self.items[index as usize].0 >> self.index_bits) + 1;
-        let generation = if generation >= self.generations {
-            1
-        } else {
-            generation
-        };
-        generation << self.index_bits | index
     }
 }
 
@@ -256,5 +251,53 @@ impl Hasher for IdHasher {
     // The product's high bits are its good ones; a hash table picks its bucket by the low ones.
     fn finish(&self) -> u64 {
         self.0.rotate_left(32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_comes_back_only_after_all_others() {
+        let mut slab = IdSlab::new(4, 3);
+        let (first, one) = slab.insert('a');
+        assert_eq!(one, 1);
+        slab.remove(first);
+        for expected in (2..=15).chain([1]) {
+            let (index, id) = slab.insert('b');
+            assert_eq!(id, expected);
+            slab.remove(index);
+        }
+    }
+
+    #[test]
+    fn a_living_values_id_is_passed_over_and_a_former_one_names_nothing() {
+        let mut slab = IdSlab::new(3, 2);
+        let mut state = 0x9e37_79b9_u32;
+        let mut living: Vec<(u32, u32, u32)> = Vec::new();
+        for step in 0..10_000 {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            if !slab.is_full() && (living.is_empty() || state.is_multiple_of(2)) {
+                let (index, id) = slab.insert(step);
+                assert!((1..=7).contains(&id));
+                assert!(living.iter().all(|other| other.0 != index && other.1 != id));
+                living.push((index, id, step));
+            } else {
+                let (index, id, value) = living.swap_remove(state as usize % living.len());
+                assert_eq!((slab.find(id), slab[index]), (Some(index), value));
+                slab.remove(index);
+                assert_eq!(slab.find(id), None);
+            }
+            assert_eq!(slab.len(), living.len());
+            for &(index, id, value) in &living {
+                assert_eq!(
+                    (slab.find(id), slab.id(index), slab[index]),
+                    (Some(index), id, value)
+                );
+            }
+        }
     }
 }

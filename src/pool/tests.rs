@@ -26,7 +26,7 @@ struct Bench {
     effects: Vec<Effect>,
 }
 
-fn waiter(exchange: u32) -> WaiterId {
+fn waiter(exchange: ExchangeId) -> WaiterId {
     WaiterId { port: 1, exchange }
 }
 
@@ -41,7 +41,7 @@ impl Bench {
         }
     }
 
-    fn lease(&mut self, key: KeyId, exchange: u32, now: u64) -> Lease {
+    fn lease(&mut self, key: KeyId, exchange: ExchangeId, now: u64) -> Lease {
         self.effects.clear();
         self.pool.lease(
             self.agent,
@@ -53,7 +53,7 @@ impl Bench {
         )
     }
 
-    fn lease_foreign(&mut self, key: KeyId, exchange: u32) -> Lease {
+    fn lease_foreign(&mut self, key: KeyId, exchange: ExchangeId) -> Lease {
         self.effects.clear();
         self.pool.lease(
             self.agent,
@@ -107,7 +107,7 @@ impl Bench {
     }
 
     /// The exchange that the last call's only served waiter stands for, and its connection.
-    fn served(&self) -> (u32, ConnId) {
+    fn served(&self) -> (ExchangeId, ConnId) {
         let served = self.effects.iter().filter_map(|effect| match *effect {
             Effect::Dial { waiter, conn } | Effect::Assign { waiter, conn, .. } => {
                 Some((waiter.exchange, conn))
@@ -468,7 +468,7 @@ fn origins_with_their_share_of_slots_reuse_their_connections() {
     });
     let conns = [b.dial(1), b.dial(1), b.dial(2), b.dial(2)];
     for exchange in 0..40 {
-        b.lease(1 + exchange % 2, 100 + exchange, 0);
+        b.lease(1 + exchange % 2, 100 + ExchangeId::from(exchange), 0);
     }
     for conn in conns {
         assert!(matches!(b.check_in(conn, None, 0), CheckIn::Handed(_)));
@@ -484,7 +484,7 @@ fn slots_even_out_between_origins() {
     let conns: Vec<_> = (0..4).map(|_| b.dial(1)).collect();
     b.dial(2);
     for exchange in 0..20 {
-        b.lease(2 - exchange % 2, 100 + exchange, 0);
+        b.lease(2 - exchange % 2, 100 + ExchangeId::from(exchange), 0);
     }
     assert_eq!(
         b.check_in(conns[0], None, 0),
@@ -660,7 +660,7 @@ fn an_eviction_that_came_too_late_does_not_leave_a_waiter_waiting() {
         ..UNLIMITED
     });
     for key in [1, 2] {
-        b.lease_foreign(key, key);
+        b.lease_foreign(key, key.into());
         assert!(b.foreign_idle(key, true));
     }
     assert_eq!(b.lease(3, 3, 0), Lease::Queued);

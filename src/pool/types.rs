@@ -8,17 +8,21 @@ pub type AgentId = u32;
 /// What makes connections interchangeable, see [`super::key`].
 pub type KeyId = u32;
 
-/// A connection, from its dial to its end: 1 to 2^29 - 1. A number comes back only after hundreds of thousands of
-/// other connections.
+/// A connection, from its dial to its end: 1 to 2^29 - 1. A number comes back only after all others: JavaScript can't even
+/// keep in mind as many connections whose end it has not heard of.
 pub type ConnId = u32;
+
+/// An exchange, in its port's numbering: 1 to 2^53 - 1. No number comes back (`lib/bridge/numbers.js`), so whatever is late
+/// about an exchange, in either direction, reaches nobody else.
+pub type ExchangeId = u64;
 
 /// Who waits: an exchange of a port. Unique among those that wait.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WaiterId {
     /// The JavaScript thread's port.
     pub port: u32,
-    /// The exchange, in the port's numbering.
-    pub exchange: u32,
+    /// The exchange.
+    pub exchange: ExchangeId,
 }
 
 /// Who uses a slot.

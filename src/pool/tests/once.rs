@@ -14,7 +14,7 @@ fn taught(limits: Limits, ages: &[u64]) -> Bench {
     b
 }
 
-fn lease(b: &mut Bench, kind: Kind, exchange: u32, now: u64) -> Lease {
+fn lease(b: &mut Bench, kind: Kind, exchange: ExchangeId, now: u64) -> Lease {
     b.effects.clear();
     b.pool
         .lease(b.agent, 1, waiter(exchange), kind, now, &mut b.effects)

@@ -1,0 +1,93 @@
+'use strict'
+
+// The numbers of exchanges: none is given twice, so nothing that comes late about an exchange reaches another one.
+
+const assert = require('node:assert')
+
+const { NONE, Numbers } = require('../../lib/bridge/numbers.js')
+const { failure, random, read, request: begin, send } = require('../support/client')
+const { test, testBoth } = require('../support/suite')
+const { once } = require('../support/wait')
+
+test('no number comes back, down to the last one of a small space, in any order of beginnings and ends', async () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const next = random(seed)
+    const slotBits = 1 + (seed % 4)
+    const generationBits = 1 + (seed % 5)
+    const numbers = new Numbers(slotBits, generationBits)
+    const given = new Map()
+    const open = []
+    const all = (2 ** slotBits - 1) * (2 ** generationBits - 1)
+    while (given.size < all) {
+      const value = { id: 0 }
+      const id = next() < 0.6 ? numbers.take(value) : NONE
+      if (id !== NONE) {
+        assert.ok(!given.has(id), `${id} comes back (seed ${seed})`)
+        value.id = id
+        given.set(id, value)
+        open.push(value)
+      } else if (open.length > 0) {
+        const [ended] = open.splice(Math.floor(next() * open.length), 1)
+        numbers.release(ended.id)
+        given.set(ended.id, undefined)
+      }
+      for (const [number, value] of given) assert.strictEqual(numbers.get(number), value)
+    }
+    for (const { id } of open) numbers.release(id)
+    assert.strictEqual(numbers.take({ id: 0 }), NONE)
+  }
+})
+
+test('a number that has had its turn finds nobody when its slot is taken again, as often as it may be', async () => {
+  const numbers = new Numbers()
+  const first = { id: 0 }
+  first.id = numbers.take(first)
+  numbers.release(first.id)
+  for (let i = 0; i < 200_000; i++) {
+    const value = { id: 0 }
+    value.id = numbers.take(value)
+    assert.ok(Number.isSafeInteger(value.id) && value.id > first.id)
+    assert.strictEqual(numbers.get(first.id), undefined)
+    assert.strictEqual(numbers.get(value.id), value)
+    numbers.release(value.id)
+  }
+})
+
+/** What answers a request that is begun after `count` others were refused, while the answer to one before them waits. */
+async function answerBehind(scope, count) {
+  const { port } = await scope.remote()
+  const agent = scope.agent({ keepAlive: true })
+  const full = scope.agent({ keepAlive: true, maxSockets: 1, maxPending: 0 })
+  await Promise.all([1, 2].map((n) => send({ port, path: `/echo?${n}`, agent })))
+  const held = begin({ port, path: '/never', agent: full })
+  const holding = failure(read(held))
+  held.end()
+  await once(held, 'response')
+  const answered = () => Object.values(agent.stats().origins).reduce((sum, origin) => sum + origin.firstByteMs.count, 0)
+  const before = answered()
+  const given = begin({ port, path: '/length', agent })
+  const over = failure(read(given))
+  given.end()
+  // It is sent in the next ticks. From here to the last one below, the event loop does not turn: nothing of the engine's is heard.
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => process.nextTick(resolve))
+  const deadline = Date.now() + 10_000
+  while (answered() === before) assert.ok(Date.now() < deadline, 'no answer')
+  given.destroy()
+  await new Promise((resolve) => process.nextTick(resolve))
+  const refused = Array.from({ length: count }, () => failure(send({ port, agent: full })))
+  const last = await send({ port, path: '/echo', method: 'POST', agent }, 'mine')
+  for (const { code } of await Promise.all(refused)) assert.strictEqual(code, 'ERR_KEEPWIRE_QUEUE_FULL')
+  held.destroy()
+  await Promise.all([over, holding])
+  return last.body
+}
+
+testBoth(
+  'thousands of requests are refused in a tick while a response waits: the next request gets its own',
+  {
+    ours: 'no maxPending',
+  },
+  async (scope) => {
+    for (const count of [4094, 4095, 4096]) assert.strictEqual(await answerBehind(scope, count), 'mine')
+  },
+)

@@ -1,0 +1,56 @@
+//! Panics on demand, for tests of what becomes of them. Outside of tests there is nothing here to set off.
+
+/// Where a panic can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// A job of the I/O thread.
+    Job,
+    /// A connection is opened.
+    Dial,
+    /// TLS shakes hands.
+    Handshake,
+    /// A response's head is read.
+    Head,
+    /// Its body is.
+    Body,
+    /// The body of a fetch is told, without its content codings.
+    Decode,
+    /// The client of HTTP/2 sends a request.
+    Client,
+    /// A command is carried out.
+    Bridge,
+    /// The I/O thread itself.
+    Thread,
+}
+
+#[cfg(not(any(test, feature = "fault-injection")))]
+#[inline(always)]
+pub(crate) fn at(_stage: Stage) {}
+
+#[cfg(any(test, feature = "fault-injection"))]
+pub use injected::*;
+
+#[cfg(any(test, feature = "fault-injection"))]
+mod injected {
+    use std::cell::Cell;
+
+    use super::Stage;
+
+    thread_local! {
+        static NEXT: Cell<Option<Stage>> = const { Cell::new(None) };
+    }
+
+    /// The next time that this thread comes to `stage`, it panics.
+    pub fn inject(stage: Stage) {
+        NEXT.set(Some(stage));
+    }
+
+    #[allow(clippy::panic)]
+    pub(crate) fn at(stage: Stage) {
+        if NEXT.get() == Some(stage) {
+            NEXT.set(None);
+            panic!("injected at {stage:?}");
+        }
+    }
+}
