@@ -80,11 +80,11 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
- * What wakes a port without keeping the context that it belongs to; src/bridge/weakly.js.
- * @typedef {object} NativeWake
- * @property {() => void} wake
- * @property {(isActive: boolean) => void} hold while something is under way, it is kept
- * @property {(target: object, port: number) => void} watch closes the port when the target was collected
+ * What runs in the addon's own realm; src/bridge/contexts.js.
+ * @typedef {object} NativeContexts
+ * @property {(port: number) => void} wake
+ * @property {(port: number, wake: () => void) => void} watch
+ * @property {(port: number, isActive: boolean) => void} hold
  */
 
 /**
@@ -92,9 +92,9 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number }} held
- * @property {(wake: () => void) => number} openPort
+ * @property {NativeContexts} contexts
+ * @property {(wake: (port: number) => void) => number} openPort
  * @property {(port: number) => void} closePort
- * @property {(wake: () => void, close: (port: number) => void) => NativeWake} weakly
  * @property {(port: number, active: boolean) => void} setActive
  * @property {(port: number, limits: NativeLimits) => number} createAgent
  * @property {(agent: number, limits: NativeLimits) => void} setLimits

@@ -26,9 +26,8 @@ class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
   connections = new Map()
   #wake = () => this.drain()
-  #waker = native.weakly(this.#wake, native.closePort)
   /** By which the engine knows it: nothing of the engine's is held here. */
-  id = native.openPort(this.#waker.wake)
+  id = native.openPort(native.contexts.wake)
   #completion = new Completion(this.id)
   /** @type {Numbers<Exchange>} */
   #exchanges = new Numbers()
@@ -46,13 +45,13 @@ class Port {
   submission = new Submission(this.id)
 
   constructor() {
-    this.#waker.watch(this.#wake, this.id)
+    native.contexts.watch(this.id, this.#wake)
   }
 
   /** @param {boolean} isActive */
   #setActive(isActive) {
     this.#active = isActive
-    this.#waker.hold(isActive)
+    native.contexts.hold(this.id, isActive)
     native.setActive(this.id, isActive)
   }
 

@@ -1,5 +1,6 @@
 //! Where Rust meets JavaScript: one port per JavaScript thread.
 //!
+//! * `bell`: what wakes a JavaScript thread.
 //! * [`submission`]: commands that JavaScript wrote into a buffer, one call a tick.
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
 //! * [`interning`]: response heads that repeat, told once.
@@ -9,6 +10,7 @@
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
 
+mod bell;
 pub mod completion;
 pub mod fetch;
 pub mod interning;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use napi::bindgen_prelude::{BufferSlice, FnArgs, Function, Object, Uint32Array};
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::bindgen_prelude::{BufferSlice, Function, Object, Uint32Array};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
-use once_cell::sync::Lazy;
+use once_cell::sync::{Lazy, OnceCell};
 
+use super::bell::Bell;
 use super::completion::{Completions, Fetched, Wake};
 use super::layout::purpose;
 use super::submission::{self, Submission};
@@ -24,8 +24,6 @@ use crate::runtime;
 
 /// What fits beside a connection in a double.
 const MOST_IDLE_MS: u64 = (1 << 21) - 1;
-
-type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// An agent's limits. `Infinity` means none.
 #[napi(object)]
@@ -125,7 +123,7 @@ impl TryFrom<BindingProfile> for Profile {
 /// One JavaScript thread's way into the engine.
 struct Port {
     completions: Arc<Completions>,
-    waker: Arc<Mutex<Option<Waker>>>,
+    bell: Arc<Bell>,
     active: bool,
 }
 
@@ -141,90 +139,75 @@ fn completions(port: PortId) -> Option<Arc<Completions>> {
     ports().get(&port).map(|port| Arc::clone(&port.completions))
 }
 
-/// What wakes a port without keeping the context that it belongs to: `{ wake, hold, watch }`, see `weakly.js`. `close` is called
-/// with the port's number when `wake` was collected.
-#[napi]
-pub fn weakly<'env>(
-    env: &'env Env,
-    wake: Function<'env>,
-    close: Function<'env>,
-) -> Result<Object<'env>> {
-    let make: Function<'env, FnArgs<(Function<'env>, Function<'env>)>, Object<'env>> =
-        env.run_script(include_str!("weakly.js"))?;
-    make.call((wake, close).into())
+/// Gives the addon's exports what JavaScript does in the addon's own realm.
+#[napi(module_exports)]
+pub fn exports(exports: Object<'_>, env: Env) -> Result<()> {
+    let run: Function<'_, Object<'_>, ()> = env.run_script(include_str!("contexts.js"))?;
+    run.call(exports)
 }
 
-/// Its context is gone: nobody asks for anything by this port any more.
+/// Opens a port for a context of this thread. `wake` is the environment's: called on this thread with the port's number when records
+/// wait, once until `drain`; it keeps no process alive by itself. The port is open until its environment ends or it is closed.
 #[napi]
-pub fn close_port(port: PortId) {
-    shut(port);
-}
-
-/// Opens this thread's port. `wake` is called on this thread when records wait, once until `drain`; it keeps no process
-/// alive by itself. The port is open until its environment ends.
-#[napi]
-pub fn open_port(env: Env, wake: Function<'_, (), ()>) -> Result<PortId> {
-    let waker: Waker = wake
-        .build_threadsafe_function::<()>()
-        .callee_handled::<false>()
-        .weak::<true>()
-        .build()?;
-    let waker = Arc::new(Mutex::new(Some(waker)));
+pub fn open_port(env: Env, wake: Function<'_, PortId, ()>) -> Result<PortId> {
+    let bell = Bell::of(&env, wake, shut_all)?;
+    let number = Arc::new(OnceCell::new());
     let call: Wake = {
-        let waker = Arc::clone(&waker);
+        let (bell, number) = (Arc::clone(&bell), Arc::clone(&number));
         Box::new(move || {
-            if let Some(waker) = &*locked(&waker) {
-                waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            if let Some(&port) = number.get() {
+                bell.ring(port);
             }
         })
     };
     let completions = Completions::new(call);
     let id = ENGINE.open_port(Arc::clone(&completions) as _);
+    number.get_or_init(|| id);
     let port = Port {
         completions,
-        waker,
+        bell,
         active: false,
     };
     ports().insert(id, port);
-    env.add_env_cleanup_hook((), move |()| shut(id))?;
     Ok(id)
 }
 
-/// Nobody is woken any more, and what the port held is closed.
-fn shut(id: PortId) {
-    let port = ports().remove(&id);
-    if let Some(port) = port {
-        port.completions.close();
-        drop(locked(&port.waker).take());
-    }
-    ENGINE.close_port(id);
+/// Its context is gone: nobody asks for anything by this port any more.
+#[napi]
+pub fn close_port(env: Env, port: PortId) -> Result<()> {
+    shut(port).map_or(Ok(()), |bell| bell.set_active(&env, false))
 }
 
-fn locked(waker: &Mutex<Option<Waker>>) -> MutexGuard<'_, Option<Waker>> {
-    waker.lock().unwrap_or_else(PoisonError::into_inner)
+/// Nobody is woken any more, and what the port held is closed.
+///
+/// Returns what it kept the event loop alive by.
+fn shut(id: PortId) -> Option<Arc<Bell>> {
+    let port = ports().remove(&id)?;
+    port.completions.close();
+    ENGINE.close_port(id);
+    port.active.then_some(port.bell)
+}
+
+/// The environment ends.
+fn shut_all(bell: &Arc<Bell>) {
+    let of_bell = |(&id, port): (&PortId, &Port)| Arc::ptr_eq(&port.bell, bell).then_some(id);
+    let ids: Vec<PortId> = ports().iter().filter_map(of_bell).collect();
+    for id in ids {
+        shut(id);
+    }
 }
 
 /// While `active` the event loop stays alive.
 #[napi]
 pub fn set_active(env: Env, port: PortId, active: bool) -> Result<()> {
-    let waker = match ports().get_mut(&port) {
+    let bell = match ports().get_mut(&port) {
         Some(port) if port.active != active => {
             port.active = active;
-            Arc::clone(&port.waker)
+            Arc::clone(&port.bell)
         }
         _ => return Ok(()),
     };
-    let mut waker = locked(&waker);
-    let Some(waker) = &mut *waker else {
-        return Ok(());
-    };
-    // Deprecated in favour of clones, which can't be weak and strong in turn.
-    #[allow(deprecated)]
-    if active {
-        waker.refer(&env)
-    } else {
-        waker.unref(&env)
-    }
+    bell.set_active(&env, active)
 }
 
 /// Adds an agent.

@@ -4,6 +4,7 @@
 // context. `reload`: what a program does that reloads its modules, in the one context it has. Says of how many copies something is
 // left, and what the engine holds of them.
 
+const { AsyncLocalStorage } = require('node:async_hooks')
 const fs = require('node:fs')
 const { builtinModules, createRequire } = require('node:module')
 const path = require('node:path')
@@ -11,8 +12,10 @@ const vm = require('node:vm')
 
 const [port, count] = process.argv.slice(2, 4).map(Number)
 const isReload = process.argv[4] === 'reload'
-/** The module system holds the last copy of a reload, and what it found the one before by. */
-const most = isReload ? 2 : 0
+/** Of the first, what was current when it opened the thread's way into the engine; of reloads, what the module system holds. */
+const most = isReload ? 3 : 1
+/** As jest runs each test: what is current leads to all that a test has. */
+const current = new AsyncLocalStorage()
 const root = path.join(__dirname, '../../..')
 const nodeRequire = createRequire(path.join(root, 'index.js'))
 
@@ -101,6 +104,7 @@ function loadedInContext() {
 async function useOnce() {
   const keepwire = isReload ? reloaded() : loadedInContext()
   copies.push(new WeakRef(keepwire.Agent))
+  current.getStore().keepwire = keepwire
   const agent = new keepwire.Agent({ keepAlive: true })
   const seen = [await asked(require('node:http').request, agent), await asked(keepwire.http.request, agent)]
   const response = await keepwire.fetch(`http://127.0.0.1:${port}/length`)
@@ -112,7 +116,7 @@ const turn = () => new Promise((resolve) => setTimeout(resolve, 20))
 
 async function main() {
   const statuses = new Set()
-  for (let i = 0; i < count; i += 1) for (const status of await useOnce()) statuses.add(status)
+  for (let i = 0; i < count; i += 1) for (const status of await current.run({}, useOnce)) statuses.add(status)
   const left = () => copies.filter((copy) => copy.deref() !== undefined).length
   for (let i = 0; i < 50 && left() > most; i += 1) {
     // What deref() gave is kept until this turn ends.
