@@ -8,6 +8,9 @@ const { FetchExchange } = require('./fetch/exchange.js')
 const { anyOrder, isForeign, simpleOrder } = require('./fetch/request.js')
 const { runtimeFetch } = require('./fetch/traits.js')
 
+/** Options that the runtime's own fetch does not know. */
+const OURS = ['agent', 'timeout', 'maxResponseSize']
+
 /**
  * @param {any} input
  * @param {any} [init]
@@ -35,8 +38,8 @@ function isSpecial(input, init) {
 
 /** @param {any} init */
 function withoutOurs(init) {
-  if (typeof init !== 'object' || init === null || !('agent' in init || 'timeout' in init)) return init
-  const { agent, timeout, ...rest } = init
+  if (typeof init !== 'object' || init === null || !OURS.some((name) => name in init)) return init
+  const { agent, timeout, maxResponseSize, ...rest } = init
   return rest
 }
 

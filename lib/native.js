@@ -88,6 +88,15 @@ const { libc, nativeTargets } = require('./native-target.js')
  */
 
 /**
+ * What decoding came to; src/bridge/content.rs.
+ * @typedef {object} NativeDecoded
+ * @property {Buffer} bytes
+ * @property {number} state 0: there is more, 1: it needs more encoded bytes, 2: the content is over, 3: it failed
+ * @property {string} code of a failure
+ * @property {string} message
+ */
+
+/**
  * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
@@ -119,6 +128,9 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(port: number) => Buffer} takeChunk
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
  * @property {(tls: number) => number} fetchClient
+ * @property {(port: number, encodings: string[]) => number} openContent
+ * @property {(port: number, content: number) => void} closeContent
+ * @property {(port: number, content: number, chunk: Uint8Array | null) => Promise<NativeDecoded>} decodeContent
  */
 
 function runtimeName() {

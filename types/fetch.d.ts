@@ -6,7 +6,7 @@ import type { HttpsAgent } from './https-agent'
 /** What carries fetches. */
 export type FetchAgent = Agent | HttpsAgent
 
-/** What the standard has, and two more. */
+/** What the standard has, and three more. */
 export interface FetchInit extends RequestInit {
   /**
    * The agent over whose connections the fetch goes, as an `http.request` with it would: an `Agent` for `http:`, an
@@ -24,6 +24,15 @@ export interface FetchInit extends RequestInit {
    * Unit: milliseconds. Default: 0. Disabled by: 0.
    */
   timeout?: number | undefined
+
+  /**
+   * The most that the response's body may have once its content codings are off. If it has more, reading it rejects with
+   * `ERR_KEEPWIRE_RESPONSE_TOO_LARGE` (as `cause.code`), and the body is given up.
+   *
+   * Unit: bytes. Default: none for a stream, 1 GiB for what is read at once (`text()`, `json()`, `arrayBuffer()`, `bytes()`,
+   * `blob()`, `formData()`). Disabled by: 0, `Infinity`.
+   */
+  maxResponseSize?: number | undefined
 }
 
 /** When a request is sent again. */

@@ -212,10 +212,11 @@ class Submission {
   /**
    * The body of a fetch's response is read.
    * @param {number} exchange
-   * @param {boolean} whole
+   * @param {number} most bytes, at once; 0: piece by piece
    */
-  readFetch(exchange, whole) {
-    this.#command(FETCH_READ, whole ? READ_WHOLE : 0, 0, exchange, 0)
+  readFetch(exchange, most) {
+    const at = this.#command(FETCH_READ, most > 0 ? READ_WHOLE : 0, 0, exchange, 4)
+    this.#words[at >> 2] = Math.min(most, LARGEST)
   }
 
   /** @param {number} exchange */

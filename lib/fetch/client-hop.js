@@ -78,9 +78,9 @@ class ClientHop {
     if (this.#isOpen) this.#port.submission.acknowledge(this.id, bytes)
   }
 
-  /** @param {boolean} whole */
-  read(whole) {
-    if (this.#isOpen) this.#port.submission.readFetch(this.id, whole)
+  /** @param {number} most bytes of the body, which is read at once; 0: it is read piece by piece */
+  read(most) {
+    if (this.#isOpen) this.#port.submission.readFetch(this.id, most)
   }
 
   abandon() {

@@ -1,101 +1,82 @@
 'use strict'
 
-// Content codings of responses that come the runtime's own way; the engine decodes the others (src/fetch/decoding.rs).
+// Content codings of responses that come over the runtime's own sockets. The engine's decoders take them off as they do of
+// all others (src/fetch/content.rs): what the runtimes have differs in what it knows, and in what it takes for complete.
 
-const { Transform } = require('node:stream')
-const zlib = /** @type {any} */ (require('node:zlib'))
+const { Buffer } = require('node:buffer')
+const { Readable } = require('node:stream')
 
+const { threadPort } = require('../bridge/port.js')
+const { coded } = require('../errors.js')
+const { closeContent, decodeContent, openContent } = require('../native.js')
 const { fetchFailed } = require('./errors.js')
 
-/** Most codings of one body; more are an attack. */
-const MOST_CODINGS = 5
-/** Content that breaks off within a complete message: what there is counts, as in the engine. */
-const { BROTLI_OPERATION_FLUSH, Z_SYNC_FLUSH, ZSTD_e_flush } = zlib.constants
-const LENIENT = Object.freeze({ finishFlush: Z_SYNC_FLUSH })
-/** Of the first byte of a `deflate` body that has its header. */
-const METHOD_MASK = 0x0f
-const METHOD_DEFLATE = 8
+/** @typedef {import('node:http').IncomingMessage} IncomingMessage */
 
-/** `deflate`, with its header or, as some servers send it, without. */
-class Inflate extends Transform {
-  /** @type {any} */
-  #inner = null
-  /** Whether the content is over; the message may go on. */
-  #isOver = false
+/** States of a content. */
+const MORE = 0
+const OVER = 2
+const FAILED = 3
+/** Stands for the end of the encoded bytes. */
+const END = Buffer.alloc(0)
 
-  /**
-   * @param {Buffer} chunk
-   * @param {string} _encoding
-   * @param {() => void} done
-   */
-  _transform(chunk, _encoding, done) {
-    if (this.#isOver) return done()
-    this.#inner ??= this.#begin(chunk[0])
-    this.#inner.write(chunk, done)
+/**
+ * The body of a response without its codings: the response itself if it has none, or one that nobody knows.
+ * @param {IncomingMessage} res
+ * @returns {Readable}
+ */
+function decoded(res) {
+  const { rawHeaders } = res
+  const encodings = []
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at].toLowerCase() === 'content-encoding') encodings.push(rawHeaders[at + 1])
   }
-
-  /** @param {number} first byte */
-  #begin(first) {
-    const inner =
-      (first & METHOD_MASK) === METHOD_DEFLATE ? zlib.createInflate(LENIENT) : zlib.createInflateRaw(LENIENT)
-    inner.on('end', () => {
-      this.#isOver = true
-    })
-    inner.on('data', (/** @type {Buffer} */ bytes) => this.push(bytes))
-    return inner.on('error', (/** @type {Error} */ error) => this.destroy(error))
-  }
-
-  /** @param {() => void} done */
-  _flush(done) {
-    if (this.#inner === null || this.#isOver) done()
-    else this.#inner.once('end', done).end()
-  }
-
-  /**
-   * @param {Error | null} error
-   * @param {(error: Error | null) => void} done
-   */
-  _destroy(error, done) {
-    this.#inner?.destroy()
-    done(error)
-  }
-}
-
-/** @type {Record<string, () => import('node:stream').Duplex>} */
-const DECODERS = {
-  __proto__: /** @type {any} */ (null),
-  gzip: () => zlib.createGunzip(LENIENT),
-  'x-gzip': () => zlib.createGunzip(LENIENT),
-  deflate: () => new Inflate(),
-  br: () => zlib.createBrotliDecompress({ finishFlush: BROTLI_OPERATION_FLUSH }),
-  zstd: () => {
-    // Older runtimes have none.
-    if (zlib.createZstdDecompress === undefined) throw fetchFailed(new Error("this runtime can't decode zstd"))
-    return zlib.createZstdDecompress({ finishFlush: ZSTD_e_flush })
-  },
+  if (encodings.length === 0) return res
+  const port = threadPort().id
+  const content = begin(port, encodings)
+  if (content === 0) return res
+  return Readable.from(pieces(res, port, content), { objectMode: false })
 }
 
 /**
- * What takes the codings of a body off, in that order; none if there is one that nobody knows.
- * @param {string[]} lines of a response's head
+ * @param {number} port
+ * @param {string[]} encodings
  */
-function decodersOf(lines) {
-  const codings = []
-  for (let at = 0; at < lines.length; at += 2) {
-    if (lines[at].toLowerCase() === 'content-encoding') codings.push(...lines[at + 1].toLowerCase().split(','))
+function begin(port, encodings) {
+  try {
+    return openContent(port, encodings)
+  } catch (error) {
+    throw fetchFailed(new Error(/** @type {Error} */ (error).message))
   }
-  const makers = codings.reverse().map((coding) => DECODERS[coding.trim()])
-  if (makers.includes(/** @type {any} */ (undefined))) return []
-  if (makers.length > MOST_CODINGS) throw fetchFailed(new Error('too many content-encodings in the response'))
-  return makers.map((make) => make())
 }
 
 /**
- * @param {string} codings that the engine can take off
- * @returns {string} those of them that this runtime can as well
+ * Decodes as it is read.
+ * @param {IncomingMessage} res
+ * @param {number} port
+ * @param {number} content
  */
-function decodable(codings) {
-  return zlib.createZstdDecompress === undefined ? codings.replace(', zstd', '') : codings
+async function* pieces(res, port, content) {
+  let isOver = false
+  /** @param {Buffer} chunk */
+  async function* decode(chunk) {
+    /** @type {Buffer | null} */
+    let next = chunk
+    for (let state = MORE; state === MORE; next = null) {
+      const step = await decodeContent(port, content, next)
+      state = step.state
+      if (step.bytes.length > 0) yield step.bytes
+      if (state === FAILED) throw coded(step.code, step.message)
+      isOver = state === OVER
+    }
+  }
+  try {
+    // The message may go on where its content ends.
+    for await (const chunk of res) if (!isOver) yield* decode(chunk)
+    if (!isOver) yield* decode(END)
+  } finally {
+    closeContent(port, content)
+  }
 }
 
-module.exports = { decodable, decodersOf }
+module.exports = { decoded }

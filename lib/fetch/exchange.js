@@ -17,6 +17,9 @@ const { letManyListen } = require('./traits.js')
 
 /** Bytes of a redirect's body that are read so that its connection can be used again. */
 const MOST_DISCARDED = 64 * 1024
+/** Bytes of a body that is read whole, unless the option says otherwise: some kilobytes on the wire can stand for any number. */
+const MOST_WHOLE = 1024 * 1024 * 1024
+const TOO_LARGE = 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE'
 
 /**
  * @typedef {object} Waiting whoever waits for body bytes
@@ -57,6 +60,11 @@ class BodyHandle {
   cancel() {
     this.#exchange.cancel()
   }
+
+  /** What is read piece by piece is put together by its reader. */
+  limit() {
+    this.#exchange.limitWhole()
+  }
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -86,6 +94,10 @@ class FetchExchange {
   #discarded = 0
   /** Body bytes that nobody has read. @type {Buffer[]} */
   #chunks = []
+  /** Bytes of the body that have come. */
+  #received = 0
+  /** Whether whoever reads the body puts it together. */
+  #isWhole = false
   /** Whether the engine was told that somebody reads the body. */
   #isRead = false
   #ended = false
@@ -226,13 +238,13 @@ class FetchExchange {
     // They lead to the response, which would never be collected.
     this.#resolve = nothing
     this.#reject = nothing
-    if (ended) {
+    if (ended && (body === null || body.length <= this.#most())) {
       this.#close()
       resolve(makeResponse(this.order, status, head, body, null))
       return
     }
-    if (body !== null) this.#chunks.push(body)
     resolve(makeResponse(this.order, status, head, null, new BodyHandle(this)))
+    if (body !== null) this.onData(body, ended)
   }
 
   /**
@@ -251,7 +263,7 @@ class FetchExchange {
       this.#discarded = 0
       if (ended) this.#follow()
       else {
-        this.#hop?.read(false)
+        this.#hop?.read(0)
         this.#discard(body?.length ?? 0)
       }
     } catch (error) {
@@ -292,6 +304,8 @@ class FetchExchange {
       else this.#discard(chunk.length)
       return
     }
+    this.#received += chunk.length
+    if (this.#received > this.#most()) return this.#overflow(ended)
     this.#chunks.push(chunk)
     const waiting = this.#waiting
     if (waiting !== null) {
@@ -302,6 +316,25 @@ class FetchExchange {
       }
     }
     if (ended) this.onEnd()
+  }
+
+  /** Most bytes that the body may have. */
+  #most() {
+    const { maxResponseSize } = this.order
+    if (maxResponseSize > 0) return maxResponseSize
+    return this.#isWhole ? MOST_WHOLE : Number.POSITIVE_INFINITY
+  }
+
+  /** The body is put together by its reader. */
+  limitWhole() {
+    this.#isWhole = true
+    if (this.#open && this.#received > this.#most()) this.#overflow(false)
+  }
+
+  /** @param {boolean} ended whether its connection is free already */
+  #overflow(ended) {
+    if (!ended) this.#hop?.abandon()
+    this.#fail(tooLarge(this.#most(), this.order.maxResponseSize > 0))
   }
 
   onEnd() {
@@ -318,6 +351,7 @@ class FetchExchange {
   onFailed(error) {
     // What is left of a redirect does not matter.
     if (this.#next !== null) this.#follow()
+    else if (/** @type {any} */ (error)?.cause?.code === TOO_LARGE) this.#overflow(true)
     else this.#fail(error)
   }
 
@@ -384,25 +418,55 @@ class FetchExchange {
     if (this.#ended && all) return Promise.resolve(this.#rest())
     if (!all && this.#chunks.length > 0) return Promise.resolve(this.#take())
     if (this.#ended) return Promise.resolve(null)
+    if (all) this.#isWhole = true
     for (const chunk of this.#chunks) this.#hop?.acknowledge(chunk.length)
-    if (!this.#isRead) this.#hop?.read(all)
+    if (!this.#isRead) this.#hop?.read(all ? this.#most() : 0)
     this.#isRead = true
     return new Promise((resolve, reject) => {
       this.#waiting = { handle, all, resolve, reject }
     })
   }
 
+  /** What has come: pieces that are there go together, however many they are. */
   #take() {
-    const chunk = /** @type {Buffer} */ (this.#chunks.shift())
-    if (this.#open) this.#hop?.acknowledge(chunk.length)
-    return chunk
+    const bytes = this.#rest()
+    if (this.#open) this.#hop?.acknowledge(bytes.length)
+    return bytes
   }
 
   #rest() {
     const chunks = this.#chunks
     this.#chunks = []
-    return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
+    return chunks.length === 1 ? chunks[0] : joined(chunks)
   }
+}
+
+/**
+ * @param {Buffer[]} chunks
+ * @returns {Buffer} one with memory of its own
+ */
+function joined(chunks) {
+  let length = 0
+  for (const chunk of chunks) length += chunk.length
+  const bytes = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+/**
+ * @param {number} most bytes
+ * @param {boolean} isChosen whether the user has said so
+ */
+function tooLarge(most, isChosen) {
+  const why = isChosen
+    ? 'the option "maxResponseSize" of fetch()'
+    : 'what is read at once unless the option "maxResponseSize" of fetch() says otherwise'
+  const cause = new Error(`The response's body has more than ${most} bytes, ${why}`)
+  return fetchFailed(Object.assign(cause, { code: TOO_LARGE }), 'terminated')
 }
 
 function timedOut() {

@@ -2,7 +2,6 @@
 
 // What a request says before its body: to the engine as bytes for the wire, to the client of HTTP/2 as names and values.
 
-const { decodable } = require('./decoding.js')
 const { defaultFields } = require('./traits.js')
 
 /** @typedef {import('./request.js').Order} Order */
@@ -102,7 +101,6 @@ function requestHeaders(order) {
   delete headers['content-length']
   const framed = framing(order)
   if (framed !== null) headers[framed[0]] = framed[1]
-  if (headers['accept-encoding'] === ACCEPTED_CODINGS) headers['accept-encoding'] = decodable(ACCEPTED_CODINGS)
   return headers
 }
 

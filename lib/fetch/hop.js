@@ -246,9 +246,9 @@ class Hop {
     if (!this.isSettled) this.port?.submission.acknowledge(this.id, bytes)
   }
 
-  /** @param {boolean} whole whether the body is read at once, else piece by piece */
-  read(whole) {
-    if (!this.isSettled) this.port?.submission.readFetch(this.id, whole)
+  /** @param {number} most bytes of the body, which is read at once; 0: it is read piece by piece */
+  read(most) {
+    if (!this.isSettled) this.port?.submission.readFetch(this.id, most)
   }
 
   /** Its owner has no more interest in it. */

@@ -26,6 +26,7 @@ const { foreignOptions, isBun } = require('./traits.js')
  * @property {AbortSignal | null} signal
  * @property {number} timeoutMs 0: none
  * @property {any} agent as the user gave it
+ * @property {number} maxResponseSize most bytes of the response's body, decoded; Infinity: any number; 0: the default
  */
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
@@ -68,7 +69,16 @@ function simpleOrder(input, init) {
   if (init === undefined || init === null) return orderOf(target, 'GET', PLAIN_FIELDS, null, -1)
   if (typeof init !== 'object') return null
   for (const name of JUDGED) if (init[name] !== undefined) return null
-  const { agent, body = null, headers, method = 'GET', redirect = 'follow', signal = null, timeout } = init
+  const {
+    agent,
+    body = null,
+    headers,
+    method = 'GET',
+    redirect = 'follow',
+    signal = null,
+    timeout,
+    maxResponseSize,
+  } = init
   if (!METHODS.has(method) || !REDIRECTS.has(redirect)) return null
   if (body !== null && (method === 'GET' || method === 'HEAD')) return null
   if (signal !== null && !(signal instanceof AbortSignal)) return null
@@ -82,6 +92,7 @@ function simpleOrder(input, init) {
   order.redirect = redirect
   order.signal = signal
   order.timeoutMs = timeoutOf(timeout)
+  order.maxResponseSize = mostOf(maxResponseSize)
   order.agent = agent
   return order
 }
@@ -109,6 +120,7 @@ function orderOf(target, method, fields, body, length) {
     signal: null,
     timeoutMs: 0,
     agent: undefined,
+    maxResponseSize: 0,
   }
 }
 
@@ -168,6 +180,18 @@ function timeoutOf(timeout) {
 }
 
 /**
+ * @param {unknown} maxResponseSize
+ * @returns {number} Infinity: any size; 0: nothing was said
+ */
+function mostOf(maxResponseSize) {
+  if (maxResponseSize === undefined || maxResponseSize === null) return 0
+  if (typeof maxResponseSize !== 'number') throw notANumber('maxResponseSize', maxResponseSize)
+  if (!(maxResponseSize >= 0)) throw outOfRange('maxResponseSize', '>= 0', maxResponseSize)
+  // As with other options, 0 is no limit.
+  return maxResponseSize === 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxResponseSize))
+}
+
+/**
  * Whether this is for the runtime's own fetch: schemes other than HTTP, and options that only it has.
  * @param {any} input
  * @param {any} init
@@ -189,8 +213,9 @@ function isForeign(input, init) {
  * @returns {Promise<Order>}
  */
 async function anyOrder(input, init) {
-  const { agent, timeout, ...standard } = init ?? {}
+  const { agent, timeout, maxResponseSize, ...standard } = init ?? {}
   const timeoutMs = timeoutOf(timeout)
+  const most = mostOf(maxResponseSize)
   if (isAsyncIterable(standard.body)) standard.body = streamOf(standard.body)
   // The runtime demands `duplex` of streams where the standard does.
   const request = new Request(input, standard)
@@ -211,6 +236,7 @@ async function anyOrder(input, init) {
   order.redirect = /** @type {Order['redirect']} */ (request.redirect)
   order.signal = standard.signal ?? (input instanceof Request ? input.signal : null)
   order.timeoutMs = timeoutMs
+  order.maxResponseSize = most
   order.agent = agent
   return order
 }

@@ -60,7 +60,7 @@ function parse(bytes) {
 /** @param {Buffer} bytes @returns {ArrayBuffer} its own, whatever it was cut from */
 function toArrayBuffer(bytes) {
   const { buffer, byteOffset, byteLength } = bytes
-  if (byteOffset === 0 && byteLength === buffer.byteLength) return /** @type {ArrayBuffer} */ (buffer)
+  // Memory of the engine's can't be transferred to other threads.
   return /** @type {ArrayBuffer} */ (buffer.slice(byteOffset, byteOffset + byteLength))
 }
 
@@ -151,6 +151,11 @@ class Fetched {
   check() {
     const { signal } = this.order
     if (signal?.aborted) throw signal.reason
+  }
+
+  /** The body is read piece by piece, to be put together. */
+  limit() {
+    this.handle?.limit()
   }
 
   /** Consumes the body. @returns {Promise<Buffer>} */
@@ -246,6 +251,7 @@ class LazyResponse {
       const { signal } = of.order
       // What had come by then is not to be read any more.
       if (signal?.aborted && !this.#real.bodyUsed && !of.isNull) return Promise.reject(signal.reason)
+      of.limit()
       return read(this.#real)
     }
     if (of.used) return read(usedResponse())
@@ -311,11 +317,15 @@ class LazyResponse {
   }
 
   blob() {
-    return this.#of.used ? usedResponse().blob() : this.#made().blob()
+    if (this.#of.used) return usedResponse().blob()
+    this.#of.limit()
+    return this.#made().blob()
   }
 
   formData() {
-    return this.#of.used ? usedResponse().formData() : this.#made().formData()
+    if (this.#of.used) return usedResponse().formData()
+    this.#of.limit()
+    return this.#made().formData()
   }
 
   clone() {
@@ -383,6 +393,7 @@ class EagerResponse extends Response {
     if (of.order.signal?.aborted && !super.bodyUsed && !of.isNull) return Promise.reject(of.order.signal.reason)
     // A body that is still coming needs no stream of the runtime's to be read at once.
     if ((of.handle !== null || isDeno) && !this.#touched && !super.bodyUsed) return of.take().then(convert)
+    of.limit()
     return read()
   }
 
@@ -404,12 +415,14 @@ class EagerResponse extends Response {
 
   blob() {
     if (this.#of.used) return usedResponse().blob()
+    this.#of.limit()
     this.#touched = true
     return super.blob()
   }
 
   formData() {
     if (this.#of.used) return usedResponse().formData()
+    this.#of.limit()
     this.#touched = true
     return super.formData()
   }

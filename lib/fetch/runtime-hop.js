@@ -7,12 +7,11 @@
 const http = require('node:http')
 const https = require('node:https')
 const { isIP } = require('node:net')
-const { pipeline } = require('node:stream')
 
 const { carryForeign } = require('../foreign.js')
 const { ClientRequest } = require('../genuine.js')
-const { decodersOf } = require('./decoding.js')
 const { isDeno } = require('../runtime.js')
+const { decoded } = require('./decoding.js')
 const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
@@ -146,22 +145,13 @@ class RuntimeHop {
 
   /** @param {IncomingMessage} res */
   #decode(res) {
-    const decoders = decodersOf(res.rawHeaders)
-    this.#body = decoders.at(-1) ?? res
-    const ended = (/** @type {NodeJS.ErrnoException | null | undefined} */ error) => {
-      if (error) this.#fail(this.#fault === undefined ? undecodable(error) : causeFrom(this.#fault))
-      else if (this.#isOpen) {
-        this.#isOpen = false
-        this.#owner.onEnd()
-      }
-    }
-    if (decoders.length === 0) {
-      res.on('error', ended).on('end', ended)
-      return
-    }
-    this.#body.on('end', ended)
-    pipeline([res, ...decoders], (error) => {
-      if (error) ended(error)
+    const body = decoded(res)
+    this.#body = body
+    body.on('error', (error) => this.#fail(this.#fault === undefined ? error : causeFrom(this.#fault)))
+    body.on('end', () => {
+      if (!this.#isOpen) return
+      this.#isOpen = false
+      this.#owner.onEnd()
     })
   }
 
@@ -212,11 +202,6 @@ function refusal(cause, { wanted: { host, port } }) {
   if (cause.code !== 'EPERM' || cause.syscall !== 'getaddrinfo') return undefined
   const { NotCapable } = /** @type {any} */ (globalThis).Deno.errors
   return new NotCapable(`Requires net access to "${host}:${port}", run again with the --allow-net flag`)
-}
-
-/** @param {Error} error a decoder's */
-function undecodable({ message }) {
-  return Object.assign(new Error(message), { code: 'Z_DATA_ERROR' })
 }
 
 module.exports = { RuntimeHop }

@@ -6,12 +6,14 @@
 //! * [`interning`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
 //! * [`fetch`]: identities and limits of `fetch()`.
+//! * [`content`]: content codings of responses that came over the runtime's own sockets.
 //! * [`port`]: the ports, and the calls that are answered at once.
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
 
 mod bell;
 pub mod completion;
+pub mod content;
 pub mod fetch;
 pub mod interning;
 pub mod layout;

@@ -12,6 +12,7 @@ use once_cell::sync::{Lazy, OnceCell};
 
 use super::bell::Bell;
 use super::completion::{Completions, Fetched, Wake};
+use super::content::close_contents;
 use super::layout::purpose;
 use super::submission::{self, Submission};
 use super::tls::settings;
@@ -183,6 +184,7 @@ pub fn close_port(env: Env, port: PortId) -> Result<()> {
 /// Returns what it kept the event loop alive by.
 fn shut(id: PortId) -> Option<Arc<Bell>> {
     let port = ports().remove(&id)?;
+    close_contents(id);
     port.completions.close();
     ENGINE.close_port(id);
     port.active.then_some(port.bell)

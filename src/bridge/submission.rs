@@ -146,7 +146,10 @@ fn decode(
         command::FETCH_READ if flags & command::WHOLE == 0 => {
             Command::FetchRead(id, Wanted::Pieces)
         }
-        command::FETCH_READ => Command::FetchRead(id, Wanted::Whole),
+        command::FETCH_READ => {
+            let most = number()?;
+            Command::FetchRead(id, Wanted::Whole { most })
+        }
         command::APPROVE => Command::Approve(connection()?),
         command::PATIENCE => {
             let patience = Patience {

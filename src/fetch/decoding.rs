@@ -1,30 +1,27 @@
-//! Content codings: gzip, deflate, br and zstd, one upon another.
+//! A response's body as JavaScript gets it: without its content codings, which other threads take off ([`super::decoders`]).
+//!
+//! Encoded bytes are read when a decoder wants them, and it works when somebody wants what comes of it: of a body that
+//! nobody reads there is one piece in each place. Dropped, all that is under way for it is dropped.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{ready, Poll};
 
-use async_compression::tokio::bufread::{
-    BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
-};
 use bytes::Bytes;
-use futures_core::Stream;
 use http::{header, HeaderMap};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
-use tokio_util::io::StreamReader;
+use tokio::sync::oneshot;
 
-/// Most codings of one body; more are an attack.
-const MOST_CODINGS: usize = 5;
-/// Decoded bytes told at once.
-const PIECE: usize = 64 * 1024;
+use super::content::{codings, Content, Progress, PIECE};
+use super::decoders::{self, Worked};
+use super::receiving::{now, Gathered};
+use crate::error::{Failure, Phase};
 
 /// What ends a body early.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+/// What JavaScript's words for a body beyond its limit go by.
+pub const TOO_LARGE: &str = "ERR_KEEPWIRE_RESPONSE_TOO_LARGE";
 
 /// A response's body, decoded if need be.
 pub enum Incoming {
@@ -36,42 +33,20 @@ pub enum Incoming {
 
 /// A body on its way through its decoders.
 pub struct Decoded {
-    raw: Raw,
-    reader: Reader,
-    codings: Vec<Coding>,
-    at_end: bool,
+    encoded: reqwest::Body,
+    state: State,
+    /// It can't go on without more encoded bytes.
+    is_hungry: bool,
+    is_over: bool,
+    /// A decoder's, told when what came before it has been.
+    fault: Option<BoxError>,
+    /// How the message has broken off, told when the decoders have had what came before.
+    broken: Option<BoxError>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
-/// The codings of a response in the order in which they were applied; none if there is one that nobody knows.
-///
-/// # Errors
-///
-/// Too many of them.
-fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, &'static str> {
-    let mut codings = Vec::new();
-    for value in headers.get_all(header::CONTENT_ENCODING) {
-        for name in value.to_str().unwrap_or("?").split(',') {
-            codings.push(match name.trim().to_ascii_lowercase().as_str() {
-                "gzip" | "x-gzip" => Coding::Gzip,
-                "deflate" => Coding::Deflate,
-                "br" => Coding::Brotli,
-                "zstd" => Coding::Zstd,
-                _ => return Ok(Vec::new()),
-            });
-        }
-    }
-    if codings.len() > MOST_CODINGS {
-        return Err("too many content-encodings in the response");
-    }
-    Ok(codings)
+enum State {
+    Resting(Content),
+    Working(oneshot::Receiver<Worked>),
 }
 
 impl Incoming {
@@ -88,13 +63,13 @@ impl Incoming {
         if codings.is_empty() {
             return Ok(Self::Plain(body));
         }
-        let raw = Raw(Arc::new(Mutex::new(body)));
-        let reader: Reader = Box::pin(StreamReader::new(raw.clone()));
         Ok(Self::Decoded(Box::new(Decoded {
-            raw,
-            reader,
-            codings,
-            at_end: false,
+            encoded: body,
+            state: State::Resting(Content::new(&codings)),
+            is_hungry: true,
+            is_over: false,
+            fault: None,
+            broken: None,
         })))
     }
 
@@ -103,143 +78,211 @@ impl Incoming {
     /// # Errors
     ///
     /// The connection's or a decoder's.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
     pub async fn piece(&mut self) -> Option<Result<Bytes, BoxError>> {
         match self {
-            Self::Plain(body) => loop {
-                match body.frame().await? {
-                    Ok(frame) => match frame.into_data() {
-                        Ok(bytes) if bytes.is_empty() => {}
-                        Ok(bytes) => return Some(Ok(bytes)),
-                        Err(_trailers) => {}
-                    },
-                    Err(error) => return Some(Err(error.into())),
-                }
+            Self::Plain(body) => frame(body).await,
+            Self::Decoded(decoded) => match decoded.piece(true).await {
+                Poll::Ready(piece) => piece,
+                Poll::Pending => None,
             },
-            Self::Decoded(decoded) => decoded.piece().await.map(|piece| piece.map_err(Into::into)),
+        }
+    }
+
+    /// The next piece, if what it is made of is here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::piece`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
+    pub async fn piece_now(&mut self) -> Poll<Option<Result<Bytes, BoxError>>> {
+        match self {
+            Self::Plain(body) => now(frame(body)),
+            Self::Decoded(decoded) => decoded.piece(false).await,
+        }
+    }
+
+    /// All that is still to come, behind what is there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::piece`]; more than `most` bytes altogether.
+    pub async fn rest(&mut self, mut all: Vec<u8>, most: usize) -> Result<Vec<u8>, BoxError> {
+        match self {
+            Self::Plain(body) => {
+                while let Some(piece) = frame(body).await {
+                    let piece = piece?;
+                    if all.len() + piece.len() > most {
+                        return Err(too_large(most));
+                    }
+                    all.extend_from_slice(&piece);
+                }
+                Ok(all)
+            }
+            Self::Decoded(decoded) => decoded.rest(all, most).await,
+        }
+    }
+}
+
+/// A body of more than `most` bytes.
+pub fn too_large(most: usize) -> BoxError {
+    let message = format!("The response's body has more than {most} bytes");
+    Failure::new(TOO_LARGE, message, Phase::Body).into()
+}
+
+/// The next bytes of a body as it came.
+async fn frame(body: &mut reqwest::Body) -> Option<Result<Bytes, BoxError>> {
+    loop {
+        match body.frame().await? {
+            Ok(frame) => match frame.into_data() {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => return Some(Ok(bytes)),
+                Err(_trailers) => {}
+            },
+            Err(error) => return Some(Err(error.into())),
         }
     }
 }
 
 impl Decoded {
+    /// The next piece. Pending: not without further encoded bytes, which were not to be waited for.
+    async fn piece(&mut self, waits: bool) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            if let State::Resting(content) = &mut self.state {
+                let decoded = std::mem::take(content.decoded());
+                if !decoded.is_empty() {
+                    return Poll::Ready(Some(Ok(decoded.into())));
+                }
+                if let Some(fault) = self.fault.take() {
+                    return Poll::Ready(Some(Err(fault)));
+                }
+            }
+            if self.is_over {
+                let surplus = self.surplus();
+                let ended = if waits {
+                    surplus.await
+                } else {
+                    ready!(now(surplus))
+                };
+                return Poll::Ready(ended.err().map(Err));
+            }
+            if self.is_hungry {
+                let feed = self.feed();
+                let fed = if waits { feed.await } else { ready!(now(feed)) };
+                if let Err(error) = fed {
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+            self.work(PIECE).await;
+        }
+    }
+
+    async fn rest(&mut self, all: Vec<u8>, most: usize) -> Result<Vec<u8>, BoxError> {
+        // What was begun for a single piece.
+        if matches!(self.state, State::Working(_)) {
+            self.work(PIECE).await;
+        }
+        if let State::Resting(content) = &mut self.state {
+            let decoded = std::mem::replace(content.decoded(), all);
+            content.decoded().extend_from_slice(&decoded);
+        }
+        loop {
+            if let State::Resting(content) = &mut self.state {
+                if content.decoded().len() > most {
+                    return Err(too_large(most));
+                }
+                if let Some(fault) = self.fault.take() {
+                    return Err(fault);
+                }
+                if self.is_over {
+                    let all = std::mem::take(content.decoded());
+                    self.surplus().await?;
+                    return Ok(all);
+                }
+            }
+            if self.is_hungry {
+                self.feed().await?;
+            }
+            self.work(most.saturating_add(1)).await;
+        }
+    }
+
+    /// Gives the decoders what comes next; what is there already goes together.
+    ///
     /// # Cancel safety
     ///
     /// Nothing is lost by dropping it.
-    async fn piece(&mut self) -> Option<io::Result<Bytes>> {
-        if !self.at_end {
-            match self.read().await {
-                Ok(bytes) if bytes.is_empty() => self.at_end = true,
-                // Content that breaks off within a complete message: what there is counts, as in the runtimes.
-                Err(error) if is_incomplete(&error) => self.at_end = true,
-                other => return Some(other),
+    async fn feed(&mut self) -> Result<(), BoxError> {
+        let State::Resting(content) = &mut self.state else {
+            return Ok(());
+        };
+        let mut gathered = Gathered::default();
+        if let Some(broken) = self.broken.take() {
+            return Err(broken);
+        }
+        match frame(&mut self.encoded).await {
+            Some(Ok(bytes)) => gathered.add(bytes),
+            Some(Err(error)) => return Err(error),
+            None => content.end(),
+        }
+        while !gathered.is_empty() && gathered.len() < PIECE {
+            match now(frame(&mut self.encoded)) {
+                Poll::Ready(Some(Ok(bytes))) => gathered.add(bytes),
+                Poll::Ready(Some(Err(error))) => {
+                    self.broken = Some(error);
+                    break;
+                }
+                Poll::Ready(None) => {
+                    content.end();
+                    break;
+                }
+                Poll::Pending => break,
             }
         }
-        // The message may go on where its content ends: the connection is free only after all of it.
-        self.raw.discard().await;
-        None
+        content.feed(gathered.take());
+        self.is_hungry = false;
+        Ok(())
     }
 
-    async fn read(&mut self) -> io::Result<Bytes> {
-        while let Some(&coding) = self.codings.last() {
-            let Some(&first) = self.reader.fill_buf().await?.first() else {
-                // No content at all is no fault.
-                return Ok(Bytes::new());
-            };
-            let source = std::mem::replace(&mut self.reader, Box::pin(tokio::io::empty()));
-            self.reader = decoder(coding, source, first);
-            self.codings.pop();
-        }
-        let bytes = Bytes::copy_from_slice(self.reader.fill_buf().await?);
-        self.reader.consume(bytes.len());
-        Ok(bytes)
-    }
-}
-
-/// `first`: the first byte of what `source` gives.
-fn decoder(coding: Coding, source: Reader, first: u8) -> Reader {
-    fn buffered(decoder: impl AsyncRead + Send + 'static) -> Reader {
-        Box::pin(BufReader::with_capacity(PIECE, decoder))
-    }
-    match coding {
-        Coding::Gzip => {
-            let mut decoder = GzipDecoder::new(source);
-            decoder.multiple_members(true);
-            buffered(decoder)
-        }
-        Coding::Deflate => {
-            // Some servers leave the zlib header out; its first byte gives it away.
-            if first & 0x0f == 8 {
-                buffered(ZlibDecoder::new(source))
-            } else {
-                buffered(DeflateDecoder::new(source))
+    /// Has the decoders work.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it goes on at the next call.
+    async fn work(&mut self, most: usize) {
+        if let State::Resting(content) = &mut self.state {
+            match decoders::decode(std::mem::take(content), most) {
+                Ok(worked) => self.state = State::Working(worked),
+                Err(error) => self.fault = Some(error.into()),
             }
         }
-        Coding::Brotli => buffered(BrotliDecoder::new(source)),
-        Coding::Zstd => {
-            let mut decoder = ZstdDecoder::new(source);
-            decoder.multiple_members(true);
-            buffered(decoder)
+        let State::Working(worked) = &mut self.state else {
+            return;
+        };
+        let given_up = || io::Error::other("the decoder has failed");
+        let (content, progress) = worked
+            .await
+            .unwrap_or_else(|_| (Content::default(), Err(given_up())));
+        self.state = State::Resting(content);
+        match progress {
+            Ok(Progress::Hungry) => self.is_hungry = true,
+            Ok(Progress::Over) => self.is_over = true,
+            Ok(Progress::Full | Progress::Paused) => {}
+            Err(error) => self.fault = Some(error.into()),
         }
     }
-}
 
-/// Whether a decoder wants more; an error that came with the bytes is another matter.
-fn is_incomplete(error: &io::Error) -> bool {
-    let from_connection = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<reqwest::Error>());
-    error.kind() == io::ErrorKind::UnexpectedEof && !from_connection
-}
-
-/// The body as it came, shared by the first decoder and by who reads what decoders leave.
-#[derive(Clone)]
-struct Raw(Arc<Mutex<reqwest::Body>>);
-
-impl Raw {
-    async fn discard(&self) {
-        let mut rest = self.clone();
-        while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).await {
+    /// The message may go on where its content ends: the connection is free only after all of it.
+    async fn surplus(&mut self) -> Result<(), BoxError> {
+        while let Some(bytes) = frame(&mut self.encoded).await {
+            bytes?;
         }
-    }
-}
-
-impl Stream for Raw {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let frame = std::task::ready!(Pin::new(&mut *body).poll_frame(cx));
-            return Poll::Ready(match frame {
-                None => None,
-                Some(Err(error)) => Some(Err(io::Error::other(error))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) => Some(Ok(bytes)),
-                    Err(_trailers) => continue,
-                },
-            });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn named(values: &[&str]) -> Result<Vec<Coding>, &'static str> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::CONTENT_ENCODING, value.parse().unwrap());
-        }
-        codings(&headers)
-    }
-
-    #[test]
-    fn codings_are_named_in_one_field_or_in_several() {
-        use Coding::{Brotli, Gzip, Zstd};
-        assert_eq!(named(&["gzip, BR"]), Ok(vec![Gzip, Brotli]));
-        assert_eq!(named(&["x-gzip", "zstd"]), Ok(vec![Gzip, Zstd]));
-        assert_eq!(named(&["gzip, unknown"]), Ok(vec![]));
-        assert_eq!(named(&["identity"]), Ok(vec![]));
-        assert!(named(&["gzip,gzip,gzip,gzip,gzip,gzip"]).is_err());
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! * [`dials`]: sees to it that a client opens no connection that nobody needs.
 //! * [`sending`]: one request, sent, and sent again where that is safe.
 //! * [`receiving`], [`decoding`]: the response's way to JavaScript.
+//! * [`content`], [`decoders`]: content codings, and the threads that take them off.
 //! * [`failure`]: errors in the engine's words.
 //!
 //! Reuse is exact there too: the end of a response is told after its connection has come back to the client's pool
@@ -30,6 +31,8 @@ use crate::pool::{CloseReason, ExchangeId};
 use crate::runtime;
 
 pub mod clients;
+pub mod content;
+pub mod decoders;
 pub mod decoding;
 pub mod dials;
 pub mod engine;

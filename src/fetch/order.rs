@@ -134,8 +134,8 @@ impl Order {
 pub enum Wanted {
     /// As a stream.
     Pieces,
-    /// At once.
-    Whole,
+    /// At once, up to so many bytes.
+    Whole { most: u32 },
 }
 
 /// Both directions between a fetch and JavaScript.

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use reqwest::Response;
 
-use super::decoding::{BoxError, Incoming};
+use super::content::PIECE;
+use super::decoding::{too_large, BoxError, Incoming};
 use super::failure;
 use super::order::{Link, Order, Wanted};
 use super::settled;
@@ -85,7 +86,7 @@ pub async fn tell(
 ) -> Result<Rest, BoxError> {
     let mut gathered = Gathered::default();
     while gathered.len() < INLINE_BODY {
-        match now(body.piece()) {
+        match body.piece_now().await {
             Poll::Ready(Some(Ok(piece))) => gathered.add(piece),
             // Told after the head.
             Poll::Ready(Some(Err(error))) => {
@@ -99,16 +100,26 @@ pub async fn tell(
     tell_head(link, head, &[], false, written);
     // Until somebody reads the body it waits here, as far as the window allows: read whole, it goes whole.
     loop {
-        let wanted = link.wanted();
-        match wanted {
+        match link.wanted() {
             Some(Wanted::Pieces) => break,
-            Some(Wanted::Whole) => gathered.reserve(expected.min(MOST_RESERVED) as usize),
+            Some(Wanted::Whole { most }) => {
+                let most = most as usize;
+                if expected > most as u64 || gathered.len() > most {
+                    return Err(too_large(most));
+                }
+                let reserved = expected.min(MOST_RESERVED) as usize;
+                let all = body.rest(gathered.into_vec(reserved), most).await?;
+                if !all.is_empty() {
+                    link.data(all.into(), false);
+                }
+                return Ok(Rest::End);
+            }
             None => {}
         }
-        let has_room = wanted.is_some() || gathered.len() < RESPONSE_WINDOW;
+        let has_room = gathered.len() < RESPONSE_WINDOW;
         let piece = tokio::select! {
             biased;
-            () = link.asked(), if wanted.is_none() => continue,
+            () = link.asked() => continue,
             piece = body.piece(), if has_room => piece,
         };
         match piece {
@@ -124,9 +135,25 @@ pub async fn tell(
     loop {
         link.window().await;
         match body.piece().await {
-            Some(Ok(piece)) => link.data(piece, false),
+            Some(Ok(piece)) => gathered.add(piece),
             Some(Err(error)) => return Err(error),
             None => return Ok(Rest::End),
+        }
+        // Small pieces that are there go together.
+        let ended = loop {
+            if gathered.len() >= PIECE {
+                break None;
+            }
+            match body.piece_now().await {
+                Poll::Ready(Some(Ok(piece))) => gathered.add(piece),
+                Poll::Ready(Some(Err(error))) => break Some(Err(error)),
+                Poll::Ready(None) => break Some(Ok(Rest::End)),
+                Poll::Pending => break None,
+            }
+        };
+        gathered.tell(link);
+        if let Some(ended) = ended {
+            return ended;
         }
     }
 }
@@ -184,24 +211,37 @@ pub fn now<F: Future>(future: F) -> Poll<F::Output> {
 
 /// Pieces put together; a single one stays as it is.
 #[derive(Default)]
-struct Gathered {
+pub struct Gathered {
     first: Bytes,
     all: Vec<u8>,
 }
 
 impl Gathered {
-    fn len(&self) -> usize {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
         self.first.len().max(self.all.len())
     }
 
-    /// Has room for so many bytes altogether.
-    fn reserve(&mut self, bytes: usize) {
-        if self.all.capacity() < bytes {
-            self.all.reserve_exact(bytes - self.all.len());
+    /// All of it, with room for so many bytes altogether.
+    fn into_vec(mut self, room: usize) -> Vec<u8> {
+        let mut all = if self.all.is_empty() {
+            Vec::from(self.take())
+        } else {
+            self.all
+        };
+        if all.capacity() < room {
+            all.reserve_exact(room - all.len());
         }
+        all
     }
 
-    fn add(&mut self, piece: Bytes) {
+    /// Puts a piece behind the others.
+    pub fn add(&mut self, piece: Bytes) {
         if self.first.is_empty() {
             self.first = piece;
             return;
@@ -213,12 +253,13 @@ impl Gathered {
     }
 
     fn tell(&mut self, link: &Link) {
-        if self.len() > 0 {
+        if !self.is_empty() {
             link.data(self.take(), false);
         }
     }
 
-    fn take(&mut self) -> Bytes {
+    /// Empties it.
+    pub fn take(&mut self) -> Bytes {
         if self.all.is_empty() {
             return std::mem::take(&mut self.first);
         }

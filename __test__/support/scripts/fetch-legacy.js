@@ -48,6 +48,7 @@ const later = {
   'empty content': ['/empty'],
   'content that breaks off': ['/short'],
   'content in br that breaks off': ['/short-br'],
+  'content in zstd that breaks off': ['/short-zstd'],
   'more than the content': ['/beyond'],
   'more than the content, later': ['/far-beyond'],
   'an upgrade that nobody asked for': ['/upgrade'],

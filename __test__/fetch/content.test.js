@@ -1,0 +1,226 @@
+'use strict'
+
+// Bodies that are more than they seem: content codings that break off or stand for gigabytes, limits, floods of pieces.
+
+const assert = require('node:assert')
+const zlib = require('node:zlib')
+
+const { Agent, fetch } = require('../..')
+const { bomb, BOMB_CODINGS } = require('../support/bomb')
+const { runScript } = require('../support/child')
+const { test } = require('../support/suite')
+const { deferred, until } = require('../support/wait')
+
+const TEXT = 'hello content, '.repeat(3_000)
+const TOO_LARGE = 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE'
+
+const encoders = {
+  gzip: zlib.gzipSync,
+  deflate: zlib.deflateSync,
+  'deflate without its header': zlib.deflateRawSync,
+  br: zlib.brotliCompressSync,
+  'br, gzip': (bytes) => zlib.gzipSync(zlib.brotliCompressSync(bytes)),
+  // Older runtimes have none.
+  ...(zlib.zstdCompressSync && { zstd: zlib.zstdCompressSync }),
+}
+
+function respond(connection, body, fields = '') {
+  connection.socket.write(`HTTP/1.1 200 OK\r\n${fields}Content-Length: ${body.length}\r\n\r\n`)
+  connection.socket.write(body)
+}
+
+/** Idle connections of fetches belong to the process: they end with the server. */
+async function contentPeer(scope, onRequest) {
+  const peer = await scope.peer(onRequest)
+  scope.defer(() => peer.open.forEach((connection) => connection.socket.destroy()))
+  return { peer, origin: `http://127.0.0.1:${peer.port}` }
+}
+
+/** A server of one body after another, `path` by path. */
+async function serving(scope, bodies) {
+  return contentPeer(scope, ({ target }, connection) => {
+    const { body, codings } = bodies[decodeURIComponent(target.slice(1))]
+    const type = 'Content-Type: application/x-www-form-urlencoded\r\n'
+    respond(connection, body, type + (codings ? `Content-Encoding: ${codings}\r\n` : ''))
+  })
+}
+
+/** Why reading failed; Node 18's formData() wraps that once more. */
+const causeOf = ({ cause }) => (cause instanceof TypeError ? cause.cause : cause)
+
+const failsWith = (code) => (error) => {
+  assert.ok(error instanceof TypeError, String(error))
+  assert.strictEqual(causeOf(error)?.code, code)
+  return true
+}
+
+for (const [name, encode] of Object.entries(encoders)) {
+  const codings = name.replace(' without its header', '')
+
+  test(`${name}: content that breaks off is an error, whoever reads it, and its connection serves the next`, async (scope) => {
+    const body = encode(Buffer.from(TEXT))
+    const cut = [1, 3, body.length >> 1].map((less) => body.subarray(0, body.length - less))
+    const { peer, origin } = await serving(scope, {
+      whole: { body, codings },
+      ...cut.map((rest) => ({ body: rest, codings })),
+    })
+    for (const at of cut.keys()) {
+      await assert.rejects(async () => (await fetch(`${origin}/${at}`)).text(), failsWith('Z_BUF_ERROR'), `text, ${at}`)
+      await assert.rejects(async () => {
+        for await (const piece of (await fetch(`${origin}/${at}`)).body) assert.ok(piece.length > 0)
+      }, failsWith('Z_BUF_ERROR'))
+      assert.strictEqual(await (await fetch(`${origin}/whole`)).text(), TEXT)
+    }
+    assert.ok(peer.requests.length === 9)
+  })
+}
+
+test('gzip that zeros fill up, or that goes on with another member, is in order', async (scope) => {
+  const body = zlib.gzipSync(TEXT)
+  const { origin } = await serving(scope, {
+    zeros: { body: Buffer.concat([body, Buffer.alloc(600)]), codings: 'gzip' },
+    twice: { body: Buffer.concat([body, body]), codings: 'gzip' },
+    junk: { body: Buffer.concat([body, Buffer.from('junk')]), codings: 'gzip' },
+  })
+  assert.strictEqual(await (await fetch(`${origin}/zeros`)).text(), TEXT)
+  assert.strictEqual(await (await fetch(`${origin}/twice`)).text(), TEXT + TEXT)
+  await assert.rejects(async () => (await fetch(`${origin}/junk`)).text(), failsWith('Z_DATA_ERROR'))
+})
+
+test('a body that stands for 10 GB neither stops other requests nor outlives its timeout', {
+  timeout: 60_000,
+}, async (scope) => {
+  const { origin } = await contentPeer(scope, ({ target }, connection) => {
+    if (target === '/bomb') respond(connection, bomb(), `Content-Encoding: ${BOMB_CODINGS}\r\n`)
+    else respond(connection, Buffer.from('small'))
+  })
+  bomb()
+  const { code, late, lines, stderr } = await runScript('fetch-bomb', [origin])
+  assert.ok(!late, 'the process did not end')
+  assert.strictEqual(code, 0, stderr)
+  const [{ error, beside, took, left }] = lines
+  assert.strictEqual(error, 'TimeoutError')
+  assert.ok(beside > 20, `${beside} requests were served beside it`)
+  assert.ok(took < 10_000, `it took ${took} ms`)
+  assert.ok(left < 64e6, `${left} bytes are left`)
+})
+
+test('a body of 10 GB that is read piece by piece takes no more memory than its window', {
+  timeout: 60_000,
+}, async (scope) => {
+  const { origin } = await serving(scope, { bomb: { body: bomb(), codings: BOMB_CODINGS } })
+  const response = await fetch(`${origin}/bomb`)
+  const reader = response.body.getReader()
+  let read = 0
+  while (read < 100e6) read += (await reader.read()).value.length
+  await reader.cancel()
+})
+
+const wholes = {
+  text: (response) => response.text(),
+  json: (response) => response.json(),
+  arrayBuffer: (response) => response.arrayBuffer(),
+  blob: (response) => response.blob(),
+  formData: (response) => response.formData(),
+  'a stream': async (response) => {
+    for await (const piece of response.body) assert.ok(piece.length > 0)
+  },
+  'a clone': (response) => {
+    const copy = response.clone()
+    return Promise.all([copy.text(), response.text()])
+  },
+  'text after a look at its stream': (response) => {
+    assert.ok(response.body)
+    return response.text()
+  },
+}
+
+for (const [how, read] of Object.entries(wholes)) {
+  test(`maxResponseSize: a body that decodes to more is an error, read as ${how}`, async (scope) => {
+    const large = Buffer.alloc(300_000, 'x')
+    const { peer, origin } = await serving(scope, {
+      small: { body: Buffer.from('12345678901') },
+      plain: { body: large },
+      gzip: { body: zlib.gzipSync(large), codings: 'gzip' },
+      bomb: { body: bomb(), codings: BOMB_CODINGS },
+    })
+    for (const [path, maxResponseSize] of [
+      ['small', 10],
+      ['plain', 200_000],
+      ['gzip', 200_000],
+      ['bomb', 5e6],
+    ]) {
+      const response = await fetch(`${origin}/${path}`, { maxResponseSize })
+      await assert.rejects(
+        async () => read(response),
+        (error) => {
+          failsWith(TOO_LARGE)(error)
+          assert.match(causeOf(error).message, new RegExp(`${maxResponseSize} bytes.*"maxResponseSize"`))
+          return true
+        },
+        path,
+      )
+    }
+    // All but those whose last byte had come.
+    await until(() => peer.open.size <= 1, 'the connections are closed')
+  })
+}
+
+test('maxResponseSize: what fits is read, whichever way; 0 and Infinity are no limit', async (scope) => {
+  const body = Buffer.alloc(300_000, 'x')
+  const { origin } = await serving(scope, { plain: { body }, gzip: { body: zlib.gzipSync(body), codings: 'gzip' } })
+  for (const path of ['plain', 'gzip']) {
+    for (const maxResponseSize of [body.length, 0, Number.POSITIVE_INFINITY]) {
+      const text = await (await fetch(`${origin}/${path}`, { maxResponseSize })).text()
+      assert.strictEqual(text.length, body.length)
+      const blob = await (await fetch(new Request(`${origin}/${path}`), { maxResponseSize })).blob()
+      assert.strictEqual(blob.size, body.length)
+    }
+  }
+})
+
+test('maxResponseSize: what is no size is refused', async () => {
+  for (const form of [
+    (init) => fetch('http://127.0.0.1/', init),
+    (init) => fetch(new Request('http://127.0.0.1/'), init),
+  ]) {
+    await assert.rejects(form({ maxResponseSize: '1' }), { code: 'ERR_INVALID_ARG_TYPE' })
+    await assert.rejects(form({ maxResponseSize: -1 }), { code: 'ERR_OUT_OF_RANGE' })
+    await assert.rejects(form({ maxResponseSize: Number.NaN }), { code: 'ERR_OUT_OF_RANGE' })
+  }
+})
+
+test('a body that is read at once has a limit by default, which says its name', async (scope) => {
+  const { peer, origin } = await contentPeer(scope, (_, connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2000000000\r\n\r\n')
+    connection.socket.write(Buffer.alloc(100_000))
+  })
+  for (const read of ['text', 'json', 'arrayBuffer']) {
+    const response = await fetch(`${origin}/`)
+    await assert.rejects(response[read](), (error) => {
+      failsWith(TOO_LARGE)(error)
+      return /1073741824 bytes.*"maxResponseSize"/.test(error.cause.message)
+    })
+  }
+  await until(() => peer.open.size === 0, 'the connections are closed')
+})
+
+test('pieces that are there are told together, however small the server made them', async (scope) => {
+  const PIECES = 20_000
+  const sent = deferred()
+  const { origin } = await contentPeer(scope, (_, connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+    connection.socket.write(`${'1\r\nx\r\n'.repeat(PIECES)}0\r\n\r\n`, sent.resolve)
+  })
+  const agent = scope.adopt(new Agent({ keepAlive: true }))
+  const response = await fetch(`${origin}/`, { agent })
+  await sent.promise
+  let bytes = 0
+  let pieces = 0
+  for await (const piece of response.body) {
+    bytes += piece.length
+    pieces++
+  }
+  assert.strictEqual(bytes, PIECES)
+  assert.ok(pieces < PIECES / 20, `${pieces} pieces`)
+})
