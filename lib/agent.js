@@ -7,6 +7,7 @@
 
 const http = require('node:http')
 
+const { nextTick } = require('./captured.js')
 const { Exchange } = require('./carry.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
 const { giveBack, lease } = require('./lease.js')
@@ -140,7 +141,7 @@ Agent.prototype[kReason] = function reason(_origin, req, wanted, plain) {
 
 /** @param {Exchange} exchange */
 function startSoon(exchange) {
-  if (!startsInPlace(exchange, start)) process.nextTick(start, exchange)
+  if (!startsInPlace(exchange, start)) nextTick(start, exchange)
 }
 
 /** @param {Exchange} exchange */

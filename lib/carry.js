@@ -8,6 +8,7 @@
 // - It settles once: response end, error or abort. After that the port does not know it any more.
 // - Everything is delivered in the asynchronous context of the request's creation.
 
+const { setImmediate } = require('./captured.js')
 const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, WINDOW } = require('./bridge/layout.js')
 const { fromRecord } = require('./engine-errors.js')
 const { connectionReset, emitRequestError, streamDestroyed } = require('./errors.js')

@@ -4,9 +4,8 @@
 // at a time and is what the socket view (`req.socket`) is the face of.
 
 const net = require('node:net')
-const { performance } = require('node:perf_hooks')
-const { clearTimeout, setTimeout } = require('node:timers')
 
+const { clearTimeout, now, setTimeout } = require('./captured.js')
 const { announce, onSecured } = require('./tls/handshake.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
 const { CLOSE_REASONS } = require('./reasons.js')
@@ -216,13 +215,13 @@ class Connection {
   /** There was activity. */
   touch() {
     if (this.#timeoutMs === 0) return
-    this.#lastActive = performance.now()
+    this.#lastActive = now()
     if (this.#timer === null) this.#startTimer(this.#timeoutMs)
   }
 
   /** @param {number} ms */
   #startTimer(ms) {
-    this.#lastActive = performance.now()
+    this.#lastActive = now()
     this.#arm(ms)
   }
 
@@ -246,7 +245,7 @@ class Connection {
     this.#timer = null
     // Idle connections are closed by the engine, in time.
     if (this.exchange === null || this.view.destroyed) return
-    const left = this.#timeoutMs - (performance.now() - this.#lastActive)
+    const left = this.#timeoutMs - (now() - this.#lastActive)
     if (left > 0) this.#arm(left)
     else this.exchange.onTimeout()
   }

@@ -61,8 +61,8 @@ function isGenuine(name, value) {
   return verdict
 }
 
-/** How dd-trace's wrappers read, which say nothing of what they wrap. */
-const OBSERVERS = /\bstartICPCh\b/
+/** How dd-trace's wrappers of `connect` and `lookup` read, which say nothing of what they wrap. */
+const OBSERVERS = /\bif \(!(?:startICPCh|startCh)\.hasSubscribers\b/
 
 /**
  * What a tracer's wrapper says that it wraps: `__original` by shimmer's convention, as OpenTelemetry does, or a symbol of
@@ -188,15 +188,25 @@ function isClientRequestReplaced() {
 /** Where a class that install() puts in place of another one tells which: also one of another copy of this package. */
 const kStandsFor = Symbol.for('keepwire.standsFor')
 
-/** Whether dns.lookup() is the runtime's own. */
-const isLookupGenuine = () => isGenuine('lookup', dns.lookup)
+/** @type {unknown} */
+let seenLookup
+let lookupReplaced = false
+
+/** Whether somebody else looks names up for the runtime's sockets, and not a tracer looks on. */
+function isLookupReplaced() {
+  if (dns.lookup !== seenLookup) {
+    seenLookup = dns.lookup
+    lookupReplaced = !onlyObserves('lookup', seenLookup)
+  }
+  return lookupReplaced
+}
 
 module.exports = {
   ClientRequest,
   connectGeneration,
   isClientRequestReplaced,
   isGenuine,
-  isLookupGenuine,
+  isLookupReplaced,
   knowsClientRequest,
   kStandsFor,
   observes,

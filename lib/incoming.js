@@ -8,6 +8,7 @@
 const diagnostics = require('node:diagnostics_channel')
 const http = require('node:http')
 
+const { nextTick } = require('./captured.js')
 const {
   CHECKED_IN_CLOSED,
   CHECKED_IN_HANDED,
@@ -267,7 +268,7 @@ function keepConnection(exchange) {
     exchange.isCheckInDue = true
     exchange.outgoing.demandAcknowledgement()
   }
-  process.nextTick(emitFree, exchange)
+  nextTick(emitFree, exchange)
   req.destroyed = true
   // Destroying the response from now on is not to hurt the connection.
   if (req.res) req.res.socket = null

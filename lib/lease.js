@@ -3,6 +3,7 @@
 // How an exchange gets its connection: the engine's pool answers at once, with an idle connection, one to be dialed, a
 // place in the queue or a refusal; a queued exchange has its turn later.
 
+const { nextTick } = require('./captured.js')
 const {
   ADOPTING,
   DIALING,
@@ -149,7 +150,7 @@ function refuse(exchange) {
   const { origins, key } = exchange.origin
   native.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
   const message = `${exchange.origin.queue.length} requests to ${exchange.origin.label} are waiting already (maxPending)`
-  process.nextTick(failUnserved, exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
+  nextTick(failUnserved, exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)
 }
 

@@ -2,8 +2,7 @@
 
 // What an agent does beside requests: connections opened in advance, and an end in good order.
 
-const { clearTimeout, setTimeout } = require('node:timers')
-
+const { clearTimeout, setTimeout } = require('./captured.js')
 const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO, UNUSED } = require('./bridge/layout.js')
 const native = require('./native.js')
 const { Connection } = require('./connection.js')

@@ -8,6 +8,7 @@
 
 const http = require('node:http')
 
+const { nextTick } = require('./captured.js')
 const native = require('./native.js')
 const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
 const { firstFamily } = require('./runtime.js')
@@ -356,7 +357,7 @@ class Origins {
 
   /** Something has ended: perhaps the last thing that somebody waits for. */
   noteQuiet() {
-    process.nextTick(tellQuiet, this)
+    nextTick(tellQuiet, this)
   }
 
   values() {

@@ -8,6 +8,7 @@
 
 const { maxHeaderSize } = require('node:http')
 
+const { nextTick } = require('./captured.js')
 const {
   ADOPTING,
   BEGIN_IDEMPOTENT,
@@ -193,7 +194,7 @@ class Outgoing {
     if (this.#reporting || (this.#callbacks === null && !this.#needDrain)) return
     if (this.#sent < (this.#callbacks?.[0] ?? this.#written)) return
     this.#reporting = true
-    process.nextTick(report, this)
+    nextTick(report, this)
   }
 
   /** The connection is there. */
@@ -251,7 +252,7 @@ class Outgoing {
     const callbacks = this.#callbacks
     this.#callbacks = null
     this.#needDrain = false
-    if (callbacks !== null) process.nextTick(failWrites, this.#exchange, callbacks, error)
+    if (callbacks !== null) nextTick(failWrites, this.#exchange, callbacks, error)
   }
 }
 

@@ -210,11 +210,6 @@ function firstFamily() {
   return order === 'ipv6first' ? 6 : 0
 }
 
-const runtimeLookup = dns.lookup
-
-/** Whether somebody has replaced the function that the runtime's sockets look names up with. */
-const isLookupReplaced = () => dns.lookup !== runtimeLookup
-
 module.exports = {
   AsyncResource,
   captureOnIncoming,
@@ -227,7 +222,6 @@ module.exports = {
   ignoresAgents,
   isBun,
   isDeno,
-  isLookupReplaced,
   hasOlderParser,
   isMeasured,
   isNode,

@@ -8,6 +8,7 @@
 
 const net = require('node:net')
 
+const { nextTick, setImmediate } = require('./captured.js')
 const { streamDestroyed } = require('./errors.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
@@ -114,7 +115,7 @@ class SocketView extends Socket {
     }
     const { exchange } = this.#connection
     if (exchange === null || this.destroyed) {
-      if (typeof callback === 'function') process.nextTick(callback, streamDestroyed('write'))
+      if (typeof callback === 'function') nextTick(callback, streamDestroyed('write'))
       return false
     }
     return exchange.write(data, encoding, callback)

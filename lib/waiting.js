@@ -3,9 +3,7 @@
 // Requests that wait for a slot of their origin, in `agent.requests`. A waiting request has no socket, through which the
 // runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
 
-const { performance } = require('node:perf_hooks')
-const { clearTimeout, setTimeout } = require('node:timers')
-
+const { clearTimeout, nextTick, now, setTimeout } = require('./captured.js')
 const { FOREIGN, IDLE, UNUSED } = require('./bridge/layout.js')
 const native = require('./native.js')
 const { coded, connectionReset, emitRequestError } = require('./errors.js')
@@ -34,7 +32,7 @@ class Wait {
     this.#exchange = exchange
     this.onTurn = onTurn
     const { req, agent, origin } = exchange
-    this.#since = performance.now()
+    this.#since = now()
     origin.queue.push(exchange)
     watchQueue(exchange)
     agent.requests[origin.name] ??= []
@@ -79,7 +77,7 @@ class Wait {
 
   #onDestroy() {
     this.#giveUp()
-    process.nextTick(failUnserved, this.#exchange, undefined)
+    nextTick(failUnserved, this.#exchange, undefined)
   }
 
   #giveUp() {
@@ -94,7 +92,7 @@ class Wait {
     const exchange = this.#exchange
     const { req, agent, origin } = exchange
     exchange.wait = null
-    exchange.queuedMs += performance.now() - this.#since
+    exchange.queuedMs += now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#lastCall !== null) clearTimeout(this.#lastCall)
     Reflect.deleteProperty(req, 'destroy')

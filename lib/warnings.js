@@ -3,8 +3,7 @@
 // Warnings about uses that no agent can make good, each once per thread: an agent for each request, and bodies that are
 // not read while other requests wait for their connections. `warnings: false` turns them off for an agent.
 
-const { performance } = require('node:perf_hooks')
-const { setTimeout } = require('node:timers')
+const { now, setTimeout } = require('./captured.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origins} Origins */
@@ -115,7 +114,8 @@ function noteAgent(origins) {
 function watchQueue(exchange) {
   if (!warnsOfBodies || isWatching || exchange.agent.options.warnings === false) return
   isWatching = true
-  const since = performance.now()
+  const since = now()
+  /** @type {any} */
   const timer = setTimeout(look, PATIENCE_MS, exchange, since)
   timer.unref()
 }
@@ -141,7 +141,7 @@ function look(exchange, since) {
   }
   if (unread.length === 0) return
   warnsOfBodies = false
-  const waited = Math.round(performance.now() - since)
+  const waited = Math.round(now() - since)
   warn(
     'KEEPWIRE_WARN_UNREAD_BODY',
     `${queue.length} requests to ${label} have waited for ${waited} ms, because the responses on all of its connections are ` +

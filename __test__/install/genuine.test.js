@@ -10,7 +10,7 @@ const net = require('node:net')
 const genuine = require('../../lib/genuine')
 const { test } = require('../support/suite')
 
-const { isClientRequestReplaced, isGenuine, isLookupGenuine, knowsClientRequest, replacedConnecting } = genuine
+const { isClientRequestReplaced, isGenuine, isLookupReplaced, knowsClientRequest, replacedConnecting } = genuine
 
 /** Replaces a function for the time of `look`. */
 function replacing(target, name, value, look) {
@@ -32,7 +32,7 @@ test("this runtime's own functions are known", async () => {
   assert.strictEqual(genuine.ClientRequest, http.ClientRequest)
   assert.ok(!isClientRequestReplaced())
   assert.strictEqual(replacedConnecting(), undefined)
-  assert.ok(isLookupGenuine())
+  assert.ok(!isLookupReplaced())
 })
 
 test('wrappers, bound functions and proxies are not', async () => {

@@ -9,6 +9,7 @@
 
 const { Buffer } = require('node:buffer')
 
+const { setImmediate } = require('../captured.js')
 const { drain, takeChunk } = require('../native.js')
 
 const { Head, SLOT_SHIFT, STATUS_MASK } = require('./heads.js')

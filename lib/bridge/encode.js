@@ -7,6 +7,7 @@
 
 const { Buffer, constants } = require('node:buffer')
 
+const { queueMicrotask } = require('../captured.js')
 const { submit, submitBody } = require('../native.js')
 
 const {

@@ -9,6 +9,7 @@
 // - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
 //   behind it are delivered afterwards.
 
+const { nextTick, setImmediate } = require('../captured.js')
 const { coded } = require('../errors.js')
 const native = require('../native.js')
 const { Completion } = require('./decode.js')
@@ -115,12 +116,12 @@ class Port {
     // The next request often follows within the same tick.
     if (this.#holding === 0 && !this.#settling) {
       this.#settling = true
-      process.nextTick(settle, this)
+      nextTick(settle, this)
     }
   }
 
   drainSoon() {
-    if (!this.#draining) process.nextTick(drain, this)
+    if (!this.#draining) nextTick(drain, this)
   }
 
   drain() {
@@ -135,7 +136,7 @@ class Port {
         this.#completion.dispatch(this)
       }
     } catch (error) {
-      process.nextTick(rethrow, error)
+      nextTick(rethrow, error)
       setImmediate(drain, this)
     } finally {
       this.#draining = false

@@ -5,6 +5,7 @@
 
 const { Buffer } = require('node:buffer')
 
+const { clearTimeout, dateNow, setTimeout } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
 
 const EXCERPT_BYTES = 2048
@@ -173,7 +174,7 @@ function retryAfter(response) {
   if (value === null) return -1
   if (/^\d+$/.test(value.trim())) return Number(value) * 1000
   const date = Date.parse(value)
-  return Number.isNaN(date) ? -1 : Math.max(0, date - Date.now())
+  return Number.isNaN(date) ? -1 : Math.max(0, date - dateNow())
 }
 
 /**

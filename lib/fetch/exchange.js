@@ -6,8 +6,8 @@
 // holds that: when nobody can read the body any more, the handle is collected, and the fetch is given up.
 
 const { Buffer } = require('node:buffer')
-const { clearTimeout, setTimeout } = require('node:timers')
 
+const { clearTimeout, queueMicrotask, setTimeout } = require('../captured.js')
 const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { makeResponse } = require('./response.js')

@@ -7,6 +7,7 @@
 
 const { Buffer } = require('node:buffer')
 
+const { setImmediate } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
 const { fetchFailed } = require('./errors.js')
 const { completed, PLAIN_FIELDS } = require('./head.js')

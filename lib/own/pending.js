@@ -3,6 +3,7 @@
 // Lean requests that were made in this tick and have no connection yet: they get theirs in the next tick, all in one go.
 // Nobody can tell, because who looks at their agent before, or gives it another request, has them made whole first.
 
+const { nextTick } = require('../captured.js')
 const { reuses, retries } = require('../diagnostics.js')
 const { hasListeners, measuresRequests } = require('../runtime.js')
 
@@ -14,7 +15,7 @@ let pending = []
 
 /** @param {LeanExchange} exchange */
 function add(exchange) {
-  if (pending.length === 0) process.nextTick(startAll)
+  if (pending.length === 0) nextTick(startAll)
   pending.push(exchange)
 }
 

@@ -7,6 +7,7 @@ const { Buffer } = require('node:buffer')
 const { EventEmitter } = require('node:events')
 const { Stream } = require('node:stream')
 
+const { nextTick } = require('../captured.js')
 const { coded, streamDestroyed, optionError } = require('../errors.js')
 const { ClientRequest } = require('../genuine.js')
 const { kDestroyError, kNeedDrain } = require('../runtime.js')
@@ -97,7 +98,7 @@ function watch(req, signal) {
     req.destroy(Object.assign(error, { code: 'ABORT_ERR' }))
   }
   if (signal.aborted) {
-    process.nextTick(abort)
+    nextTick(abort)
     return
   }
   signal.addEventListener('abort', abort)
@@ -147,7 +148,7 @@ const methods = {
     check(chunk)
     if (this.finished || this.destroyed) {
       const error = this.destroyed ? streamDestroyed('write') : coded('ERR_STREAM_WRITE_AFTER_END', 'write after end')
-      process.nextTick(() => {
+      nextTick(() => {
         callback?.(error)
         if (!this.destroyed) this.emit('error', error)
       })
@@ -209,7 +210,7 @@ const methods = {
   onSocket(socket, error) {
     socket?.destroy()
     const reason = error ?? coded('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', 'This runtime has no requests over sockets')
-    process.nextTick(() => {
+    nextTick(() => {
       this.destroyed = true
       this.emit('error', reason)
       this._closed = true
@@ -251,7 +252,7 @@ const methods = {
   abort() {
     if (this.aborted) return
     this.aborted = true
-    process.nextTick(() => this.emit('abort'))
+    nextTick(() => this.emit('abort'))
     this.destroy()
   },
 

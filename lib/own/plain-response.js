@@ -6,6 +6,7 @@
 const http = require('node:http')
 const { Readable } = require('node:stream')
 
+const { nextTick } = require('../captured.js')
 const { shadowAccessors } = require('./shadow.js')
 
 /** Of repeated headers the first counts. */
@@ -121,7 +122,7 @@ const methods = {
       this.emit('aborted')
       if (this.socket && !this.socket.destroyed) this.socket.destroy(error)
     }
-    process.nextTick(() => callback(this.listenerCount('error') > 0 ? error : null))
+    nextTick(() => callback(this.listenerCount('error') > 0 ? error : null))
   },
 
   /**

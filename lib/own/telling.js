@@ -2,6 +2,8 @@
 
 // Lean exchanges that have something to tell in the next tick: one tick serves them all.
 
+const { nextTick } = require('../captured.js')
+
 /** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
 
 /** @type {LeanExchange[]} */
@@ -9,7 +11,7 @@ let due = []
 
 /** @param {LeanExchange} exchange */
 function enqueue(exchange) {
-  if (due.length === 0) process.nextTick(tellAll)
+  if (due.length === 0) nextTick(tellAll)
   due.push(exchange)
 }
 

@@ -3,7 +3,7 @@
 // Servers that have nothing in common with the engine's TLS: old versions, suites, keys and groups only. What the runtime
 // can do with them, it does: their requests go its own way, and for a while later ones go there at once.
 
-const { performance } = require('node:perf_hooks')
+const { now } = require('../captured.js')
 
 /** Why requests to them go that way. */
 const LEGACY_SERVER = 'tls-legacy-server'
@@ -18,7 +18,7 @@ const remembered = new Map()
 /** @param {string} identity an origin's */
 function rememberLegacy(identity) {
   if (remembered.size >= MOST_REMEMBERED) remembered.clear()
-  const until = performance.now() + REMEMBERED_MS
+  const until = now() + REMEMBERED_MS
   remembered.set(identity, until)
   return until
 }

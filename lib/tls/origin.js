@@ -3,8 +3,8 @@
 // An origin reached with TLS: what its connections have in common beside its name.
 
 const { createHash } = require('node:crypto')
-const { performance } = require('node:perf_hooks')
 
+const { now } = require('../captured.js')
 const { carryForeign } = require('../foreign.js')
 const native = require('../native.js')
 const { nameOf } = require('../options.js')
@@ -71,7 +71,7 @@ class SecureOrigin extends Origin {
   /** Whether the engine and its server are known to have nothing in common. */
   get isLegacy() {
     if (this.#runtimeUntil === 0) return false
-    if (performance.now() < this.#runtimeUntil) return true
+    if (now() < this.#runtimeUntil) return true
     this.#runtimeUntil = 0
     return false
   }

@@ -7,6 +7,7 @@
 
 const tls = require('node:tls')
 
+const { nextTick } = require('../captured.js')
 const { isNode } = require('../runtime.js')
 const { SocketView } = require('../socket-view.js')
 
@@ -85,7 +86,7 @@ const methods = {
     const error = Object.assign(new Error('TLS session renegotiation disabled for this socket'), {
       code: 'ERR_TLS_RENEGOTIATION_DISABLED',
     })
-    if (callback) process.nextTick(callback, error)
+    if (callback) nextTick(callback, error)
     return false
   },
   exportKeyingMaterial() {

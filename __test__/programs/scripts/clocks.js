@@ -1,0 +1,40 @@
+'use strict'
+
+// `clocks.js <clock> <first|last>`: every way of using keepwire while a test has faked the clock.
+
+const http = require('node:http')
+
+const { requireProgram } = require('./program')
+const { useOnce } = require('./use')
+
+const [clock, order] = process.argv.slice(2)
+
+/** All that a test may fake beside the runtime's own code. */
+const CLOCKS = {
+  sinon() {
+    const toFake = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate']
+    requireProgram('sinon').useFakeTimers({ toFake: [...toFake, 'Date', 'performance', 'queueMicrotask', 'hrtime'] })
+  },
+  'node:test'() {
+    const { mock } = require('node:test')
+    mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate', 'Date'] })
+  },
+  'by hand'() {
+    const never = () => ({ ref() {}, unref() {} })
+    Object.assign(globalThis, { setTimeout: never, setImmediate: never, queueMicrotask: never })
+    Object.assign(require('node:timers'), { setTimeout: never, setImmediate: never })
+    performance.now = () => 0
+    Date.now = () => 0
+  },
+}
+
+async function main() {
+  if (order === 'first') CLOCKS[clock]()
+  const keepwire = require('../../..')
+  if (order === 'last') CLOCKS[clock]()
+  const told = await useOnce(keepwire, http)
+  console.log(JSON.stringify({ told }))
+  process.exit()
+}
+
+main()

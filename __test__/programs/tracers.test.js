@@ -1,0 +1,52 @@
+'use strict'
+
+// Tracers as published, and wrappers by hand, loaded before and after keepwire: a request has one span, as with the runtime's
+// own, its context is on the wire, and keepwire's engine carries it all the same.
+
+const assert = require('node:assert')
+const { before, describe, test } = require('node:test')
+
+const { isNode } = require('../support/runtime')
+const { runBeside, skipped } = require('../support/programs')
+
+const TRACERS = ['opentelemetry', 'dd-trace', 'newrelic']
+/** Of both functions of a module, or of one alone: the runtime's own `get` does not call a wrapper of `request`. */
+const WRAPPERS = ['both', 'request', 'get']
+const WAYS = ['agent', 'stand-in', 'install', 'install with request']
+const FETCHES = ['fetch', 'fetch with an agent']
+const ANSWERS = ['real /0', 'real /1', 'real /2', 'real /3']
+
+for (const tracer of [...TRACERS, ...WRAPPERS]) {
+  const program = TRACERS.includes(tracer) ? tracer : undefined
+  const skip = program === undefined ? !isNode && 'tried on Node' : skipped(program)
+  for (const order of ['first', 'last']) {
+    describe(`${tracer}, loaded ${order}`, { skip }, () => {
+      const run = (way) => runBeside('tracers', { program, args: [tracer, order, way] })
+      let usual
+      before(async () => {
+        usual = await run('the runtime alone')
+        assert.ok(usual.traced.includes(true))
+      })
+
+      for (const way of WAYS) {
+        test(`${way}: as many spans as with the runtime's requests, on one connection of the engine`, async () => {
+          const { answers, connections, fallbacks, spans, stderr, traced } = await run(way)
+          assert.deepStrictEqual(answers, ANSWERS)
+          assert.deepStrictEqual(traced, usual.traced)
+          // Look-ups are the engine's own.
+          assert.deepStrictEqual({ ...spans, dns: 0 }, { ...usual.spans, dns: 0 })
+          assert.deepStrictEqual({ connections, fallbacks }, { connections: 1, fallbacks: {} })
+          assert.doesNotMatch(stderr, /KEEPWIRE_WARN/)
+        })
+      }
+
+      for (const way of FETCHES) {
+        test(`${way}: no span of a request that the program has not made`, async () => {
+          const { answers, fallbacks, spans } = await run(way)
+          assert.deepStrictEqual(answers, ANSWERS)
+          assert.deepStrictEqual({ spans: { ...spans, dns: 0 }, fallbacks }, { spans: { dns: 0 }, fallbacks: {} })
+        })
+      }
+    })
+  }
+}
