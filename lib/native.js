@@ -131,6 +131,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(port: number, encodings: string[]) => number} openContent
  * @property {(port: number, content: number) => void} closeContent
  * @property {(port: number, content: number, chunk: Uint8Array | null) => Promise<NativeDecoded>} decodeContent
+ * @property {(url: string) => boolean} canCarry
  */
 
 function runtimeName() {

@@ -8,7 +8,6 @@ const native = require('../native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
-const { clientHead } = require('./head.js')
 
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
@@ -35,16 +34,19 @@ class ClientHop {
   id = 0
   #owner
   #order
+  #head
   #port = threadPort()
   #isOpen = true
 
   /**
    * @param {Order} order
    * @param {Owner} owner
+   * @param {string} head what the client is told of the order (head.js)
    */
-  constructor(order, owner) {
+  constructor(order, owner, head) {
     this.#order = order
     this.#owner = owner
+    this.#head = head
   }
 
   start() {
@@ -54,7 +56,7 @@ class ClientHop {
     this.id = this.#port.open(/** @type {any} */ (this))
     const isWhole = typeof body === 'string' || body instanceof Uint8Array
     const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM
-    submission.fetch(this.id, flags, number, clientHead(this.#order))
+    submission.fetch(this.id, flags, number, this.#head)
     if (isWhole) {
       submission.write(this.id, body, null, 0)
       submission.end(this.id, 0)

@@ -149,6 +149,7 @@ function fieldsOf(headers) {
   const fields = []
   if (headers instanceof Headers) {
     headers.forEach((value, name) => {
+      if (!VALUE.test(value)) throw invalidField(name)
       fields.push(name, value)
     })
     return fields
@@ -170,6 +171,18 @@ function fieldsOf(headers) {
     else fields.push(lower, value)
   }
   return fields
+}
+
+/**
+ * Headers allows control characters in values; no runtime sends them.
+ * @param {string} name
+ */
+function invalidField(name) {
+  const cause = Object.assign(new Error(`invalid ${name} header`), {
+    name: 'InvalidArgumentError',
+    code: 'UND_ERR_INVALID_ARG',
+  })
+  return fetchFailed(cause)
 }
 
 /** @param {unknown} timeout */

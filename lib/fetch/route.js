@@ -12,8 +12,10 @@ const { settlePending } = require('../own/pending.js')
 const { mayBeForbidden } = require('../permission.js')
 const { LEGACY_SERVER, mayBeLegacy } = require('../tls/legacy.js')
 const { warnOfFallback } = require('../warnings.js')
+const { canCarry } = require('../native.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
+const { clientHead } = require('./head.js')
 const { Hop } = require('./hop.js')
 const { RuntimeHop } = require('./runtime-hop.js')
 
@@ -34,6 +36,18 @@ const AWAY = new Set([LEGACY_SERVER, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPL
 function mockReason() {
   if (replacedConnecting() !== undefined) return SOCKETS_REPLACED
   return isClientRequestReplaced() ? REQUESTS_REPLACED : undefined
+}
+
+/** A longer head goes over HTTP/1.1, which has no limit of ours. */
+const MOST_CLIENT_HEAD = 64 * 1024
+
+/**
+ * Whether the client can make sense of a URL: of host names it takes fewer than the runtimes do.
+ * @param {import('./target.js').Target} target
+ */
+function isForClient(target) {
+  target.isForClient ??= canCarry(target.href)
+  return target.isForClient
 }
 
 /**
@@ -65,7 +79,9 @@ function sendByClient(order, owner) {
   const { host, port } = order.target.wanted
   const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
   if (origin?.isLegacy) return sendAway(secureAgent(), origin, LEGACY_SERVER, order, owner)
-  const hop = new ClientHop(order, owner)
+  const head = clientHead(order)
+  if (head.length > MOST_CLIENT_HEAD || !isForClient(order.target)) return sendOver(secureAgent(), order, owner, true)
+  const hop = new ClientHop(order, owner, head)
   hop.start()
   return hop
 }
@@ -74,8 +90,9 @@ function sendByClient(order, owner) {
  * @param {any} agent
  * @param {Order} order
  * @param {Owner} owner
+ * @param {boolean} [mayLeave] whether the runtime's own sockets may carry whatever the engine can't
  */
-function sendOver(agent, order, owner) {
+function sendOver(agent, order, owner, mayLeave = false) {
   const { target } = order
   if (!(agent instanceof Agent || agent instanceof HttpsAgent)) {
     throw refused('must be an Agent or HttpsAgent of keepwire, or a function that gives one')
@@ -88,7 +105,7 @@ function sendOver(agent, order, owner) {
   const hop = new Hop(order, agent, owner)
   const { origin, plain, reason } = route(agent, hop, target.wanted)
   const away = mockReason() ?? reason
-  if (away !== undefined && AWAY.has(away)) return sendAway(agent, origin, away, order, owner)
+  if (away !== undefined && (mayLeave || AWAY.has(away))) return sendAway(agent, origin, away, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
   hop.start(origin, plain !== undefined)
   return hop

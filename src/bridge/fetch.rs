@@ -3,7 +3,7 @@
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::fetch::clients;
+use crate::fetch::{clients, order};
 
 /// The number of the client that has the TLS settings of a number.
 #[napi]
@@ -16,4 +16,10 @@ pub fn fetch_client(tls: u32) -> Result<u32> {
         return Err(Error::new(Status::GenericFailure, message));
     }
     Ok(number)
+}
+
+/// Whether the client can make sense of a URL.
+#[napi]
+pub fn can_carry(url: String) -> bool {
+    order::makes_sense(&url)
 }

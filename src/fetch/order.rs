@@ -70,6 +70,11 @@ thread_local! {
     static HEADS: RefCell<HashMap<Box<[u8]>, Arc<Head>>> = RefCell::default();
 }
 
+/// Whether a URL can be the client's.
+pub fn makes_sense(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.has_host() && http::Uri::try_from(url.as_str()).is_ok())
+}
+
 impl Head {
     /// Reads `METHOD\0url\0name\0value…`; `None` if it makes no sense, which JavaScript sees to (`lib/fetch/head.js`).
     fn parse(text: &[u8]) -> Option<Self> {
@@ -300,6 +305,16 @@ mod tests {
         assert_eq!(order.head.url.as_str(), "http://a.test/x?y");
         assert_eq!(order.head.headers.get_all("set-b").iter().count(), 2);
         assert!(order.waits_for_body());
+    }
+
+    #[test]
+    fn more_fields_than_a_map_takes_are_no_order() {
+        for (count, is_order) in [(MOST_FIELDS, true), (24_577, false), (40_000, false)] {
+            let fields: String = (0..count).map(|i| format!("\0x-{i}\0")).collect();
+            let text = format!("GET\0https://a/{fields}");
+            let order = Order::parse(1, 0, text.as_bytes(), Body::None);
+            assert_eq!(order.is_some(), is_order, "{count}");
+        }
     }
 
     #[test]
