@@ -381,3 +381,30 @@ test('200 MB through one connection do not stay in memory', {
   await until(() => agent.totalSocketCount === 1)
   assert.strictEqual(peer.accepted, 1)
 })
+
+for (const own of [false, true]) {
+  test(`a small piece of a body is its user's alone, over ${own ? 'our own request' : 'the agent'}: it can be sent to other threads`, async (scope) => {
+    const peer = await scope.peer((request, connection) => {
+      connection.write(reply('x'.repeat(Number(request.target.slice(1)))))
+    })
+    const agent = scope.agent(KEEP_ALIVE)
+    const { get } = own ? require('..').http : http
+    for (const length of [5, 5, 5, 2_000, 2_000, 10_000]) {
+      await new Promise((resolve, reject) => {
+        const request = get({ port: peer.port, agent, path: `/${length}` }, (response) => {
+          response.on('data', (chunk) => {
+            try {
+              assert.strictEqual(chunk.buffer.byteLength, chunk.length, 'there is other data beside it')
+              structuredClone(chunk.buffer, { transfer: [chunk.buffer] })
+              assert.strictEqual(chunk.length, 0, 'it is still here')
+            } catch (error) {
+              reject(error)
+            }
+          })
+          response.on('end', resolve)
+        })
+        request.on('error', reject)
+      })
+    }
+  })
+}

@@ -63,6 +63,8 @@ class Exchange {
   isSettled = false
   /** Whether it keeps the event loop alive. */
   isRef = true
+  /** Users get what comes as it is. */
+  copiesChunks = false
   /** Whether its connection was destroyed under it. */
   isAborted = false
   /** Whether the response's last byte was read by the user. */

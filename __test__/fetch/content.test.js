@@ -224,3 +224,65 @@ test('pieces that are there are told together, however small the server made the
   assert.strictEqual(bytes, PIECES)
   assert.ok(pieces < PIECES / 20, `${pieces} pieces`)
 })
+
+test('what a body is read into is its reader’s alone: it can be sent to other threads', async (scope) => {
+  const bodies = { small: { body: Buffer.from('small') }, large: { body: Buffer.alloc(300_000, 'x') } }
+  const { origin } = await serving(scope, {
+    ...bodies,
+    gzip: { body: zlib.gzipSync(bodies.large.body), codings: 'gzip' },
+  })
+  const reads = {
+    arrayBuffer: (response) => response.arrayBuffer(),
+    ...('bytes' in Response.prototype && { bytes: async (response) => (await response.bytes()).buffer }),
+    stream: async (response) => {
+      const { value } = await response.body.getReader().read()
+      assert.strictEqual(value.byteLength, value.buffer.byteLength)
+      return value.buffer
+    },
+  }
+  const { port1, port2 } = new MessageChannel()
+  scope.defer(() => port1.close())
+  for (const path of ['small', 'large', 'gzip']) {
+    for (const [how, read] of Object.entries(reads)) {
+      const buffer = await read(await fetch(`${origin}/${path}`))
+      const length = buffer.byteLength
+      assert.ok(length > 0)
+      const came = new Promise((resolve) => {
+        port2.onmessage = ({ data }) => resolve(data)
+      })
+      port1.postMessage(buffer, [buffer])
+      assert.strictEqual(buffer.byteLength, 0, `${path}, ${how}: it is still here`)
+      assert.strictEqual((await came).byteLength, length)
+    }
+  }
+})
+
+test('a response that has no body by its status shows none, and its connection serves the next', async (scope) => {
+  const { peer, origin } = await contentPeer(scope, ({ target }, connection) => {
+    const [, status, length] = target.split('/')
+    const body = 'x'.repeat(Number(length))
+    connection.socket.write(`HTTP/1.1 ${status} Status\r\nContent-Length: ${length}\r\n\r\n`)
+    setImmediate(() => connection.socket.write(body))
+  })
+  for (const length of [5, 40_000]) {
+    const response = await fetch(`${origin}/205/${length}`)
+    assert.deepStrictEqual([response.status, response.body, response.bodyUsed], [205, null, false])
+    assert.strictEqual(await response.text(), '')
+    assert.strictEqual((await response.arrayBuffer()).byteLength, 0)
+    assert.strictEqual((await (await fetch(`${origin}/200/3`)).text()).length, 3)
+  }
+  assert.ok(peer.accepted <= 2, `${peer.accepted} connections`)
+})
+
+test('an abort ends the stream of a body at once, also while nobody reads', async (scope) => {
+  const { origin } = await contentPeer(scope, (_, connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello')
+  })
+  const controller = new AbortController()
+  const response = await fetch(`${origin}/`, { signal: controller.signal })
+  const reader = response.body.getReader()
+  const reason = new Error('enough')
+  controller.abort(reason)
+  await assert.rejects(reader.closed, (error) => error === reason)
+  await assert.rejects(reader.read(), (error) => error === reason)
+})

@@ -7,6 +7,7 @@ const assert = require('node:assert')
 const { fetch } = require('../..')
 const { reply } = require('../support/peer')
 const { test } = require('../support/suite')
+const { until } = require('../support/wait')
 
 /** A server that answers with `answers` in turn, the last one for ever after. */
 async function server(scope, ...answers) {
@@ -125,3 +126,19 @@ test('defaults that make no sense are refused', () => {
   assert.throws(() => fetch.withDefaults({ retry: { backoff: -1 } }), { code: 'ERR_OUT_OF_RANGE' })
   assert.throws(() => fetch.withDefaults({ baseUrl: 'nowhere' }), TypeError)
 })
+
+for (const [code, retry] of [
+  [404, QUICK],
+  [503, false],
+  [503, { attempts: 2, backoff: 0 }],
+]) {
+  test(`an error whose body never ends is told with what has come of it: ${code}, ${JSON.stringify(retry)}`, async (scope) => {
+    const begun = `HTTP/1.1 ${code} Status\r\nContent-Length: 100\r\n\r\nso far`
+    const { peer, origin } = await server(scope, begun)
+    await assert.rejects(fetch.withDefaults({ retry })(`${origin}/`), (error) => {
+      assert.deepStrictEqual([error.name, error.status, error.excerpt], ['HttpError', code, 'so far'])
+      return true
+    })
+    await until(() => peer.open.size === 0, 'its connection is closed')
+  })
+}

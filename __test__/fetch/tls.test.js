@@ -91,6 +91,24 @@ test('another name than that of the certificate is refused', async (scope) => {
   })
 })
 
+test('without an agent, URLs of 64 KiB and more are sent, and heads of many fields are read', async (scope) => {
+  const options = { cert, key, maxHeaderSize: 1024 * 1024 }
+  const server = https.createServer(options, (request, response) => {
+    const [, path, count] = request.url.split('/')
+    if (path !== 'fields')
+      return response.end(JSON.stringify([request.url.length, request.headers['x-long']?.length ?? 0]))
+    for (let i = 0; i < count; i++) response.setHeader(`x-${i}`, 'v')
+    response.end('read')
+  })
+  const port = await listen(scope, server)
+  const env = { NODE_EXTRA_CA_CERTS: trusted(scope) }
+  const { lines, late, stderr } = await runScript('fetch-long', [`https://127.0.0.1:${port}`], { env })
+  assert.ok(!late, 'it does not end')
+  const targets = [60_000, 70_000, 300_000].map((target) => ({ target, told: [target, 0] }))
+  const fields = [99, 101, 700].map((count) => ({ fields: count, own: count, body: 'read' }))
+  assert.deepStrictEqual(lines, [...targets, { field: 300_000, told: [2, 300_000] }, ...fields], stderr)
+})
+
 test('NODE_EXTRA_CA_CERTS and NODE_TLS_REJECT_UNAUTHORIZED are honoured', async (scope) => {
   const file = trusted(scope)
   const server = https.createServer({ cert, key }, (_, response) => response.end('hello'))

@@ -94,7 +94,7 @@ class Completion {
           const head = this.#head(at, length, aux >>> SLOT_SHIFT)
           const exchange = port.exchange(id)
           if (exchange === undefined) break
-          exchange.onResponse(aux & STATUS_MASK, flags, head, extra > 0 ? this.#copy(bodyAt, extra) : null)
+          exchange.onResponse(aux & STATUS_MASK, flags, head, extra > 0 ? this.#copy(bodyAt, extra, exchange) : null)
           break
         }
         case DATA: {
@@ -103,7 +103,7 @@ class Completion {
           const chunk = external ? takeChunk(this.#port) : null
           const exchange = port.exchange(id)
           if (exchange === undefined) break
-          exchange.onData(flags, chunk ?? this.#copy(at, length))
+          exchange.onData(flags, chunk ?? this.#copy(at, length, exchange))
           break
         }
         case RESPONSE_END:
@@ -173,9 +173,10 @@ class Completion {
   /**
    * @param {number} at
    * @param {number} length
+   * @param {{ copiesChunks?: boolean }} exchange whose it is: its user may send the memory elsewhere, unless that is a copy anyway
    */
-  #copy(at, length) {
-    const chunk = Buffer.allocUnsafe(length)
+  #copy(at, length, exchange) {
+    const chunk = exchange.copiesChunks ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length)
     this.#bytes.copy(chunk, 0, at, at + length)
     return chunk
   }

@@ -32,6 +32,8 @@ function clientNumber() {
 
 class ClientHop {
   id = 0
+  /** Users get copies of what comes. */
+  copiesChunks = true
   #owner
   #order
   #head

@@ -4,11 +4,15 @@
 // is, a server that asks for patience gets it.
 
 const { Buffer } = require('node:buffer')
+const { clearTimeout, setTimeout } = require('node:timers')
 
 const { clearTimeout, dateNow, setTimeout } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
 
 const EXCERPT_BYTES = 2048
+/** How long the beginning of an error's body is waited for. */
+const EXCERPT_MS = 500
+const LATE = Object.freeze({ done: true, value: undefined })
 const LONGEST_PAUSE_MS = 60_000
 const FIRST_PAUSE_MS = 200
 const ATTEMPTS = 3
@@ -196,7 +200,10 @@ function pause(ms, signal) {
   })
 }
 
-/** The beginning of a body; the rest is not waited for. @param {Response} response */
+/**
+ * The beginning of a body: what has come when there is enough of it, or when enough time has passed. The rest is given up.
+ * @param {Response} response
+ */
 async function excerptOf(response) {
   const { body } = response
   if (body === null) return ''
@@ -204,9 +211,14 @@ async function excerptOf(response) {
   /** @type {Uint8Array[]} */
   const read = []
   let length = 0
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, EXCERPT_MS, LATE)
+  })
   try {
     while (length < EXCERPT_BYTES) {
-      const { done, value } = await reader.read()
+      const { done, value } = await Promise.race([reader.read(), late])
       if (done) break
       read.push(value)
       length += value.byteLength
@@ -214,6 +226,7 @@ async function excerptOf(response) {
   } catch {
     // What has come is what there is.
   }
+  clearTimeout(timer)
   reader.cancel().catch(() => {})
   return new TextDecoder().decode(Buffer.concat(read).subarray(0, EXCERPT_BYTES))
 }

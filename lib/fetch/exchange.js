@@ -10,7 +10,7 @@ const { Buffer } = require('node:buffer')
 const { clearTimeout, queueMicrotask, setTimeout } = require('../captured.js')
 const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
-const { makeResponse } = require('./response.js')
+const { isBodyless, makeResponse } = require('./response.js')
 const { detour, send } = require('./route.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { letManyListen } = require('./traits.js')
@@ -49,11 +49,19 @@ class BodyHandle {
   }
 
   /**
-   * The next piece of the body; null: its end.
-   * @returns {Promise<Buffer | null>}
+   * The next piece of the body, in memory of its own; null: its end.
+   * @returns {Promise<Uint8Array | null>}
    */
   next() {
-    return this.#exchange.read(this, false)
+    return this.#exchange.read(this, false).then(ownMemory)
+  }
+
+  /**
+   * The stream that shows the body hears at once of what ends it early.
+   * @param {ReadableByteStreamController} controller
+   */
+  watch(controller) {
+    this.#exchange.stream = new WeakRef(controller)
   }
 
   /** Nobody wants the rest. */
@@ -76,12 +84,19 @@ function orNothing(bytes) {
   return bytes ?? NOTHING
 }
 
+/** @param {Buffer | null} bytes */
+function ownMemory(bytes) {
+  return bytes === null ? null : new Uint8Array(bytes)
+}
+
 /** Nobody can read these any more: their connections are freed. */
 const unread = new FinalizationRegistry((/** @type {FetchExchange} */ exchange) => exchange.cancel())
 
 class FetchExchange {
   /** What is asked for at the moment. @type {import('./request.js').Order} */
   order
+  /** Of the stream that shows the body, which nothing here keeps. @type {WeakRef<ReadableByteStreamController> | undefined} */
+  stream = undefined
   /** @type {(response: Response) => void} */
   #resolve
   /** @type {(error: unknown) => void} */
@@ -92,6 +107,8 @@ class FetchExchange {
   /** What comes after the rest of a redirect's body. @type {import('./request.js').Order | null} */
   #next = null
   #discarded = 0
+  /** Whether the body is of no interest to anybody. */
+  #isDumped = false
   /** Body bytes that nobody has read. @type {Buffer[]} */
   #chunks = []
   /** Bytes of the body that have come. */
@@ -238,6 +255,11 @@ class FetchExchange {
     // They lead to the response, which would never be collected.
     this.#resolve = nothing
     this.#reject = nothing
+    if (!ended && isBodyless(this.order, status)) {
+      this.#dump(body)
+      resolve(makeResponse(this.order, status, head, null, null))
+      return
+    }
     if (ended && (body === null || body.length <= this.#most())) {
       this.#close()
       resolve(makeResponse(this.order, status, head, body, null))
@@ -284,7 +306,19 @@ class FetchExchange {
       return
     }
     this.#hop?.abandon()
-    this.#follow()
+    if (this.#isDumped) this.#close()
+    else this.#follow()
+  }
+
+  /**
+   * A body where there is none: it is read so that its connection can be used again.
+   * @param {Buffer | null} body
+   */
+  #dump(body) {
+    this.#isDumped = true
+    this.#discarded = 0
+    this.#hop?.read(0)
+    this.#discard(body?.length ?? 0)
   }
 
   #follow() {
@@ -299,9 +333,10 @@ class FetchExchange {
    * @param {boolean} ended
    */
   onData(chunk, ended) {
-    if (this.#next !== null) {
-      if (ended) this.#follow()
-      else this.#discard(chunk.length)
+    if (this.#next !== null || this.#isDumped) {
+      if (!ended) this.#discard(chunk.length)
+      else if (this.#isDumped) this.#close()
+      else this.#follow()
       return
     }
     this.#received += chunk.length
@@ -364,6 +399,7 @@ class FetchExchange {
     const waiting = this.#waiting
     this.#waiting = null
     waiting?.reject(error)
+    endStream(this.stream?.deref(), error)
     // Of no effect once there is a response.
     this.#reject(error)
   }
@@ -438,6 +474,18 @@ class FetchExchange {
     const chunks = this.#chunks
     this.#chunks = []
     return chunks.length === 1 ? chunks[0] : joined(chunks)
+  }
+}
+
+/**
+ * @param {ReadableByteStreamController | undefined} controller
+ * @param {unknown} error
+ */
+function endStream(controller, error) {
+  try {
+    controller?.error(error)
+  } catch {
+    // It has ended already.
   }
 }
 

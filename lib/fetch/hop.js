@@ -77,6 +77,8 @@ function run(action, receiver, ...values) {
 
 class Hop {
   id = 0
+  /** Users get copies of what comes. */
+  copiesChunks = true
   /** @type {Connection | null} */
   connection = null
   /** @type {import('../waiting.js').Wait | null} */

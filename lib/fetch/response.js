@@ -71,20 +71,22 @@ function toBytes(bytes) {
 
 /**
  * A body as a stream that reads no more than is asked for.
- * @param {() => Promise<Buffer | null>} next the next piece; null: the end
+ * @param {() => Promise<Uint8Array | null>} next the next piece, in memory of its own; null: the end
  * @param {() => void} cancel
  * @param {() => void} check throws what ends the body early
+ * @param {(controller: ReadableByteStreamController) => void} begin
  */
-function toStream(next, cancel, check) {
+function toStream(next, cancel, check, begin = () => {}) {
   return new ReadableStream(
     /** @type {any} */ ({
       type: 'bytes',
+      start: begin,
       /** @param {ReadableByteStreamController} controller */
       async pull(controller) {
         check()
         const chunk = await next()
         if (chunk !== null) {
-          controller.enqueue(toBytes(chunk))
+          controller.enqueue(/** @type {any} */ (chunk))
           return
         }
         controller.close()
@@ -118,7 +120,7 @@ class Fetched {
   }
 
   get isNull() {
-    return NULL_BODY.has(this.status) || this.order.method === 'HEAD'
+    return isBodyless(this.order, this.status)
   }
 
   get url() {
@@ -163,6 +165,7 @@ class Fetched {
     this.used = !this.isNull
     const { signal } = this.order
     if (signal?.aborted && this.used) return Promise.reject(signal.reason)
+    if (this.isNull) return Promise.resolve(NOTHING)
     return this.handle === null ? Promise.resolve(this.bytes ?? NOTHING) : this.handle.all()
   }
 
@@ -175,12 +178,13 @@ class Fetched {
         () => handle.next(),
         () => handle.cancel(),
         () => this.check(),
+        (controller) => handle.watch(controller),
       )
     const { buffer, byteOffset, byteLength } = this.bytes ?? NOTHING
     const bytes = new Uint8Array(buffer, byteOffset, byteLength)
     if (!isDeno) return bytes
     // Deno's own are streams of bytes, those that it makes of bytes are not.
-    let rest = byteLength > 0 ? Buffer.from(bytes) : null
+    let rest = byteLength > 0 ? bytes.slice() : null
     const next = async () => {
       const chunk = rest
       rest = null
@@ -485,4 +489,13 @@ function makeResponse(order, status, head, bytes, handle) {
   return /** @type {any} */ (isNode ? lazy(of, null) : new EagerResponse(of, of.body()))
 }
 
-module.exports = { makeResponse }
+/**
+ * Whether a response has no body, whatever has come of one (fetch.spec.whatwg.org, "null body status").
+ * @param {import('./request.js').Order} order
+ * @param {number} status
+ */
+function isBodyless(order, status) {
+  return NULL_BODY.has(status) || order.method === 'HEAD'
+}
+
+module.exports = { isBodyless, makeResponse }

@@ -26,6 +26,10 @@ const { RuntimeHop } = require('./runtime-hop.js')
 /** What an agent may promise and the runtime's sockets can't keep. */
 const PROMISES = ['connectTimeout', 'headersTimeout', 'bodyTimeout', 'tcpUserTimeout']
 
+/** What the client takes of a URL, and of a head with it. */
+const LONGEST_URL = 65_000
+const LONGEST_HEAD = 200 * 1024
+
 /** Why fetches go the runtime's own way while somebody answers requests in place of its class. */
 const REQUESTS_REPLACED = 'requests-replaced'
 
@@ -65,10 +69,21 @@ function send(order, owner) {
   if (mock !== undefined || mayBeForbidden(target.wanted.host, target.wanted.port)) {
     return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
   }
-  if (isSecure) return sendByClient(order, owner)
+  if (isSecure) return isLong(order) ? sendOver(secureAgent(), order, owner) : sendByClient(order, owner)
   const hop = new Hop(order, plainAgent(), owner)
   hop.start(plainOrigin(target), true)
   return hop
+}
+
+/**
+ * Whether a request's head is longer than the client takes: its URLs have less than 64 KiB, its heads fit into a batch.
+ * @param {Order} order
+ */
+function isLong({ fields, target }) {
+  let length = target.href.length
+  if (length > LONGEST_URL) return true
+  for (const field of fields) length += field.length + 1
+  return length > LONGEST_HEAD
 }
 
 /**

@@ -17,6 +17,8 @@ use crate::connect::{self, tls};
 /// As our agents' defaults: idle connections for each origin, how long they are kept, and when they are probed.
 const MOST_IDLE: usize = 256;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Fields of a response's head: as many as fit into what the runtimes take by default, 16 KiB.
+const MOST_FIELDS: usize = 4096;
 const KEEP_ALIVE_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -93,6 +95,7 @@ fn build(tls: &Arc<tls::Tls>, fresh: bool) -> Result<Client, String> {
         .dns_resolver(System)
         .connector_layer(Dials::default())
         .tls_backend_preconfigured(tls::judging(tls))
+        .http1_max_headers(MOST_FIELDS)
         .pool_max_idle_per_host(if fresh { 0 } else { MOST_IDLE })
         .pool_idle_timeout(IDLE_TIMEOUT)
         .tcp_keepalive(KEEP_ALIVE_DELAY)
