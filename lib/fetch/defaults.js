@@ -4,7 +4,6 @@
 // is, a server that asks for patience gets it.
 
 const { Buffer } = require('node:buffer')
-const { clearTimeout, setTimeout } = require('node:timers')
 
 const { clearTimeout, dateNow, setTimeout } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
