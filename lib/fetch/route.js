@@ -11,6 +11,7 @@ const { Agent: HttpsAgent } = require('../https-agent.js')
 const { settlePending } = require('../own/pending.js')
 const { mayBeForbidden } = require('../permission.js')
 const { LEGACY_SERVER, mayBeLegacy } = require('../tls/legacy.js')
+const { isIdentityReplaced } = require('../tls/settings.js')
 const { warnOfFallback } = require('../warnings.js')
 const { canCarry } = require('../native.js')
 const { ClientHop } = require('./client-hop.js')
@@ -91,6 +92,8 @@ function isLong({ fields, target }) {
  * @param {Owner} owner
  */
 function sendByClient(order, owner) {
+  // The client can't ask the program who its peers are.
+  if (isIdentityReplaced()) return sendOver(secureAgent(), order, owner)
   const { host, port } = order.target.wanted
   const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
   if (origin?.isLegacy) return sendAway(secureAgent(), origin, LEGACY_SERVER, order, owner)

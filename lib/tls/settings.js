@@ -10,6 +10,7 @@ const net = require('node:net')
 const tls = require('node:tls')
 
 const native = require('../native.js')
+const { isNode } = require('../runtime.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
 const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./values.js')
 
@@ -45,9 +46,6 @@ const FOREIGN = [
   'certificateCompression',
   'socket',
 ]
-
-/** Deno takes every certificate in `ca` for an anchor. */
-const isDeno = process.versions.deno !== undefined
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3']
 
@@ -255,10 +253,10 @@ function secureOf(options, sessions) {
   try {
     const certs = options.cert ? pemList(options.cert) : []
     id = native.internTls({
-      roots: trustOf(ca, Boolean(options.allowPartialTrustChain ?? isDeno)),
+      roots: trustOf(ca, Boolean(options.allowPartialTrustChain) && knowsPartialChains()),
       certs,
       keys: certs.length > 0 && options.key ? keysOf(options) : [],
-      crls: options.crl ? pemList(options.crl) : [],
+      crls: options.crl === undefined || options.crl === null ? [] : pemList(options.crl),
       rejectUnauthorized,
       askIdentity: checkServerIdentity !== undefined || tls.checkServerIdentity !== runtimeCheck,
       tls12: min === 'TLSv1.2' && offers(ciphers, 'TLS_'),
@@ -281,6 +279,13 @@ function secureOf(options, sessions) {
     ca: ca ? pemList(ca) : undefined,
     cert: options.cert ? pemList(options.cert)[0] : undefined,
   }
+}
+
+/** Whether this version of the runtime does what `allowPartialTrustChain` asks for. */
+function knowsPartialChains() {
+  if (!isNode) return true
+  const { context } = /** @type {any} */ (tls.createSecureContext())
+  return typeof context.setAllowPartialTrustChain === 'function'
 }
 
 /**
@@ -391,9 +396,14 @@ function isSame(now, then) {
   )
 }
 
-/** Whether the process as a whole has changed whom it takes for whom. */
-function isAltered() {
-  return tls.checkServerIdentity !== runtimeCheck || isUnverified() || replacedList() !== undefined
+/** Whether the program says in the runtime's place who peers are. */
+function isIdentityReplaced() {
+  return tls.checkServerIdentity !== runtimeCheck
 }
 
-module.exports = { isAltered, isPlain, isSame, isSilent, NAMED, nameSuffix, recordOf, secureOf }
+/** Whether the process as a whole has changed whom it takes for whom. */
+function isAltered() {
+  return isIdentityReplaced() || isUnverified() || replacedList() !== undefined
+}
+
+module.exports = { isAltered, isIdentityReplaced, isPlain, isSame, isSilent, NAMED, nameSuffix, recordOf, secureOf }

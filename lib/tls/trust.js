@@ -11,6 +11,9 @@ const { coded } = require('../errors.js')
 const native = require('../native.js')
 const { isBun, isNode } = require('../runtime.js')
 
+/** Whose verdicts on certificates count: OpenSSL's, BoringSSL's or webpki's. */
+const DIALECT = isNode ? 0 : isBun ? 1 : 2
+
 /** The runtime's list that `defaultNumber` stands for. @type {readonly string[] | undefined} */
 let defaultList
 let defaultNumber = 0
@@ -25,12 +28,14 @@ function extraCertificates() {
   extra = ''
   if (extraFile) {
     try {
-      extra = readFileSync(extraFile, 'latin1')
+      // The runtime reads certificates without words beside them.
+      extra = readFileSync(extraFile, 'utf8').replaceAll('BEGIN TRUSTED CERTIFICATE', 'BEGIN WORDS')
     } catch (error) {
       // The runtime says so as well, and goes on.
       const { message } = /** @type {Error} */ (error)
       process.emitWarning(`Ignoring extra certs from \`${extraFile}\`, load failed: ${message}`)
     }
+    if (isBun && !isReadable(extra)) extra = ''
   }
   return extra
 }
@@ -40,11 +45,11 @@ const opensslFile = process.env.SSL_CERT_FILE ?? '/etc/ssl/cert.pem'
 const opensslFolders = (process.env.SSL_CERT_DIR ?? '/etc/ssl/certs').split(path.delimiter)
 /** OpenSSL finds them by a hash of their names. */
 const HASHED = /^[0-9a-f]{8}\.\d+$/
-/** @type {string | undefined} */
+/** @type {string[] | undefined} */
 let openssl
 
 function opensslCertificates() {
-  openssl ??= [opensslFile, ...opensslFolders.flatMap(hashedFiles)].map(readIfThere).join('\n')
+  openssl ??= [opensslFile, ...opensslFolders.flatMap(hashedFiles)].map(readIfThere)
   return openssl
 }
 
@@ -61,7 +66,7 @@ function hashedFiles(folder) {
 /** @param {string} file */
 function readIfThere(file) {
   try {
-    return readFileSync(file, 'latin1')
+    return readFileSync(file, 'utf8')
   } catch {
     return ''
   }
@@ -89,12 +94,13 @@ function runtimeList() {
  * @returns {number} for the settings that are made next: the engine keeps what settings use, and the runtime's own list
  */
 function trustOf(ca, partialChains) {
-  if (ca) return native.internTrust(pemList(ca).join('\n'), partialChains, false)
+  if (isBun && ca && !isReadable(ca)) throw coded('ERR_INVALID_ARG_VALUE', 'no certificates')
+  if (ca) return native.internTrust(joined(pemList(ca)), partialChains, false, DIALECT)
   const list = runtimeList()
   firstList ??= list
   if (list === defaultList && !partialChains) return defaultNumber
   const pem = runtimePem(list)
-  const number = native.internTrust(pem, partialChains, true)
+  const number = native.internTrust(pem, partialChains, true, DIALECT)
   if (!partialChains) {
     defaultList = list
     defaultNumber = number
@@ -102,11 +108,32 @@ function trustOf(ca, partialChains) {
   return number
 }
 
+/**
+ * Texts as the engine takes them, each of which is read by itself.
+ * @param {readonly string[]} texts
+ */
+function joined(texts) {
+  return texts.map((text) => text.replaceAll('\0', '!')).join('\0')
+}
+
+/**
+ * Bun takes no text of which it can't read all.
+ * @param {any} ca
+ */
+function isReadable(ca) {
+  try {
+    tls.createSecureContext({ ca })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** All that the runtime trusts, as one text. */
 function runtimePem(list = runtimeList()) {
   const isWhole = typeof (/** @type {any} */ (tls).getCACertificates) === 'function' && isNode
-  if (isWhole) return list.join('\n')
-  return [...list, extraCertificates(), isBun ? opensslCertificates() : ''].join('\n')
+  if (isWhole) return joined(list)
+  return joined([...list, extraCertificates(), ...(isBun ? opensslCertificates() : [])])
 }
 
 /**
@@ -128,7 +155,7 @@ function pemList(value) {
   const list = Array.isArray(value) ? value : [value]
   return list.map((item) => {
     if (typeof item === 'string') return item
-    if (ArrayBuffer.isView(item)) return Buffer.from(item.buffer, item.byteOffset, item.byteLength).toString('latin1')
+    if (ArrayBuffer.isView(item)) return Buffer.from(item.buffer, item.byteOffset, item.byteLength).toString()
     throw coded('ERR_INVALID_ARG_TYPE', 'no PEM')
   })
 }

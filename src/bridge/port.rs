@@ -260,11 +260,16 @@ pub fn note(agent: AgentId, key: KeyId, foreign: bool, name: String) {
     ENGINE.note(agent, key, foreign, name);
 }
 
-/// The number of a list of trusted certificates, in PEM: for the next `internTls`, or for all until there is another
-/// default.
+/// The number of texts in PEM, a NUL between any two, with trusted certificates: for the next `internTls`, or for all until
+/// there is another default. Whose verdicts count: 1 BoringSSL's, 2 webpki's, else OpenSSL's.
 #[napi]
-pub fn intern_trust(pem: String, partial_chains: bool, is_default: bool) -> u32 {
-    tls::intern_trust(pem.as_bytes(), partial_chains, is_default)
+pub fn intern_trust(pem: String, partial_chains: bool, is_default: bool, dialect: u32) -> u32 {
+    let dialect = match dialect {
+        1 => tls::Dialect::BoringSsl,
+        2 => tls::Dialect::Webpki,
+        _ => tls::Dialect::OpenSsl,
+    };
+    tls::intern_trust(pem.as_bytes(), partial_chains, is_default, dialect)
 }
 
 /// The number of TLS settings; `null` if the engine can't use them. Whoever is to keep them must say so next.

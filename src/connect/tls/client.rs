@@ -11,7 +11,7 @@ use rustls::{
 
 use super::settings::{SignaturesOnly, Tls};
 use super::verify;
-use crate::error::{Failure, Phase};
+use crate::error::{Failure, Phase, Prospect};
 
 /// A configuration that has these settings, and judges the peer within the handshake. A refusal is a [`Failure`] within
 /// rustls' own error, see [`refusal`].
@@ -67,7 +67,7 @@ impl ServerCertVerifier for AtOnce {
             .collect();
         self.tls
             .trust()
-            .verify(&chain, &self.tls.revocations(), now)
+            .verify(&chain, self.tls.revocations(), now)
             .map_err(|distrust| refused(distrust.failure()))?;
         let name = name.to_str();
         if !verify::is_for(&chain, &name) {
@@ -75,7 +75,11 @@ impl ServerCertVerifier for AtOnce {
                 "Hostname/IP does not match certificate's altnames: {name} is not in the cert's altnames"
             );
             let code = "ERR_TLS_CERT_ALTNAME_INVALID";
-            return Err(refused(Failure::new(code, message, Phase::Connect)));
+            // The subject may name it, which only the runtime says.
+            return Err(refused(Failure {
+                prospect: Prospect::Good,
+                ..Failure::new(code, message, Phase::Connect)
+            }));
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -2,8 +2,9 @@
 //!
 //! * `settings`: what a user may set, compiled once for all connections that share it.
 //! * `registry`: settings and trust by number.
-//! * `trust`: certificates in PEM, as anchors and as links of a chain.
-//! * `verify`, `der`: whether a chain is to be trusted, and what OpenSSL calls it when it is not.
+//! * `trust`, `pem`: the certificates that a user trusts.
+//! * `verify`: whether a chain is to be trusted, and what OpenSSL calls it when it is not.
+//! * `certificate`, `names`, `revocation`, `der`: what a chain and lists of revoked certificates say.
 //! * `client`: for whoever shakes hands by itself.
 //! * `sessions`: what later handshakes resume, never across settings or endpoints.
 //! * `stream`: the encrypted connection, and whether an idle one is still fit for a request.
@@ -23,10 +24,14 @@ use tokio::time::Instant;
 use super::{dns, millis_since, Connected, Profile, Transport};
 use crate::error::{Failure, Phase, Prospect};
 
+mod certificate;
 mod client;
 mod der;
 mod fault;
+mod names;
+mod pem;
 mod registry;
+mod revocation;
 mod sessions;
 mod settings;
 mod stream;
@@ -40,7 +45,7 @@ pub use client::{judging, refusal};
 pub use registry::{get, held, hold, intern, intern_trust};
 pub use settings::{Rules, Settings, SettingsError, Tls};
 pub use stream::TlsStream;
-pub use trust::Trust;
+pub use trust::{Dialect, Trust};
 pub use verify::Distrust;
 
 /// TLS for one kind of connection: part of a [`Profile`].
@@ -124,7 +129,7 @@ pub(super) async fn secure(
     let verdict = endpoint
         .tls
         .trust()
-        .verify(&chain, &endpoint.tls.revocations(), UnixTime::now());
+        .verify(&chain, endpoint.tls.revocations(), UnixTime::now());
     let distrust = match verdict {
         Ok(()) => None,
         Err(distrust) if rules.reject_unauthorized || distrust.is_doubtful() => {

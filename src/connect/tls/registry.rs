@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use once_cell::sync::Lazy;
 
 use super::settings::{digest, Digest};
-use super::{Settings, SettingsError, Tls, Trust};
+use super::{Dialect, Settings, SettingsError, Tls, Trust};
 
 static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new(Mutex::default);
 
@@ -90,11 +90,11 @@ fn with<R>(ask: impl FnOnce(&mut Registry) -> R) -> R {
 
 /// The number of what trusts the certificates in `pem`; see [`Trust::from_pem`]. It is good for the next [`intern`] of this
 /// thread; `is_default`: until this thread has another default.
-pub fn intern_trust(pem: &[u8], partial_chains: bool, is_default: bool) -> u32 {
+pub fn intern_trust(pem: &[u8], partial_chains: bool, is_default: bool, dialect: Dialect) -> u32 {
     let digest = digest(&[&[u8::from(partial_chains)], pem]);
     let (id, trust) = with(|registry| {
         registry.trusts.find(&digest).unwrap_or_else(|| {
-            let trust = Arc::new(Trust::from_pem(pem, partial_chains));
+            let trust = Arc::new(Trust::from_pem(pem, partial_chains, dialect));
             let id = registry.trusts.reserve();
             registry.trusts.add(id, digest, &trust);
             (id, trust)

@@ -10,17 +10,15 @@ use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, KeyLog, SignatureScheme, SupportedProtocolVersion,
 };
-use webpki::{CertRevocationList, OwnedCertRevocationList};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::revocation::RevocationList;
 use super::sessions::Sessions;
 use super::{Endpoint, Trust, SECRETS};
 use crate::connect::Profile;
@@ -127,7 +125,7 @@ pub struct Tls {
     trust: Arc<Trust>,
     config: ClientConfig,
     sessions: Option<Arc<Sessions>>,
-    crls: Vec<CertRevocationList<'static>>,
+    crls: Vec<RevocationList>,
 }
 
 impl Tls {
@@ -161,18 +159,13 @@ impl Tls {
         config.key_log = Arc::new(Secrets);
         config.resumption = Resumption::disabled();
         let sessions = (settings.sessions > 0).then(|| Sessions::new(settings.sessions as usize));
-        let mut crls = Vec::new();
-        for pem in &settings.crls {
-            for der in CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()) {
-                let der = der.map_err(|_| SettingsError("crl"))?;
-                let list =
-                    OwnedCertRevocationList::from_der(&der).map_err(|_| SettingsError("crl"))?;
-                crls.push(CertRevocationList::from(list));
-            }
-        }
-        if crls.is_empty() && !settings.crls.is_empty() {
-            return Err(SettingsError("crl"));
-        }
+        let lists = settings
+            .crls
+            .iter()
+            .map(|pem| RevocationList::from_pem(pem.as_bytes()));
+        let crls: Option<Vec<Vec<RevocationList>>> = lists.collect();
+        let crls = crls.ok_or(SettingsError("crl"))?.into_iter().flatten();
+        let crls = crls.collect();
         let rules = Rules {
             reject_unauthorized: settings.reject_unauthorized,
             ask_identity: settings.ask_identity,
@@ -203,8 +196,8 @@ impl Tls {
         &self.trust
     }
 
-    pub(super) fn revocations(&self) -> Vec<&CertRevocationList<'static>> {
-        self.crls.iter().collect()
+    pub(super) fn revocations(&self) -> &[RevocationList] {
+        &self.crls
     }
 
     /// The settings for a handshake with an endpoint.

@@ -40,7 +40,11 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut settings = settings();
         change(&mut settings);
-        let trust = Arc::new(Trust::from_pem(cert.pem().as_bytes(), false));
+        let trust = Arc::new(Trust::from_pem(
+            cert.pem().as_bytes(),
+            false,
+            Dialect::OpenSsl,
+        ));
         let endpoint = Endpoint {
             tls: Arc::new(Tls::new(0, settings, trust).unwrap()),
             servername: "localhost".to_owned(),
@@ -280,7 +284,7 @@ fn settings_that_make_no_sense_are_refused() {
 #[test]
 fn an_anchor_out_of_its_time_anchors_nothing() {
     let CertifiedKey { cert, .. } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let trust = Trust::from_pem(cert.pem().as_bytes(), false);
+    let trust = Trust::from_pem(cert.pem().as_bytes(), false, Dialect::OpenSsl);
     let chain = [CertificateDer::from(cert.der().to_vec())];
     let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let code = |seconds| {
