@@ -90,7 +90,6 @@ fn start() -> Result<mpsc::UnboundedSender<Job>, Box<Failure>> {
     // Built here, so that whoever needs it hears why there is none.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(8)
         .on_thread_park(|| drop(contain(before_park)))
         .build()
         .map_err(refused("epoll_create"))?;

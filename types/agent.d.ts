@@ -80,7 +80,7 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
 
   /**
    * How long bytes that were sent may stay unacknowledged by the peer's system before the connection ends (TCP_USER_TIMEOUT,
-   * RFC 5482). On Linux; other systems keep their own limit.
+   * RFC 5482; on Linux, other systems keep their own limit), and an attempt to connect unanswered.
    *
    * Unit: milliseconds. Default: 0. Disabled by: 0 (the system's own limit).
    */

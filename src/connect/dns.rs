@@ -1,5 +1,5 @@
 //! Names to addresses, through the system's `getaddrinfo` as the runtime's `dns.lookup` asks it: hosts file, `nsswitch` and
-//! all. One question is one blocking call, on tokio's blocking pool.
+//! all. One question is one blocking call, on a thread for that (`threads`).
 
 use std::borrow::Cow;
 use std::io;
@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 use socket2::Domain;
 
+use super::threads::off_thread;
 use super::{Profile, Target};
 use crate::error::{Failure, Phase};
 
@@ -66,13 +67,11 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
         hints(profile.family)
     };
     let name = host.to_owned();
-    let answer = tokio::task::spawn_blocking(move || addresses(&name, hints)).await;
-    let mut addresses = match answer {
+    let mut addresses = match off_thread(move || addresses(&name, hints)).await {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(_)) if zoned => return Err(no_such_zone(host, port)),
         Ok(Err(err)) => return Err(failure(err, host)),
-        // The runtime thread is shutting down, and its blocking pool with it.
-        Err(_cancelled) => return Err(Failure::lookup("EAI_CANCELED", -3003, host)),
+        Err(err) => return Err(Failure::lookup_io(&err, host)),
     };
     if addresses.is_empty() {
         return Err(not_found(host));
@@ -99,12 +98,11 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
 /// The runtime's own for a name that has none.
 pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     let asked = name.to_owned();
-    match tokio::task::spawn_blocking(move || addresses(&asked, hints(0))).await {
+    match off_thread(move || addresses(&asked, hints(0))).await {
         Ok(Ok(addresses)) if addresses.is_empty() => Err(not_found(name)),
         Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(err)) => Err(failure(err, name)),
-        // The runtime thread is shutting down, and its blocking pool with it.
-        Err(_cancelled) => Err(Failure::lookup("EAI_CANCELED", -3003, name)),
+        Err(err) => Err(Failure::lookup_io(&err, name)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Opens connections: name → addresses → socket, each step as the runtime's `net` takes it, with its wording when it fails.
 //!
-//! * `dns`: the system's own resolver, off the I/O thread.
+//! * `dns`: the system's own resolver, off the I/O thread (`threads`).
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
 //! * [`tls`]: what makes it a secure one.
@@ -17,6 +17,7 @@ use crate::faults::{self, Stage};
 mod dns;
 mod race;
 mod tcp;
+mod threads;
 pub mod tls;
 mod transport;
 
@@ -53,8 +54,8 @@ pub struct Profile {
     pub connect_timeout_ms: u32,
     /// TLS over it; `None`: plain text.
     pub tls: Option<tls::Endpoint>,
-    /// How long sent bytes may stay unacknowledged before the connection ends, see [`Transport::set_user_timeout`]; 0: the
-    /// system's own limit.
+    /// How long sent bytes may stay unacknowledged before the connection ends, see [`Transport::set_user_timeout`], and an
+    /// attempt to connect unanswered; 0: the system's own limits.
     pub tcp_user_timeout_ms: u32,
 }
 

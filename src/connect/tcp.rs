@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::{Profile, Target};
 use crate::error::{is_in_progress, Failure, Phase};
@@ -48,7 +50,24 @@ pub(super) async fn open(
         Err(err) => return Err(at_once(failed(&err), &socket)),
     }
     let stream = TcpStream::from_std(socket.into()).map_err(|err| failed(&err))?;
-    stream.writable().await.map_err(|err| late(&err))?;
+    match profile.tcp_user_timeout_ms {
+        0 => stream.writable().await.map_err(|err| late(&err))?,
+        // To the kernel the option is one of open connections.
+        ms => match timeout(Duration::from_millis(ms.into()), stream.writable()).await {
+            Ok(writable) => writable.map_err(|err| late(&err))?,
+            Err(_elapsed) => {
+                let port = Some(target.addr.port());
+                let failure = Failure::from_name(
+                    "ETIMEDOUT",
+                    "connect",
+                    Some(&target.text),
+                    port,
+                    Phase::Connect,
+                );
+                return Err(with_local_port(failure, target, profile));
+            }
+        },
+    }
     if let Some(err) = stream.take_error().map_err(|err| late(&err))? {
         return Err(late(&err));
     }

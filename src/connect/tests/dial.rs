@@ -159,6 +159,20 @@ async fn the_connect_timeout_ends_the_wait() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
+async fn the_user_timeout_holds_for_an_attempt_that_nobody_answers() {
+    let hole = hole();
+    let profile = Profile {
+        tcp_user_timeout_ms: 200,
+        ..profile(hole.port)
+    };
+    let failure = connect(&profile).await.unwrap_err();
+    assert_eq!((&*failure.code, failure.errno), ("ETIMEDOUT", -110));
+    let wording = format!("connect ETIMEDOUT 127.0.0.1:{}", hole.port);
+    assert_eq!(failure.message, wording);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
 async fn dropping_the_future_closes_the_socket_under_way() {
     let hole = hole();
     let (local, local_port) = bound_port().unwrap();

@@ -1,0 +1,173 @@
+//! Threads for what blocks, name look-ups: made when they are needed, gone when they have had nothing to do for a while.
+//!
+//! tokio has such threads, and panics when the system gives it none. Here that is an error of the one who asked, and the next
+//! one tries again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use once_cell::sync::Lazy;
+use tokio::sync::oneshot;
+
+use crate::contain::contain;
+
+/// More at a time would only wait for the same resolver.
+const MOST_THREADS: usize = 8;
+/// How long a thread waits for more to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Work = Box<dyn FnOnce() + Send>;
+type Start = fn(Work) -> io::Result<()>;
+
+static LOOKUPS: Lazy<Threads> = Lazy::new(|| Threads::new(start));
+
+fn start(work: Work) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("keepwire-lookup".into());
+    thread.spawn(work).map(drop)
+}
+
+/// Does `work` on another thread.
+///
+/// # Errors
+///
+/// The system's, if there is no thread to do it, and [`io::ErrorKind::Interrupted`] if it panicked.
+///
+/// # Cancel safety
+///
+/// It is done all the same.
+pub(super) async fn off_thread<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<R> {
+    let (sender, done) = oneshot::channel();
+    LOOKUPS.run(Box::new(move || drop(sender.send(work()))))?;
+    done.await
+        .map_err(|_dropped| io::ErrorKind::Interrupted.into())
+}
+
+struct Threads {
+    shared: Arc<Shared>,
+    start: Start,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Work>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Threads {
+    fn new(start: Start) -> Self {
+        Self {
+            shared: Arc::default(),
+            start,
+        }
+    }
+
+    fn run(&self, work: Work) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.queue.push_back(work);
+        if state.queue.len() <= state.idle || state.threads == MOST_THREADS {
+            self.shared.more.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        match (self.start)(Box::new(move || shared.work())) {
+            Ok(()) => state.threads += 1,
+            // Those that are there will come to it.
+            Err(_) if state.threads > 0 => self.shared.more.notify_one(),
+            Err(error) => {
+                state.queue.pop_back();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a thread does, until there is nothing to do.
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            while let Some(work) = state.queue.pop_front() {
+                drop(state);
+                // Who waits for it hears that it is gone.
+                drop(contain(work));
+                state = self.lock();
+            }
+            state.idle += 1;
+            let (woken, waited) = self
+                .more
+                .wait_timeout(state, PATIENCE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if waited.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    thread_local! {
+        /// How many threads this one may still start.
+        static LEFT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn start_if_left(work: Work) -> io::Result<()> {
+        if LEFT.get() == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        LEFT.set(LEFT.get() - 1);
+        start(work)
+    }
+
+    #[test]
+    fn without_a_thread_the_one_who_asks_fails_and_the_next_one_tries_again() {
+        let threads = Threads::new(start_if_left);
+        let (sender, done) = channel();
+        let ask = |number: u32| {
+            let sender = sender.clone();
+            threads.run(Box::new(move || sender.send(number).unwrap()))
+        };
+        assert!(ask(1).is_err());
+        LEFT.set(1);
+        ask(2).unwrap();
+        assert_eq!(done.recv(), Ok(2));
+        // One thread is enough for more, if there is no other.
+        for number in 3..100 {
+            ask(number).unwrap();
+        }
+        let all: Vec<u32> = (3..100).map(|_| done.recv().unwrap()).collect();
+        assert_eq!(all, (3..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_the_one_who_asked() {
+        assert!(off_thread(|| panic!("a panic")).await.is_err());
+        for number in 0..100 {
+            assert_eq!(off_thread(move || number).await.unwrap(), number);
+        }
+    }
+}
