@@ -48,9 +48,26 @@ function initialize(agent) {
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
   const { requests } = agent
-  Object.defineProperties(agent, { ...shownProperties, requests: shown(() => requests) })
+  Object.defineProperties(agent, { ...shownProperties, requests: shownRequests(requests) })
   Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
   noteCreation(agent)
+}
+
+/**
+ * An agent that has had no request shows the object that the runtime gave it.
+ * @param {Record<string, any[]>} requests
+ */
+function shownRequests(requests) {
+  return {
+    /** @this {any} */
+    get() {
+      settlePending(this)
+      return this[kOrigins] === undefined ? requests : this[kOrigins].showWaiting(requests)
+    },
+    set() {},
+    enumerable: true,
+    configurable: true,
+  }
 }
 
 /** What an agent shows; the runtime's code may assign to these, to no effect. @type {PropertyDescriptorMap} */

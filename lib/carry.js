@@ -118,7 +118,12 @@ class Exchange {
       if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
       connection.startTimeout(timeout)
     }
+    // Who wants to see the connection before anything is sent on it listens by now, or when promises of 'socket' are kept.
+    const isOpening = view.connecting
+    if (isOpening) outgoing.hold()
     req.emit('socket', view)
+    connection.noteGuards()
+    if (isOpening && !connection.isGuarded) setImmediate(releaseUnguarded, this)
     req._flush()
     if (this.isSettled) return
     if (req.finished) this.onPrefinish()
@@ -379,6 +384,13 @@ class Exchange {
  */
 function acknowledge(exchange, written) {
   exchange.outgoing.acknowledge(written)
+}
+
+/** @param {Exchange} exchange */
+function releaseUnguarded({ connection, outgoing }) {
+  if (connection === null) return
+  connection.noteGuards()
+  if (!connection.isGuarded) outgoing.release()
 }
 
 /** @this {any} a request */

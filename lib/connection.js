@@ -9,12 +9,15 @@ const { clearTimeout, now, setTimeout } = require('./captured.js')
 const { announce, onSecured } = require('./tls/handshake.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
 const { CLOSE_REASONS } = require('./reasons.js')
-const { ADOPTED, REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
+const { ADOPTED, ASKS, REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origin} Origin */
 
 const IDLE_TIMEOUT = CLOSE_REASONS.indexOf('idle-timeout')
+
+/** By these programs judge a connection before anything is sent on it: they pin keys, or filter addresses. */
+const GUARDS = ['lookup', 'connect', 'ready', 'secure', 'secureConnect']
 
 /** Orders connections by when they became idle. */
 let idleOrder = 0
@@ -37,12 +40,16 @@ class Connection {
   usesLeft = Number.POSITIVE_INFINITY
   bytesRead = 0
   bytesWritten = 0
+  /** Whether listeners of its view judge connections: one that replaces it must be shown to them first. */
+  isGuarded = false
   /** @type {string[]} */
   #addresses = []
   /** @type {NodeJS.Timeout | null} */
   #timer = null
   #timeoutMs = 0
   #lastActive = 0
+  /** Events that a view has listeners of from the start. */
+  #ownEvents
 
   /**
    * @param {Origin} origin
@@ -55,8 +62,18 @@ class Connection {
     this.port = origin.origins.port
     this.view = origin.createView(this, options)
     this.view.connecting = true
+    this.#ownEvents = this.view._eventsCount
     this.port.connections.set(id, this)
     origin.add(this)
+  }
+
+  /** Looks whether its view has listeners by now that judge connections. */
+  noteGuards() {
+    const { view } = this
+    // Nearly always nobody listens to anything.
+    this.isGuarded =
+      (view._eventsCount === undefined || view._eventsCount !== this.#ownEvents) &&
+      GUARDS.some((event) => view.listenerCount(event) > 0)
   }
 
   get isIdle() {
@@ -102,12 +119,14 @@ class Connection {
     this.usesLeft = Number.POSITIVE_INFINITY
     if ((flags & REPLACES) !== 0) this.#onReplaced((flags & RESENT) !== 0, reason)
     if (opens.hasSubscribers && (flags & ADOPTED) === 0) tellOpened(this)
-    // A replacement for a connection that died idle is none of the user's business.
-    if (!first || this.view.destroyed) return
+    if (this.view.destroyed) return
+    // A replacement for a connection that died idle is none of the user's business, unless they judge connections.
+    const action = first ? connected : (flags & ASKS) !== 0 ? askGuards : undefined
+    if (action === undefined) return
     this.touch()
     const { exchange } = this
-    if (exchange === null) connected(this)
-    else exchange.resource.runInAsyncScope(connected, null, this)
+    if (exchange === null) action(this)
+    else exchange.resource.runInAsyncScope(action, null, this)
   }
 
   /**
@@ -264,10 +283,32 @@ function onTimer(connection) {
 
 /** @param {Connection} connection */
 function connected(connection) {
+  connection.view.connecting = false
+  connection.isConnected = true
+  tell(connection)
+  connection.exchange?.outgoing.connected()
+}
+
+/**
+ * Nothing is sent on a replacement before whoever listens has seen it.
+ * @param {Connection} connection
+ */
+function askGuards(connection) {
+  const { id, port, view } = connection
+  let isSeen = false
+  try {
+    tell(connection)
+    isSeen = true
+  } finally {
+    if (!isSeen) view.destroy()
+    else if (!view.destroyed) port.submission.approve(id)
+  }
+}
+
+/** @param {Connection} connection that is open */
+function tell(connection) {
   const { view } = connection
   const { options } = connection.origin
-  view.connecting = false
-  connection.isConnected = true
   const address = connection.remoteAddress
   if (connection.isResolved && address !== undefined) {
     view.emit('lookup', null, address, net.isIP(address), options.host || 'localhost')
@@ -275,7 +316,6 @@ function connected(connection) {
   view.emit('connect')
   view.emit('ready')
   announce(connection)
-  connection.exchange?.outgoing.connected()
 }
 
 module.exports = { Connection }

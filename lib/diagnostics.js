@@ -37,7 +37,7 @@ function tellClosed({ closeReason: reason, id, origin, uses }) {
 
 /** @param {Exchange} exchange */
 function tellQueued({ agent, origin, req }) {
-  queued.publish({ agent, origin: origin.label, request: req, position: origin.queue.length })
+  queued.publish({ agent, origin: origin.label, request: req, position: origin.queue.size })
 }
 
 /**

@@ -309,7 +309,7 @@ function onFree(agent, origins, socket, options) {
     socket.destroy()
     return
   }
-  const first = origin.queue[0]
+  const [first] = origin.queue
   if (first?.isForeign && first.wait !== null && native.cancel(origins.port.id, first.id)) {
     first.wait.end()
     first.settle()

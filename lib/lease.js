@@ -149,7 +149,7 @@ function refuse(exchange) {
   exchange.settle()
   const { origins, key } = exchange.origin
   native.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
-  const message = `${exchange.origin.queue.length} requests to ${exchange.origin.label} are waiting already (maxPending)`
+  const message = `${exchange.origin.queue.size} requests to ${exchange.origin.label} are waiting already (maxPending)`
   nextTick(failUnserved, exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
   exchange.origin.origins.forget(exchange.origin)
 }

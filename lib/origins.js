@@ -38,8 +38,8 @@ class Origin {
   idleSockets = []
   /** Real sockets that createSocket() has yet to deliver. */
   creating = 0
-  /** In order of arrival; as long as it is not empty it is also `agent.requests[name]`. @type {Exchange[]} */
-  queue = []
+  /** Who waits, in order of arrival: any of them may give up at any time, at the same small cost. @type {Set<Exchange>} */
+  queue = new Set()
   /** Whether the shown arrays are out of date. */
   stale = true
   /** How its connections are secured; a text: why only the runtime can do it. @type {any} */
@@ -89,7 +89,7 @@ class Origin {
       this.busySockets.size === 0 &&
       this.idleSockets.length === 0 &&
       this.creating === 0 &&
-      this.queue.length === 0
+      this.queue.size === 0
     )
   }
 
@@ -210,6 +210,18 @@ class Origin {
     this.#plainProfile = 0
   }
 
+  /** @param {Exchange} exchange */
+  enqueue(exchange) {
+    this.queue.add(exchange)
+    this.origins.staleQueues.add(this)
+  }
+
+  /** @param {Exchange} exchange */
+  dequeue(exchange) {
+    this.queue.delete(exchange)
+    this.origins.staleQueues.add(this)
+  }
+
   /** @param {Connection} connection */
   add(connection) {
     this.connections.add(connection)
@@ -251,6 +263,8 @@ class Origins {
   onQuiet = null
   /** Requests so far. */
   requests = 0
+  /** Whose queues have changed since somebody looked at `agent.requests`. @type {Set<Origin>} */
+  staleQueues = new Set()
   /** What lean requests asked for last, by their paths. @type {Map<string, import('./own/order.js').Order>} */
   orders = new Map()
 
@@ -338,6 +352,8 @@ class Origins {
 
   /** Lets go what is empty: a process that meets endless hosts must not grow. */
   #sweep() {
+    // Looked at, no queue is out of date, and none of those that go is kept for that.
+    void this.agent.requests
     for (const origin of this.#byName.values()) {
       if (!origin.isEmpty) continue
       this.#byName.delete(origin.name)
@@ -349,7 +365,7 @@ class Origins {
 
   get isQuiet() {
     for (const { busySockets, connections, creating, queue } of this.#byName.values()) {
-      if (queue.length > 0 || creating > 0 || busySockets.size > 0) return false
+      if (queue.size > 0 || creating > 0 || busySockets.size > 0) return false
       for (const { exchange, view } of connections) if (exchange !== null && !view.destroyed) return false
     }
     return true
@@ -372,6 +388,23 @@ class Origins {
   get freeSockets() {
     this.#show()
     return this.#freeSockets
+  }
+
+  /**
+   * Brings what an agent shows of the requests that wait up to date.
+   * @param {Record<string, any[]>} shown
+   */
+  showWaiting(shown) {
+    for (const { name, queue } of this.staleQueues) {
+      show(
+        shown,
+        name,
+        Array.from(queue, ({ req }) => req),
+        false,
+      )
+    }
+    this.staleQueues.clear()
+    return shown
   }
 
   get count() {
@@ -441,7 +474,10 @@ function show(shown, name, sockets, keepEmpty) {
     return
   }
   shown[name] ??= []
-  shown[name].splice(0, shown[name].length, ...sockets)
+  // Not as arguments: there may be too many of them.
+  const list = shown[name]
+  for (let at = 0; at < sockets.length; at += 1) list[at] = sockets[at]
+  list.length = sockets.length
 }
 
 /** Where an agent keeps its Origins, once it has had a request. */

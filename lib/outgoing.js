@@ -6,11 +6,13 @@
 // bytes count as sent as soon as they are written; beyond that the engine's acknowledgements decide. So write callbacks,
 // 'finish' and 'drain' come when they come on a real socket, and what waits in memory stays bounded.
 
+const { Buffer } = require('node:buffer')
 const { maxHeaderSize } = require('node:http')
 
 const { nextTick } = require('./captured.js')
 const {
   ADOPTING,
+  BEGIN_GUARDED,
   BEGIN_IDEMPOTENT,
   BEGIN_KEEP,
   BEGIN_NO_BODY,
@@ -21,6 +23,7 @@ const {
 const { kNeedDrain } = require('./runtime.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
+/** @typedef {{ data: string | Uint8Array, encoding: BufferEncoding | null | undefined, flags: number }} Held */
 
 const SEND_BUFFER = 256 * 1024
 /** Of the 64 KiB of a request, its head included, that the engine keeps for a second sending. */
@@ -49,6 +52,8 @@ class Outgoing {
   #unsent = []
   /** Pairs: up to where bytes must be sent, and what is called then. @type {any[] | null} */
   #callbacks = null
+  /** What is kept back until the connection's listeners have seen it; null: nothing is. @type {Held[] | null} */
+  #held = null
   #needDrain = false
   #reporting = false
   /** Where the bytes start that wait for uncork(), to the runtime's mind; -1: nowhere. */
@@ -82,7 +87,8 @@ class Outgoing {
     if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && isIdempotent(req)) flags |= BEGIN_IDEMPOTENT
     if (foundBy === IDLE || foundBy === ADOPTING) flags |= BEGIN_REUSED
-    const { id: connectionId } = /** @type {import('./connection.js').Connection} */ (connection)
+    const { id: connectionId, isGuarded } = /** @type {import('./connection.js').Connection} */ (connection)
+    if (isGuarded) flags |= BEGIN_GUARDED
     port.submission.begin(id, flags, req.maxHeaderSize || maxHeaderSize, connectionId)
     if (patience !== null) port.submission.patience(id, patience.headersMs, patience.bodyMs)
   }
@@ -95,14 +101,12 @@ class Outgoing {
    * @returns {boolean} false: wait for 'drain'
    */
   write(data, encoding, callback, highWaterMark) {
-    if (!this.#began) this.#begin()
-    const { id, port } = this.#exchange
     if (this.#isFirst) this.#unsent.push({ data, encoding, callback })
     const before = this.#written
     const waiting = before - this.#sent
     if (data.length > 0) {
       const beyond = before + data.length > this.#acknowledged + SEND_BUFFER
-      this.#written += port.submission.write(id, data, encoding, beyond ? WRITE_WANT_ACK : 0)
+      this.#written += this.#send(data, encoding, beyond ? WRITE_WANT_ACK : 0)
     }
     if (typeof callback === 'function') {
       this.#callbacks ??= []
@@ -112,6 +116,42 @@ class Outgoing {
     if (!room) this.#needDrain = true
     this.#reportSoon()
     return room
+  }
+
+  /**
+   * @param {string | Uint8Array} data
+   * @param {BufferEncoding | null | undefined} encoding
+   * @param {number} flags
+   * @returns {number} bytes
+   */
+  #send(data, encoding, flags) {
+    if (this.#held !== null) {
+      this.#held.push({ data, encoding, flags })
+      return typeof data === 'string' ? Buffer.byteLength(data, encoding ?? 'utf8') : data.byteLength
+    }
+    if (!this.#began) this.#begin()
+    const { id, port } = this.#exchange
+    return port.submission.write(id, data, encoding, flags)
+  }
+
+  /** Keeps back what is written from now on, to a connection that is being opened. */
+  hold() {
+    if (!this.#began) this.#held = []
+  }
+
+  /** Whoever wanted to see the connection first has seen it, or nobody does. */
+  release() {
+    const held = this.#held
+    this.#held = null
+    if (held === null || this.#exchange.isSettled) return
+    for (const { data, encoding, flags } of held) this.#send(data, encoding, flags)
+    if (this.isEnded) this.#complete()
+  }
+
+  #complete() {
+    if (!this.#began) this.#begin()
+    const { id, port } = this.#exchange
+    port.submission.end(id, 0)
   }
 
   /** Whether what is written goes to a connection that is being opened, to a peer that the engine may not get on with. */
@@ -124,6 +164,7 @@ class Outgoing {
   takeBack() {
     const unsent = this.#unsent
     this.#unsent = []
+    this.#held = null
     this.#callbacks = null
     this.#needDrain = false
     return unsent
@@ -146,10 +187,8 @@ class Outgoing {
   /** The request is complete. */
   end() {
     if (this.isEnded) return
-    if (!this.#began) this.#begin()
     this.isEnded = true
-    const { id, port } = this.#exchange
-    port.submission.end(id, 0)
+    if (this.#held === null) this.#complete()
   }
 
   /**
@@ -202,6 +241,7 @@ class Outgoing {
     const { origin, req } = this.#exchange
     this.#unsent = []
     if (origin.secure !== undefined) Reflect.deleteProperty(req, 'setTimeout')
+    this.release()
     this.#reportSoon()
   }
 

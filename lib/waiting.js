@@ -33,10 +33,8 @@ class Wait {
     this.onTurn = onTurn
     const { req, agent, origin } = exchange
     this.#since = now()
-    origin.queue.push(exchange)
+    origin.enqueue(exchange)
     watchQueue(exchange)
-    agent.requests[origin.name] ??= []
-    agent.requests[origin.name].push(req)
     shadow(req, 'destroy', () => this.#onDestroy())
     shadow(req, 'setTimeout', (ms) => {
       exchange.noteTimeout(ms)
@@ -90,19 +88,15 @@ class Wait {
   /** The request waits no more. */
   end() {
     const exchange = this.#exchange
-    const { req, agent, origin } = exchange
+    const { req, origin } = exchange
     exchange.wait = null
     exchange.queuedMs += now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#lastCall !== null) clearTimeout(this.#lastCall)
     Reflect.deleteProperty(req, 'destroy')
     Reflect.deleteProperty(req, 'setTimeout')
-    remove(origin.queue, exchange)
+    origin.dequeue(exchange)
     if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
-    const shown = agent.requests[origin.name]
-    if (shown === undefined) return
-    remove(shown, req)
-    if (shown.length === 0) delete agent.requests[origin.name]
   }
 }
 

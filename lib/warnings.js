@@ -144,7 +144,7 @@ function look(exchange, since) {
   const waited = Math.round(now() - since)
   warn(
     'KEEPWIRE_WARN_UNREAD_BODY',
-    `${queue.length} requests to ${label} have waited for ${waited} ms, because the responses on all of its connections are ` +
+    `${queue.size} requests to ${label} have waited for ${waited} ms, because the responses on all of its connections are ` +
       `not read: ${unread.slice(0, FRAMES).join(', ')}. Read them, or call resume() or destroy() on them.`,
   )
 }

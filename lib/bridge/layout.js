@@ -43,6 +43,7 @@ module.exports = Object.freeze({
   BEGIN_IDEMPOTENT: 4,
   BEGIN_REUSED: 8,
   BEGIN_FETCH: 16,
+  BEGIN_GUARDED: 32,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,
@@ -80,6 +81,7 @@ module.exports = Object.freeze({
   REPLACES: 1,
   RESENT: 2,
   ADOPTED: 4,
+  ASKS: 8,
 
   // What lease() is for.
   FOR_REPEATABLE: 0,

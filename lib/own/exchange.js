@@ -11,6 +11,7 @@ const http = require('node:http')
 
 const {
   ALL_WRITTEN,
+  BEGIN_GUARDED,
   BEGIN_IDEMPOTENT,
   BEGIN_KEEP,
   BEGIN_NO_BODY,
@@ -114,6 +115,7 @@ class LeanExchange extends Convertible {
     const { submission } = this.port
     const { patience, retries } = this.origin.origins
     let flags = BEGIN_KEEP | BEGIN_REUSED
+    if (connection.isGuarded) flags |= BEGIN_GUARDED
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
     submission.begin(id, flags, maxHeaderSize, connection.id)

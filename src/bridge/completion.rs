@@ -317,7 +317,7 @@ impl Events for Completions {
         ];
         let text = fields.join("\0");
         let flags = replaces.map_or(0, |dead| {
-            record::REPLACES | flag(dead.resent, record::RESENT)
+            record::REPLACES | flag(dead.resent, record::RESENT) | flag(dead.asks, record::ASKS)
         });
         let aux = replaces.map_or(0, |dead| dead.reason as u16);
         self.push(true, |queue| {

@@ -54,6 +54,8 @@ pub mod command {
     pub const REUSED: u8 = 8;
     /// BEGIN: a fetch: FETCH_READ asks for the response's body, and its content codings are taken off.
     pub const FETCHED: u8 = 16;
+    /// BEGIN: a connection that replaces this one is not written to before APPROVE.
+    pub const GUARDED: u8 = 32;
     /// WRITE: the request is complete with these bytes.
     pub const LAST: u8 = 1;
     /// WRITE: tell when all bytes so far are in the kernel.
@@ -120,6 +122,8 @@ pub mod record {
     pub const RESENT: u8 = 2;
     /// CONNECTED: it was another agent's before.
     pub const ADOPTED: u8 = 4;
+    /// CONNECTED: APPROVE or CLOSE must follow.
+    pub const ASKS: u8 = 8;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
     /// ERROR: the runtime's own TLS might get on with the peer, with luck; nothing of the request was written.

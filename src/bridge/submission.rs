@@ -119,6 +119,7 @@ fn decode(
                 idempotent: flags & command::IDEMPOTENT != 0,
                 reused: flags & command::REUSED != 0,
                 says_close: flags & command::KEEP == 0,
+                guarded: flags & command::GUARDED != 0,
                 max_header_size,
             };
             let content = if flags & command::FETCHED == 0 {

@@ -223,6 +223,12 @@ impl Task {
                 .connected(self.owner.conn(), &connected, replaces.take());
             self.host.remind();
             self.owner.note(&mut connected);
+            // On the first connection the caller itself keeps back what is to be written.
+            if is_guarded(current.as_ref()) {
+                if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
+                    return reason;
+                }
+            }
 
             let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
             let io = TokioIo::new(UnderHyper(Rc::clone(&wire)));
@@ -257,6 +263,7 @@ impl Task {
                     replaces = Some(Replaces {
                         reason,
                         resent: false,
+                        asks: false,
                     });
                     if self.host.died(reason) {
                         return reason;
@@ -274,13 +281,20 @@ impl Task {
                 }
                 Outcome::Replace(reason, resent) => {
                     current = service.current.take();
-                    replaces = Some(Replaces { reason, resent });
+                    replaces = Some(Replaces {
+                        reason,
+                        resent,
+                        asks: false,
+                    });
                 }
             }
             if let Some(exchange) = &mut current {
                 exchange.begin.reused = false;
             }
-            if let Some(Replaces { reason, resent }) = replaces {
+            if let Some(replaces) = &mut replaces {
+                replaces.asks = is_guarded(current.as_ref());
+            }
+            if let Some(Replaces { reason, resent, .. }) = replaces {
                 self.owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
                 let metrics = self.owner.metrics();
                 let moved = if resent {
@@ -294,7 +308,7 @@ impl Task {
         }
     }
 
-    /// Waits for what whoever was asked says of the peer.
+    /// Waits for what whoever was asked says of the connection.
     fn poll_approved(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         self.mailbox.register(cx);
         match self.mailbox.killed() {
@@ -321,4 +335,9 @@ impl Task {
     fn exchange_id(&self, current: Option<&Exchange>) -> ExchangeId {
         current.map_or(self.exchange, |exchange| exchange.begin.exchange)
     }
+}
+
+/// Whether its caller wants to see a connection before anything is written to it.
+fn is_guarded(current: Option<&Exchange>) -> bool {
+    current.is_some_and(|exchange| exchange.begin.guarded)
 }

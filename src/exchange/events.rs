@@ -27,6 +27,8 @@ pub struct Replaces {
     pub reason: CloseReason,
     /// Bytes of the request had been written to it.
     pub resent: bool,
+    /// Nothing is written to it before [`Mailbox::approve`](super::mailbox::Mailbox::approve).
+    pub asks: bool,
 }
 
 /// A response's head and what came with it.

@@ -22,6 +22,9 @@ pub struct Begin {
     pub reused: bool,
     /// The request says that the connection ends with it.
     pub says_close: bool,
+    /// Listeners of its socket judge each connection before anything is written to it: a replacement waits for their
+    /// word, as a peer's identity does.
+    pub guarded: bool,
     /// Largest response head.
     pub max_header_size: usize,
 }

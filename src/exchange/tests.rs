@@ -193,6 +193,7 @@ impl Client {
             // The connection is opened for the first one.
             reused: exchange > 1,
             says_close: false,
+            guarded: false,
             max_header_size: 16 * 1024,
         }));
     }
