@@ -5,11 +5,10 @@
 // It is a function like the runtime's, so that it works without `new`, and lets the runtime's constructor validate its
 // options and set its properties. What an agent shows of its connections is made by origins.js when somebody looks.
 
-const http = require('node:http')
-
 const { nextTick } = require('./captured.js')
 const { Exchange } = require('./carry.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('./foreign.js')
+const { kStandsFor, RuntimeAgent } = require('./genuine.js')
 const { giveBack, lease } = require('./lease.js')
 const native = require('./native.js')
 const { merge, nameOf, plainName, validate } = require('./options.js')
@@ -20,7 +19,6 @@ const { statsOf } = require('./stats.js')
 const { noteCreation } = require('./warnings.js')
 const { connectionReset } = require('./errors.js')
 
-const RuntimeAgent = /** @type {any} */ (http.Agent)
 const runtimeGetName = RuntimeAgent.prototype.getName
 
 /**
@@ -39,6 +37,7 @@ function Agent(options) {
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
 Object.setPrototypeOf(Agent, RuntimeAgent)
+Object.defineProperty(Agent, kStandsFor, { value: () => RuntimeAgent })
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {

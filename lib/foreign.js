@@ -6,12 +6,17 @@
 // The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
 // the agent; a slot is released exactly once.
 
-const http = require('node:http')
-const https = require('node:https')
 const net = require('node:net')
 
 const { Exchange } = require('./carry.js')
-const { connectGeneration, isLookupReplaced, observes, replacedConnecting } = require('./genuine.js')
+const {
+  connectGeneration,
+  isLookupReplaced,
+  observes,
+  replacedConnecting,
+  RuntimeAgent,
+  RuntimeSecureAgent,
+} = require('./genuine.js')
 const { lease } = require('./lease.js')
 const native = require('./native.js')
 const { isUnusual, merge, pick } = require('./options.js')
@@ -27,8 +32,8 @@ const { warnOfFallback } = require('./warnings.js')
 /** @typedef {Record<string, any>} Options */
 
 /** The methods of the runtime's agents: on some runtimes those of https differ. */
-const own = methodsOf(http.Agent.prototype)
-const ownSecure = methodsOf(https.Agent.prototype)
+const own = methodsOf(RuntimeAgent.prototype)
+const ownSecure = methodsOf(RuntimeSecureAgent.prototype)
 
 /** @param {any} prototype */
 function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }) {
@@ -168,8 +173,8 @@ function isOfTheProcess(agent, reason) {
   if (reason !== 'create-connection') return false
   const { createConnection } = agent
   return (
-    createConnection === http.Agent.prototype.createConnection ||
-    createConnection === https.Agent.prototype.createConnection
+    createConnection === RuntimeAgent.prototype.createConnection ||
+    createConnection === RuntimeSecureAgent.prototype.createConnection
   )
 }
 

@@ -6,6 +6,7 @@
 
 const dns = require('node:dns')
 const http = require('node:http')
+const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 const { types } = require('node:util')
@@ -201,6 +202,19 @@ function isLookupReplaced() {
   return lookupReplaced
 }
 
+/**
+ * The runtime's own class of agents, also where another copy of this package has put its own in its place.
+ * @param {any} module
+ * @returns {any}
+ */
+function agentClassOf({ Agent }) {
+  while (Object.hasOwn(Agent, kStandsFor)) Agent = Agent[kStandsFor]()
+  return Agent
+}
+
+const RuntimeAgent = agentClassOf(http)
+const RuntimeSecureAgent = agentClassOf(https)
+
 module.exports = {
   ClientRequest,
   connectGeneration,
@@ -211,4 +225,6 @@ module.exports = {
   kStandsFor,
   observes,
   replacedConnecting,
+  RuntimeAgent,
+  RuntimeSecureAgent,
 }

@@ -5,6 +5,7 @@
 const http = require('node:http')
 
 const { Agent } = require('./agent.js')
+const { RuntimeAgent } = require('./genuine.js')
 const { standIn } = require('./namespace.js')
 const { merge } = require('./options.js')
 const { requestOver } = require('./own/request.js')
@@ -16,7 +17,7 @@ const request = requestOver({
   protocol: 'http:',
   Agent,
   addRequest: Agent.prototype.addRequest,
-  getName: /** @type {any} */ (http.Agent.prototype).getName,
+  getName: RuntimeAgent.prototype.getName,
   isSilent: () => true,
   settingsOf: () => SETTINGS,
   find: (agent, origins, { name, options }) => origins.get(name) ?? origins.add(name, merge(agent.options, options)),

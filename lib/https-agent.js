@@ -5,17 +5,15 @@
 // An origin's TLS settings are worked out once. Requests find it by what the http agent would call it and by servername, as
 // long as neither they nor a change of the agent's options say anything new about TLS.
 
-const https = require('node:https')
 const net = require('node:net')
 
 const { additions, Agent: HttpAgent, initialize, originsOf } = require('./agent.js')
 const { foreignReason, removeSocket } = require('./foreign.js')
+const { kStandsFor, RuntimeSecureAgent: RuntimeAgent } = require('./genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf, validate } = require('./options.js')
 const { SecureOrigin } = require('./tls/origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('./tls/settings.js')
-
-const RuntimeAgent = /** @type {any} */ (https.Agent)
 
 /** Where an agent keeps what it knows of its origins. */
 const kKnown = Symbol('keepwire.known')
@@ -51,6 +49,7 @@ function Agent(options) {
 }
 Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
 Object.setPrototypeOf(Agent, RuntimeAgent)
+Object.defineProperty(Agent, kStandsFor, { value: () => RuntimeAgent })
 
 /**
  * Two requests may use one connection if and only if their names are equal. Beside what is in the runtime's names, these

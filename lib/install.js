@@ -22,6 +22,21 @@ const MODULES = [
 const AGENTS = ['Agent', 'globalAgent']
 const REQUESTS = ['request', 'get', 'ClientRequest']
 
+/**
+ * Where what install() has put somewhere says what it stood for, once it was taken out: another copy of this package may have put its
+ * own in its place since, and will find it aside.
+ */
+const kUninstalled = Symbol.for('keepwire.uninstalled')
+
+/**
+ * What stands where something was put aside that was taken out since.
+ * @param {any} aside
+ */
+function current(aside) {
+  while (Object.hasOwn(aside, kUninstalled)) aside = aside[kUninstalled]
+  return aside
+}
+
 /** What was put where, in order. @type {{ module: any, name: string, theirs: unknown, ours: unknown }[]} */
 let installed = []
 
@@ -39,6 +54,7 @@ function put(module, names, makeOurs) {
   const ours = makeOurs()
   for (const name of missing) {
     installed.push({ module, name, theirs: module[name], ours: ours[name] })
+    Reflect.deleteProperty(ours[name], kUninstalled)
     module[name] = ours[name]
   }
 }
@@ -46,7 +62,13 @@ function put(module, names, makeOurs) {
 /** @param {any} module */
 function makeRequests(module) {
   const aside = Object.fromEntries(REQUESTS.map((name) => [name, module[name]]))
-  return /** @type {any} */ (places.get(module))(() => aside)
+  const look = () => {
+    if (Object.hasOwn(aside.request, kUninstalled)) {
+      for (const name of REQUESTS) if (aside[name] !== undefined) aside[name] = current(aside[name])
+    }
+    return aside
+  }
+  return /** @type {any} */ (places.get(module))(look)
 }
 
 /**
@@ -68,7 +90,8 @@ function install({ request = ignoresAgents } = {}) {
 /** Undoes install(). Agents that were made in between stay ours, and requests under way go on. */
 function uninstall() {
   for (const { module, name, theirs, ours } of installed) {
-    if (module[name] === ours) module[name] = theirs
+    if (module[name] === ours) module[name] = current(theirs)
+    Object.defineProperty(ours, kUninstalled, { value: theirs, configurable: true })
   }
   installed = []
   inPlace.clear()

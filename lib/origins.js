@@ -6,9 +6,8 @@
 // The engine owns the state of connections. What an agent shows is made from it when somebody looks: a request costs
 // nothing here. The shown objects stay the same ones, and the runtime's createSocket() may push real sockets into them.
 
-const http = require('node:http')
-
 const { nextTick } = require('./captured.js')
+const { RuntimeAgent } = require('./genuine.js')
 const native = require('./native.js')
 const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
 const { firstFamily } = require('./runtime.js')
@@ -21,7 +20,7 @@ const { noteAgent } = require('./warnings.js')
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 
-const runtimeGetName = http.Agent.prototype.getName
+const runtimeGetName = RuntimeAgent.prototype.getName
 
 /** Everything an agent has for one getName(). */
 class Origin {

@@ -9,6 +9,7 @@ const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 
+const { RuntimeSecureAgent } = require('../genuine.js')
 const native = require('../native.js')
 const { isNode } = require('../runtime.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
@@ -99,7 +100,7 @@ const namesSecurity = nameOfRuntime({ ca: 'x' }) !== nameOfRuntime({})
 
 /** @param {Options} options */
 function nameOfRuntime(options) {
-  return /** @type {any} */ (https.Agent.prototype).getName.call(https.globalAgent, options)
+  return RuntimeSecureAgent.prototype.getName.call(https.globalAgent, options)
 }
 
 /**
