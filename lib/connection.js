@@ -32,6 +32,8 @@ class Connection {
   /** What its TLS handshake came to; null: it is plain, or not that far. @type {import('./tls/secured.js').Secured | null} */
   secured = null
   idleSince = 0
+  /** When its dial began. */
+  dialedAt = performance.now()
   /** Requests it was leased for. */
   uses = 0
   /** Why it was closed, as CLOSED says; 0: it was not, or the record is on its way. */

@@ -7,6 +7,7 @@
 // the agent; a slot is released exactly once.
 
 const net = require('node:net')
+const { performance } = require('node:perf_hooks')
 
 const { Exchange } = require('./carry.js')
 const {
@@ -23,6 +24,7 @@ const { isUnusual, merge, pick } = require('./options.js')
 const { mayBeForbidden } = require('./permission.js')
 const { isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
+const { awaitOpen, watch } = require('./runtime-deadlines.js')
 const { remove } = require('./waiting.js')
 const { warnOfFallback } = require('./warnings.js')
 
@@ -144,8 +146,9 @@ function foreignReason(agent, req, options, plain) {
  * @param {Options} options as addRequest() got them
  * @param {Origin} origin
  * @param {string} reason
+ * @param {number} [spentMs] of its connectTimeout, by the engine
  */
-function carryForeign(agent, req, options, origin, reason) {
+function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
   const { origins } = origin
   origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
   native.note(origins.id, origin.key, true, reason)
@@ -159,7 +162,7 @@ function carryForeign(agent, req, options, origin, reason) {
   }
   lease(new Exchange(req, agent, origin, options), true, (exchange) => {
     exchange.settle()
-    create(exchange)
+    create(exchange, spentMs)
   })
 }
 
@@ -219,21 +222,27 @@ function use(agent, req, origin, socket) {
   agent.reuseSocket(socket, req)
   origin.busySockets.add(socket)
   origin.stale = true
-  assign(agent, req, socket)
+  assign(agent, req, socket, origin)
 }
 
 /**
  * @param {any} agent
  * @param {any} req
  * @param {Socket} socket
+ * @param {Origin} origin
  */
-function assign(agent, req, socket) {
+function assign(agent, req, socket, origin) {
+  watch(agent, origin, req, socket)
   req.onSocket(socket)
   if (req.timeout !== undefined && req.timeout !== (agent.options.timeout || 0)) socket.setTimeout(req.timeout)
 }
 
-/** Creates the socket that the exchange got a slot for. @param {Exchange} exchange */
-function create(exchange) {
+/**
+ * Creates the socket that the exchange got a slot for.
+ * @param {Exchange} exchange
+ * @param {number} spentMs
+ */
+function create(exchange, spentMs) {
   const { agent, origin, req } = exchange
   let held = true
   let creating = true
@@ -248,13 +257,29 @@ function create(exchange) {
     native.releaseForeign(origin.origins.id, origin.key)
     origin.origins.port.drainSoon()
   }
+  let isLate = false
+  /** @type {Socket | undefined} */
+  let opened
   origin.creating += 1
+  const opening = awaitOpen(agent, origin, performance.now() - spentMs, (error) => {
+    isLate = true
+    if (opened !== undefined) return opened.destroy(error)
+    release()
+    origin.origins.forget(origin)
+    req.onSocket(undefined, error)
+  })
   try {
     agent.createSocket(
       req,
       merge(agent.options, exchange.options),
       (/** @type {any} */ error, /** @type {any} */ socket) => {
+        if (isLate) {
+          // Its request has heard already that there is none.
+          socket?.destroy()
+          return
+        }
         if (error) {
+          opening?.end()
           release()
           origin.origins.forget(origin)
           // A proxy's refusal is for the request alone; the runtime's onSocket() keeps quiet about it.
@@ -265,12 +290,15 @@ function create(exchange) {
           req.onSocket(socket, error)
           return
         }
-        track(origin, socket, release)
+        opened = socket
+        opening?.sees(socket)
+        track(origin, socket, req, release)
         created()
-        assign(agent, req, socket)
+        assign(agent, req, socket, origin)
       },
     )
   } catch (error) {
+    opening?.end()
     release()
     origin.origins.forget(origin)
     throw error
@@ -280,13 +308,14 @@ function create(exchange) {
 /**
  * @param {Origin} origin
  * @param {Socket} socket
+ * @param {any} req the first that it is for
  * @param {() => void} release
  */
-function track(origin, socket, release) {
+function track(origin, socket, req, release) {
   generations.set(socket, connectGeneration())
   origin.busySockets.add(socket)
   origin.stale = true
-  origin.onSocket(socket)
+  origin.onSocket(socket, foreignRequests.get(req))
   const gone = () => {
     socket.removeListener('close', gone)
     socket.removeListener('agentRemove', gone)
@@ -318,7 +347,7 @@ function onFree(agent, origins, socket, options) {
   if (first?.isForeign && first.wait !== null && native.cancel(origins.port.id, first.id)) {
     first.wait.end()
     first.settle()
-    first.resource.runInAsyncScope(assign, null, agent, first.req, socket)
+    first.resource.runInAsyncScope(assign, null, agent, first.req, socket, origin)
     return
   }
   const req = socket._httpMessage

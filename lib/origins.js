@@ -200,8 +200,9 @@ class Origin {
   /**
    * One of the runtime's own sockets serves it.
    * @param {Socket} _socket
+   * @param {string | undefined} _reason why
    */
-  onSocket(_socket) {}
+  onSocket(_socket, _reason) {}
 
   /** Something else than the options has changed how to connect. */
   forgetProfiles() {

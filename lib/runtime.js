@@ -17,6 +17,7 @@ const isNode = runtimeName === 'node'
 const isBun = runtimeName === 'bun'
 const isDeno = runtimeName === 'deno'
 const isWindows = process.platform === 'win32'
+const isLinux = process.platform === 'linux'
 
 const requestsCreated = diagnostics.channel('http.client.request.created')
 const requestStarts = diagnostics.channel('http.client.request.start')
@@ -225,6 +226,7 @@ module.exports = {
   hasOlderParser,
   isMeasured,
   isNode,
+  isLinux,
   isWindows,
   kDestroyError,
   kDetachAbortSignal,

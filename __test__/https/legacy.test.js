@@ -205,8 +205,11 @@ test(
   },
 )
 
-/** A server that ends its connections with these numbers as soon as it is greeted, as some do with what they can't serve. */
-async function resetting(scope, wrong) {
+/**
+ * A server that ends its connections with these numbers as soon as it is greeted, as some do with what they can't serve.
+ * @param {Buffer} [word] what it says before
+ */
+async function resetting(scope, wrong, word) {
   const { server } = await authorities
   const behind = await secureServer(scope, server)
   let accepted = 0
@@ -215,7 +218,7 @@ async function resetting(scope, wrong) {
     net.createServer((socket) => {
       accepted += 1
       if (wrong.has(accepted)) {
-        socket.once('data', () => socket.destroy())
+        socket.once('data', () => (word === undefined ? socket.destroy() : socket.end(word)))
         return
       }
       const through = net.connect(behind.port, '127.0.0.1')
@@ -232,6 +235,88 @@ test('a server that ends the first handshake without a word is asked by the runt
   assert.strictEqual((await outcome({ port, agent })).status, 200)
   const [told] = Object.values(agent.stats().origins)
   assert.deepStrictEqual([told.foreign, told.created, told.errors], [{ [REASON]: 1 }, 0, {}])
+})
+
+/** What anybody on the way can do to one hello. */
+const strangers = { 'an alert': alert(40), 'a protocol alert': alert(70), 'a close': undefined }
+
+for (const [what, word] of Object.entries(strangers)) {
+  test(`a server whose first hello is answered with ${what} is not remembered as an old one`, OURS, async (scope) => {
+    const { root } = await authorities
+    const { port } = await resetting(scope, new Set([1]), word)
+    const agent = scope.adopt(new SecureAgent({ ca: root.pem, connectTimeout: 60_000, headersTimeout: 60_000 }))
+    assert.strictEqual((await outcome({ port, agent })).status, 200)
+    assert.strictEqual(await (await keepwire.fetch(`https://localhost:${port}/`, { agent })).text(), 'ok')
+    assert.strictEqual((await outcome({ port, agent }, keepwire.https.get)).status, 200)
+    const [told] = Object.values(agent.stats().origins)
+    assert.deepStrictEqual([told.foreign, told.created > 0, told.errors], [{ [REASON]: 1 }, true, {}])
+  })
+}
+
+/** Ways of requesting, and the code of how they fail. */
+const ways = {
+  'https.request': (options) => outcome(options).then(({ error }) => error.code),
+  'our own request': (options) => outcome(options, keepwire.https.get).then(({ error }) => error.code),
+  fetch: ({ agent, path: target, port }) =>
+    keepwire
+      .fetch(`https://localhost:${port}${target}`, { agent })
+      .then((response) => response.text())
+      .catch((error) => error.cause.code),
+}
+
+const PATIENCE = 60
+
+for (const [way, ask] of Object.entries(ways)) {
+  test(`deadlines hold for ${way} over the runtime's sockets`, { ...OURS, skip: isDeno }, async (scope) => {
+    const { root } = await authorities
+    const { port } = await legacy(scope, (request, response) => {
+      if (request.url === '/silent') return
+      response.writeHead(200, { 'content-length': 10 }).write('half')
+    })
+    const to = (target, deadline) => {
+      const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, ...deadline }))
+      return ask({ port, path: target, agent }).then((code) => {
+        const [told] = Object.values(agent.stats().origins)
+        assert.strictEqual(told.created, 0)
+        assert.deepStrictEqual(told.errors, { [code]: 1 })
+        return code
+      })
+    }
+    for (let again = 0; again < 2; again++) {
+      assert.strictEqual(await to('/silent', { headersTimeout: PATIENCE }), 'ERR_KEEPWIRE_HEADERS_TIMEOUT')
+      assert.strictEqual(await to('/half', { bodyTimeout: PATIENCE }), 'ERR_KEEPWIRE_BODY_TIMEOUT')
+    }
+    // It refuses the engine, and has nothing to say to the runtime.
+    let accepted = 0
+    const mute = await plainServer(scope, (socket) => {
+      accepted += 1
+      if (accepted % 2 === 1) socket.once('data', () => socket.end(alert(40)))
+      else socket.resume()
+    })
+    const agent = scope.adopt(new SecureAgent({ ca: root.pem, connectTimeout: 5 * PATIENCE }))
+    const code = await ask({ port: mute.port, path: '/', agent })
+    assert.strictEqual(code, 'ERR_KEEPWIRE_CONNECT_TIMEOUT')
+    await until(() => mute.open === 0)
+  })
+}
+
+test("tcpUserTimeout holds over the runtime's sockets", {
+  ...OURS,
+  skip: isDeno || (process.platform !== 'linux' && 'only Linux has it'),
+}, async (scope) => {
+  const { root } = await authorities
+  // It answers nothing and reads nothing.
+  const { port } = await legacy(scope, () => {})
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, tcpUserTimeout: 5 * PATIENCE }))
+  const request = https.request({ host: 'localhost', family: 4, port, agent, method: 'POST' })
+  request.end(Buffer.alloc(32 * 1024 * 1024))
+  const [error] = await once(request, 'error')
+  assert.deepStrictEqual([error.code, error.syscall, explain(request).reason], ['ETIMEDOUT', 'write', REASON])
+  // A server that reads all and takes its time is alive.
+  const patient = await legacy(scope, (incoming, response) =>
+    incoming.resume().on('end', () => setTimeout(() => response.end('ok'), 15 * PATIENCE)),
+  )
+  assert.strictEqual((await outcome({ port: patient.port, agent })).status, 200)
 })
 
 test('of a server with which the engine has shaken hands, that is an error', OURS, async (scope) => {

@@ -24,9 +24,6 @@ const { RuntimeHop } = require('./runtime-hop.js')
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
-/** What an agent may promise and the runtime's sockets can't keep. */
-const PROMISES = ['connectTimeout', 'headersTimeout', 'bodyTimeout', 'tcpUserTimeout']
-
 /** What the client takes of a URL, and of a head with it. */
 const LONGEST_URL = 65_000
 const LONGEST_HEAD = 200 * 1024
@@ -156,10 +153,6 @@ function detour(agent, origin, reason, order, owner) {
   const isMocked = reason === SOCKETS_REPLACED || reason === REQUESTS_REPLACED
   // The agent that fetches without one have in common is silent about the program's ways with agents.
   if (isMocked) warnOfFallback(order.agent ? agent : null, reason, replacedConnecting())
-  const promise = isMocked ? undefined : PROMISES.find((name) => agent.options[name] > 0)
-  if (promise !== undefined) {
-    throw refused(`can't carry it: only the runtime's own sockets could (${reason}), which know no ${promise}`)
-  }
   const hop = new RuntimeHop(order, owner)
   hop.start(agent, origin, reason, isMocked)
   return hop

@@ -5,6 +5,8 @@
 
 const { now } = require('../captured.js')
 
+const { CIPHERS } = require('./settings.js')
+
 /** Why requests to them go that way. */
 const LEGACY_SERVER = 'tls-legacy-server'
 
@@ -29,6 +31,44 @@ function rememberLegacy(identity) {
  */
 function legacyUntil(identity) {
   return remembered.get(identity) ?? 0
+}
+
+const VERSIONS = ['TLSv1.2', 'TLSv1.3']
+/** The engine's groups, as OpenSSL and BoringSSL name them. */
+const GROUPS = ['X25519', 'prime256v1', 'secp256r1', 'P-256', 'secp384r1', 'P-384']
+const CURVES = ['prime256v1', 'secp384r1']
+/** Bits of RSA keys. */
+const SHORTEST_RSA = 2048
+const LONGEST_RSA = 8192
+
+/**
+ * Whether a handshake of the runtime's has come to something that the engine's can't come to.
+ * @param {import('node:tls').TLSSocket} socket
+ */
+function isBeyondEngine(socket) {
+  const { name } = socket.getCipher() ?? {}
+  return (
+    !VERSIONS.includes(String(socket.getProtocol())) ||
+    (name !== undefined && !CIPHERS.has(name)) ||
+    isForeignGroup(/** @type {any} */ (socket.getEphemeralKeyInfo?.())) ||
+    // Node 20's getPeerX509Certificate() would take it away from others.
+    isForeignKey(socket.getPeerCertificate() ?? {})
+  )
+}
+
+/**
+ * A group that mixes a classical one with a new one is no proof: who has those has the classical ones as well.
+ * @param {{ type?: string, name?: string } | null | undefined} group
+ */
+function isForeignGroup(group) {
+  if (group?.type === 'DH') return true
+  return group?.name !== undefined && !GROUPS.includes(group.name) && !group.name.includes('MLKEM')
+}
+
+/** @param {any} certificate */
+function isForeignKey({ asn1Curve, bits, exponent }) {
+  if (exponent !== undefined) return bits < SHORTEST_RSA || bits > LONGEST_RSA
+  return asn1Curve !== undefined && !CURVES.includes(asn1Curve)
 }
 
 /**
@@ -74,4 +114,4 @@ function finishedBefore() {
   Reflect.deleteProperty(this, '_finish')
 }
 
-module.exports = { LEGACY_SERVER, legacyUntil, mayBeLegacy, rememberLegacy, rewind }
+module.exports = { isBeyondEngine, LEGACY_SERVER, legacyUntil, mayBeLegacy, rememberLegacy, rewind }

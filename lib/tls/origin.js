@@ -11,7 +11,7 @@ const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
 const { ignoresAgents } = require('../runtime.js')
 const { shadow } = require('../waiting.js')
-const { LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
+const { isBeyondEngine, LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
 const { createTlsView } = require('./view.js')
 
 /** @typedef {import('../origins.js').Origins} Origins */
@@ -42,8 +42,6 @@ class SecureOrigin extends Origin {
   #keylog = false
   /** Whether the engine has shaken hands with its server. */
   isProven = false
-  /** Whether the engine could not, and the runtime is trying. */
-  #isTried = false
   /** Until when its requests go the runtime's own way at once, by the thread's clock; 0: they do not. */
   #runtimeUntil
   #identity
@@ -100,9 +98,7 @@ class SecureOrigin extends Origin {
    * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
    */
   handsOver(isLikely) {
-    if (ignoresAgents || (!isLikely && this.isProven)) return false
-    this.#isTried = true
-    return true
+    return !ignoresAgents && (isLikely || !this.isProven)
   }
 
   /**
@@ -113,16 +109,22 @@ class SecureOrigin extends Origin {
   takeOver(exchange, isLikely) {
     if (!this.handsOver(isLikely)) return false
     const { agent, options, req } = exchange
+    const connection = /** @type {Connection} */ (exchange.connection)
+    const spentMs = performance.now() - connection.dialedAt
     rewind(exchange)
-    carryForeign(agent, req, options, this, LEGACY_SERVER)
+    carryForeign(agent, req, options, this, LEGACY_SERVER, spentMs)
     return true
   }
 
-  /** @param {import('node:net').Socket} socket */
-  onSocket(socket) {
-    if (!this.#isTried) return
+  /**
+   * @param {import('node:net').Socket} socket
+   * @param {string | undefined} reason why it is one of the runtime's
+   */
+  onSocket(socket, reason) {
+    if (reason !== LEGACY_SERVER || this.isLegacy) return
     socket.once('secureConnect', () => {
-      this.#isTried = false
+      // What a stranger on the way can say, a plain alert or a close, is no proof. This is: both ends have signed it.
+      if (!isBeyondEngine(/** @type {import('node:tls').TLSSocket} */ (socket))) return
       this.#runtimeUntil = rememberLegacy(this.#identity)
       // Our own requests ask once for all that are alike.
       this.origins.orders.clear()

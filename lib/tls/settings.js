@@ -407,4 +407,15 @@ function isAltered() {
   return isIdentityReplaced() || isUnverified() || replacedList() !== undefined
 }
 
-module.exports = { isAltered, isIdentityReplaced, isPlain, isSame, isSilent, NAMED, nameSuffix, recordOf, secureOf }
+module.exports = {
+  CIPHERS,
+  isAltered,
+  isIdentityReplaced,
+  isPlain,
+  isSame,
+  isSilent,
+  NAMED,
+  nameSuffix,
+  recordOf,
+  secureOf,
+}

@@ -1,0 +1,268 @@
+'use strict'
+
+// The deadlines of an agent for requests that fall back to the runtime's sockets: `connectTimeout`, `headersTimeout`,
+// `bodyTimeout` and `tcpUserTimeout`, with the engine's meaning and errors.
+//
+// The runtime does not tell of each byte that the kernel takes, so a request is looked at several times within its limit:
+// a deadline is told at most a step late, never early. Requests of agents without deadlines cost nothing.
+
+const { readFile } = require('node:fs')
+const { performance } = require('node:perf_hooks')
+const { clearTimeout, setTimeout } = require('node:timers')
+
+const { coded } = require('./errors.js')
+const native = require('./native.js')
+const { milliseconds, patienceOf } = require('./options.js')
+const { isLinux } = require('./runtime.js')
+
+/** @typedef {import('./origins.js').Origin} Origin */
+
+/** How often a request is looked at within its shortest limit, and how often at most, in ms. */
+const LOOKS = 16
+const SHORTEST_STEP_MS = 2
+/** What a timer can count. */
+const LONGEST_MS = 0x7fffffff
+
+const ETIMEDOUT = -110
+
+/** @param {string} syscall */
+function timedOut(syscall) {
+  return Object.assign(new Error(`${syscall} ETIMEDOUT`), { errno: ETIMEDOUT, code: 'ETIMEDOUT', syscall })
+}
+
+/** @param {any} agent */
+function userTimeoutOf({ options }) {
+  return isLinux ? milliseconds(options.tcpUserTimeout) : 0
+}
+
+/**
+ * Waits until a socket is open.
+ * @param {any} agent
+ * @param {Origin} origin
+ * @param {number} since when its request began to wait for a connection, by performance.now()
+ * @param {(error: Error) => void} onLate
+ * @returns {{ sees(socket: any): void, end(): void } | null} null: for as long as it takes
+ */
+function awaitOpen(agent, origin, since, onLate) {
+  const connectMs = milliseconds(agent.options.connectTimeout)
+  const userMs = userTimeoutOf(agent)
+  if (connectMs === 0 && userMs === 0) return null
+  /** @type {NodeJS.Timeout[]} */
+  const timers = []
+  /** @type {(ms: number, error: Error & { code?: string }) => () => void} */
+  const limit = (ms, error) => {
+    if (ms === 0) return () => {}
+    const onTime = () => {
+      native.note(origin.origins.id, origin.key, false, String(error.code))
+      onLate(error)
+    }
+    const timer = setTimeout(onTime, Math.min(ms, LONGEST_MS))
+    timer.unref()
+    timers.push(timer)
+    return () => clearTimeout(timer)
+  }
+  const message = `No connection to ${origin.label} within connectTimeout, ${connectMs} ms`
+  const left = connectMs === 0 ? 0 : Math.max(1, since + connectMs - performance.now())
+  const onOpen = limit(left, coded('ERR_KEEPWIRE_CONNECT_TIMEOUT', message))
+  // The kernel's limit is for TCP alone.
+  const onConnect = limit(userMs, timedOut('connect'))
+  const end = () => {
+    for (const timer of timers) clearTimeout(timer)
+  }
+  return {
+    sees(socket) {
+      const isConnected = !socket.connecting
+      if (isConnected) onConnect()
+      else socket.once('connect', onConnect)
+      if (isConnected && !socket.secureConnecting) onOpen()
+      else socket.once(socket.encrypted ? 'secureConnect' : 'connect', onOpen)
+      socket.once('close', end)
+    },
+    end,
+  }
+}
+
+/** What a request waits for. */
+const NOTHING = 0
+const HEAD = 1
+const BODY = 2
+
+class Watch {
+  #origin
+  #req
+  #socket
+  #headersMs
+  #bodyMs
+  #userMs
+  #stepMs
+  #informed = 0
+  #awaited = NOTHING
+  #progress = ''
+  /** What the kernel has yet to be told the peer has. */
+  #unsent = ''
+  #since = performance.now()
+  #unsentSince = this.#since
+  #isReading = false
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer = undefined
+
+  /**
+   * @param {Origin} origin
+   * @param {any} req
+   * @param {any} socket
+   * @param {{ headersMs: number, bodyMs: number }} patience
+   * @param {number} userMs
+   */
+  constructor(origin, req, socket, { headersMs, bodyMs }, userMs) {
+    this.#origin = origin
+    this.#req = req
+    this.#socket = socket
+    this.#headersMs = headersMs
+    this.#bodyMs = bodyMs
+    this.#userMs = userMs
+    const shortest = Math.min(...[headersMs, bodyMs, userMs].filter((ms) => ms > 0))
+    this.#stepMs = Math.min(Math.max(SHORTEST_STEP_MS, Math.ceil(shortest / LOOKS)), LONGEST_MS)
+    const look = () => this.#look()
+    const inform = () => {
+      this.#informed += 1
+      this.#look()
+    }
+    const end = () => {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+      req.removeListener('finish', look).removeListener('information', inform).removeListener('close', end)
+      socket.removeListener('agentRemove', end)
+    }
+    this.end = end
+    req.on('finish', look).on('information', inform).on('close', end)
+    // Whoever has changed the protocol has the socket now.
+    socket.on('agentRemove', end)
+    this.#wait()
+  }
+
+  #wait() {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#look(), this.#stepMs)
+    this.#timer.unref()
+  }
+
+  #look() {
+    if (this.#timer === undefined) return
+    const { res } = this.#req
+    if (res?.complete || this.#req.destroyed) return this.end()
+    const now = performance.now()
+    const awaited = this.#whatIsAwaited()
+    const { bytesRead, bytesWritten, writableLength } = this.#socket
+    const written = `${bytesWritten} ${writableLength} ${this.#socket._handle?.writeQueueSize}`
+    const progress = awaited === BODY ? `${bytesRead}` : `${written} ${this.#informed}`
+    if (awaited !== this.#awaited || progress !== this.#progress) {
+      this.#awaited = awaited
+      this.#progress = progress
+      this.#since = now
+    }
+    const limitMs = awaited === HEAD ? this.#headersMs : awaited === BODY ? this.#bodyMs : 0
+    if (limitMs > 0 && now - this.#since >= limitMs) return this.#fail(late(awaited, limitMs), awaited)
+    if (this.#userMs > 0) this.#lookAtKernel(now, `${written} ${bytesRead}`)
+    this.#wait()
+  }
+
+  #whatIsAwaited() {
+    const { res, writableFinished } = this.#req
+    if (!res) {
+      if (this.#socket.connecting || this.#socket.secureConnecting) return NOTHING
+      // While all bytes so far are sent, the next ones are the caller's to give.
+      return writableFinished || this.#socket.writableLength > 0 ? HEAD : NOTHING
+    }
+    return res.readableLength < res.readableHighWaterMark && !res.isPaused() ? BODY : NOTHING
+  }
+
+  /**
+   * Whether the peer acknowledges what it is sent. The kernel would know best, but the runtime's sockets can't be told to
+   * ask it, so its table of connections is read when there is no other sign of life.
+   * @param {number} now
+   * @param {string} seen
+   */
+  #lookAtKernel(now, seen) {
+    if (!this.#unsent.startsWith(`${seen}|`)) {
+      this.#unsent = `${seen}|`
+      this.#unsentSince = now
+    }
+    if (this.#isReading || this.#socket.connecting) return
+    this.#isReading = true
+    unacknowledged(this.#socket, (count) => {
+      this.#isReading = false
+      if (this.#timer === undefined || !this.#unsent.startsWith(`${seen}|`)) return
+      const state = `${seen}|${count}`
+      if (count === 0 || state !== this.#unsent) {
+        this.#unsent = state
+        this.#unsentSince = performance.now()
+      } else if (performance.now() - this.#unsentSince >= this.#userMs) {
+        this.#fail(timedOut(this.#req.res ? 'read' : 'write'), HEAD)
+      }
+    })
+  }
+
+  /**
+   * @param {Error & { code?: string }} error
+   * @param {number} awaited
+   */
+  #fail(error, awaited) {
+    this.end()
+    const { origins, key } = this.#origin
+    native.note(origins.id, key, false, String(error.code))
+    const { res } = this.#req
+    if (awaited === BODY && res) {
+      // An error of the response: the request has had its answer.
+      this.#socket.destroy()
+      res.destroy(error)
+    } else {
+      this.#socket.destroy(error)
+    }
+  }
+}
+
+/**
+ * @param {number} awaited
+ * @param {number} ms
+ */
+function late(awaited, ms) {
+  return awaited === BODY
+    ? coded('ERR_KEEPWIRE_BODY_TIMEOUT', `No more of the response's body within bodyTimeout, ${ms} ms`)
+    : coded('ERR_KEEPWIRE_HEADERS_TIMEOUT', `No response head within headersTimeout, ${ms} ms`)
+}
+
+/** @param {number} port as the kernel's table has it */
+function hex(port) {
+  return port.toString(16).toUpperCase().padStart(4, '0')
+}
+
+/**
+ * How many bytes a connection's peer has not acknowledged.
+ * @param {any} socket
+ * @param {(count: number) => void} done
+ */
+function unacknowledged({ localPort, remoteFamily, remotePort }, done) {
+  const file = remoteFamily === 'IPv6' ? '/proc/self/net/tcp6' : '/proc/self/net/tcp'
+  readFile(file, 'latin1', (error, table) => {
+    const line = `:${hex(Number(localPort))} [0-9A-F]+:${hex(Number(remotePort))} [0-9A-F]+ ([0-9A-F]+):`
+    const found = error ? null : new RegExp(line).exec(table)
+    done(found === null ? 0 : Number.parseInt(found[1], 16))
+  })
+}
+
+/**
+ * Has a request on one of the runtime's sockets keep to its agent's deadlines.
+ * @param {any} agent
+ * @param {Origin} origin
+ * @param {any} req
+ * @param {any} socket
+ */
+function watch(agent, origin, req, socket) {
+  const { bodyTimeout, headersTimeout } = agent.options
+  const patience = patienceOf(headersTimeout, bodyTimeout)
+  const userMs = userTimeoutOf(agent)
+  if (patience === null && userMs === 0) return
+  new Watch(origin, req, socket, patience ?? { headersMs: 0, bodyMs: 0 }, userMs)
+}
+
+module.exports = { awaitOpen, watch }
