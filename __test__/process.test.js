@@ -53,6 +53,35 @@ for (const [name, target, ending] of [
   }
 }
 
+for (const by of ['agent', 'own', 'fetch']) {
+  for (const how of ['unread', 'paused', 'begun']) {
+    if (by === 'fetch' && how === 'paused') continue
+    test(`a long response that is ${how} and left alone keeps no process alive (${by})`, async (scope) => {
+      const body = Buffer.alloc(4 * 1024 * 1024)
+      const peer = await scope.peer((_, connection) => {
+        connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`)
+        connection.socket.write(body)
+      })
+      const { code, late, lines, stderr } = await runScript('stalled', [peer.port, how, by])
+      assert.ok(!late, 'the process did not end by itself')
+      assert.deepStrictEqual([code, lines], [0, [{ ended: true }]], stderr)
+    })
+  }
+}
+
+test('a long response that waits for a timer of its reader is read to its end', async (scope) => {
+  const body = Buffer.alloc(4 * 1024 * 1024)
+  const peer = await scope.peer((_, connection) => {
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`)
+    connection.socket.write(body)
+  })
+  for (const by of ['agent', 'own', 'fetch']) {
+    const { code, late, lines, stderr } = await runScript('stalled', [peer.port, 'later', by])
+    assert.ok(!late, 'the process did not end by itself')
+    assert.deepStrictEqual([code, lines], [0, [{ read: body.length }, { ended: true }]], stderr)
+  }
+})
+
 for (const how of ['runtime', 'own']) {
   test(`a socket that its user unref()s keeps no process alive (${how} request)`, async (scope) => {
     const remote = await scope.remote()

@@ -79,6 +79,7 @@ class Exchange {
   outgoing = new Outgoing(this)
   #unread = 0
   #held = false
+  #keepsAlive = true
   #timeoutDue = false
 
   /**
@@ -194,6 +195,7 @@ class Exchange {
   /** More of the request is sent. The response may have ended before: the connection is free when both are over. */
   onSent() {
     const { req } = this
+    if (this.#held) this.#keepAlive()
     if (this.isSettled || !this.isResponseEnded) return
     if (this.isCheckInDue) {
       if (this.outgoing.isDone) checkIn(this)
@@ -241,18 +243,21 @@ class Exchange {
    */
   received(bytes, more) {
     this.#unread += bytes
-    if (!more) this.#held = true
+    if (!more) this.hold()
     else if (!this.#held && this.#unread >= CREDIT_STEP) this.#grant()
   }
 
   /** The reader has fallen behind, or asked for a pause. */
   hold() {
+    if (this.#held) return
     this.#held = true
+    this.#keepAlive()
   }
 
   resume() {
     if (!this.#held) return
     this.#held = false
+    this.#keepAlive()
     if (this.#unread >= CREDIT_STEP) this.#grant()
   }
 
@@ -297,18 +302,30 @@ class Exchange {
     this.resource.runInAsyncScope(part, null, this)
   }
 
+  /** Of fetches alone. */
+  onStalled() {}
+
   /** The engine has nothing more to say about it. */
   settle() {
     if (this.isSettled) return
-    this.setRef(true)
+    if (!this.#keepsAlive) this.port.hold()
     this.isSettled = true
     this.port.release(this.id)
   }
 
   /** @param {boolean} on whether it keeps the event loop alive, until it is over */
   setRef(on) {
-    if (this.isRef === on || this.isSettled) return
+    if (this.isSettled) return
     this.isRef = on
+    this.#keepAlive()
+  }
+
+  /** As a socket of the runtime's that is not read: while nobody wants more of the response, it keeps no event loop alive. */
+  #keepAlive() {
+    if (this.isSettled) return
+    const on = this.isRef && !(this.#held && this.outgoing.isDone)
+    if (on === this.#keepsAlive) return
+    this.#keepsAlive = on
     if (on) this.port.hold()
     else this.port.loosen()
   }

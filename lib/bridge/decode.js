@@ -28,6 +28,7 @@ const {
   RECORD_HEADER,
   RESPONSE,
   RESPONSE_END,
+  STALLED,
   WRITTEN,
 } = require('./layout.js')
 
@@ -138,6 +139,10 @@ class Completion {
           this.#at = next
           // A user who reads the response has come to its end by then, and the exchange is over.
           setImmediate(part, port, id)
+          break
+        case STALLED:
+          this.#at = next
+          port.exchange(id)?.onStalled()
           break
         case EVICT:
           this.#at = next

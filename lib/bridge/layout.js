@@ -65,6 +65,7 @@ module.exports = Object.freeze({
   EVICT: 9,
   SECURED: 10,
   PARTED: 11,
+  STALLED: 12,
 
   // Flags of records.
   HTTP_1_0: 1,

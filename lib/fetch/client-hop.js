@@ -39,6 +39,7 @@ class ClientHop {
   #head
   #port = threadPort()
   #isOpen = true
+  #keepsAlive = true
 
   /**
    * @param {Order} order
@@ -141,7 +142,20 @@ class ClientHop {
     this.#owner.onFailed(error)
   }
 
+  onStalled() {
+    this.#owner.onStalled()
+  }
+
+  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
+  keepAlive(on) {
+    if (this.#keepsAlive === on || !this.#isOpen) return
+    this.#keepsAlive = on
+    if (on) this.#port.hold()
+    else this.#port.loosen()
+  }
+
   #settle() {
+    this.keepAlive(true)
     this.#isOpen = false
     this.#port.release(this.id)
   }

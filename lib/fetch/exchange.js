@@ -372,6 +372,11 @@ class FetchExchange {
     this.#fail(tooLarge(this.#most(), this.order.maxResponseSize > 0))
   }
 
+  /** Nothing comes of what nobody reads: as with the runtime's, it keeps no process alive. */
+  onStalled() {
+    if (this.#waiting === null && this.#next === null) this.#hop?.keepAlive(false)
+  }
+
   onEnd() {
     if (this.#next !== null) return this.#follow()
     this.#close()
@@ -458,6 +463,7 @@ class FetchExchange {
     for (const chunk of this.#chunks) this.#hop?.acknowledge(chunk.length)
     if (!this.#isRead) this.#hop?.read(all ? this.#most() : 0)
     this.#isRead = true
+    this.#hop?.keepAlive(true)
     return new Promise((resolve, reject) => {
       this.#waiting = { handle, all, resolve, reject }
     })
@@ -466,7 +472,10 @@ class FetchExchange {
   /** What has come: pieces that are there go together, however many they are. */
   #take() {
     const bytes = this.#rest()
-    if (this.#open) this.#hop?.acknowledge(bytes.length)
+    if (this.#open) {
+      this.#hop?.keepAlive(true)
+      this.#hop?.acknowledge(bytes.length)
+    }
     return bytes
   }
 

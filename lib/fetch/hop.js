@@ -45,6 +45,7 @@ const { fieldOf, wireHead } = require('./head.js')
  * @property {(status: number, head: import('../bridge/heads.js').Head, body: Buffer | null, ended: boolean) => void} onResponse
  * @property {(chunk: Buffer, ended: boolean) => void} onData
  * @property {() => void} onEnd
+ * @property {() => void} onStalled no more comes until what is there has been read
  * @property {(error: unknown) => void} onFailed
  * @property {(agent: any, origin: Origin) => void} onUnmatched nothing was sent: the engine's TLS has nothing in common with
  *   the server's, but the runtime's may have
@@ -57,6 +58,7 @@ const NOBODY = Object.freeze({
   onResponse() {},
   onData() {},
   onEnd() {},
+  onStalled() {},
   onFailed() {},
   onUnmatched() {},
 })
@@ -108,6 +110,7 @@ class Hop {
   #owner
   #order
   #mayStay = true
+  #keepsAlive = true
   /** Whether all of the request was handed to the engine. */
   #isComplete = false
   /** Whether the kernel has all of it. */
@@ -388,8 +391,17 @@ class Hop {
 
   settle() {
     if (this.isSettled) return
+    this.keepAlive(true)
     this.isSettled = true
     this.port?.release(this.id)
+  }
+
+  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
+  keepAlive(on) {
+    if (this.#keepsAlive === on || this.isSettled) return
+    this.#keepsAlive = on
+    if (on) this.port?.hold()
+    else this.port?.loosen()
   }
 
   /** The user of an agent's socket has ended it: it takes no further request. */
@@ -401,7 +413,11 @@ class Hop {
 
   onParted() {}
 
-  /** Fetches under way always keep the process alive. */
+  onStalled() {
+    this.#owner.onStalled()
+  }
+
+  /** That is for whoever reads it to say. */
   setRef() {}
 
   hold() {}

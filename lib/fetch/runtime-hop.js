@@ -111,6 +111,9 @@ class RuntimeHop {
     })
   }
 
+  /** The runtime's socket does that, while it is read. */
+  keepAlive() {}
+
   /** Its owner has no more interest in it. */
   abandon() {
     this.#isOpen = false

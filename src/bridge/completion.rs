@@ -254,6 +254,12 @@ impl Events for Completions {
         });
     }
 
+    fn stalled(&self, exchange: ExchangeId) {
+        self.push(false, |queue| {
+            queue.record(record::STALLED, 0, 0, exchange, 0, [&[], &[]]);
+        });
+    }
+
     fn parted(&self, exchange: ExchangeId) {
         self.push(false, |queue| {
             queue.record(record::PARTED, 0, 0, exchange, 0, [&[], &[]]);

@@ -101,6 +101,8 @@ pub mod record {
     pub const SECURED: u8 = 10;
     /// The peer has closed the connection under exchange `id`, whose response is complete and not checked in.
     pub const PARTED: u8 = 11;
+    /// Of fetch `id`'s response no more is read until its user has read what is there.
+    pub const STALLED: u8 = 12;
 
     /// RESPONSE: where the slot begins in `aux`.
     pub const SLOT_SHIFT: u16 = 10;

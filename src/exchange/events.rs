@@ -56,6 +56,8 @@ pub trait Events: Send + Sync {
     fn end(&self, exchange: ExchangeId, keep_alive: bool, request_written: bool, trailers: &[u8]);
     /// The connection was closed after the exchange's response was complete and before its caller has checked it in.
     fn parted(&self, _exchange: ExchangeId) {}
+    /// Of a fetch's response no more is read until its caller has taken what is there.
+    fn stalled(&self, _exchange: ExchangeId) {}
     /// The exchange failed; its connection is gone.
     fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool);
     /// So many request bytes are in the kernel. `eager`: somebody waits for it.

@@ -227,6 +227,7 @@ impl Link {
     /// Nothing is lost by dropping it.
     pub async fn window(&self) {
         while self.unacknowledged.load(Ordering::Relaxed) >= RESPONSE_WINDOW {
+            self.events.stalled(self.exchange);
             self.acknowledged.notified().await;
         }
     }

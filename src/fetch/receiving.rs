@@ -117,6 +117,9 @@ pub async fn tell(
             None => {}
         }
         let has_room = gathered.len() < RESPONSE_WINDOW;
+        if !has_room {
+            link.events.stalled(link.exchange);
+        }
         let piece = tokio::select! {
             biased;
             () = link.asked() => continue,
