@@ -4,9 +4,13 @@
 // own agent: error or success, what the socket says of the peer, and the peer's certificate.
 
 const assert = require('node:assert')
+const fs = require('node:fs')
 const https = require('node:https')
+const os = require('node:os')
+const path = require('node:path')
 
 const { Certificate, makeAuthority, x509 } = require('../support/authority')
+const { runScript } = require('../support/child')
 const { outcome, SecureAgent, secureServer, tellError } = require('../support/secure')
 const { runtimeName } = require('../support/runtime')
 const { test } = require('../support/suite')
@@ -242,4 +246,42 @@ for (const [form, make] of [
     const agent = scope.adopt(new SecureAgent({ ca: make(root.pem, other.pem) }))
     assert.strictEqual((await outcome({ port, agent })).status, 200)
   })
+}
+
+test('a replaced tls.checkServerIdentity is asked by every way of requesting', async (scope) => {
+  const { root, server } = await authorities
+  const { port } = await secureServer(scope, server)
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
+  scope.defer(() => fs.rmSync(folder, { recursive: true }))
+  const file = path.join(folder, 'ca.pem')
+  fs.writeFileSync(file, root.pem)
+  const { lines, stderr } = await runScript('identity', [port], { env: { NODE_EXTRA_CA_CERTS: file } })
+  const told = { before: 'authorized', refused: 'ENOTPINNED not pinned', taken: 'authorized' }
+  const asked = ['localhost localhost', 'localhost localhost']
+  const expected = ['agent', 'own', 'fetch with an agent', 'fetch without an agent'].map((way) => ({
+    way,
+    ...told,
+    asked,
+  }))
+  assert.deepStrictEqual(lines, expected, stderr)
+})
+
+for (const label of ['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']) {
+  for (const [form, change] of [
+    ['', (pem) => pem],
+    [', with a byte order mark', (pem) => `\ufeff${pem}`],
+    [', with tabs at the ends of lines', (pem) => pem.replaceAll('\n', '\t\n')],
+  ]) {
+    test(`NODE_EXTRA_CA_CERTS is read as the runtime reads it: ${label}${form}`, async (scope) => {
+      const { root, server } = await authorities
+      const { port } = await secureServer(scope, server)
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
+      scope.defer(() => fs.rmSync(folder, { recursive: true }))
+      const file = path.join(folder, 'ca.pem')
+      fs.writeFileSync(file, change(root.pem.replaceAll('CERTIFICATE', label)))
+      const { lines, stderr } = await runScript('extra', [port], { env: { NODE_EXTRA_CA_CERTS: file } })
+      const { runtime, ...ours } = lines[0] ?? {}
+      assert.deepStrictEqual(ours, { agent: runtime, fetch: runtime }, stderr)
+    })
+  }
 }

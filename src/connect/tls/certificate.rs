@@ -148,11 +148,12 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
 impl Signed {
     /// Reads the body that was signed, and goes on to what follows it.
     pub(super) fn of(der: &[u8]) -> Option<(Self, Reader<'_>)> {
-        let mut outer = Reader(Reader(der).value(SEQUENCE)?);
+        let mut whole = Reader(der);
+        let mut outer = Reader(whole.value(SEQUENCE)?);
         let body = outer.whole()?;
         let algorithm = outer.value(SEQUENCE)?;
         let (unused, signature) = outer.value(BIT_STRING)?.split_first()?;
-        if *unused != 0 {
+        if *unused != 0 || !outer.is_empty() || !whole.is_empty() {
             return None;
         }
         let signed = Self {
@@ -216,6 +217,9 @@ impl Certificate {
             Some(list) => Extensions::of(der, Reader(list).value(SEQUENCE)?)?,
             None => Extensions::default(),
         };
+        if !body.is_empty() {
+            return None;
+        }
         Some(Self {
             signed,
             subject,

@@ -39,6 +39,8 @@ mod trust;
 mod verify;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;
 
 pub use client::{judging, refusal};

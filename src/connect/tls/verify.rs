@@ -140,6 +140,22 @@ impl Trust {
         }
     }
 
+    /// The same for lists of revoked certificates in PEM, which are passed over if they can't be read.
+    ///
+    /// # Errors
+    ///
+    /// As of a handshake's.
+    pub fn judge(
+        &self,
+        chain: &[CertificateDer<'static>],
+        lists: &[&[u8]],
+        now: UnixTime,
+    ) -> Result<(), Distrust> {
+        let lists = lists.iter().filter_map(|pem| RevocationList::from_pem(pem));
+        let lists: Vec<RevocationList> = lists.flatten().collect();
+        self.verify(chain, &lists, now)
+    }
+
     /// Whether webpki trusts a chain as well.
     fn anchors_for_webpki(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> bool {
         let Some((leaf, sent)) = chain.split_first() else {
