@@ -19,7 +19,6 @@ const MODULES = [
   [https, ourHttps],
 ]
 
-const AGENTS = ['Agent', 'globalAgent']
 const REQUESTS = ['request', 'get', 'ClientRequest']
 
 /**
@@ -42,14 +41,20 @@ let installed = []
 
 /**
  * @param {any} module
+ * @param {string} name
+ */
+function isInstalled(module, name) {
+  return installed.some((entry) => entry.module === module && entry.name === name)
+}
+
+/**
+ * @param {any} module
  * @param {string[]} names
  * @param {() => any} makeOurs
  */
 function put(module, names, makeOurs) {
   // https has no ClientRequest of its own.
-  const missing = names.filter(
-    (name) => name in module && !installed.some((entry) => entry.module === module && entry.name === name),
-  )
+  const missing = names.filter((name) => name in module && !isInstalled(module, name))
   if (missing.length === 0) return
   const ours = makeOurs()
   for (const name of missing) {
@@ -60,6 +65,9 @@ function put(module, names, makeOurs) {
 }
 
 /** @param {any} module */
+const placeOf = (module) => /** @type {import('./namespace.js').Place} */ (places.get(module))
+
+/** @param {any} module */
 function makeRequests(module) {
   const aside = Object.fromEntries(REQUESTS.map((name) => [name, module[name]]))
   const look = () => {
@@ -68,7 +76,7 @@ function makeRequests(module) {
     }
     return aside
   }
-  return /** @type {any} */ (places.get(module))(look)
+  return placeOf(module).functionsOver(look)
 }
 
 /**
@@ -79,7 +87,9 @@ function makeRequests(module) {
  */
 function install({ request = ignoresAgents } = {}) {
   for (const [module, standIn] of MODULES) {
-    put(module, AGENTS, () => standIn)
+    put(module, ['Agent'], () => standIn)
+    // A globalAgent with ways of its own, such as one that knows a proxy, is its owner's.
+    if (isInstalled(module, 'globalAgent') || placeOf(module).takeOver()) put(module, ['globalAgent'], () => standIn)
     if (!request) continue
     put(module, REQUESTS, () => makeRequests(module))
     inPlace.add(module)

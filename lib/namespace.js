@@ -3,8 +3,17 @@
 // Stands in for node:http or node:https: everything it exports, with our Agent, and requests that default to our
 // globalAgent. Whatever is looked up in the runtime's module is looked up when it is used, so that patches of it apply.
 
-const { ClientRequest: RuntimeRequest, isGenuine, kStandsFor } = require('./genuine.js')
+const http = require('node:http')
+
+const {
+  ClientRequest: RuntimeRequest,
+  isGenuine,
+  kStandsFor,
+  RuntimeAgent,
+  RuntimeSecureAgent,
+} = require('./genuine.js')
 const { globalProxyEnv } = require('./runtime.js')
+const { warnOfGlobalAgent } = require('./warnings.js')
 
 const GLOBAL_TIMEOUT_MS = 5000
 
@@ -21,11 +30,43 @@ function isUrl(input) {
 }
 
 /**
- * What makes the functions that install() puts into a runtime's module, of those that it puts aside. They are other ones than
- * the stand-in's, which call what the module has: that may be a wrapper around these.
- * @type {Map<any, (runtime: () => any) => Record<string, any>>}
+ * @typedef {object} Place
+ * @property {(runtime: () => any) => Record<string, any>} functionsOver makes the functions that install() puts into a module,
+ *   of those that it puts aside. They are other ones than the stand-in's, which call what the module has: that may be a
+ *   wrapper around these.
+ * @property {() => boolean} takeOver has our globalAgent do as the module's was told to; false: that one is somebody's own
  */
+
+/** By the runtime's module. @type {Map<any, Place>} */
 const places = new Map()
+
+/** Options of a globalAgent by which nobody has said anything. @type {Record<string, unknown>} */
+const USUAL = { keepAlive: true, scheduling: 'lifo', timeout: GLOBAL_TIMEOUT_MS, noDelay: true, path: null }
+/** Options that its class decides. */
+const OF_CLASS = new Set(['defaultPort', 'protocol'])
+/** Limits that agents have as properties, with those by which nobody has said anything. */
+const LIMITS = /** @type {const} */ ([
+  ['maxSockets', Number.POSITIVE_INFINITY],
+  ['maxTotalSockets', Number.POSITIVE_INFINITY],
+  ['maxFreeSockets', 256],
+  ['maxCachedSessions', 100],
+])
+
+/**
+ * What a program has told a globalAgent beside its defaults.
+ * @param {any} agent
+ */
+function toldTo(agent) {
+  /** @type {Record<string, any>} */
+  const told = {}
+  for (const [key, value] of Object.entries(agent.options ?? {})) {
+    if (value !== undefined && USUAL[key] !== value && !OF_CLASS.has(key)) told[key] = value
+  }
+  for (const [key, usual] of LIMITS) {
+    if (agent[key] !== undefined && agent[key] !== usual) told[key] = agent[key]
+  }
+  return told
+}
 
 /** As modules export it. @param {unknown} value */
 function exported(value) {
@@ -40,12 +81,46 @@ function exported(value) {
  * @returns {any}
  */
 function standIn(module, Agent, own) {
-  let globalAgent = new Agent({
-    keepAlive: true,
-    scheduling: 'lifo',
-    timeout: GLOBAL_TIMEOUT_MS,
-    proxyEnv: globalProxyEnv(),
-  })
+  const Usual = module === http ? RuntimeAgent : RuntimeSecureAgent
+  /** Made when somebody wants it: until then the program may tell the runtime's what to do. @type {any} */
+  let globalAgent
+  let isAssigned = false
+  /** Somebody's own, which was the module's when the first request named none. @type {any} */
+  let theirsInstead
+
+  function ourGlobalAgent() {
+    if (globalAgent !== undefined) return globalAgent
+    const { globalAgent: theirs } = module
+    const usual = { keepAlive: true, scheduling: 'lifo', timeout: GLOBAL_TIMEOUT_MS, proxyEnv: globalProxyEnv() }
+    globalAgent = new Agent({ ...usual, ...(isSomebodys(theirs) ? {} : toldTo(theirs)) })
+    return globalAgent
+  }
+
+  /** Whether an agent does more than an http.Agent with options. @param {any} agent */
+  function isSomebodys(agent) {
+    if (agent === globalAgent) return false
+    const { constructor: Class } = Object.getPrototypeOf(agent)
+    // Another copy of this package may have put its own there.
+    const isKnown = Class === Usual || Object.hasOwn(Class, kStandsFor)
+    return !isKnown || Object.hasOwn(agent, 'createConnection')
+  }
+
+  function takeOver() {
+    const { globalAgent: theirs } = module
+    if (isSomebodys(theirs)) {
+      warnOfGlobalAgent(module === http ? 'http' : 'https', theirs)
+      return false
+    }
+    if (isAssigned || globalAgent === undefined || theirs === globalAgent) return true
+    const told = toldTo(theirs)
+    // How to reach a proxy is found out by the constructor.
+    if (told.proxyEnv !== globalAgent.options.proxyEnv) globalAgent = undefined
+    else {
+      Object.assign(globalAgent.options, told)
+      for (const [key] of LIMITS) if (told[key] !== undefined) globalAgent[key] = told[key]
+    }
+    return true
+  }
 
   /**
    * The same arguments, with our globalAgent where none is given.
@@ -61,7 +136,12 @@ function standIn(module, Agent, own) {
 
   /** In the runtime's place, ours heeds its globalAgent, which its users may set. */
   function defaultAgent() {
-    return inPlace.has(module) ? module.globalAgent : globalAgent
+    if (inPlace.has(module)) return module.globalAgent
+    if (theirsInstead === undefined && globalAgent === undefined && isSomebodys(module.globalAgent)) {
+      takeOver()
+      theirsInstead = module.globalAgent
+    }
+    return theirsInstead ?? globalAgent ?? ourGlobalAgent()
   }
 
   /** @param {any} options */
@@ -132,7 +212,7 @@ function standIn(module, Agent, own) {
     return { request, get, ClientRequest }
   }
 
-  places.set(module, functionsOver)
+  places.set(module, { functionsOver, takeOver })
 
   const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(module))
   for (const [name, value] of Object.entries(functionsOver(() => module))) {
@@ -141,9 +221,11 @@ function standIn(module, Agent, own) {
   return Object.defineProperties(namespace, {
     Agent: exported(Agent),
     globalAgent: {
-      get: () => globalAgent,
+      get: ourGlobalAgent,
       set: (agent) => {
         globalAgent = agent
+        theirsInstead = undefined
+        isAssigned = true
       },
       enumerable: true,
       configurable: true,

@@ -60,6 +60,20 @@ function warnOfFallback(agent, reason, what) {
   )
 }
 
+/**
+ * @param {string} name of the module
+ * @param {any} agent its globalAgent
+ */
+function warnOfGlobalAgent(name, agent) {
+  if (told.has(name)) return
+  told.add(name)
+  warn(
+    'KEEPWIRE_WARN_GLOBAL_AGENT',
+    `${name}.globalAgent was replaced by somebody's own agent (${agent?.constructor?.name}) before keepwire came: requests ` +
+      'that name no agent go over that one, and not over keepwire.',
+  )
+}
+
 /** @param {any} agent just made */
 function noteCreation(agent) {
   const { keepAlive, shared, warnings } = agent.options
@@ -154,4 +168,4 @@ function isUnread(res) {
   return Boolean(res) && !res.destroyed && !res.readableEnded && res.readableFlowing !== true && !res._dumped
 }
 
-module.exports = { noteAgent, noteCreation, warnOfFallback, watchQueue }
+module.exports = { noteAgent, noteCreation, warnOfFallback, warnOfGlobalAgent, watchQueue }
