@@ -8,7 +8,9 @@ const { testBoth: test } = require('./support/suite')
 const REQUESTS = process.env.KEEPWIRE_TEST_QUICK === '1' ? 600 : 2_000
 
 for (const seed of [1, 2]) {
-  test(`every request to a server that misbehaves settles once, as it must: seed ${seed}`, async (scope) => {
+  test(`every request to a server that misbehaves settles once, as it must: seed ${seed}`, {
+    timeout: 180_000,
+  }, async (scope) => {
     const remote = await scope.remote('chaos-peer.js')
     const agent = scope.agent({ keepAlive: true, maxSockets: 32 })
     await chaos({ agent, remote, requests: REQUESTS, seed })

@@ -4,7 +4,9 @@
 // its own body or with an error where the server (or the caller, by aborting) is to blame, never with another's body.
 
 const { bodyOf, POISON } = require('./chaos-bodies')
+const { threadPort } = require('../../lib/bridge/port.js')
 const { random, request: begin } = require('./client')
+const { baseline } = require('./runtime')
 
 const SHORT = 60
 const SETTLE_DEADLINE_MS = 20_000
@@ -130,6 +132,21 @@ function one(agent, { port, cutPort }, plan) {
   })
 }
 
+/** Puts a command that makes no sense among those of the requests that begin now; it is refused by itself. */
+function spoilBatch() {
+  return new Promise((resolve, reject) => {
+    const port = threadPort()
+    const exchange = { id: 0, onError }
+    function onError(_flags, _errno, text) {
+      port.release(exchange.id)
+      if (text.startsWith('ERR_KEEPWIRE_ENGINE')) resolve('refused')
+      else reject(new Error(`a command that makes no sense came to ${text}`))
+    }
+    exchange.id = port.open(exchange)
+    port.submission.fetch(exchange.id, 0, 0, 'GET\0no url')
+  })
+}
+
 /**
  * @param {{ agent: any, remote: any, requests: number, seed: number, lanes?: number, onProgress?: (done: number) => void }} run
  *   `remote`: support/chaos-peer.js, over what the agent speaks
@@ -143,7 +160,9 @@ async function chaos({ agent, remote, requests, seed, lanes = 48, onProgress }) 
   const lane = async () => {
     while (id < requests) {
       const plan = planned(next, ++id, tickets)
+      const spoiled = !baseline && plan.id % 20 === 0 ? spoilBatch() : undefined
       const { settled, error } = await one(agent, remote, plan)
+      await spoiled
       const raced = judge(plan, settled, error)
       const label = `${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
       counts[label] = (counts[label] || 0) + 1

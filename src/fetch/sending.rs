@@ -49,6 +49,7 @@ async fn exchange(order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
 }
 
 async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
+    faults::at(Stage::Client);
     let origin = &order.head.origin;
     let client = clients::get(order.client, false).map_err(unusable)?;
     let safe = is_safe(&order.head.method);
@@ -56,7 +57,6 @@ async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
         // What the kernel knows by now of a connection's end is heard before it is chosen.
         settled().await;
     }
-    faults::at(Stage::Client);
     let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
     let metrics = &order.head.figures.metrics;
     let begun = Instant::now();

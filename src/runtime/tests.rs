@@ -82,12 +82,10 @@ fn serve_one(mut socket: TcpStream) {
     socket.set_nodelay(true).unwrap();
     let mut buffer = [0; 4096];
     while matches!(socket.read(&mut buffer), Ok(read) if read > 0) {
-        // The body comes after the head, so that there is something left to read.
-        if socket
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
-            .and_then(|()| socket.write_all(b"ok"))
-            .is_err()
-        {
+        // In chunks, so that the end is something to be read by itself.
+        const RESPONSE: &[u8] =
+            b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        if socket.write_all(RESPONSE).is_err() {
             return;
         }
     }
@@ -139,7 +137,7 @@ impl Scene {
     }
 
     /// Sends a request on a connection.
-    fn send(&mut self) -> ConnId {
+    fn send(&mut self, flags: u8) -> ConnId {
         self.exchanges += 1;
         let exchange = self.exchanges;
         let waiter = WaiterId {
@@ -158,7 +156,7 @@ impl Scene {
         };
         let begin = [16_384_u32.to_le_bytes(), conn.to_le_bytes()].concat();
         self.submit(&[
-            encode(command::BEGIN, 0, exchange, &begin),
+            encode(command::BEGIN, flags, exchange, &begin),
             encode(
                 command::WRITE,
                 command::LAST,
@@ -176,7 +174,11 @@ impl Scene {
 
     /// Sends a request, and says what became of it.
     fn get(&mut self) -> Told {
-        let conn = self.send();
+        self.get_as(0)
+    }
+
+    fn get_as(&mut self, flags: u8) -> Told {
+        let conn = self.send(flags);
         let told = self.told();
         if told == Told::Ended(self.exchanges) {
             assert_eq!(ENGINE.check_in(conn, Stay::Unlimited), CheckIn::Idle);
@@ -230,6 +232,7 @@ fn a_panic_at_any_stage_fails_one_request_and_the_next_thousand_succeed_in_all_t
         Stage::Job,
         Stage::Head,
         Stage::Body,
+        Stage::Decode,
         Stage::Bridge,
     ] {
         if matches!(stage, Stage::Dial | Stage::Job) {
@@ -237,11 +240,35 @@ fn a_panic_at_any_stage_fails_one_request_and_the_next_thousand_succeed_in_all_t
             scenes = [Scene::new(server), Scene::new(server)];
         }
         arm(stage);
-        let told = scenes[0].get();
+        let flags = match stage {
+            Stage::Decode => command::FETCHED,
+            _ => 0,
+        };
+        let told = scenes[0].get_as(flags);
         let failed = Told::Failed(scenes[0].exchanges, ENGINE_FAILED.to_owned());
         assert_eq!(told, failed, "{stage:?}");
         go_on(&mut scenes, stage);
     }
+}
+
+#[test]
+fn a_panic_in_the_client_fails_one_fetch_and_the_next_requests_succeed() {
+    let _turn = turn();
+    let server = server();
+    let mut scenes = [Scene::new(server), Scene::new(server)];
+    let fetch = |exchange| encode(command::FETCH, 0, exchange, b"GET\0https://127.0.0.1:1/");
+    arm(Stage::Client);
+    scenes[0].submit(&[fetch(1), fetch(2)]);
+    scenes[0].exchanges = 2;
+    let told = [scenes[0].told(), scenes[0].told()];
+    let is_failed = |exchange| {
+        told.iter()
+            .any(|told| matches!(told, Told::Failed(id, _) if *id == exchange))
+    };
+    assert!(is_failed(1) && is_failed(2), "{told:?}");
+    let engine = |told: &&Told| matches!(told, Told::Failed(_, code) if code == ENGINE_FAILED);
+    assert_eq!(told.iter().filter(engine).count(), 1, "{told:?}");
+    go_on(&mut scenes, Stage::Client);
 }
 
 #[test]
@@ -253,7 +280,7 @@ fn if_the_thread_ends_all_that_is_under_way_fails_and_the_next_requests_start_an
     for scene in &mut scenes {
         assert_eq!(scene.get(), Told::Ended(1));
     }
-    waiting.send();
+    waiting.send(0);
     let (mut socket, _) = silent.accept().unwrap();
     assert!(socket.read(&mut [0; 16]).unwrap() > 0);
     run(|_| faults::inject(Stage::Thread));
