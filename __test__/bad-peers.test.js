@@ -8,13 +8,15 @@ const net = require('node:net')
 const http = require('node:http')
 
 const { failure, read, send, sentOnce } = require('./support/client')
-const { reply } = require('./support/peer')
+const { chunkedReply, reply } = require('./support/peer')
 const { tellError } = require('./support/recorder')
 const { isBun, isNode, major } = require('./support/runtime')
 const { test } = require('./support/suite')
 const { turns, until } = require('./support/wait')
 
 const KEEP_ALIVE = { keepAlive: true }
+
+const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 
 /** What the bad server sends when it has a request; `end`: then closes; `reset`: then resets; `head`: at its head. */
 const cases = {
@@ -124,6 +126,24 @@ const cases = {
   'bytes after the end of the body': { bytes: `${reply('ok')}trailing garbage` },
   'a second response in the same packet': { bytes: reply('ok') + reply('no') },
   'a second response in the next packet': { bytes: [reply('ok'), reply('no')] },
+  'one empty line too many behind its body': { bytes: `${reply('ok')}\r\n` },
+  'an empty line in the packet behind its body': { bytes: [reply('ok'), '\r\n'] },
+  'empty lines behind its last chunk': { bytes: `${chunkedReply(['o', 'k'])}\r\n\r\n` },
+  'an empty line behind its trailers': { bytes: `${chunkedReply(['ok'], ['Trailer: X-Sum'], ['X-Sum: 1'])}\r\n` },
+  'an empty line behind its body, and half another': { bytes: `${reply('ok')}\r\n\r` },
+  'an empty line behind its body, and a second response': { bytes: `${reply('ok')}\r\n${reply('no')}` },
+  'an empty line behind its body, and garbage': { bytes: `${reply('ok')}\r\ngarbage` },
+  'many chunks with short extensions': { bytes: `${CHUNKED}${`1;${'x'.repeat(100)}\r\na\r\n`.repeat(400)}0\r\n\r\n` },
+  'a chunk with as much extension as is allowed': {
+    bytes: `${CHUNKED}2;${'x'.repeat(8_000)}=${'y'.repeat(8_000)}\r\nok\r\n0\r\n\r\n`,
+  },
+  'a chunk with too long an extension': { bytes: `${CHUNKED}2;${'x'.repeat(16_385)}\r\nok\r\n0\r\n\r\n` },
+  'a last chunk with an extension': { bytes: `${CHUNKED}2\r\nok\r\n0;a=b\r\n\r\n` },
+  'chunk sizes with leading zeros': { bytes: `${CHUNKED}${'0'.repeat(40)}2\r\nok\r\n00000\r\n\r\n` },
+  'trailers just under the limit': {
+    bytes: `${CHUNKED}2\r\nok\r\n0\r\n${`X-A: ${'x'.repeat(1_597)}\r\n`.repeat(10)}\r\n`,
+  },
+  'many short trailers': { bytes: `${CHUNKED}2\r\nok\r\n0\r\n${'a: b\r\n'.repeat(4_000)}\r\n` },
   'empty lines before the status line': { bytes: `\r\n\r\n${reply('ok')}` },
 }
 

@@ -11,6 +11,15 @@ pub const INLINE_BODY: usize = 16 * 1024;
 /// Request bytes kept for a re-send; a longer request is not replayable.
 pub const REPLAY_LIMIT: usize = 64 * 1024;
 
+/// What one connection reads in a turn before the others have theirs.
+pub const TURN_BYTES: usize = 128 * 1024;
+
+/// Pieces of a response's body that it tells in a turn, for the same reason.
+pub const TURN_PIECES: usize = 256;
+
+/// What it writes in a turn.
+pub const TURN_WRITTEN: u64 = 1024 * 1024;
+
 /// How long a record that nobody waits for (written, connected) may stay before it wakes JavaScript.
 pub const LAZY_WAKE: Duration = Duration::from_millis(1);
 

@@ -47,6 +47,11 @@ class Completion {
     this.#port = port
   }
 
+  /** What the current batch holds. */
+  get bytes() {
+    return this.#end
+  }
+
   /** Fetches the next batch if the current one is read. Returns whether there is a record. */
   fetch() {
     if (this.#at < this.#end) return true

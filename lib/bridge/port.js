@@ -18,6 +18,8 @@ const { NONE, Numbers } = require('./numbers.js')
 
 /** Batches read in one go; more wait for the event loop's next turn, so that timers and other sockets have theirs. */
 const MOST_BATCHES = 16
+/** The same in bytes: tiny pieces of bodies are thousands in one batch. */
+const MOST_BYTES = 128 * 1024
 
 /** @typedef {import('../carry.js').Exchange} Exchange */
 /** @typedef {import('../connection.js').Connection} Connection */
@@ -128,11 +130,13 @@ class Port {
     if (this.#draining) return
     this.#draining = true
     try {
+      let bytes = 0
       for (let batch = 0; this.#completion.fetch(); batch += 1) {
-        if (batch === MOST_BATCHES) {
+        if (batch === MOST_BATCHES || bytes >= MOST_BYTES) {
           setImmediate(drain, this)
           break
         }
+        bytes += this.#completion.bytes
         this.#completion.dispatch(this)
       }
     } catch (error) {

@@ -64,6 +64,17 @@ impl Transport {
         }
     }
 
+    /// Whether the kernel has something to read, be it an end, that may not have been heard of yet. Takes nothing.
+    pub fn has_news(&self) -> bool {
+        let peeked = match self {
+            Transport::Tcp(stream) => peek(SockRef::from(stream)),
+            #[cfg(unix)]
+            Transport::Unix(stream) => peek(SockRef::from(stream)),
+            Transport::Tls(stream) => return stream.socket().has_news(),
+        };
+        judge(peeked) != IdleState::Open
+    }
+
     /// Waits for an idle connection to stop being [`IdleState::Open`]. Takes no byte from it.
     ///
     /// It shares the reader's one waker: for a connection that nobody reads.

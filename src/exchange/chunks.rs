@@ -4,7 +4,10 @@
 //! their number. So framing is checked here with llhttp's strictness and codes, the trailer section is kept as sent, and
 //! hyper gets a body without trailers.
 
+use std::ops::Range;
+
 use super::diagnose::{self, ParseFault};
+use crate::config::MAX_HEADER_FIELDS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -19,7 +22,14 @@ enum State {
     Done,
 }
 
-/// How far bytes may pass.
+/// Digits of a chunk's size, leading zeros included. llhttp sets no limit; the longest that are known pad to 16.
+const MAX_SIZE_DIGITS: u32 = 1_024;
+/// Names and values of one chunk's extensions: the runtimes' `kMaxChunkExtensionsSize`.
+const MAX_EXTENSIONS: u32 = 16 * 1024;
+/// The same with separators, which the runtimes do not count.
+const MAX_EXTENSIONS_RAW: u32 = 4 * MAX_EXTENSIONS;
+
+/// How far bytes may pass, but what [`Chunks::strip`] takes away.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Scan {
     /// All of them.
@@ -35,23 +45,39 @@ pub enum Scan {
 pub struct Chunks {
     state: State,
     size: u64,
+    /// Digits of the size so far.
+    digits: u32,
+    /// Bytes of the chunk's extensions so far: names and values, and all.
+    extensions: u32,
+    extensions_raw: u32,
+    /// What of the bytes looked at last is not for hyper: extensions, which it bounds for a body as a whole, and zeros that
+    /// say nothing of a size.
+    cuts: Vec<Range<usize>>,
     section: Vec<u8>,
+    /// Lines of it that are complete.
+    lines: usize,
     max_section: usize,
 }
 
 impl Chunks {
-    /// The start of a body whose trailers may be `max_section` bytes.
+    /// The start of a body whose trailers may be `max_section` bytes, as the runtimes count them: names and values.
     pub fn new(max_section: usize) -> Self {
         Self {
             state: State::Size(false),
             size: 0,
+            digits: 0,
+            extensions: 0,
+            extensions_raw: 0,
+            cuts: Vec::new(),
             section: Vec::new(),
+            lines: 0,
             max_section,
         }
     }
 
     /// Looks at the next bytes of the body.
     pub fn scan(&mut self, bytes: &[u8]) -> Scan {
+        self.cuts.clear();
         let mut at = 0;
         while at < bytes.len() {
             let byte = bytes[at];
@@ -70,15 +96,23 @@ impl Chunks {
                     continue;
                 }
                 (State::Size(_), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
-                    if self.size >> 60 != 0 {
+                    if self.size >> 60 != 0 || self.digits == MAX_SIZE_DIGITS {
                         return refused("HPE_INVALID_CHUNK_SIZE", "Chunk size overflow");
                     }
+                    if self.digits > 0 && self.size == 0 && byte == b'0' {
+                        self.cut(at);
+                    }
+                    self.digits += 1;
                     let digit = (byte as char).to_digit(16).unwrap_or(0);
                     self.size = self.size << 4 | u64::from(digit);
                     State::Size(true)
                 }
                 (State::Size(true), b'\r') => State::SizeLf,
-                (State::Size(true), b';') => State::Extension,
+                (State::Size(true), b';') => {
+                    (self.extensions, self.extensions_raw) = (0, 0);
+                    self.cut(at);
+                    State::Extension
+                }
                 (State::Size(true), b'\n') => {
                     return refused("HPE_CR_EXPECTED", "Missing expected CR after chunk size");
                 }
@@ -86,12 +120,30 @@ impl Chunks {
                     return refused("HPE_INVALID_CHUNK_SIZE", "Invalid character in chunk size");
                 }
                 (State::Extension, b'\r') => State::SizeLf,
-                (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => State::Extension,
+                (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => {
+                    self.extensions_raw += 1;
+                    self.extensions += u32::from(!matches!(byte, b';' | b'='));
+                    if self.extensions > MAX_EXTENSIONS || self.extensions_raw > MAX_EXTENSIONS_RAW
+                    {
+                        return refused(
+                            "HPE_CHUNK_EXTENSIONS_OVERFLOW",
+                            "Chunk extensions overflow",
+                        );
+                    }
+                    self.cut(at);
+                    State::Extension
+                }
                 (State::Extension, _) => {
                     return refused("HPE_STRICT", "Invalid character in chunk extensions");
                 }
-                (State::SizeLf, b'\n') if self.size == 0 => State::Trailer,
-                (State::SizeLf, b'\n') => State::Data,
+                (State::SizeLf, b'\n') => {
+                    self.digits = 0;
+                    if self.size == 0 {
+                        State::Trailer
+                    } else {
+                        State::Data
+                    }
+                }
                 (State::SizeLf, _) => {
                     return refused("HPE_STRICT", "Expected LF after chunk size");
                 }
@@ -107,6 +159,27 @@ impl Chunks {
             at += 1;
         }
         Scan::Pass
+    }
+
+    fn cut(&mut self, at: usize) {
+        match self.cuts.last_mut() {
+            Some(last) if last.end == at => last.end += 1,
+            _ => self.cuts.push(at..at + 1),
+        }
+    }
+
+    /// Moves what hyper is to see of the bytes that were looked at last to their front; how many these are.
+    pub fn strip(&self, bytes: &mut [u8]) -> usize {
+        let Some(first) = self.cuts.first() else {
+            return bytes.len();
+        };
+        let mut kept = first.start;
+        let ends = self.cuts[1..].iter().map(|cut| cut.start);
+        for (cut, end) in self.cuts.iter().zip(ends.chain([bytes.len()])) {
+            bytes.copy_within(cut.end..end, kept);
+            kept += end - cut.end;
+        }
+        kept
     }
 
     /// Takes bytes of the trailer section: how many of them belong to it once it is complete, `None` while it is not.
@@ -126,7 +199,14 @@ impl Chunks {
                 .position(|four| four == b"\r\n\r\n");
             found.map(|found| from + found + 4)
         };
-        if end.unwrap_or(self.section.len()) > self.max_section {
+        let len = end.unwrap_or(self.section.len());
+        self.lines += self.section[before.min(len)..len]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count();
+        // Colon, space, CR and LF of a line do not count, but are bounded by the number of lines.
+        if len.saturating_sub(4 * self.lines) >= self.max_section || self.lines > MAX_HEADER_FIELDS
+        {
             return Err(ParseFault::overflow(self.section.len()));
         }
         let Some(end) = end else { return Ok(None) };
@@ -170,6 +250,13 @@ mod tests {
         }
     }
 
+    fn stripped(chunks: &Chunks, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        let kept = chunks.strip(&mut bytes);
+        bytes.truncate(kept);
+        bytes
+    }
+
     #[test]
     fn every_split_of_a_body_finds_its_trailers() {
         let body = b"3\r\nabc\r\nA;x=\"y\"\r\n0123456789\r\n00\r\nX-a: 1\r\nx-B:  2 \r\n\r\nrest";
@@ -177,12 +264,17 @@ mod tests {
         for split in 0..=body.len() {
             let mut chunks = Chunks::new(1024);
             let mut surplus = None;
+            let mut passed = Vec::new();
             for part in [&body[..split], &body[split..]] {
                 let from = match chunks.scan(part) {
-                    Scan::Pass => continue,
+                    Scan::Pass => {
+                        passed.extend_from_slice(&stripped(&chunks, part));
+                        continue;
+                    }
                     Scan::TrailerFrom(at) => at,
                     other => panic!("{other:?} at {split}"),
                 };
+                passed.extend_from_slice(&stripped(&chunks, &part[..from]));
                 assert!(part.as_ptr() as usize + from >= body.as_ptr() as usize + section_at);
                 if let Some(taken) = chunks.trailer(&part[from..]).unwrap() {
                     surplus = Some(part.len() - from - taken);
@@ -194,6 +286,9 @@ mod tests {
                 "split at {split}"
             );
             assert!(surplus.is_some(), "split at {split}");
+            // Without extensions and zeros that say nothing.
+            let plain = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n";
+            assert!(passed.starts_with(plain), "split at {split}");
         }
     }
 
@@ -225,6 +320,45 @@ mod tests {
             refusal(b"3\r\nabcXX"),
             ("HPE_STRICT", "Expected LF after chunk data")
         );
+    }
+
+    #[test]
+    fn extensions_are_bounded_per_chunk_and_sizes_by_their_digits() {
+        let overflow = "HPE_CHUNK_EXTENSIONS_OVERFLOW";
+        let most = MAX_EXTENSIONS as usize;
+        let chunk = |len: usize| format!("1;a={}\r\nx\r\n", "b".repeat(len - 1));
+        let mut chunks = Chunks::new(1024);
+        for _ in 0..3 {
+            let body = chunk(most).into_bytes();
+            assert_eq!(chunks.scan(&body), Scan::Pass);
+            assert_eq!(stripped(&chunks, &body), b"1\r\nx\r\n");
+        }
+        assert_eq!(refusal(chunk(most + 1).as_bytes()).0, overflow);
+        let separators = format!("1{}", ";".repeat(MAX_EXTENSIONS_RAW as usize + 2));
+        assert_eq!(refusal(separators.as_bytes()).0, overflow);
+        let zeros = "0".repeat(MAX_SIZE_DIGITS as usize);
+        let padded = format!("{}1\r\nx\r\n", &zeros[1..]);
+        let mut chunks = Chunks::new(1024);
+        assert_eq!(chunks.scan(padded.as_bytes()), Scan::Pass);
+        assert_eq!(stripped(&chunks, padded.as_bytes()), b"01\r\nx\r\n");
+        assert_eq!(
+            refusal(format!("{zeros}0").as_bytes()),
+            ("HPE_INVALID_CHUNK_SIZE", "Chunk size overflow")
+        );
+    }
+
+    #[test]
+    fn trailers_are_counted_as_the_runtimes_count_them() {
+        let section = |fields: usize| format!("{}\r\n", "ab: cd\r\n".repeat(fields));
+        let mut chunks = Chunks::new(400);
+        let taken = chunks.trailer(section(99).as_bytes()).unwrap();
+        assert_eq!(taken, Some(99 * 8 + 2));
+        let mut chunks = Chunks::new(400);
+        let fault = chunks.trailer(section(101).as_bytes()).unwrap_err();
+        assert_eq!(fault.code, "HPE_HEADER_OVERFLOW");
+        let mut chunks = Chunks::new(400);
+        let endless = "a:\r\n".repeat(MAX_HEADER_FIELDS + 1);
+        assert!(chunks.trailer(endless.as_bytes()).is_err());
     }
 
     #[test]

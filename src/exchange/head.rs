@@ -70,6 +70,59 @@ pub fn parse(input: &[u8], bodiless: bool, max_size: usize) -> Result<Option<Hea
     }
 }
 
+/// How far an incomplete head has been looked at, so that one that comes in many pieces is not parsed anew for each.
+#[derive(Default)]
+pub struct Progress {
+    /// Bytes looked at.
+    scanned: usize,
+    /// Where the last, unfinished line begins.
+    line: usize,
+    lines: usize,
+}
+
+/// First bytes that are parsed at once: what is no HTTP is refused before its first line ends.
+const FIRST_BYTES: usize = 32;
+
+impl Progress {
+    /// The lines of `raw`, which [`parse`] took for an incomplete head.
+    pub fn of(raw: &[u8]) -> Self {
+        let mut progress = Self::default();
+        while progress.next_line(raw).is_some() {}
+        progress
+    }
+
+    /// Whether `raw`, which has grown since, is worth parsing: it is complete, or [`parse`] may refuse it.
+    pub fn is_worth_parsing(&mut self, raw: &[u8], max_size: usize) -> bool {
+        while let Some(line) = self.next_line(raw) {
+            let is_first = self.lines == 1;
+            if is_first || matches!(line, b"\n" | b"\r\n") {
+                return true;
+            }
+            // Room for more than its one field: what follows it is not there.
+            let mut fields = [httparse::EMPTY_HEADER; 2];
+            if httparse::parse_headers(line, &mut fields).is_err() {
+                return true;
+            }
+        }
+        raw.len() < FIRST_BYTES
+            || raw.len().saturating_sub(16 + 4 * self.lines) >= max_size
+            || self.lines > MAX_HEADER_FIELDS
+    }
+
+    fn next_line<'b>(&mut self, raw: &'b [u8]) -> Option<&'b [u8]> {
+        let found = raw[self.scanned..].iter().position(|&byte| byte == b'\n');
+        let Some(found) = found else {
+            self.scanned = raw.len();
+            return None;
+        };
+        let end = self.scanned + found + 1;
+        let line = &raw[self.line..end];
+        (self.scanned, self.line) = (end, end);
+        self.lines += 1;
+        Some(line)
+    }
+}
+
 type Attempt = Result<Option<Result<Head, ParseFault>>, httparse::Error>;
 
 fn finish(attempt: Attempt, input: &[u8], max_size: usize) -> Result<Option<Head>, ParseFault> {
@@ -361,6 +414,25 @@ mod tests {
         let raw = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
         let head = parse(raw.as_bytes(), false, 1 << 20).unwrap().unwrap();
         assert_eq!(head.text.iter().filter(|&&byte| byte == 0).count(), 6002);
+    }
+
+    #[test]
+    fn a_head_in_many_pieces_is_parsed_when_it_is_complete_or_refused() {
+        let fields: String = (0..1000).map(|n| format!("a{n}: {n}\r\n")).collect();
+        let raw = format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
+        let mut progress = Progress::of(&raw[..1]);
+        let parses = (1..=raw.len()).filter(|&end| progress.is_worth_parsing(&raw[..end], SIZE));
+        // Its first bytes, and its end.
+        assert_eq!(parses.last(), Some(raw.len()));
+        let mut progress = Progress::of(&raw[..FIRST_BYTES]);
+        let parses = (FIRST_BYTES..raw.len())
+            .filter(|&end| progress.is_worth_parsing(&raw[..end], SIZE))
+            .count();
+        assert_eq!(parses, 0);
+        let bad = b"HTTP/1.1 200 OK\r\nFine: 1\r\nB@d: 2\r\n";
+        let mut progress = Progress::of(&bad[..FIRST_BYTES]);
+        assert!(!progress.is_worth_parsing(&bad[..bad.len() - 1], SIZE));
+        assert!(progress.is_worth_parsing(bad, SIZE));
     }
 
     #[test]

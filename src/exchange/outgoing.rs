@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use crate::config::REPLAY_LIMIT;
+use crate::config::{REPLAY_LIMIT, TURN_WRITTEN};
 
 const MAX_SLICES: usize = 16;
 
@@ -84,13 +84,18 @@ impl Outgoing {
         }
     }
 
-    /// Writes as much as the transport takes; ready when drained.
+    /// Writes as much as the transport takes, and no more than others can wait for; ready when drained.
     pub fn poll_write<T: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         transport: &mut T,
     ) -> Poll<io::Result<()>> {
+        let until = self.written + TURN_WRITTEN;
         while !self.queue.is_empty() {
+            if self.written >= until {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
                 *slice = IoSlice::new(bytes);

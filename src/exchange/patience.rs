@@ -4,6 +4,9 @@
 //! Only the peer's time counts. The clock stands while the request waits for more of its body, or the response for its
 //! reader, and starts anew with every progress. One timer serves a connection for all its exchanges; it is moved when
 //! it rings, not at every progress, and one that was never wanted is never made.
+//!
+//! A process that was stopped (SIGSTOP, a paused container) may find the deadline over and the answer in the kernel. So
+//! the socket is looked at before a deadline is told: if there is something to read, it is given the time to be read.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +24,9 @@ pub struct Patience {
     pub body_ms: u32,
 }
 
+/// How long what the kernel has may take until it was read, or has turned out to be no progress.
+const GRACE: Duration = Duration::from_millis(5);
+
 /// What an exchange waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Awaited {
@@ -37,6 +43,8 @@ pub(super) struct Clock {
     awaited: Awaited,
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    /// When a deadline that was over was put off to.
+    grace: Option<Instant>,
 }
 
 impl Clock {
@@ -45,18 +53,22 @@ impl Clock {
             awaited: Awaited::Nothing,
             since: Instant::now(),
             timer: None,
+            grace: None,
         }
     }
 
-    /// Notes what is awaited now; ready when the peer took too long, else `cx` is woken in time.
+    /// Notes what is awaited now; ready when the peer took too long, else `cx` is woken in time. `has_news`: whether there is
+    /// something to read.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         patience: Patience,
         awaited: Awaited,
+        has_news: impl Fn() -> bool,
     ) -> Poll<Failure> {
         if self.awaited != awaited {
             self.awaited = awaited;
+            self.grace = None;
             if awaited != Awaited::Nothing {
                 self.since = Instant::now();
             }
@@ -69,7 +81,8 @@ impl Clock {
         if limit_ms == 0 {
             return Poll::Pending;
         }
-        let deadline = self.since + Duration::from_millis(limit_ms.into());
+        let mut deadline = self.since + Duration::from_millis(limit_ms.into());
+        deadline = self.grace.unwrap_or(deadline);
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -79,6 +92,12 @@ impl Clock {
         }
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
+                if self.grace.is_none() && has_news() {
+                    deadline = Instant::now() + GRACE;
+                    self.grace = Some(deadline);
+                    timer.as_mut().reset(deadline);
+                    continue;
+                }
                 return Poll::Ready(impatient(awaited, limit_ms));
             }
             timer.as_mut().reset(deadline);
@@ -114,7 +133,7 @@ mod tests {
 
     async fn ring(clock: &mut Clock, awaited: Awaited) -> (String, Duration) {
         let began = Instant::now();
-        let failure = poll_fn(|cx| clock.poll(cx, BOTH, awaited)).await;
+        let failure = poll_fn(|cx| clock.poll(cx, BOTH, awaited, || false)).await;
         (failure.code.to_string(), began.elapsed())
     }
 
@@ -135,17 +154,41 @@ mod tests {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         for progress in 0..10 {
             assert!(clock
-                .poll(&mut cx, BOTH, Awaited::Head(progress))
+                .poll(&mut cx, BOTH, Awaited::Head(progress), || true)
                 .is_pending());
             tokio::time::advance(Duration::from_millis(90)).await;
         }
-        assert!(clock.poll(&mut cx, BOTH, Awaited::Nothing).is_pending());
+        let mut poll = |patience, awaited| clock.poll(&mut cx, patience, awaited, || false);
+        assert!(poll(BOTH, Awaited::Nothing).is_pending());
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(clock.poll(&mut cx, BOTH, Awaited::Nothing).is_pending());
-        assert!(clock.poll(&mut cx, BOTH, Awaited::Head(9)).is_pending());
+        assert!(poll(BOTH, Awaited::Nothing).is_pending());
+        assert!(poll(BOTH, Awaited::Head(9)).is_pending());
         let off = Patience::default();
-        assert!(clock.poll(&mut cx, off, Awaited::Body(0)).is_pending());
+        assert!(poll(off, Awaited::Body(0)).is_pending());
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(clock.poll(&mut cx, off, Awaited::Body(0)).is_pending());
+        assert!(poll(off, Awaited::Body(0)).is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_to_be_read_puts_an_overdue_deadline_off_once() {
+        let mut clock = Clock::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let began = Instant::now();
+        assert!(clock
+            .poll(&mut cx, BOTH, Awaited::Body(0), || true)
+            .is_pending());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        // Overdue, but there is something; it turns out to be progress.
+        assert!(clock
+            .poll(&mut cx, BOTH, Awaited::Body(0), || true)
+            .is_pending());
+        assert!(clock
+            .poll(&mut cx, BOTH, Awaited::Body(1), || true)
+            .is_pending());
+        // Then something that is none.
+        let failure = poll_fn(|cx| clock.poll(cx, BOTH, Awaited::Body(1), || true)).await;
+        assert_eq!(failure.code, "ERR_KEEPWIRE_BODY_TIMEOUT");
+        let after = began.elapsed().as_millis();
+        assert!((6_305..6_320).contains(&after), "{after}");
     }
 }

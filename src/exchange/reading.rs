@@ -12,7 +12,7 @@ use super::events::Response;
 use super::head::Framing;
 use super::service::{Answer, Exchange, Outcome, Service, TURNS};
 use super::wire::Fault;
-use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
+use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
 use crate::error::{Failure, Phase};
 use crate::faults::{self, Stage};
 use crate::pool::CloseReason;
@@ -113,8 +113,11 @@ impl Service<'_> {
         let mut gathered = BytesMut::new();
         // Whether hyper has had a turn since its last piece without reading anything.
         let mut has_driven = false;
-        loop {
-            let Some(Exchange { answer, .. }) = self.current.as_mut() else {
+        for _ in 0..TURN_PIECES {
+            let Some(Exchange {
+                answer, received, ..
+            }) = self.current.as_mut()
+            else {
                 return Step::Wait;
             };
             let Answer::Body {
@@ -143,6 +146,7 @@ impl Service<'_> {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    *received += data.len() as u64;
                     if std::mem::take(&mut has_driven) && !gathered.is_empty() {
                         // To the runtime, chunks are pieces of their own.
                         self.publish(gathered.split().freeze());
@@ -187,6 +191,10 @@ impl Service<'_> {
                 }
             }
         }
+        // Others have their turn before the rest.
+        self.publish(gathered.freeze());
+        cx.waker().wake_by_ref();
+        Step::Wait
     }
 
     /// Tells what has been read of the response so far.
@@ -282,8 +290,11 @@ impl Service<'_> {
         match wire.surplus() {
             [] if self.ended.is_none() => Step::Wait,
             [] => Step::Again,
-            // A response that nobody asked for: the runtime drops the connection without a word.
-            surplus if surplus.starts_with(b"HTTP/") => {
+            // Empty lines, which old servers send behind bodies, or a response that nobody asked for: the runtime drops the
+            // connection without a word.
+            surplus
+                if without_empty_lines(surplus).is_none_or(|rest| rest.starts_with(b"HTTP/")) =>
+            {
                 Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes))
             }
             // They came along with the response, so its request hears of them, as from the runtime.
@@ -378,6 +389,15 @@ impl Service<'_> {
         Outcome::Failed(Box::new(failure()))
     }
 }
+
+/// What comes after leading empty lines, if anything does.
+fn without_empty_lines(bytes: &[u8]) -> Option<&[u8]> {
+    let at = bytes
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    Some(&bytes[at..])
+}
+
 pub(super) fn hang_up() -> Failure {
     Failure::hang_up(Phase::Head)
 }

@@ -69,6 +69,8 @@ pub(super) struct Exchange {
     pub(super) outgoing: Outgoing,
     pub(super) answer: Answer,
     pub(super) patience: Patience,
+    /// Bytes of the response's body so far.
+    pub(super) received: u64,
     /// When it was handed over.
     pub(super) asked: Option<Instant>,
     pub(super) want_ack: bool,
@@ -86,6 +88,7 @@ impl Exchange {
             outgoing: Outgoing::new(begin.idempotent),
             answer: Answer::NotAsked,
             patience: Patience::default(),
+            received: 0,
             asked: None,
             want_ack: false,
             told_written: 0,
@@ -151,6 +154,7 @@ impl<'a> Service<'a> {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.task.mailbox.register(cx);
+        self.wire.borrow_mut().begin_turn();
         for _ in 0..BUDGET {
             if let Some(reason) = self.task.mailbox.killed() {
                 return Poll::Ready(Outcome::Closed(reason));
@@ -199,11 +203,13 @@ impl<'a> Service<'a> {
                 Awaited::Head(exchange.outgoing.written() + informed)
             }
             Answer::Body { unacknowledged, .. } if *unacknowledged < RESPONSE_WINDOW => {
-                Awaited::Body(self.wire.borrow().bytes_read())
+                Awaited::Body(exchange.received)
             }
             _ => Awaited::Nothing,
         };
-        let polled = self.clock.poll(cx, exchange.patience, awaited);
+        let wire = self.wire.borrow();
+        let has_news = || wire.transport.has_news();
+        let polled = self.clock.poll(cx, exchange.patience, awaited, has_news);
         polled.map(|failure| Outcome::Failed(Box::new(failure)))
     }
 

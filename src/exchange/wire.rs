@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunks::{Chunks, Scan};
 use super::diagnose::ParseFault;
-use super::head::{self, Framing, Head};
-use crate::config::MAX_INFORMATIONAL;
+use super::head::{self, Framing, Head, Progress};
+use crate::config::{MAX_INFORMATIONAL, TURN_BYTES};
 
 const SCRATCH: usize = 64 * 1024;
 
@@ -28,6 +28,9 @@ thread_local! {
     /// Heads are read through one buffer of the I/O thread, so an idle connection owns none.
     static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
+
+/// What a read counts for at least: it costs a system call, however little it brings.
+const LEAST_READ: usize = 1024;
 
 /// Why reading stopped for good.
 #[derive(Debug)]
@@ -56,7 +59,11 @@ pub struct Wire<T> {
     mode: Mode,
     bodiless: bool,
     max_header_size: usize,
+    /// The head that is incomplete so far.
     raw: BytesMut,
+    progress: Progress,
+    /// Empty lines before it.
+    leading: usize,
     for_hyper: BytesMut,
     heads: VecDeque<Head>,
     informational: u32,
@@ -71,6 +78,8 @@ pub struct Wire<T> {
     fault: Option<Fault>,
     answered: bool,
     bytes_read: u64,
+    /// What may be read before others have their turn.
+    budget: usize,
     /// hyper has written since it was last asked.
     hyper_wrote: bool,
 }
@@ -84,6 +93,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             bodiless: false,
             max_header_size: 0,
             raw: BytesMut::new(),
+            progress: Progress::default(),
+            leading: 0,
             for_hyper: BytesMut::new(),
             heads: VecDeque::new(),
             informational: 0,
@@ -94,8 +105,34 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             fault: None,
             answered: false,
             bytes_read: 0,
+            budget: TURN_BYTES,
             hyper_wrote: false,
         }
+    }
+
+    /// A turn begins: so much may be read until the next one.
+    pub fn begin_turn(&mut self) {
+        self.budget = TURN_BYTES;
+    }
+
+    /// Reads of the transport, unless this turn has read enough: then the task is woken for the next one.
+    fn poll_transport(
+        transport: &mut T,
+        budget: &mut usize,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if *budget == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = out.filled().len();
+        let read = Pin::new(transport).poll_read(cx, out);
+        if read.is_ready() {
+            let fresh = out.filled().len() - before;
+            *budget = budget.saturating_sub(fresh.max(LEAST_READ));
+        }
+        read
     }
 
     /// Whether hyper has written since this was last asked.
@@ -121,6 +158,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.bodiless = bodiless;
         self.max_header_size = max_header_size;
         self.informational = 0;
+        self.leading = 0;
         self.chunks = None;
         self.surplus.clear();
         self.packet.clear();
@@ -184,7 +222,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     fn poll_head(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| loop {
             let mut read = ReadBuf::new(scratch);
-            match Pin::new(&mut self.transport).poll_read(cx, &mut read) {
+            match Self::poll_transport(&mut self.transport, &mut self.budget, cx, &mut read) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => {
                     self.fault = Some(Fault::Io(error));
@@ -199,30 +237,41 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             }
             self.answered = true;
             self.bytes_read += fresh.len() as u64;
-            // A head can only end, or be refused, at a line's end or in its first bytes: a trickle is not parsed anew for each byte.
-            let worth_parsing = self.raw.len() < 32
-                || fresh.contains(&b'\n')
-                || self.raw.len() + fresh.len() > self.max_header_size;
             let packet = fresh;
             let gathered;
             let mut input = if self.raw.is_empty() {
                 fresh
             } else {
                 self.raw.extend_from_slice(fresh);
+                let (raw, most) = (&self.raw[..], self.max_header_size);
+                if !self.progress.is_worth_parsing(raw, most) {
+                    continue;
+                }
                 gathered = std::mem::take(&mut self.raw);
                 &gathered[..]
             };
-            if !worth_parsing {
-                self.raw = BytesMut::from(input);
-                continue;
-            }
             loop {
+                let empty = input
+                    .iter()
+                    .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+                let empty = empty.count();
+                input.advance(empty);
+                self.leading += empty;
+                if self.leading > self.max_header_size {
+                    let fault = ParseFault::overflow(packet.len());
+                    self.fault = Some(Fault::Parse(fault, Bytes::copy_from_slice(packet)));
+                    return Poll::Ready(Ok(()));
+                }
+                if input.is_empty() {
+                    break;
+                }
                 match head::parse(input, self.bodiless, self.max_header_size) {
                     Err(fault) => {
                         self.fault = Some(Fault::Parse(fault, Bytes::copy_from_slice(packet)));
                         return Poll::Ready(Ok(()));
                     }
                     Ok(None) => {
+                        self.progress = Progress::of(input);
                         self.raw = BytesMut::from(input);
                         break;
                     }
@@ -235,9 +284,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                             return Poll::Ready(Ok(()));
                         }
                         self.heads.push_back(head);
-                        if input.is_empty() {
-                            break;
-                        }
                     }
                     Ok(Some(head)) => {
                         let rest = &input[head.len..];
@@ -273,11 +319,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             }
             return;
         };
-        match chunks.scan(bytes) {
-            Scan::Pass => self.for_hyper.extend_from_slice(bytes),
+        let start = self.for_hyper.len();
+        let scan = chunks.scan(bytes);
+        let passed = match &scan {
+            Scan::Pass => bytes,
+            Scan::TrailerFrom(at) | Scan::Refused(at, _) => &bytes[..*at],
+        };
+        self.for_hyper.extend_from_slice(passed);
+        let kept = chunks.strip(&mut self.for_hyper[start..]);
+        self.for_hyper.truncate(start + kept);
+        match scan {
+            Scan::Pass => {}
             Scan::TrailerFrom(at) => {
-                let (body, section) = bytes.split_at(at);
-                self.for_hyper.extend_from_slice(body);
+                let section = &bytes[at..];
                 if section != b"\r\n" {
                     self.packet = Bytes::copy_from_slice(packet);
                 }
@@ -292,8 +346,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                     }
                 }
             }
-            Scan::Refused(at, fault) => {
-                self.for_hyper.extend_from_slice(&bytes[..at]);
+            Scan::Refused(_, fault) => {
                 self.fault = Some(Fault::Parse(fault, Bytes::copy_from_slice(packet)));
             }
         }
@@ -316,7 +369,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 return Poll::Ready(Ok(()));
             }
             let before = out.filled().len();
-            match Pin::new(&mut self.transport).poll_read(cx, out) {
+            match Self::poll_transport(&mut self.transport, &mut self.budget, cx, out) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => {
                     let seen = io::Error::from(error.kind());
@@ -350,17 +403,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                     Scan::Pass
                 }
             };
+            let as_sent = match scan {
+                Scan::Pass => Vec::new(),
+                _ => out.filled()[before..].to_vec(),
+            };
+            let passed = match &scan {
+                Scan::Pass => out.filled().len() - before,
+                Scan::TrailerFrom(at) | Scan::Refused(at, _) => *at,
+            };
+            if let Some(chunks) = &self.chunks {
+                let kept = chunks.strip(&mut out.filled_mut()[before..before + passed]);
+                out.set_filled(before + kept);
+            }
             match scan {
                 Scan::Pass => {}
-                Scan::TrailerFrom(at) => {
-                    let packet = out.filled()[before..].to_vec();
-                    out.set_filled(before + at);
-                    self.pass(&packet[at..], &packet);
-                }
-                Scan::Refused(at, fault) => {
-                    let packet = Bytes::copy_from_slice(&out.filled()[before..]);
-                    out.set_filled(before + at);
-                    self.fault = Some(Fault::Parse(fault, packet));
+                Scan::TrailerFrom(at) => self.pass(&as_sent[at..], &as_sent),
+                Scan::Refused(_, fault) => {
+                    self.fault = Some(Fault::Parse(fault, as_sent.into()));
                 }
             }
             if out.filled().len() > before {

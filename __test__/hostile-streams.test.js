@@ -1,0 +1,142 @@
+'use strict'
+
+// Responses that never end: whatever a server sends without end, requests beside it are served, and an abort or a deadline
+// ends it. The server runs in a process of its own (support/hostile-peer.js).
+
+const assert = require('node:assert')
+const http = require('node:http')
+const https = require('node:https')
+
+const { failure, send } = require('./support/client')
+const { baseline, isDeno, isNode } = require('./support/runtime')
+const { test: testOne } = require('./support/suite')
+const { delay } = require('./support/wait')
+
+const keepwire = baseline ? {} : require('..')
+
+const OURS = { ours: 'has no such limits', timeout: 60_000 }
+const BESIDE = 8
+
+/** As testBoth, but without floods over TLS where the server, which is of the same runtime, has them wait for nobody. */
+function test(sentence, options, body) {
+  const skip = !isNode && sentence.includes('flood') && "this runtime's own TLS server can't flood"
+  testOne(`http: ${sentence}`, { ...options, scheme: 'http' }, body)
+  testOne(`https: ${sentence}`, { ...options, scheme: 'https', skip }, body)
+}
+
+/** A request that goes on: `over` resolves with its error or its end, `destroy()` gives it up. */
+function overRequest(module, options) {
+  const request = module.request({ host: '127.0.0.1', ...options })
+  const over = new Promise((resolve) => {
+    request.on('error', resolve)
+    request.on('response', (response) => response.on('error', resolve).on('end', resolve).resume())
+    request.on('close', resolve)
+  })
+  request.end()
+  return { over, destroy: () => request.destroy() }
+}
+
+async function readAll(response) {
+  for await (const _ of response.body);
+}
+
+const isSecure = ({ agent }) => agent.protocol === 'https:'
+
+const ways = {
+  'http.request': (options) => overRequest(isSecure(options) ? https : http, options),
+  'our own request': (options) => overRequest(isSecure(options) ? keepwire.https : keepwire.http, options),
+  fetch: ({ agent, path, port }) => {
+    const { signal, abort } = abortable()
+    const url = `${agent.protocol}//127.0.0.1:${port}${path}`
+    const over = keepwire.fetch(url, { agent, signal }).then(readAll)
+    return { over: over.catch((error) => error.cause ?? error), destroy: abort }
+  },
+}
+
+function abortable() {
+  const controller = new AbortController()
+  return { signal: controller.signal, abort: () => controller.abort() }
+}
+
+/** What each flood comes to; nothing: it goes on until it is given up. */
+const FLOODS = {
+  zeros: 'HPE_INVALID_CHUNK_SIZE',
+  'empty-lines': 'HPE_HEADER_OVERFLOW',
+  extension: 'HPE_CHUNK_EXTENSIONS_OVERFLOW',
+  'empty-extensions': 'HPE_CHUNK_EXTENSIONS_OVERFLOW',
+  informational: 'HPE_HEADER_OVERFLOW',
+  fields: 'HPE_HEADER_OVERFLOW',
+  'one-field': 'HPE_HEADER_OVERFLOW',
+  trailers: 'HPE_HEADER_OVERFLOW',
+  // Deno's JavaScript thread does not get through these events in time.
+  ...(isDeno ? {} : { 'one-byte-chunks': undefined, 'chunks-with-extensions': undefined }),
+  'trickled-zeros': undefined,
+  'trickled-body': undefined,
+}
+
+/** Which deadline ends each trickle: none of its bytes is what is waited for. */
+const DEADLINES = {
+  'trickled-zeros': 'ERR_KEEPWIRE_BODY_TIMEOUT',
+  'trickled-extension': 'ERR_KEEPWIRE_BODY_TIMEOUT',
+  'trickled-empty-lines': 'ERR_KEEPWIRE_HEADERS_TIMEOUT',
+  'trickled-head': 'ERR_KEEPWIRE_HEADERS_TIMEOUT',
+}
+
+for (const [name, begin] of Object.entries(ways)) {
+  test(`${name}: requests beside floods are served, and they end when they are given up`, OURS, async (scope) => {
+    const { port } = await scope.remote('hostile-peer.js')
+    const agent = scope.agent({ keepAlive: true })
+    for (const [path, code] of Object.entries(FLOODS)) {
+      const stream = begin({ port, path: `/${path}`, agent })
+      let isOver = false
+      stream.over.then(() => (isOver = true))
+      for (let i = 0; i < BESIDE; i++) {
+        const { body } = await send({ port, path: '/', agent })
+        assert.strictEqual(body, 'hello', path)
+      }
+      if (code === undefined) {
+        assert.strictEqual(isOver, false, `${path} has ended by itself`)
+        stream.destroy()
+        await stream.over
+      } else {
+        const error = await stream.over
+        assert.ok(error instanceof Error, path)
+        // fetch has words of its own.
+        if (name !== 'fetch') assert.strictEqual(error.code, code, path)
+      }
+    }
+  })
+
+  test(`${name}: a deadline ends what brings nothing that is waited for`, OURS, async (scope) => {
+    const { port } = await scope.remote('hostile-peer.js')
+    const agent = scope.agent({ keepAlive: true, headersTimeout: 200, bodyTimeout: 200 })
+    const ended = Object.entries(DEADLINES).map(async ([path, code]) => {
+      const error = await begin({ port, path: `/${path}`, agent }).over
+      assert.strictEqual(error?.code, code, path)
+    })
+    await Promise.all(ended)
+  })
+}
+
+test('a deadline or a limit ends a head that is a flood', OURS, async (scope) => {
+  const { port } = await scope.remote('hostile-peer.js')
+  const agent = scope.agent({ keepAlive: true, headersTimeout: 100 })
+  const floods = ['empty-lines', 'fields'].map((path) => failure(send({ port, path: `/${path}`, agent })))
+  for (const error of await Promise.all(floods)) assert.match(error.code, /^HPE_HEADER_OVERFLOW$|HEADERS_TIMEOUT$/)
+})
+
+test('a paused response that floods holds nobody up', OURS, async (scope) => {
+  const { port } = await scope.remote('hostile-peer.js')
+  const agent = scope.agent({ keepAlive: true })
+  const request = (agent.protocol === 'https:' ? https : http).get({
+    host: '127.0.0.1',
+    port,
+    path: '/one-byte-chunks',
+    agent,
+  })
+  request.on('error', () => {})
+  await new Promise((resolve) => request.on('response', (response) => resolve(response.pause())))
+  await delay(50)
+  for (let i = 0; i < BESIDE; i++) assert.strictEqual((await send({ port, path: '/', agent })).body, 'hello')
+  request.destroy()
+})

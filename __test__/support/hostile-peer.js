@@ -1,0 +1,80 @@
+'use strict'
+
+// The server process of hostile-streams.test.js: responses that never end, as fast as the client takes them or byte by
+// byte. A request's path names one; any other path is answered as it should be.
+
+const { createListener } = require('./listener')
+const { RequestReader, reply } = require('./peer')
+const { identity, serve } = require('./server-process')
+
+const PIECE = 64 * 1024
+const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+/** What comes first, and what comes again and again. @type {Record<string, [string, string]>} */
+const floods = {
+  zeros: [CHUNKED, '0'],
+  'empty-lines': ['', '\r\n'],
+  'one-byte-chunks': [CHUNKED, '1\r\nx\r\n'],
+  'chunks-with-extensions': [CHUNKED, '1;name=value\r\nx\r\n'],
+  extension: [`${CHUNKED}1;`, 'x'],
+  'empty-extensions': [`${CHUNKED}1`, ';'],
+  informational: ['', 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'],
+  fields: ['HTTP/1.1 200 OK\r\n', 'a:\r\n'],
+  'one-field': ['HTTP/1.1 200 OK\r\nName: ', 'x'],
+  trailers: [`${CHUNKED}0\r\n`, 'a:\r\n'],
+}
+
+/** The same, a byte at a time. */
+const trickles = {
+  'trickled-zeros': [CHUNKED, '0'],
+  'trickled-extension': [`${CHUNKED}1;`, 'x'],
+  'trickled-empty-lines': ['', '\r\n'],
+  'trickled-head': ['HTTP/1.1 200 OK\r\nName: ', 'x'],
+  'trickled-body': ['HTTP/1.1 200 OK\r\n\r\n', 'x'],
+}
+
+function flood(stream, [first, again]) {
+  const piece = Buffer.from(again.repeat(PIECE / again.length))
+  // In turns, so that the server has time for others.
+  const more = () => {
+    if (!stream.destroyed && stream.write(piece)) setImmediate(more)
+  }
+  stream.on('drain', more)
+  stream.write(first)
+  more()
+}
+
+function trickle(stream, [first, again]) {
+  stream.write(first)
+  let at = 0
+  const timer = setInterval(() => stream.write(again[at++ % again.length]), 2)
+  stream.on('close', () => clearInterval(timer))
+}
+
+const open = new Set()
+
+const server = createListener(identity, (stream, raw) => {
+  open.add(raw)
+  raw.on('close', () => {
+    open.delete(raw)
+    stream.destroy()
+  })
+  stream.on('error', () => {})
+  const reader = new RequestReader()
+  stream.on('data', (bytes) =>
+    reader.feed(
+      bytes,
+      () => {},
+      ({ target }) => {
+        const name = target.slice(1)
+        if (floods[name]) flood(stream, floods[name])
+        else if (trickles[name]) trickle(stream, trickles[name])
+        else stream.write(reply('hello'))
+      },
+    ),
+  )
+})
+
+if (require.main === module) serve({ port: server }, () => ({ open: open.size }))
+
+module.exports = { floods, trickles }
