@@ -351,6 +351,43 @@ mod tests {
         }
     }
 
+    /// The short version of `fuzz/fuzz_targets/batches.rs`.
+    #[test]
+    fn in_any_batch_the_good_commands_are_found_and_the_bad_ones_refused() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = |most: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % most
+        };
+        for _ in 0..2_000 {
+            let mut batch = Vec::new();
+            let mut expected = Vec::new();
+            for _ in 0..next(20) {
+                let id = [1 + next(4), (1 << 53) - 1 - next(4)][next(2) as usize];
+                let payload = vec![b'x'; next(9) as usize];
+                let (op, payload, is_good) = match next(6) {
+                    0 => (command::WRITE, payload, true),
+                    1 => (command::ACK, vec![0; 4], true),
+                    2 => (command::BEGIN, vec![0; 8], true),
+                    3 => (command::BEGIN, vec![0; next(8) as usize], false),
+                    4 => (100, payload, false),
+                    _ => (command::FETCH, payload, false),
+                };
+                batch.extend(command(op, 0, 0, id, &payload));
+                expected.push((id, is_good));
+            }
+            let found: Vec<(u64, bool)> = Commands::new(batch.into())
+                .map(|command| {
+                    let is_good = !matches!(command, Command::Refused(..));
+                    (command.exchange(), is_good)
+                })
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+
     #[test]
     fn any_bytes_decode_without_panic() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
