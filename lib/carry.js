@@ -11,7 +11,7 @@
 const { setImmediate } = require('./captured.js')
 const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, WINDOW } = require('./bridge/layout.js')
 const { fromRecord } = require('./engine-errors.js')
-const { connectionReset, emitRequestError, streamDestroyed } = require('./errors.js')
+const { connectionReset, emitRequestError } = require('./errors.js')
 const {
   checkIn,
   complete,
@@ -359,7 +359,7 @@ class Exchange {
       this.port.submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
       this.settle()
     }
-    this.outgoing.fail(error ?? streamDestroyed('write'))
+    this.outgoing.fail(error)
   }
 
   /**

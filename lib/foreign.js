@@ -327,7 +327,11 @@ function track(origin, socket, req, release) {
   }
   socket.on('close', gone)
   socket.on('agentRemove', gone)
+  forgetters.set(socket, gone)
 }
+
+/** How an agent forgets each of its real sockets. @type {WeakMap<Socket, () => void>} */
+const forgetters = new WeakMap()
 
 /**
  * The agent's own 'free' listener.
@@ -366,12 +370,15 @@ function onFree(agent, origins, socket, options) {
 }
 
 /**
- * The agent's removeSocket(): slots and waiters are the engine's, all that is left to do is to forget the socket.
+ * The agent's removeSocket(): a real socket is forgotten, and its slot is free for whoever waits. Those of the engine leave with
+ * their connections.
  * @this {any}
- * @param {any} _socket
+ * @param {any} socket
  * @param {Options} _options
  */
-function removeSocket(_socket, _options) {}
+function removeSocket(socket, _options) {
+  forgetters.get(socket)?.()
+}
 
 module.exports = {
   asksForUpgrade,

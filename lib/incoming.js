@@ -84,8 +84,25 @@ function deliverResponse(exchange, status, flags, head, body) {
     announce(exchange, res, flags)
   } finally {
     // A listener that throws must not cost the request its body or its end.
-    if (body !== null && !exchange.isSettled) push(exchange, res, body)
-    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) finish(exchange, res)
+    arrive(exchange, res, body, (flags & MESSAGE_END) !== 0)
+  }
+}
+
+/**
+ * What came with a response's head, when its user has heard of the head.
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {Buffer | null} body
+ * @param {boolean} ended
+ */
+function arrive(exchange, res, body, ended) {
+  if (!exchange.isSettled) {
+    if (body !== null) push(exchange, res, body)
+    if (ended && !exchange.isSettled) finish(exchange, res)
+  } else if (ended && exchange.isAborted && !res.complete) {
+    // Destroyed by its user when all of it was here: as in the runtime, whose parser goes on to the end of what it has.
+    if (body !== null && !res._dumped) res.push(body)
+    complete(res)
   }
 }
 
@@ -221,9 +238,22 @@ function onResponseEnd() {
   if (kDetachAbortSignal !== undefined) this[kDetachAbortSignal]()
   req._ended = true
   exchange.isResponseEnded = true
-  if (exchange.isSettled) return
+  if (exchange.isSettled) {
+    // Destroyed when all of it was here: the request closes with the response, not with its connection.
+    const isKept = exchange.isAborted && req.shouldKeepAlive && req.writableFinished
+    if (isKept && !this.aborted && !req._closed) nextTick(emitClose, exchange)
+    return
+  }
   if (!req.shouldKeepAlive) closeConnection(exchange)
-  else if (req.writableFinished && !this.aborted) keepConnection(exchange)
+  else if (this.aborted) return
+  else if (req.writableFinished) keepConnection(exchange)
+  // Whoever puts off the callbacks of writes, as wrappers of socket.write() do, puts off 'finish' as well.
+  else req.once('finish', onLateFinish)
+}
+
+/** @this {any} a request whose response was over before */
+function onLateFinish() {
+  this[kExchange]?.onSent()
 }
 
 /**
@@ -302,6 +332,15 @@ function isBound(request) {
   return isTold || request.getHeader('host') === undefined
 }
 
+/** @param {Exchange} exchange whose connection is destroyed */
+function emitClose({ connection, req }) {
+  if (req._closed) return
+  const { view } = /** @type {Connection} */ (connection)
+  if (view._httpMessage === req) view._httpMessage = null
+  req._closed = true
+  req.emit('close')
+}
+
 /** @param {Exchange} exchange */
 function emitFree(exchange) {
   const { req, agent } = exchange
@@ -319,6 +358,7 @@ function emitFree(exchange) {
 }
 
 module.exports = {
+  arrive,
   checkIn,
   complete,
   completeResponse,

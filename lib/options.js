@@ -138,9 +138,16 @@ function keepAliveBuffer(agent) {
   return typeof value === 'number' && value >= 0 && Number.isFinite(value) ? value : DEFAULT_KEEP_ALIVE_BUFFER
 }
 
-/** @param {unknown} value */
+/**
+ * How many there may be, as the runtime means it: it compares a count with the value, which may be a text or a fraction.
+ * @param {unknown} value
+ */
 function limit(value) {
-  return typeof value === 'number' && !Number.isNaN(value) ? value : Number.POSITIVE_INFINITY
+  if (typeof value === 'number' && Number.isInteger(value)) return value
+  if (value === undefined) return Number.POSITIVE_INFINITY
+  const number = Math.ceil(Number(value))
+  // No count is less than what is no number.
+  return Number.isNaN(number) ? 0 : number
 }
 
 /** @param {unknown} value milliseconds; 0, undefined: no limit */

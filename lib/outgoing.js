@@ -8,6 +8,7 @@
 
 const { Buffer } = require('node:buffer')
 const { maxHeaderSize } = require('node:http')
+const { getSystemErrorMap } = require('node:util')
 
 const { nextTick } = require('./captured.js')
 const {
@@ -20,7 +21,8 @@ const {
   IDLE,
   WRITE_WANT_ACK,
 } = require('./bridge/layout.js')
-const { kNeedDrain } = require('./runtime.js')
+const { coded, optionError, streamDestroyed } = require('./errors.js')
+const { kEndCallbacks, kNeedDrain } = require('./runtime.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {{ data: string | Uint8Array, encoding: BufferEncoding | null | undefined, flags: number }} Held */
@@ -54,6 +56,10 @@ class Outgoing {
   #callbacks = null
   /** What is kept back until the connection's listeners have seen it; null: nothing is. @type {Held[] | null} */
   #held = null
+  /** Those of a connection that was destroyed. @type {any[] | null} */
+  #failedCallbacks = null
+  /** @type {Error | null} */
+  #reason = null
   #needDrain = false
   #reporting = false
   /** Where the bytes start that wait for uncork(), to the runtime's mind; -1: nowhere. */
@@ -285,15 +291,45 @@ class Outgoing {
   }
 
   /**
-   * The connection is gone: whoever waits for bytes to be sent is told why they are not.
-   * @param {Error} error
+   * The connection is destroyed: nobody is told any more of bytes that are sent.
+   * @param {Error | null} error
    */
   fail(error) {
-    const callbacks = this.#callbacks
+    this.#failedCallbacks = this.#callbacks
+    this.#reason = error
     this.#callbacks = null
     this.#needDrain = false
-    if (callbacks !== null) nextTick(failWrites, this.#exchange, callbacks, error)
   }
+
+  /**
+   * The connection closes: whoever waits for bytes to be sent is told that they are not, after the request has heard its error.
+   * What waited for a connection that never opened hears so when the request has closed.
+   * @param {boolean} isClosed whether it has
+   */
+  failCallbacks(isClosed) {
+    const callbacks = this.#failedCallbacks
+    if (callbacks === null) return
+    const { isConnected } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
+    if (isConnected === isClosed) return
+    this.#failedCallbacks = null
+    const reason = isConnected ? canceled(this.#reason) : closedBeforeConnection()
+    this.#exchange.resource.runInAsyncScope(failWrites, null, this.#exchange, callbacks, reason)
+  }
+}
+
+/** @param {Error | null} reason why the connection was destroyed */
+function canceled(reason) {
+  if (kEndCallbacks === undefined) return reason ?? streamDestroyed('write')
+  // As libuv tells of writes that were under way.
+  const error = /** @type {any} */ (coded('ECANCELED', 'write ECANCELED'))
+  for (const [errno, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') error.errno = errno
+  error.syscall = 'write'
+  return error
+}
+
+function closedBeforeConnection() {
+  const message = 'Socket closed before the connection was established'
+  return optionError(Error, 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION', message)
 }
 
 /**

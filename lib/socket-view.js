@@ -30,6 +30,8 @@ class SocketView extends Socket {
     this.#connection = connection
     // As on the runtime's sockets of a request, an error is the request's.
     this.on('error', onError)
+    // And its end; whoever puts a listener before hears of it before the request and its response do.
+    this.on('close', onClose)
   }
 
   /** @param {any} view */
@@ -250,11 +252,38 @@ function onError(error) {
 function close(view, connection, hadError) {
   connection.leave()
   const req = view._httpMessage
+  // Those who listen for a body that breaks off count the bytes of the socket, which the view does not have: of a complete
+  // one they hear nothing before the request has closed, and with that ends their interest.
+  const outgoing = req?.[kExchange]?.outgoing
   try {
-    req?.[kExchange]?.onSocketClose()
+    outgoing?.failCallbacks(false)
   } finally {
-    view.emit('close', hadError)
+    try {
+      if (req?.res && !req.res.complete) closings.set(view, req)
+      else settle(req)
+      view.emit('close', hadError)
+    } finally {
+      // Somebody has thrown, or has taken all listeners off.
+      onClose.call(view)
+      outgoing?.failCallbacks(true)
+    }
   }
+}
+
+/** Views that are closing, with the requests that have yet to hear of it. @type {WeakMap<SocketView, any>} */
+const closings = new WeakMap()
+
+/** @this {SocketView} */
+function onClose() {
+  const req = closings.get(this)
+  if (req === undefined) return
+  closings.delete(this)
+  settle(req)
+}
+
+/** @param {any} req */
+function settle(req) {
+  req?.[kExchange]?.onSocketClose()
 }
 
 /** Where a request keeps its exchange. */

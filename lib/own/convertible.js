@@ -163,6 +163,9 @@ class Convertible extends AsyncResource {
   /** A lent connection is told of as open. The request is on its way. */
   connected() {}
 
+  /** Nobody waits to hear that its bytes are sent. */
+  failCallbacks() {}
+
   /** Bytes that do not count as sent yet. */
   get pending() {
     return this.carrier.outgoing.pending

@@ -22,7 +22,7 @@ const {
   MESSAGE_END,
   WINDOW,
 } = require('../bridge/layout.js')
-const { checkIn, MOST_HEADER_LINES, noteHint } = require('../incoming.js')
+const { arrive, checkIn, MOST_HEADER_LINES, noteHint } = require('../incoming.js')
 const { leaseIdle } = require('../lease.js')
 const { SAFE_METHODS } = require('../outgoing.js')
 const { hasListeners } = require('../runtime.js')
@@ -30,7 +30,6 @@ const { Convertible } = require('./convertible.js')
 const { ANSWERED, CLOSED, ENDED, SENT } = require('./phases.js')
 const { LeanResponse } = require('./response.js')
 const { enqueue } = require('./telling.js')
-const { arrive } = require('./whole.js')
 
 /** @typedef {import('../connection.js').Connection} Connection */
 

@@ -9,7 +9,7 @@ const http = require('node:http')
 const { startSoon } = require('../agent.js')
 const { Exchange } = require('../carry.js')
 const { ClientRequest } = require('../genuine.js')
-const { finish, onResponseEnd, push, readHead } = require('../incoming.js')
+const { arrive, onResponseEnd, readHead } = require('../incoming.js')
 const { lease } = require('../lease.js')
 const { quietly } = require('../runtime.js')
 const { kExchange } = require('../socket-view.js')
@@ -157,17 +157,6 @@ function announceAgain(lean, exchange) {
   arrive(exchange, res, chunk, isComplete)
 }
 
-/**
- * @param {Exchange} exchange
- * @param {any} res
- * @param {Buffer | null} body
- * @param {boolean} ended
- */
-function arrive(exchange, res, body, ended) {
-  if (body !== null && !exchange.isSettled) push(exchange, res, body)
-  if (ended && !exchange.isSettled) finish(exchange, res)
-}
-
 /** @param {LeanExchange} lean */
 function finishAgain(lean) {
   const { connection, phase, req } = lean
@@ -187,4 +176,4 @@ function finishAgain(lean) {
   req._closed = phase === CLOSED
 }
 
-module.exports = { arrive, makeWhole }
+module.exports = { makeWhole }
