@@ -69,7 +69,7 @@ const DEFAULT_LENGTH = 60
 const RECORD_OVERHEAD = 21
 
 /** After these a connection serves others. */
-const GOES_ON = new Set(['length', 'early', 'chunked', 'trickle', 'flood'])
+const GOES_ON = new Set(['length', 'bytes', 'lines', 'early', 'chunked', 'trickle', 'flood'])
 
 function serve(connection, request) {
   const { stream: socket, raw, cable } = connection
@@ -103,6 +103,18 @@ function serve(connection, request) {
       return socket.write(whole + junk(number))
     case 'flood':
       return socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(1 + (number % 60)) + whole)
+    case 'bytes':
+      return socket.write(tinyChunks(short))
+    case 'lines':
+      return socket.write('\r\n'.repeat(number % 400) + whole)
+    case 'blank':
+      return socket.write(`${whole}\r\n`)
+    case 'zeros':
+      return flood(socket, chunked(short, 7).slice(0, -5), '0')
+    case 'extension':
+      return flood(socket, `${chunked(short, 7).slice(0, -5)}1;`, 'x')
+    case 'empty-lines':
+      return flood(socket, '', '\r\n')
     case 'conflict':
       return socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!`)
     case 'fin-after':
@@ -128,6 +140,23 @@ function serve(connection, request) {
     default:
       return socket.destroy()
   }
+}
+
+/** Chunks of one byte, with extensions and padded sizes. */
+function tinyChunks(body) {
+  const chunks = Array.from(body, (byte) => `0001;signature=${'f'.repeat(40)}\r\n${byte}\r\n`)
+  return `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join('')}000\r\n\r\n`
+}
+
+/** Sends the same without end, in turns with others. */
+function flood(socket, first, again) {
+  const piece = again.repeat(8_192 / again.length)
+  const more = () => {
+    if (!socket.destroyed && socket.write(piece)) setImmediate(more)
+  }
+  socket.on('drain', more)
+  socket.write(first)
+  more()
 }
 
 function cut(socket, whole, number, end) {

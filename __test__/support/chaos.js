@@ -19,6 +19,14 @@ const KINDS = {
   early: { weight: 3, fails: 'never', length: (n) => n, method: 'POST' },
   trickle: { weight: 2, fails: 'never' },
   flood: { weight: 2, fails: 'never' },
+  // As many bytes of framing as there may be.
+  bytes: { weight: 2, fails: 'never' },
+  lines: { weight: 2, fails: 'never' },
+  blank: { weight: 2, fails: 'never' },
+  // Framing without end.
+  zeros: { weight: 1, fails: 'always' },
+  extension: { weight: 1, fails: 'always' },
+  'empty-lines': { weight: 1, fails: 'always' },
   // Its own response is whole; what follows is an error of the runtime's parser, told before the 'end'.
   junk: { weight: 4, fails: 'maybe', errorBeforeEnd: true },
   'fin-after': { weight: 4, fails: 'never' },
