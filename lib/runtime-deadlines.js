@@ -8,7 +8,7 @@
 
 const { readFile } = require('node:fs')
 const { performance } = require('node:perf_hooks')
-const { clearTimeout, setTimeout } = require('node:timers')
+const { clearTimeout, setTimeout } = require('./captured.js')
 
 const { coded } = require('./errors.js')
 const native = require('./native.js')
