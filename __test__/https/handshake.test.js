@@ -241,3 +241,20 @@ test("'keylog' events give the secrets of each session, in the runtime's form", 
   assert.ok(labels.includes('CLIENT_TRAFFIC_SECRET_0') && labels.includes('SERVER_HANDSHAKE_TRAFFIC_SECRET'))
   if (isNode) assert.deepStrictEqual(labels, (await lines(https.Agent)).map((line) => line.split(' ')[0]).sort())
 })
+
+test('a client certificate that is required after the handshake: the alert is told, however fast the close is', {
+  skip: isDeno && 'its server resets the connection, and the alert may be lost on the way',
+}, async (scope) => {
+  const { root, server } = await authorities
+  const { port } = await secureServer(scope, server, { requestCert: true, minVersion: 'TLSv1.3', ca: root.pem })
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true }))
+  const codes = new Set()
+  for (let i = 0; i < 40; i++) {
+    const code = await new Promise((resolve) => {
+      const request = https.get({ host: 'localhost', family: 4, port, agent })
+      request.on('error', (error) => resolve(error.code)).on('response', () => resolve('answered'))
+    })
+    codes.add(code)
+  }
+  assert.ok(codes.size === 1 && /CERTIFICATE_REQUIRED$/.test([...codes][0]), [...codes].join())
+})

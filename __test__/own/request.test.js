@@ -312,3 +312,21 @@ test('explain() tells of lean requests what it tells of others', async (scope) =
   assert.deepStrictEqual(told[1], told[0])
   assert.strictEqual(told[0].reused, true)
 })
+
+test('what is kept of requests has a size, and holds no credential', async (scope) => {
+  const { originsOf } = require('../../lib/origins')
+  const peer = await scope.peer((_, connection) => connection.write(reply('ok')))
+  const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
+  const ask = (path, headers) =>
+    new Promise((resolve, reject) => {
+      const options = { host: '127.0.0.1', port: peer.port, path, headers, agent }
+      const request = keepwire.http.get(options, (response) => response.resume().on('end', resolve))
+      request.on('error', reject)
+    })
+  await ask('/short', { accept: '*/*' })
+  await ask('/secret', { Authorization: 'Bearer abc' })
+  await ask('/cookie', { cookie: 'session=abc' })
+  await ask(`/${'long'.repeat(2_000)}`)
+  await ask('/large', { 'x-large': 'x'.repeat(5_000) })
+  assert.deepStrictEqual([...originsOf(agent).orders.keys()], ['/short'])
+})

@@ -20,6 +20,8 @@ const { badPorts } = require('./traits.js')
  */
 
 const MOST_TARGETS = 512
+/** Longer URLs are not kept. */
+const LONGEST_KEPT = 2048
 
 /** URLs that were fetched before. @type {Map<string, Target>} */
 const targets = new Map()
@@ -36,6 +38,7 @@ function targetOf(spelled) {
   if (url.username !== '' || url.password !== '') return null
   if (badPorts.has(url.port)) throw fetchFailed(new Error('bad port'))
   const target = describe(url)
+  if (spelled.length > LONGEST_KEPT) return target
   if (targets.size >= MOST_TARGETS) targets.clear()
   targets.set(spelled, target)
   return target

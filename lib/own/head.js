@@ -46,6 +46,8 @@ const WITH_BODY = new Set(['POST', 'PUT', 'PATCH'])
 const WITHOUT_BODY = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
 
 const MOST_NAMES = 1024
+/** Longer ones are not kept. */
+const LONGEST_NAME = 256
 /** Beyond, finding two spellings of one name takes too long. */
 const MOST_HEADERS = 32
 
@@ -61,6 +63,7 @@ function nameOf(name) {
   const lower = name.toLowerCase()
   if (!NAME.test(name) || SPECIAL.has(lower)) known = null
   else known = { kind: KINDS.get(lower) ?? PLAIN, lower }
+  if (name.length > LONGEST_NAME) return known
   if (names.size >= MOST_NAMES) names.clear()
   names.set(name, known)
   return known
@@ -75,6 +78,7 @@ function isSimpleHost(host) {
   let simple = hosts.get(host)
   if (simple === undefined) {
     simple = HOST_NAME.test(host)
+    if (host.length > LONGEST_NAME) return simple
     if (hosts.size >= MOST_NAMES) hosts.clear()
     hosts.set(host, simple)
   }

@@ -34,6 +34,10 @@ const { headOf, isSimpleHost } = require('./head.js')
 
 const DIGITS = /^\d{1,5}$/
 const MOST_ORDERS = 256
+/** What one may weigh that is kept: paths and headers are texts of any length. */
+const LONGEST_KEPT = 2048
+/** Fields that must not outlive their request. */
+const CREDENTIALS = new Set(['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'api-key', 'x-auth-token'])
 /** @type {Options} */
 const NO_HEADERS = Object.freeze({})
 
@@ -250,10 +254,25 @@ function newOrder(scheme, settings, agent, options, host, path) {
   const order = new Order(scheme, settings, options, target, name, head)
   order.origin = scheme.find(agent, origins, order)
   if (order.origin === undefined) return undefined
+  if (!isKept(path, order)) return order
   const { orders } = origins
   if (orders.size >= MOST_ORDERS) orders.clear()
   orders.set(path, order)
   return order
+}
+
+/**
+ * Whether an order may wait for the next request like it.
+ * @param {string} path
+ * @param {Order} order
+ */
+function isKept(path, { headerNames, headerValues }) {
+  let weight = path.length
+  for (let at = 0; at < headerNames.length; at += 1) {
+    if (CREDENTIALS.has(headerNames[at].toLowerCase())) return false
+    weight += headerNames[at].length + String(headerValues[at]).length
+  }
+  return weight <= LONGEST_KEPT
 }
 
 module.exports = { Order, orderOf, unsent, usualRequest }

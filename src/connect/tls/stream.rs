@@ -92,7 +92,7 @@ impl TlsStream {
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if let Err(error) = ready!(self.poll_send(cx)) {
-                return Poll::Ready(Err(self.last_words(cx).unwrap_or(error)));
+                return Poll::Ready(Err(self.last_words().unwrap_or(error)));
             }
             if !self.session.is_handshaking() {
                 return Poll::Ready(Ok(()));
@@ -105,17 +105,29 @@ impl TlsStream {
     }
 
     /// Why the peer takes nothing more, if it has said so before it closed.
-    fn last_words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+    fn last_words(&mut self) -> Option<io::Error> {
         while !self.ended {
-            match self.poll_fill(cx, &mut ReadBuf::new(&mut [])) {
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    return Some(error);
-                }
-                Poll::Ready(Err(_)) | Poll::Pending => return None,
+            match self.read_now() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Some(error),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
             }
         }
         None
+    }
+
+    /// Takes in what the kernel has. tokio may not have heard of it yet, so the kernel is asked itself.
+    fn read_now(&mut self) -> io::Result<()> {
+        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            let count = match &self.socket {
+                Transport::Tcp(stream) => (&*SockRef::from(stream)).read(scratch)?,
+                #[cfg(unix)]
+                Transport::Unix(stream) => (&*SockRef::from(stream)).read(scratch)?,
+                Transport::Tls(_) => 0,
+            };
+            self.take_in(&scratch[..count], &mut ReadBuf::new(&mut []))
+        })
     }
 
     /// Looks at an idle connection: takes in what is no data, without waiting.
@@ -130,17 +142,7 @@ impl TlsStream {
             if self.ended {
                 return IdleState::Closed;
             }
-            // tokio may not have heard yet of what the kernel has, so the kernel is asked itself.
-            let taken = SCRATCH_BUFFER.with_borrow_mut(|scratch| {
-                let count = match &self.socket {
-                    Transport::Tcp(stream) => (&*SockRef::from(stream)).read(scratch)?,
-                    #[cfg(unix)]
-                    Transport::Unix(stream) => (&*SockRef::from(stream)).read(scratch)?,
-                    Transport::Tls(_) => 0,
-                };
-                self.take_in(&scratch[..count], &mut ReadBuf::new(&mut []))
-            });
-            match taken {
+            match self.read_now() {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return IdleState::Open,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -231,8 +233,14 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends what is encrypted. If the peer takes nothing more, what it has said before it closed is why.
+    fn poll_send_or_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = ready!(self.poll_send(cx));
+        Poll::Ready(sent.map_err(|error| self.last_words().unwrap_or(error)))
+    }
+
     fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(cx))?;
+        ready!(self.poll_send_or_hear(cx))?;
         Poll::Ready(Ok(std::mem::take(&mut self.unreported)))
     }
 }
@@ -321,7 +329,7 @@ impl AsyncWrite for TlsStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.unreported == 0 {
-            ready!(this.poll_send(cx))?;
+            ready!(this.poll_send_or_hear(cx))?;
             let record = &bytes[..bytes.len().min(RECORD)];
             this.unreported = this.session.writer().write(record)?;
         }
@@ -335,7 +343,7 @@ impl AsyncWrite for TlsStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.unreported == 0 {
-            ready!(this.poll_send(cx))?;
+            ready!(this.poll_send_or_hear(cx))?;
             let mut room = RECORD;
             let fitting: Vec<IoSlice<'_>> = slices
                 .iter()
@@ -356,7 +364,7 @@ impl AsyncWrite for TlsStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_send_or_hear(cx))?;
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 
