@@ -11,7 +11,7 @@ const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = re
 const { kStandsFor, RuntimeAgent } = require('./genuine.js')
 const { giveBack, lease } = require('./lease.js')
 const native = require('./native.js')
-const { merge, nameOf, plainName, validate } = require('./options.js')
+const { checkTimeout, merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('./own/pending.js')
 const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
@@ -118,6 +118,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
  * @param {Record<string, any>} wanted what to connect to
  */
 function route(agent, req, wanted) {
+  checkTimeout(agent.options)
   const origins = originsOf(agent)
   origins.requests += 1
   origins.syncLimits()

@@ -22,6 +22,9 @@ const GUARDS = ['lookup', 'connect', 'ready', 'secure', 'secureConnect']
 /** Orders connections by when they became idle. */
 let idleOrder = 0
 
+/** What a timer of the runtime can count: as its sockets do, it is no longer than that. */
+const MOST_TIMER_MS = 0x7fffffff
+
 class Connection {
   /** The exchange it serves; null while idle. @type {Exchange | null} */
   exchange = null
@@ -248,7 +251,7 @@ class Connection {
 
   /** @param {number} ms */
   #arm(ms) {
-    this.#timer = setTimeout(onTimer, Math.ceil(ms), this)
+    this.#timer = setTimeout(onTimer, Math.min(Math.ceil(ms), MOST_TIMER_MS), this)
     this.#timer.unref()
   }
 

@@ -169,6 +169,16 @@ function patienceOf(headersTimeout, bodyTimeout) {
 }
 
 /**
+ * Refuses an agent's `timeout` as the runtime does: not before a request wants a connection, whose timeout it would be.
+ * @param {Options} options an agent's
+ */
+function checkTimeout({ timeout }) {
+  if (!timeout) return
+  if (typeof timeout !== 'number') throw notANumber('msecs', timeout)
+  if (timeout < 0 || !Number.isFinite(timeout)) throw outOfRange('msecs', 'a non-negative finite number', timeout)
+}
+
+/**
  * An idle connection lives until the agent's freeSocketTimeout or, as in the runtime, its timeout: whichever is shorter.
  * @param {Options} options an agent's
  */
@@ -284,6 +294,7 @@ function isUnusual(own, options) {
 }
 
 module.exports = {
+  checkTimeout,
   isPlain,
   isUnusual,
   keepAliveBuffer,

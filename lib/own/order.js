@@ -8,7 +8,7 @@
 
 const { foreignReason } = require('../foreign.js')
 const { ClientRequest, knowsClientRequest } = require('../genuine.js')
-const { isPlain, leavesTarget, plainName } = require('../options.js')
+const { checkTimeout, isPlain, leavesTarget, plainName } = require('../options.js')
 const { originsOf } = require('../origins.js')
 const { hasListeners, ignoresAgents, quietly } = require('../runtime.js')
 const { headOf, isSimpleHost } = require('./head.js')
@@ -213,6 +213,7 @@ function orderOf(scheme, agent, options) {
   const { protocol } = scheme
   if (!usable() || !isOurs(scheme, agent) || !isSimple(protocol, options) || !scheme.isSilent(options)) return undefined
   if (hasListeners()) return undefined
+  checkTimeout(agent.options)
   if (!isText(options.hostname) || !isText(options.host) || !isText(options.method)) return undefined
   const host = options.hostname || options.host || 'localhost'
   const path = options.path || '/'
