@@ -5,11 +5,9 @@
 
 const { HttpError, withDefaults } = require('./fetch/defaults.js')
 const { FetchExchange } = require('./fetch/exchange.js')
+const { foreignFetch } = require('./fetch/foreign.js')
+const { readInit } = require('./fetch/init.js')
 const { anyOrder, isForeign, simpleOrder } = require('./fetch/request.js')
-const { runtimeFetch } = require('./fetch/traits.js')
-
-/** Options that the runtime's own fetch does not know. */
-const OURS = ['agent', 'timeout', 'maxResponseSize']
 
 /**
  * @param {any} input
@@ -17,10 +15,22 @@ const OURS = ['agent', 'timeout', 'maxResponseSize']
  * @returns {Promise<Response>}
  */
 function fetch(input, init) {
+  return start(input, init, null)
+}
+
+/**
+ * @param {any} input
+ * @param {any} init
+ * @param {ReadonlySet<string> | null} confined names of header fields that no redirect may take to another origin
+ * @returns {Promise<Response>}
+ */
+function start(input, init, confined) {
   try {
-    if (isSpecial(input, init)) return runtimeFetch(input, withoutOurs(init))
-    const order = simpleOrder(input, init)
-    return order === null ? anyOrder(input, init).then(begin) : begin(order)
+    const given = readInit(init)
+    if (isSpecial(input, given)) return foreignFetch(input, init, given, confined)
+    const order = simpleOrder(input, given)
+    if (order === null) return anyOrder(input, given).then((made) => begin(made, confined))
+    return begin(order, confined)
   } catch (error) {
     return Promise.reject(error)
   }
@@ -28,27 +38,25 @@ function fetch(input, init) {
 
 /**
  * @param {any} input
- * @param {any} init
+ * @param {import('./fetch/init.js').Init | null} init
  */
 function isSpecial(input, init) {
   // The usual case is told by its first letters.
-  if (init === undefined && typeof input === 'string' && input.startsWith('http')) return false
+  if (init === null && typeof input === 'string' && input.startsWith('http')) return false
   return isForeign(input, init)
 }
 
-/** @param {any} init */
-function withoutOurs(init) {
-  if (typeof init !== 'object' || init === null || !OURS.some((name) => name in init)) return init
-  const { agent, timeout, maxResponseSize, ...rest } = init
-  return rest
-}
-
-/** @param {import('./fetch/request.js').Order} order */
-function begin(order) {
+/**
+ * @param {import('./fetch/request.js').Order} order
+ * @param {ReadonlySet<string> | null} confined
+ * @returns {Promise<Response>}
+ */
+function begin(order, confined) {
+  order.confined = confined
   return new Promise((resolve, reject) => new FetchExchange(order, resolve, reject).start())
 }
 
-fetch.withDefaults = (/** @type {any} */ defaults) => withDefaults(fetch, defaults)
+fetch.withDefaults = (/** @type {any} */ defaults) => withDefaults(start, defaults)
 fetch.HttpError = HttpError
 
 module.exports = { fetch }

@@ -2,7 +2,8 @@
 
 // What a request says before its body: to the engine as bytes for the wire, to the client of HTTP/2 as names and values.
 
-const { defaultFields } = require('./traits.js')
+const { fetchFailed } = require('./errors.js')
+const { defaultFields, sendsControls } = require('./traits.js')
 
 /** @typedef {import('./request.js').Order} Order */
 
@@ -36,6 +37,22 @@ function completed(given, type) {
     fields.push('accept-encoding', seen.includes('\0range\0') ? 'identity' : ACCEPTED_CODINGS)
   }
   return fields
+}
+
+/** What a value may have on the wire (RFC 9110, section 5.5); the runtime's Headers takes more. */
+const SENDABLE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/**
+ * Refuses what must not go out, as the runtime's own fetch does.
+ * @param {string[]} fields
+ */
+function checkFields(fields) {
+  if (sendsControls) return
+  for (let at = 0; at < fields.length; at += 2) {
+    if (SENDABLE.test(fields[at + 1])) continue
+    const cause = new Error(`invalid ${fields[at]} header`)
+    throw fetchFailed(Object.assign(cause, { name: 'InvalidArgumentError', code: 'UND_ERR_INVALID_ARG' }))
+  }
 }
 
 /**
@@ -117,4 +134,4 @@ function clientHead({ body, fields, length, method, target }) {
   return text
 }
 
-module.exports = { clientHead, completed, fieldOf, PLAIN_FIELDS, requestHeaders, wireHead }
+module.exports = { SENDABLE, checkFields, clientHead, completed, fieldOf, PLAIN_FIELDS, requestHeaders, wireHead }

@@ -63,7 +63,7 @@ function redirected(order, status, lines) {
   if (next === null) throw fetchFailed(new Error('URL scheme must be a HTTP(S) scheme'))
   const becomesGet = turnsIntoGet(status, order.method)
   const drops = (/** @type {string} */ name) =>
-    (becomesGet && BODY_FIELDS.has(name)) || (isElsewhere && PRIVATE_FIELDS.has(name))
+    (becomesGet && BODY_FIELDS.has(name)) || (isElsewhere && (isPrivate(name) || order.confined?.has(name) === true))
   return {
     ...order,
     target: next,
@@ -73,6 +73,11 @@ function redirected(order, status, lines) {
     length: becomesGet ? -1 : order.length,
     redirects: order.redirects + 1,
   }
+}
+
+/** @param {string} name in lower case */
+function isPrivate(name) {
+  return PRIVATE_FIELDS.has(name)
 }
 
 /**
@@ -116,4 +121,4 @@ function joined(location, base) {
   }
 }
 
-module.exports = { isRedirect, redirected }
+module.exports = { isPrivate, isRedirect, redirected }

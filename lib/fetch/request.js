@@ -10,9 +10,9 @@ const { Buffer } = require('node:buffer')
 const { setImmediate } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
 const { fetchFailed } = require('./errors.js')
-const { completed, PLAIN_FIELDS } = require('./head.js')
+const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
 const { parsed, targetOf } = require('./target.js')
-const { foreignOptions, isBun } = require('./traits.js')
+const { isBun } = require('./traits.js')
 
 /**
  * What is asked for.
@@ -28,25 +28,13 @@ const { foreignOptions, isBun } = require('./traits.js')
  * @property {number} timeoutMs 0: none
  * @property {any} agent as the user gave it
  * @property {number} maxResponseSize most bytes of the response's body, decoded; Infinity: any number; 0: the default
+ * @property {ReadonlySet<string> | null} confined names of fields that no redirect may take to another origin
  */
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const EDGES = /^[\t\r\n ]+|[\t\r\n ]+$/g
-/** Options of the standard that only a Request can judge. */
-const JUDGED = [
-  'cache',
-  'credentials',
-  'duplex',
-  'integrity',
-  'keepalive',
-  'mode',
-  'priority',
-  'referrer',
-  'referrerPolicy',
-  'window',
-]
 /** What a timer takes. */
 const LONGEST_TIMEOUT_MS = 0x7fff_ffff
 /** A Blob of at most this many bytes is read before it is sent, so that it can be sent again. */
@@ -57,7 +45,7 @@ const REDIRECTS = new Set(['follow', 'error', 'manual'])
 /**
  * Reads a simple call; null if it is not one.
  * @param {any} input
- * @param {any} init
+ * @param {import('./init.js').Init | null} init
  * @returns {Order | null}
  */
 function simpleOrder(input, init) {
@@ -67,9 +55,8 @@ function simpleOrder(input, init) {
   }
   const target = targetOf(input)
   if (target === null) return null
-  if (init === undefined || init === null) return orderOf(target, 'GET', PLAIN_FIELDS, null, -1)
-  if (typeof init !== 'object') return null
-  for (const name of JUDGED) if (init[name] !== undefined) return null
+  if (init === null) return orderOf(target, 'GET', PLAIN_FIELDS, null, -1)
+  if (init.isJudged) return null
   const {
     agent,
     body = null,
@@ -122,6 +109,7 @@ function orderOf(target, method, fields, body, length) {
     timeoutMs: 0,
     agent: undefined,
     maxResponseSize: 0,
+    confined: null,
   }
 }
 
@@ -148,13 +136,12 @@ function fieldsOf(headers) {
   /** @type {string[]} */
   const fields = []
   if (headers instanceof Headers) {
-    headers.forEach((value, name) => {
-      if (!VALUE.test(value)) throw invalidField(name)
-      fields.push(name, value)
-    })
+    addFields(fields, headers)
+    for (let at = 1; at < fields.length; at += 2) if (!VALUE.test(fields[at])) return null
     return fields
   }
   if (headers === null || typeof headers !== 'object' || Symbol.iterator in headers) return null
+  let respelled = false
   for (const name of Object.keys(headers)) {
     let value = headers[name]
     if (typeof value !== 'string') {
@@ -165,24 +152,38 @@ function fieldsOf(headers) {
     value = value.replace(EDGES, '')
     if (!VALUE.test(value)) return null
     const lower = name.toLowerCase()
-    // Spelled in two ways, they are one field with both values.
-    const at = fields.indexOf(lower)
-    if (at >= 0 && at % 2 === 0) fields[at + 1] += `, ${value}`
-    else fields.push(lower, value)
+    if (lower !== name) respelled = true
+    fields.push(lower, value)
   }
-  return fields
+  return respelled ? joined(fields) : fields
 }
 
 /**
- * Headers allows control characters in values; no runtime sends them.
- * @param {string} name
+ * @param {string[]} fields
+ * @param {Headers} headers
  */
-function invalidField(name) {
-  const cause = Object.assign(new Error(`invalid ${name} header`), {
-    name: 'InvalidArgumentError',
-    code: 'UND_ERR_INVALID_ARG',
+function addFields(fields, headers) {
+  headers.forEach((value, name) => {
+    fields.push(name, value)
   })
-  return fetchFailed(cause)
+}
+
+/**
+ * Names that were spelled in two ways are one field with both values.
+ * @param {string[]} fields
+ */
+function joined(fields) {
+  /** @type {Map<string, string>} */
+  const values = new Map()
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at]
+    const before = values.get(name)
+    values.set(
+      name,
+      before === undefined ? fields[at + 1] : `${before}${name === 'cookie' ? ';' : ','} ${fields[at + 1]}`,
+    )
+  }
+  return values.size === fields.length / 2 ? fields : [...values].flat()
 }
 
 /** @param {unknown} timeout */
@@ -208,28 +209,27 @@ function mostOf(maxResponseSize) {
 /**
  * Whether this is for the runtime's own fetch: schemes other than HTTP, and options that only it has.
  * @param {any} input
- * @param {any} init
+ * @param {import('./init.js').Init | null} init
  */
 function isForeign(input, init) {
   const spelled = typeof input === 'string' ? input : input instanceof URL ? input.href : input?.url
   if (typeof spelled === 'string' && /^\s*(?!https?:)[a-z][a-z0-9+.-]*:/i.test(spelled) && parsed(spelled) !== null) {
     return true
   }
-  if (typeof init !== 'object' || init === null) return false
-  if (typeof init.integrity === 'string' && init.integrity !== '') return true
-  return foreignOptions.some((name) => init[name] !== undefined)
+  if (init === null) return false
+  return init.isForeign || (typeof init.integrity === 'string' && init.integrity !== '')
 }
 
 /**
  * Reads any call by way of the runtime's Request.
  * @param {any} input
- * @param {any} init
+ * @param {import('./init.js').Init | null} init
  * @returns {Promise<Order>}
  */
 async function anyOrder(input, init) {
-  const { agent, timeout, maxResponseSize, ...standard } = init ?? {}
-  const timeoutMs = timeoutOf(timeout)
-  const most = mostOf(maxResponseSize)
+  const timeoutMs = timeoutOf(init?.timeout)
+  const most = mostOf(init?.maxResponseSize)
+  const standard = init === null ? {} : /** @type {any} */ (init.standard())
   if (isAsyncIterable(standard.body)) standard.body = streamOf(standard.body)
   // The runtime demands `duplex` of streams where the standard does.
   const request = new Request(input, standard)
@@ -239,7 +239,10 @@ async function anyOrder(input, init) {
   if ((method === 'GET' || method === 'HEAD') && (standard.body ?? null) !== null) {
     throw new TypeError('Request with GET/HEAD method cannot have body.')
   }
-  const fields = /** @type {string[]} */ (fieldsOf(request.headers))
+  /** @type {string[]} */
+  const fields = []
+  addFields(fields, request.headers)
+  checkFields(fields)
   addCacheFields(fields, request)
   // Bun's Request leaves the one it was made from unused.
   const source = isBun && input instanceof Request && standard.body === undefined ? input : request
@@ -248,10 +251,11 @@ async function anyOrder(input, init) {
   const { body, length } = await bodyOf(source, standard.body)
   const order = orderOf(target, method, completed(fields, ''), body, length >= 0 ? length : announcedLength(fields))
   order.redirect = /** @type {Order['redirect']} */ (request.redirect)
-  order.signal = standard.signal ?? (input instanceof Request ? input.signal : null)
+  // One that is null parts the fetch from the Request's.
+  order.signal = standard.signal === undefined && input instanceof Request ? input.signal : (standard.signal ?? null)
   order.timeoutMs = timeoutMs
   order.maxResponseSize = most
-  order.agent = agent
+  order.agent = init?.agent
   return order
 }
 
@@ -367,4 +371,4 @@ async function begunBody(stream) {
   return { body: rest, length: -1 }
 }
 
-module.exports = { anyOrder, isForeign, simpleOrder }
+module.exports = { anyOrder, isForeign, simpleOrder, timeoutOf }

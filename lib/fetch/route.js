@@ -16,9 +16,10 @@ const { warnOfFallback } = require('../warnings.js')
 const { canCarry } = require('../native.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
-const { clientHead } = require('./head.js')
+const { SENDABLE, clientHead } = require('./head.js')
 const { Hop } = require('./hop.js')
 const { RuntimeHop } = require('./runtime-hop.js')
+const { sendsControls } = require('./traits.js')
 
 /** @typedef {import('../origins.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
@@ -95,10 +96,19 @@ function sendByClient(order, owner) {
   const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
   if (origin?.isLegacy) return sendAway(secureAgent(), origin, LEGACY_SERVER, order, owner)
   const head = clientHead(order)
-  if (head.length > MOST_CLIENT_HEAD || !isForClient(order.target)) return sendOver(secureAgent(), order, owner, true)
+  const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(order.target) && areSendable(order)
+  if (!isCarried) return sendOver(secureAgent(), order, owner, true)
   const hop = new ClientHop(order, owner, head)
   hop.start()
   return hop
+}
+
+/**
+ * Whether the client takes the values of its fields: that of HTTP/1.1 says whatever the runtime's fetch does.
+ * @param {Order} order
+ */
+function areSendable({ fields }) {
+  return !sendsControls || fields.every((field) => SENDABLE.test(field))
 }
 
 /**

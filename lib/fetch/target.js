@@ -53,7 +53,7 @@ function describe({ host, hostname, href, origin, pathname, port, protocol, sear
     url: hash < 0 ? href : href.slice(0, hash),
     origin,
     protocol,
-    path: pathname + search,
+    path: pathname + (search === '' && endsWithQuery(href, hash) ? '?' : search),
     authority: host,
     wanted: {
       __proto__: null,
@@ -65,6 +65,15 @@ function describe({ host, hostname, href, origin, pathname, port, protocol, sear
     plainHead: '',
     known: null,
   }
+}
+
+/**
+ * Whether a URL has a query that is empty, which `search` does not tell.
+ * @param {string} href
+ * @param {number} hash where its fragment begins; negative: it has none
+ */
+function endsWithQuery(href, hash) {
+  return href[(hash < 0 ? href.length : hash) - 1] === '?'
 }
 
 /** @param {string} spelled */

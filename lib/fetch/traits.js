@@ -48,6 +48,9 @@ const foreignOptions = isBun
     ? ['client']
     : ['dispatcher']
 
+/** Whether the runtime's own fetch sends values with control characters, which the others refuse. */
+const sendsControls = isBun
+
 /** @param {AbortSignal} signal */
 function mostListeners(signal) {
   try {
@@ -78,4 +81,5 @@ module.exports = {
   letManyListen,
   responseType,
   runtimeFetch,
+  sendsControls,
 }
