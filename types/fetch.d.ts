@@ -62,6 +62,14 @@ export interface FetchDefaults extends Omit<FetchInit, 'body' | 'method'> {
    * whose body is known ever are.
    */
   retry?: FetchRetry | false | undefined
+
+  /**
+   * Whether URLs may leave the origin of `baseUrl`. They go without the default headers then. Otherwise such a fetch rejects
+   * with `ERR_KEEPWIRE_OTHER_ORIGIN`.
+   *
+   * @default false
+   */
+  allowOtherOrigins?: boolean | undefined
 }
 
 /** What a fetch with defaults rejects with when the response is not 2xx. */
@@ -81,7 +89,10 @@ export interface HttpError extends Error {
 /** A fetch that has defaults. */
 export interface FetchWithDefaults {
   /** @throws {@link HttpError} for a response that is not 2xx; what `fetch` rejects with for the rest. */
-  (input: string | URL | Request, init?: FetchInit & { retry?: FetchRetry | false | undefined }): Promise<Response>
+  (
+    input: string | URL | Request,
+    init?: FetchInit & Pick<FetchDefaults, 'retry' | 'allowOtherOrigins'>,
+  ): Promise<Response>
 
   /** A fetch with more defaults, or others. */
   withDefaults(defaults: FetchDefaults): FetchWithDefaults

@@ -2,11 +2,15 @@
 
 // fetch.withDefaults(): the wrapper that users write themselves. Responses other than 2xx reject, what may be sent again
 // is, a server that asks for patience gets it.
+//
+// Header fields among the defaults are for the origin of `baseUrl`: they are credentials as often as not, and a URL is often
+// made of what somebody else has sent. They are not sent anywhere else, whatever the URL or a redirect says.
 
 const { Buffer } = require('node:buffer')
 
 const { clearTimeout, dateNow, setTimeout } = require('../captured.js')
-const { notANumber, outOfRange } = require('../errors.js')
+const { notA, notANumber, outOfRange } = require('../errors.js')
+const { plainInit } = require('./init.js')
 
 const EXCERPT_BYTES = 2048
 /** How long the beginning of an error's body is waited for. */
@@ -19,6 +23,9 @@ const ATTEMPTS = 3
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 const RETRIED_STATUSES = [408, 425, 429, 500, 502, 503, 504]
 const RETRIED_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN', 'UND_ERR_SOCKET'])
+
+/** Default fields that say nothing secret, and go to every origin (as in the standard's safelist). */
+const HARMLESS_FIELDS = new Set(['accept', 'accept-encoding', 'accept-language', 'content-type', 'user-agent'])
 
 /** A response that is not 2xx. */
 class HttpError extends Error {
@@ -66,25 +73,40 @@ function checkedRetry(retry) {
 }
 
 /**
- * @param {(input: any, init?: any) => Promise<Response>} fetch
- * @param {any} [defaults]
+ * Default header fields, and what they are for.
+ * @typedef {object} Layer
+ * @property {Headers} headers
+ * @property {URL | null} base null: for whatever is fetched
  */
-function withDefaults(fetch, defaults = {}) {
-  const { baseUrl, headers, retry, ...rest } = defaults ?? {}
+
+/**
+ * @param {(input: any, init: any, confined: ReadonlySet<string> | null) => Promise<Response>} fetch
+ * @param {any} [defaults]
+ * @param {Layer[]} [outer] the fields of the fetch that this one has its other defaults of
+ */
+function withDefaults(fetch, defaults = {}, outer = []) {
+  const { baseUrl, headers, retry, allowOtherOrigins = false, ...rest } = plainInit(defaults)
   const rules = checkedRetry(retry)
-  const base = baseUrl === undefined ? undefined : new URL(baseUrl)
+  checkAllowed(allowOtherOrigins)
+  const base = baseUrl === undefined ? null : new URL(baseUrl)
+  /** @type {Layer[]} */
+  const layers = outer.map((layer) => ({ headers: layer.headers, base: layer.base ?? base }))
+  if (headers !== undefined) layers.push({ headers: new Headers(headers), base })
 
   /**
    * @param {any} input
    * @param {any} [init]
    */
   async function fetchWithDefaults(input, init) {
-    const { retry: ownRetry, ...own } = init ?? {}
+    const { retry: ownRetry, allowOtherOrigins: isAllowed = allowOtherOrigins, ...own } = plainInit(init)
+    checkAllowed(isAllowed)
     const rule = ownRetry === undefined ? rules : checkedRetry(ownRetry === false ? false : { ...rules, ...ownRetry })
     const isRequest = input instanceof Request
-    const target = base !== undefined && !isRequest ? new URL(String(input), base) : input
+    const target = base !== null && !isRequest ? new URL(String(input), base) : input
+    const url = base === null ? null : isRequest ? new URL(input.url) : target
+    if (url !== null && base !== null && !isAllowed && !isSameOrigin(url, base)) throw leaves(url, base)
     const all = { ...rest, ...own }
-    const merged = mergedHeaders(headers, own.headers ?? (isRequest ? input.headers : undefined))
+    const { merged, confined } = headersFor(layers, url, own.headers ?? (isRequest ? input.headers : undefined))
     if (merged !== undefined) all.headers = merged
     const method = String(all.method ?? (isRequest ? input.method : 'GET')).toUpperCase()
     const signal = all.signal ?? (isRequest ? input.signal : undefined)
@@ -94,7 +116,7 @@ function withDefaults(fetch, defaults = {}) {
       let pauseMs = pauseOf(rule, attempt)
       try {
         // A Request's body is spent by the first attempt: those that have one are not repeated.
-        const response = await fetch(target, all)
+        const response = await fetch(target, all, confined)
         if (response.ok) return response
         const asked = retryAfter(response)
         if (isLast || !isRetried(rule, response.status) || asked > LONGEST_PAUSE_MS) {
@@ -109,25 +131,71 @@ function withDefaults(fetch, defaults = {}) {
     }
   }
   fetchWithDefaults.withDefaults = (/** @type {any} */ more) => {
-    const { headers: moreHeaders, retry: moreRetry, ...others } = more ?? {}
-    const combined = { baseUrl, ...rest, ...others, headers: mergedHeaders(headers, moreHeaders) }
-    return withDefaults(fetch, { ...combined, retry: moreRetry === undefined ? retry : moreRetry })
+    return withDefaults(fetch, { baseUrl, retry, allowOtherOrigins, ...rest, ...plainInit(more) }, layers)
   }
   return fetchWithDefaults
 }
 
+/** @param {unknown} allowOtherOrigins */
+function checkAllowed(allowOtherOrigins) {
+  if (typeof allowOtherOrigins !== 'boolean') throw notA('boolean', 'allowOtherOrigins', allowOtherOrigins)
+}
+
 /**
- * @param {any} base
- * @param {any} own win over those of the base
+ * By scheme and host: the `origin` of a blob's URL is that of another URL.
+ * @param {URL} url
+ * @param {URL} base
  */
-function mergedHeaders(base, own) {
-  if (base === undefined) return own
-  const merged = new Headers(base)
-  const given = new Headers(own)
-  given.forEach((value, name) => {
-    merged.set(name, value)
+function isSameOrigin(url, base) {
+  return url.protocol === base.protocol && url.host === base.host
+}
+
+/**
+ * @param {URL} url
+ * @param {URL} base
+ */
+function leaves(url, base) {
+  const message = `${url.protocol}//${url.host} is not the origin of baseUrl (${base.protocol}//${base.host}); the option "allowOtherOrigins" allows it`
+  return Object.assign(new TypeError(message), { code: 'ERR_KEEPWIRE_OTHER_ORIGIN' })
+}
+
+/**
+ * The fields of a request, and which of them may not go to another origin with a redirect.
+ * @param {Layer[]} layers
+ * @param {URL | null} url null: there is no baseUrl, and the fields are for what is fetched first
+ * @param {any} own win over the defaults
+ * @returns {{ merged: any, confined: ReadonlySet<string> | null }}
+ */
+function headersFor(layers, url, own) {
+  if (layers.length === 0) return { merged: own, confined: null }
+  const merged = new Headers()
+  /** @type {Set<string>} */
+  const confined = new Set()
+  for (const { headers, base } of layers) {
+    const isHome = base === null || url === null || isSameOrigin(url, base)
+    setAll(merged, headers, (name) => {
+      const isHarmless = HARMLESS_FIELDS.has(name)
+      if (isHome && !isHarmless) confined.add(name)
+      return isHome || isHarmless
+    })
+  }
+  // What is given to one fetch goes where the standard lets it go.
+  setAll(merged, new Headers(own), (name) => {
+    confined.delete(name)
+    return true
   })
-  return merged
+  return { merged, confined }
+}
+
+/**
+ * @param {Headers} to
+ * @param {Headers} from
+ * @param {(name: string) => boolean} takes
+ */
+function setAll(to, from, takes) {
+  from.forEach((value, name) => {
+    if (takes(name)) to.set(name, value)
+  })
 }
 
 /**
