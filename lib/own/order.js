@@ -86,8 +86,8 @@ class Order {
 
   /** @param {Options | undefined} headers */
   #hasHeaders(headers) {
-    if ((headers === undefined) !== (this.options.headers === undefined)) return false
-    if (headers === undefined) return true
+    if (headers === undefined || this.options.headers === undefined) return headers === this.options.headers
+    if (!areNamed(headers)) return false
     const names = Object.keys(headers)
     if (names.length !== this.headerNames.length) return false
     for (let at = 0; at < names.length; at += 1) {
@@ -230,6 +230,11 @@ function isText(value) {
   return value === undefined || value === null || typeof value === 'string'
 }
 
+/** Whether headers are an object of names: lists of lines are something else to the runtime. @param {unknown} headers */
+function areNamed(headers) {
+  return typeof headers === 'object' && headers !== null && !Array.isArray(headers)
+}
+
 /**
  * @param {Scheme} scheme
  * @param {object | undefined} settings
@@ -240,8 +245,7 @@ function isText(value) {
  */
 function newOrder(scheme, settings, agent, options, host, path) {
   const { headers } = options
-  if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers)))
-    return undefined
+  if (headers !== undefined && !areNamed(headers)) return undefined
   const method = options.method || 'GET'
   const port = portOf(options.port, agent.defaultPort)
   if (port === 0 || !isSimpleHost(host) || typeof path !== 'string' || typeof method !== 'string') return undefined

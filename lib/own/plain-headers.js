@@ -21,7 +21,7 @@ function pairs(list) {
  * @param {Record<string, any>} options
  */
 function setInitialHeaders(req, options) {
-  const { headers = {} } = options
+  const headers = options.headers ?? {}
   const lines = Array.isArray(headers) ? pairs(headers) : Object.entries(headers)
   for (const [name, value] of lines) req[Array.isArray(headers) ? 'appendHeader' : 'setHeader'](name, value)
   if (options.setHost !== false && !req.hasHeader('host')) {
