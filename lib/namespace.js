@@ -12,7 +12,7 @@ const {
   RuntimeAgent,
   RuntimeSecureAgent,
 } = require('./genuine.js')
-const { globalProxyEnv } = require('./runtime.js')
+const { globalProxyEnv, ignoresAgents } = require('./runtime.js')
 const { warnOfGlobalAgent } = require('./warnings.js')
 
 const GLOBAL_TIMEOUT_MS = 5000
@@ -40,30 +40,42 @@ function isUrl(input) {
 /** By the runtime's module. @type {Map<any, Place>} */
 const places = new Map()
 
-/** Options of a globalAgent by which nobody has said anything. @type {Record<string, unknown>} */
-const USUAL = { keepAlive: true, scheduling: 'lifo', timeout: GLOBAL_TIMEOUT_MS, noDelay: true, path: null }
+/** A globalAgent's options where the runtime's own does not say how the runtime pools. */
+const USUAL = Object.freeze({ keepAlive: true, scheduling: 'lifo', timeout: GLOBAL_TIMEOUT_MS })
 /** Options that its class decides. */
 const OF_CLASS = new Set(['defaultPort', 'protocol'])
-/** Limits that agents have as properties, with those by which nobody has said anything. */
-const LIMITS = /** @type {const} */ ([
-  ['maxSockets', Number.POSITIVE_INFINITY],
-  ['maxTotalSockets', Number.POSITIVE_INFINITY],
-  ['maxFreeSockets', 256],
-  ['maxCachedSessions', 100],
-])
+/** What agents also have as properties, which may be set later. */
+const PROPERTIES = [
+  'keepAlive',
+  'keepAliveMsecs',
+  'scheduling',
+  'maxSockets',
+  'maxTotalSockets',
+  'maxFreeSockets',
+  'maxCachedSessions',
+]
 
 /**
- * What a program has told a globalAgent beside its defaults.
+ * What a globalAgent does, as options.
  * @param {any} agent
  */
-function toldTo(agent) {
+function optionsOf(agent) {
+  /** @type {Record<string, any>} */
+  const options = { ...agent.options }
+  for (const key of PROPERTIES) if (agent[key] !== undefined) options[key] = agent[key]
+  return options
+}
+
+/**
+ * What a program has told a globalAgent.
+ * @param {any} agent
+ * @param {Record<string, unknown>} before its options before
+ */
+function toldTo(agent, before) {
   /** @type {Record<string, any>} */
   const told = {}
-  for (const [key, value] of Object.entries(agent.options ?? {})) {
-    if (value !== undefined && USUAL[key] !== value && !OF_CLASS.has(key)) told[key] = value
-  }
-  for (const [key, usual] of LIMITS) {
-    if (agent[key] !== undefined && agent[key] !== usual) told[key] = agent[key]
+  for (const [key, value] of Object.entries(optionsOf(agent))) {
+    if (value !== undefined && before[key] !== value && !OF_CLASS.has(key)) told[key] = value
   }
   return told
 }
@@ -87,12 +99,16 @@ function standIn(module, Agent, own) {
   let isAssigned = false
   /** Somebody's own, which was the module's when the first request named none. @type {any} */
   let theirsInstead
+  // Node before 19 keeps no connections unless it is told to.
+  const isTelling = !ignoresAgents && !isSomebodys(module.globalAgent)
+  const usual = isTelling ? { ...module.globalAgent.options, proxyEnv: undefined } : USUAL
+  const before = optionsOf(new Usual(ignoresAgents ? {} : usual))
 
   function ourGlobalAgent() {
     if (globalAgent !== undefined) return globalAgent
     const { globalAgent: theirs } = module
-    const usual = { keepAlive: true, scheduling: 'lifo', timeout: GLOBAL_TIMEOUT_MS, proxyEnv: globalProxyEnv() }
-    globalAgent = new Agent({ ...usual, ...(isSomebodys(theirs) ? {} : toldTo(theirs)) })
+    const told = isSomebodys(theirs) ? {} : toldTo(theirs, before)
+    globalAgent = new Agent({ ...usual, proxyEnv: globalProxyEnv(), ...told })
     return globalAgent
   }
 
@@ -112,12 +128,12 @@ function standIn(module, Agent, own) {
       return false
     }
     if (isAssigned || globalAgent === undefined || theirs === globalAgent) return true
-    const told = toldTo(theirs)
+    const told = toldTo(theirs, before)
     // How to reach a proxy is found out by the constructor.
     if (told.proxyEnv !== globalAgent.options.proxyEnv) globalAgent = undefined
     else {
       Object.assign(globalAgent.options, told)
-      for (const [key] of LIMITS) if (told[key] !== undefined) globalAgent[key] = told[key]
+      for (const key of PROPERTIES) if (told[key] !== undefined) globalAgent[key] = told[key]
     }
     return true
   }

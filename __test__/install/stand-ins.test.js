@@ -4,10 +4,12 @@
 
 const assert = require('node:assert')
 const http = require('node:http')
+const https = require('node:https')
 
 const keepwire = require('../..')
 const { reply } = require('../support/peer')
 const { test } = require('../support/suite')
+const { ignoresAgents } = require('../../lib/runtime')
 const { runProgram } = require('./program')
 
 const OURS = ['Agent', 'ClientRequest', 'get', 'globalAgent', 'request']
@@ -51,4 +53,21 @@ test('a globalAgent that is assigned is used from then on', async (scope) => {
     await new Promise((resolve) => response.on('end', resolve))
   }
   assert.strictEqual(peer.accepted, 1)
+})
+
+test("a globalAgent does by default what this runtime's own does", {
+  skip: ignoresAgents && "this runtime's pool is not its globalAgent's",
+}, () => {
+  const NAMES = ['keepAlive', 'keepAliveMsecs', 'scheduling', 'maxSockets', 'maxTotalSockets', 'maxFreeSockets']
+  const shown = ({ globalAgent }) => [
+    NAMES.map((name) => globalAgent[name]),
+    ['keepAlive', 'scheduling', 'timeout', 'noDelay'].map((name) => globalAgent.options[name]),
+  ]
+  assert.deepStrictEqual(shown(keepwire.http), shown(http))
+  assert.deepStrictEqual(shown(keepwire.https), shown(https))
+})
+
+test('what the global agent of the runtime is told as a property holds for ours', async () => {
+  const { answer } = await runProgram('global.js')
+  assert.deepStrictEqual(answer, { keepAlive: true, scheduling: 'fifo', maxSockets: 7 })
 })
