@@ -163,7 +163,8 @@ function standIn(module, Agent, own) {
   /** @param {any} options */
   function withAgent(options) {
     const agent = options?.agent
-    const globalAgent = defaultAgent()
+    // https.request() heeds no other default than its own.
+    const globalAgent = (module === http && options?._defaultAgent) || defaultAgent()
     // https.request() puts the runtime's global agent in place of any other default.
     if (agent === false) return { ...options, agent: new globalAgent.constructor() }
     const isDefault = (agent === undefined || agent === null) && typeof options?.createConnection !== 'function'

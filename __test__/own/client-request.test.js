@@ -5,12 +5,13 @@
 
 const assert = require('node:assert')
 const http = require('node:http')
+const https = require('node:https')
 
 const keepwire = require('../..')
 const { read } = require('../support/client')
 const { reply } = require('../support/peer')
 const { test } = require('../support/suite')
-const { turns } = require('../support/wait')
+const { once, turns } = require('../support/wait')
 
 const { ClientRequest } = keepwire.http
 const OK = (request, connection) => connection.write(reply(`${request.method} ${request.target}`))
@@ -113,5 +114,23 @@ test("what options cannot be is the runtime's to say", async () => {
     })
     assert.notStrictEqual(thrown[0], 'nothing')
     assert.deepStrictEqual(thrown.slice(1), [thrown[0], thrown[0]])
+  }
+})
+
+test('a default agent that is named takes its protocol and the place of our globalAgent, as http2-wrapper asks', async (scope) => {
+  for (const _defaultAgent of [https.globalAgent, scope.agent({ keepAlive: true })]) {
+    for (const args of [
+      [{ host: '127.0.0.1', port: 1, _defaultAgent }],
+      [`${_defaultAgent.protocol}//127.0.0.1:1/`, { _defaultAgent }],
+    ]) {
+      for (const make of [() => new ClientRequest(...args), () => keepwire.http.request(...args)]) {
+        const request = make()
+        assert.strictEqual(request.agent, _defaultAgent)
+        assert.strictEqual(request.protocol, _defaultAgent.protocol)
+        request.end()
+        const [error] = await once(request, 'error')
+        assert.strictEqual(error.code, 'ECONNREFUSED')
+      }
+    }
   }
 })

@@ -134,6 +134,8 @@ function requestOver(scheme) {
     const given = ignoresAgents ? argumentsOf(input, options, callback) : simpleArguments(input, options, callback)
     if (given === undefined) return undefined
     const [wanted, done] = given
+    // Its default agent is another one, maybe of another protocol: http.ClientRequest makes https requests like this.
+    if (wanted._defaultAgent && scheme.protocol === 'http:') return undefined
     const agent = wanted.agent ?? defaultAgent
     if (agent === false) return undefined
     return (ignoresAgents ? plainRequest : leanRequest)(scheme, agent, wanted, done)

@@ -70,7 +70,20 @@ function construct({ order, req }, agent) {
   Reflect.deleteProperty(req, kLean)
   Object.setPrototypeOf(req, ClientRequest.prototype)
   const { headers } = order.options
-  quietly(() => ClientRequest.call(req, { ...order.options, headers: headers && { ...headers }, agent }))
+  keepingDomain(req, () =>
+    quietly(() => ClientRequest.call(req, { ...order.options, headers: headers && { ...headers }, agent })),
+  )
+}
+
+/**
+ * The constructors of emitters put an object into the domain that runs now, whichever it was put into before.
+ * @param {any} emitter
+ * @param {() => void} remake
+ */
+function keepingDomain(emitter, remake) {
+  const domain = Object.getOwnPropertyDescriptor(emitter, 'domain')
+  remake()
+  if (domain !== undefined) Object.defineProperty(emitter, 'domain', domain)
 }
 
 /**
@@ -129,7 +142,7 @@ function remake(lean, socket) {
   const { flags, head, req, res, shownHeaders, shownRawHeaders, status } = lean
   Reflect.deleteProperty(res, kLean)
   Object.setPrototypeOf(res, IncomingMessage.prototype)
-  IncomingMessage.call(res, socket)
+  keepingDomain(res, () => IncomingMessage.call(res, socket))
   readHead(req, status, flags, head, res)
   if (shownRawHeaders !== null) res.rawHeaders = shownRawHeaders
   if (shownHeaders !== null) res.headers = shownHeaders
