@@ -514,6 +514,23 @@ room('abort', {
     await aborted(response)
     await gone
   },
+  'the source of an upload is told why': async (fetch, s) => {
+    for (const isEarly of [true, false]) {
+      const controller = new AbortController()
+      const reason = new Error('not needed')
+      let tell
+      const told = new Promise((resolve) => {
+        tell = resolve
+      })
+      const body = new ReadableStream({ start: (source) => source.enqueue(Buffer.from('x')), cancel: tell })
+      const response = fetch(s.url('/echo?why'), { method: 'POST', body, duplex: 'half', signal: controller.signal })
+      response.catch(() => {})
+      if (isEarly) controller.abort(reason)
+      else setImmediate(() => controller.abort(reason))
+      await rejects(response, (error) => error === reason)
+      equal(await told, reason)
+    }
+  },
   'a signal that is none rejects': (fetch, s) => network(fetch(s.url('/text'), { signal: 'now' })),
 })
 

@@ -220,6 +220,32 @@ test('an upload waits for its server', async (scope) => {
   assert.strictEqual(await (await response).text(), String(1000 * 64 * 1024))
 })
 
+test('the source of an upload is cancelled with the error of its fetch', async (scope) => {
+  const { peer, origin } = await fetchPeer(scope, {
+    onHead: (_, connection) => connection.socket.destroy(),
+  })
+  const failure = async (url, chunk, headers = {}) => {
+    const told = deferred()
+    const body = new ReadableStream({ start: (source) => source.enqueue(chunk), cancel: told.resolve })
+    const error = await fetch(url, { method: 'POST', body, duplex: 'half', headers }).then(
+      assert.fail,
+      (error) => error,
+    )
+    assert.strictEqual(await told.promise, error)
+    return error.cause
+  }
+  const piece = new Uint8Array(1)
+  // Within the upload, before it has begun, and by what it gives.
+  await failure(`${origin}/`, piece)
+  await failure('http://127.0.0.1:10/', piece)
+  assert.strictEqual((await failure(`${origin}/`, 'text')).name, 'TypeError')
+  assert.strictEqual(
+    (await failure(`${origin}/`, new Uint8Array(2), { 'Content-Length': '1' })).code,
+    'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+  )
+  await until(() => peer.open.size === 0)
+})
+
 test('timeout: a fetch that takes longer rejects, before its head and within its body', async (scope) => {
   const { peer, origin } = await fetchPeer(scope, (request, connection) => {
     if (request.target === '/body') connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')

@@ -220,7 +220,6 @@ class FetchExchange {
       }
     } catch (error) {
       if (this.#upload !== reader) return
-      this.#upload = null
       this.#hop?.abandon()
       this.#fail(fetchFailed(error))
     }
@@ -280,7 +279,7 @@ class FetchExchange {
     try {
       const next = redirected(this.order, status, head.lines)
       if (next === null) return false
-      this.#endUpload()
+      this.#endUpload(undefined)
       this.#next = next
       this.#discarded = 0
       if (ended) this.#follow()
@@ -397,6 +396,7 @@ class FetchExchange {
 
   /** @param {unknown} error */
   #fail(error) {
+    this.#endUpload(error)
     this.#close()
     this.#failed = true
     this.#error = error
@@ -412,10 +412,6 @@ class FetchExchange {
   /** @param {unknown} reason */
   #abort(reason) {
     if (this.#open) this.#hop?.abandon()
-    const { body } = this.order
-    if (this.#upload === null && body !== null && typeof body === 'object' && 'cancel' in body && !body.locked) {
-      body.cancel(reason).catch(() => {})
-    }
     this.#fail(reason)
   }
 
@@ -439,14 +435,19 @@ class FetchExchange {
     this.#timer = null
     if (!this.#open) return
     this.#open = false
-    this.#endUpload()
+    this.#endUpload(undefined)
   }
 
-  #endUpload() {
+  /**
+   * A body that is a stream is read no further, whether its reading has begun or not.
+   * @param {unknown} reason what its source is told
+   */
+  #endUpload(reason) {
     this.onTaken()
     const upload = this.#upload
     this.#upload = null
-    upload?.cancel().catch(() => {})
+    if (upload !== null) upload.cancel(reason).catch(nothing)
+    else if (isUnread(this.order.body)) this.order.body.cancel(reason).catch(nothing)
   }
 
   /**
@@ -484,6 +485,14 @@ class FetchExchange {
     this.#chunks = []
     return chunks.length === 1 ? chunks[0] : joined(chunks)
   }
+}
+
+/**
+ * @param {import('./request.js').Order['body']} body
+ * @returns {body is ReadableStream<Uint8Array>}
+ */
+function isUnread(body) {
+  return body !== null && typeof body === 'object' && 'cancel' in body && !body.locked
 }
 
 /**
