@@ -398,3 +398,47 @@ test('a request that ends late is read by its own parser only', async (scope) =>
   upgrade.destroy()
   assert.strictEqual((await answer).body, 'ok')
 })
+
+test('addresses with a zone, abstract sockets and a type of service are as with the runtime', {
+  skip: process.platform !== 'linux' && 'names of Linux',
+}, async (scope) => {
+  const name = `\0keepwire-${process.pid}`
+  const server = http.createServer((_, response) => response.end('abstract'))
+  server.listen(name)
+  await once(server, 'listening')
+  scope.defer(() => server.close())
+  const peer = await scope.peer(OK)
+  const told = async (options, agent) => {
+    try {
+      const { body } = await send({ port: peer.port, ...options, agent })
+      return body
+    } catch ({ code, message, address, port }) {
+      return [code, message, address, port]
+    }
+  }
+  for (const options of [
+    { host: '::1%lo', port: 1 },
+    { host: '::1', localAddress: '::1%lo', port: 1 },
+    { socketPath: name },
+    { socketPath: `${name}-refused` },
+    { host: '127.0.0.1', typeOfService: 16 },
+    { host: '127.0.0.1', typeOfService: 256 },
+  ]) {
+    const expected = await told(options, scope.runtimeAgent({}))
+    assert.deepStrictEqual(await told(options, scope.agent(KEEP_ALIVE)), expected, JSON.stringify(options))
+  }
+})
+
+test("a type of service is set on the runtime's sockets", {
+  skip: !net.Socket.prototype.getTypeOfService && 'this runtime knows of none',
+}, async (scope) => {
+  const peer = await scope.peer(OK)
+  const seen = []
+  for (const agent of [scope.runtimeAgent(KEEP_ALIVE), scope.agent(KEEP_ALIVE)]) {
+    const request = http.get({ host: '127.0.0.1', port: peer.port, typeOfService: 16, agent })
+    const [socket] = await once(request, 'socket')
+    await read(request)
+    seen.push([socket.getTypeOfService(), typeof socket._handle])
+  }
+  assert.deepStrictEqual(seen[1], seen[0])
+})

@@ -64,6 +64,7 @@ function isPlain(options) {
     options.family === undefined &&
     options.localAddress === undefined &&
     options.localPort === undefined &&
+    options.typeOfService === undefined &&
     options.lookup === undefined &&
     options.hints === undefined &&
     options.autoSelectFamily === undefined &&
@@ -95,7 +96,7 @@ function plainName(own, options) {
   const { host, port } = options
   if (typeof host !== 'string' || host === '' || typeof port !== 'number') return undefined
   if ((port & 0xffff) !== port || options.noDelay !== undefined || options.keepAlive !== undefined) return undefined
-  if (!leavesTarget(own) || !isPlain(options)) return undefined
+  if (!leavesTarget(own) || !isPlain(options) || host.includes('%')) return undefined
   return `${host}:${port}:`
 }
 
@@ -271,6 +272,14 @@ function isPort(value, least = 0) {
   return typeof number === 'number' && Number.isInteger(number) && number >= least && number <= 0xffff
 }
 
+/** Node from 24.14 on. */
+const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'
+
+/** Whether an address names an interface, as fe80::1%eth0 does. @param {unknown} address */
+function hasZone(address) {
+  return typeof address === 'string' && address.includes('%')
+}
+
 /**
  * Whether net.connect would refuse these options, or read them in a way that the engine does not know.
  * @param {Options} own an agent's
@@ -281,6 +290,10 @@ function isUnusual(own, options) {
   if (host !== undefined && host !== null && typeof host !== 'string') return true
   const socketPath = pick(own, options, 'socketPath')
   if (socketPath ? typeof socketPath !== 'string' : !isPort(pick(own, options, 'port'))) return true
+  // Sockets of Linux that are in no directory.
+  if (socketPath?.[0] === '\0') return true
+  if (hasZone(host) || hasZone(pick(own, options, 'localAddress'))) return true
+  if (knowsTypeOfService && pick(own, options, 'typeOfService') !== undefined) return true
   const family = pick(own, options, 'family')
   if (family && family !== 4 && family !== 6) return true
   const localAddress = pick(own, options, 'localAddress')
