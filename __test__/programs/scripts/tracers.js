@@ -9,6 +9,9 @@ const { outcome, requireProgram, serve, WAYS } = require('./program')
 
 const [tracer, order, way] = process.argv.slice(2)
 
+// Those of Node 18 keep no connection unless they are told to.
+for (const { globalAgent } of [http, https]) globalAgent.keepAlive = true
+
 /** What each tracer has counted, by kind of span. */
 const spans = {}
 const count = (kind) => (spans[kind] = (spans[kind] ?? 0) + 1)
