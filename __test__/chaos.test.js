@@ -12,7 +12,7 @@ for (const seed of [1, 2]) {
     timeout: 180_000,
   }, async (scope) => {
     const remote = await scope.remote('chaos-peer.js')
-    const agent = scope.agent({ keepAlive: true, maxSockets: 32 })
+    const agent = scope.agent({ keepAlive: true, maxSockets: 32, headersTimeout: 60_000 })
     await chaos({ agent, remote, requests: REQUESTS, seed })
   })
 }

@@ -20,7 +20,7 @@ async function over(scheme) {
   const identity = await scheme.identity()
   const remote = await startRemote('chaos-peer.js', { identity })
   const run = async (n, from) => {
-    const agent = new scheme.Agent(trusting({ keepAlive: true, maxSockets: 32 }, identity))
+    const agent = new scheme.Agent(trusting({ keepAlive: true, maxSockets: 32, headersTimeout: 60_000 }, identity))
     const counts = await chaos({ agent, remote, requests: n, seed: from })
     agent.destroy()
     await remote.nobodyConnected(10_000)

@@ -38,4 +38,25 @@ function junkRecord(number) {
   return choices[number % choices.length]
 }
 
-module.exports = { bodyOf, junk, junkRecord, POISON }
+/** Where a redirect leads that no fetch can follow. @param {string} origin of the server */
+function poisonedLocation(number, origin) {
+  const choices = [
+    'https://xn--a-/',
+    '/length/60/1\x01',
+    '/length/60/1\x7f',
+    `${origin.replace('127.0.0.1', 'exa\x01mple')}/`,
+    '//',
+    'http://[::1',
+    'data:,POISON',
+    // No port that a fetch goes to.
+    `${origin.replace(/:\d+$/, ':1')}/`,
+    // The same again, until it was enough.
+    '',
+  ]
+  return choices[number % choices.length]
+}
+
+/** A fatal alert in the clear: handshake_failure, protocol_version, internal_error. */
+const plainAlert = (number) => Buffer.from([21, 3, 3, 0, 2, 2, [40, 70, 80][number % 3]])
+
+module.exports = { bodyOf, junk, junkRecord, plainAlert, POISON, poisonedLocation }

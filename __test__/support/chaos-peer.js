@@ -1,9 +1,12 @@
 'use strict'
 
 // The server process of support/chaos.js. A request's path says how to treat it: /kind/number/id. On `cutPort`, over TLS,
-// connections are cut while they shake hands. A control port tells the counts.
+// connections are cut while they shake hands; on `alertPort` some end with an alert or a close, and the others are served.
+// A control port tells the counts.
 
-const { bodyOf, junk, junkRecord } = require('./chaos-bodies')
+const { gzipSync } = require('node:zlib')
+
+const { bodyOf, junk, junkRecord, plainAlert, poisonedLocation } = require('./chaos-bodies')
 const { createListener, reset } = require('./listener')
 const { RequestReader } = require('./peer')
 const { identity, serve: serveProcess } = require('./server-process')
@@ -14,6 +17,10 @@ const open = new Set()
 /** What a connection is: `stream` says, `raw` is the TCP connection, `cable` carries TLS. */
 const server = createListener(identity, (stream, raw, cable) => {
   count(raw)
+  answer(stream, raw, cable)
+})
+
+function answer(stream, raw, cable) {
   const connection = { stream, raw, cable, isOver: false }
   const reader = new RequestReader()
   stream.on('error', () => {})
@@ -29,7 +36,7 @@ const server = createListener(identity, (stream, raw, cable) => {
       (request) => request.plan.kind !== 'early' && serve(connection, request),
     )
   })
-})
+}
 
 // A server's first flight has more than 200 bytes even if a session is resumed, and never as many as 1,500.
 const MOST_OF_A_HANDSHAKE = 1_500
@@ -39,6 +46,24 @@ const cutting = createListener(identity, (stream, raw, cable) => {
   count(raw)
   stream.on('data', () => raw.destroy())
   cable?.cutAfter((accepted * 37) % MOST_OF_A_HANDSHAKE, accepted % 2 === 0 ? reset : (cut) => cut.end())
+})
+
+let alerted = 0
+
+/** As what lies between can do to a server that is well: of each four connections two are served. */
+const alerting = createListener(identity, (stream, raw, cable) => {
+  count(raw)
+  const number = alerted++
+  const end = (ending) => (number % 3 === 0 ? ending.end() : ending.end(plainAlert(number)))
+  // After the client's hello.
+  if (number % 4 === 1)
+    return raw.once('data', () => {
+      cable?.cutAfter(0, () => {})
+      end(raw)
+    })
+  // Within the server's flight, or a little behind it.
+  if (number % 4 === 3) cable?.cutAfter(1 + ((number * 37) % MOST_OF_A_HANDSHAKE), end)
+  answer(stream, raw, cable)
 })
 
 function count(raw) {
@@ -69,7 +94,21 @@ const DEFAULT_LENGTH = 60
 const RECORD_OVERHEAD = 21
 
 /** After these a connection serves others. */
-const GOES_ON = new Set(['length', 'bytes', 'lines', 'early', 'chunked', 'trickle', 'flood'])
+const GOES_ON = new Set([
+  'length',
+  'bytes',
+  'lines',
+  'early',
+  'chunked',
+  'trickle',
+  'flood',
+  'alert',
+  'gzip',
+  'bomb',
+  'astray',
+  'told',
+  'poisoned',
+])
 
 function serve(connection, request) {
   const { stream: socket, raw, cable } = connection
@@ -85,6 +124,19 @@ function serve(connection, request) {
       return socket.write(head(body.length, kind === 'length' ? got : '') + body)
     case 'chunked':
       return socket.write(chunked(body, 1 + (id % 97)))
+    case 'alert':
+      connection.isOver = number % 2 === 0
+      return connection.isOver ? socket.end(whole.replace('\r\n', '\r\nConnection: close\r\n')) : socket.write(whole)
+    case 'gzip':
+      return socket.write(zipped(gzipSync(body), 'gzip'))
+    case 'bomb':
+      return socket.write(number % 2 === 0 ? zipped(bomb, 'gzip') : zipped(bombOfBombs, 'gzip, gzip'))
+    case 'astray':
+      return socket.write(redirect(`${scheme}://localhost:${server.address().port}/told/0/${id}`))
+    case 'told':
+      return socket.write(head(short.length, `X-Credentials: ${request.headers.authorization ?? 'none'}\r\n`) + short)
+    case 'poisoned':
+      return socket.write(redirect(poisonedLocation(number, `${scheme}://127.0.0.1:${server.address().port}`)))
     case 'close':
       return socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n${got}\r\n${body}`)
     case 'trickle':
@@ -142,6 +194,16 @@ function serve(connection, request) {
   }
 }
 
+const scheme = identity ? 'https' : 'http'
+
+const redirect = (location) => `HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ${location}\r\n\r\n`
+
+const zipped = (bytes, coding) =>
+  Buffer.concat([Buffer.from(head(bytes.length, `Content-Encoding: ${coding}\r\n`)), bytes])
+
+const bomb = gzipSync(Buffer.alloc(8 * 1024 * 1024), { level: 9 })
+const bombOfBombs = gzipSync(Buffer.concat(Array.from({ length: 40 }, () => bomb)), { level: 9 })
+
 /** Chunks of one byte, with extensions and padded sizes. */
 function tinyChunks(body) {
   const chunks = Array.from(body, (byte) => `0001;signature=${'f'.repeat(40)}\r\n${byte}\r\n`)
@@ -171,4 +233,4 @@ function trickle(socket, text, step) {
   setImmediate(trickle, socket, text.slice(step), step)
 }
 
-serveProcess({ port: server, cutPort: cutting }, () => ({ accepted, open: open.size }))
+serveProcess({ port: server, cutPort: cutting, alertPort: alerting }, () => ({ accepted, open: open.size }))

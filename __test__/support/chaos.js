@@ -4,6 +4,7 @@
 // its own body or with an error where the server (or the caller, by aborting) is to blame, never with another's body.
 
 const { bodyOf, POISON } = require('./chaos-bodies')
+const { ALSO_FETCHED, FETCH_KINDS, fetchOne, portFor } = require('./chaos-fetch')
 const { threadPort } = require('../../lib/bridge/port.js')
 const { random, request: begin } = require('./client')
 const { baseline } = require('./runtime')
@@ -48,13 +49,19 @@ const SECURE_KINDS = {
   'record-junk-later': { weight: 2, fails: 'never' },
   'record-garbage': { weight: 4, fails: 'always' },
   handshake: { weight: 2, fails: 'always', isCut: true },
+  // Whoever lies between ends some connections while they shake hands.
+  alert: { weight: 3, fails: 'maybe', isAlerted: true },
 }
 
 /** @param {Record<string, { weight: number }>} kinds */
 const lottery = (kinds) =>
   Object.entries(kinds).flatMap(([name, kind]) => Array.from({ length: kind.weight }, () => ({ name, kind })))
 
-const LOTTERIES = { http: lottery(KINDS), https: lottery({ ...KINDS, ...SECURE_KINDS }) }
+const OURS = baseline ? {} : FETCH_KINDS
+const LOTTERIES = {
+  http: lottery({ ...KINDS, ...OURS }),
+  https: lottery({ ...KINDS, ...OURS, ...SECURE_KINDS }),
+}
 
 function planned(next, id, tickets) {
   const { name, kind } = tickets[Math.floor(next() * tickets.length)]
@@ -63,14 +70,15 @@ function planned(next, id, tickets) {
   const sent = method === 'POST' ? bodyOf(id, Math.floor(next() * (next() < 0.1 ? 300_000 : 2_000))) : ''
   const expected = bodyOf(id, kind.length ? number : SHORT)
   const abort = kind.aborted ? next() * 8 : next() < 0.04 ? next() * 3 : -1
-  return { id, name, kind, number, method, sent, expected, abort }
+  const fetched = kind.fetched || (!baseline && ALSO_FETCHED.has(name) && next() < 0.15)
+  return { id, name, kind, number, method, sent, expected, abort, fetched }
 }
 
 /**
  * Sends one planned request.
  * @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly
  */
-function one(agent, { port, cutPort }, plan) {
+function one(agent, remote, plan) {
   const { id, name, kind, number, method, sent, expected, abort } = plan
   return new Promise((resolve, reject) => {
     let outcome = ''
@@ -82,7 +90,7 @@ function one(agent, { port, cutPort }, plan) {
       reject(new Error(`request ${id} (${method} ${name} ${number}, abort ${abort}): ${what}`))
     }
     const request = begin({
-      port: kind.isCut ? cutPort : port,
+      port: portFor(kind, remote),
       agent,
       method,
       path: `/${name}/${number}/${id}`,
@@ -169,10 +177,10 @@ async function chaos({ agent, remote, requests, seed, lanes = 48, onProgress }) 
     while (id < requests) {
       const plan = planned(next, ++id, tickets)
       const spoiled = !baseline && plan.id % 20 === 0 ? spoilBatch() : undefined
-      const { settled, error } = await one(agent, remote, plan)
+      const { settled, error } = await (plan.fetched ? fetchOne : one)(agent, remote, plan)
       await spoiled
       const raced = judge(plan, settled, error)
-      const label = `${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
+      const label = `${plan.fetched ? 'fetch ' : ''}${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
       counts[label] = (counts[label] || 0) + 1
       onProgress?.(id)
     }
@@ -182,15 +190,18 @@ async function chaos({ agent, remote, requests, seed, lanes = 48, onProgress }) 
 }
 
 /** What ends a connection that a POST was on its way on. */
-const CONNECTION_ENDED = /^(ECONNRESET$|ERR_SSL_|EPROTO$)/
+const CONNECTION_ENDED = /^(ECONNRESET$|UND_ERR_SOCKET$|ERR_SSL_|EPROTO$)/
 
 /** Returns whether the connection ended while a POST was on its way: nobody can tell then whether it was read (I5). */
 function judge(plan, settled, error) {
-  if (plan.abort >= 0 || plan.kind.fails === 'maybe') return false
   const failed = settled !== 'end'
   const what = `request ${plan.id} (${plan.method} ${plan.name} ${plan.number})`
+  // An alert says nothing about what the server could do: no fetch is refused because of one.
+  if (plan.kind.isAlerted && error?.code === 'ERR_INVALID_ARG_VALUE') throw new Error(`${what}: ${error.message}`)
+  if (plan.abort >= 0 || plan.kind.fails === 'maybe') return false
   if (plan.kind.fails === 'always' && !failed) throw new Error(`${what} succeeded`)
-  if (plan.kind.fails === 'always' || !failed) return false
+  const { fails, code } = plan.kind
+  if (!failed || (fails === 'always' && (code === undefined || error.code === code))) return false
   if (plan.method === 'POST' && CONNECTION_ENDED.test(error?.code)) return true
   throw new Error(`${what} failed: ${error?.code} ${error?.message}`)
 }
