@@ -217,7 +217,8 @@ function flood(socket, first, again) {
     if (!socket.destroyed && socket.write(piece)) setImmediate(more)
   }
   socket.on('drain', more)
-  socket.write(first)
+  // Deno's TLS never ends a write of nothing.
+  if (first !== '') socket.write(first)
   more()
 }
 
