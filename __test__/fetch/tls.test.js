@@ -137,6 +137,28 @@ test('HTTP/2 is spoken with a server that offers it, over one connection', async
   assert.strictEqual(count.connections, 1)
 })
 
+for (const isSecond of [true, false]) {
+  test(`tracers hear of requests over HTTP/${isSecond ? 2 : '1.1'} without an agent, and add to them`, async (scope) => {
+    const answer = (request, response) => {
+      if (request.url === '/drop') (isSecond ? request.stream.session : request.socket).destroy()
+      else request.on('end', () => response.end(request.headers.traceparent)).resume()
+    }
+    const options = { cert, key, allowHTTP1: true }
+    const server = isSecond ? http2.createSecureServer(options, answer) : https.createServer(options, answer)
+    if (isSecond) server.on('session', (session) => session.on('error', () => {}))
+    const port = await listen(scope, server)
+    const env = { NODE_EXTRA_CA_CERTS: trusted(scope) }
+    const { lines, stderr } = await runScript('fetch-channels', [`https://127.0.0.1:${port}`], { env })
+    // The engine's client does not tell over which connection they go.
+    const whole = { text: '00-1', heard: ['create', 'bodySent', 'headers', 200, 'trailers'] }
+    assert.deepStrictEqual(
+      lines,
+      [whole, whole, whole, { failed: true, heard: ['create', 'bodySent', 'error'] }],
+      stderr,
+    )
+  })
+}
+
 test('over an agent HTTP/1.1 is spoken', async (scope) => {
   const server = http2.createSecureServer({ cert, key, allowHTTP1: true }, (request, response) => {
     response.end(request.httpVersion)

@@ -65,7 +65,9 @@ class ClientHop {
       submission.end(this.id, 0)
     } else if (body !== null) {
       this.#owner.onReady()
+      return
     }
+    this.#order.trace?.sendEnd()
   }
 
   /**
@@ -75,7 +77,9 @@ class ClientHop {
   send(bytes, isLast) {
     if (!this.#isOpen) return
     if (bytes.byteLength > 0) this.#port.submission.write(this.id, bytes, null, 0)
-    if (isLast) this.#port.submission.end(this.id, 0)
+    if (!isLast) return
+    this.#port.submission.end(this.id, 0)
+    this.#order.trace?.sendEnd()
   }
 
   /** @param {number} bytes */

@@ -8,10 +8,11 @@
 const { Buffer } = require('node:buffer')
 
 const { clearTimeout, queueMicrotask, setTimeout } = require('../captured.js')
+const { Trace, isHeard } = require('./channels.js')
 const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { isBodyless, makeResponse } = require('./response.js')
-const { detour, send } = require('./route.js')
+const { detour, mockReason, send } = require('./route.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { letManyListen } = require('./traits.js')
 
@@ -104,6 +105,8 @@ class FetchExchange {
   /** @type {ReturnType<typeof send> | null} */
   #hop = null
   #open = false
+  /** The order as it was sent, with what tracers have added. @type {import('./request.js').Order} */
+  #sent
   /** What comes after the rest of a redirect's body. @type {import('./request.js').Order | null} */
   #next = null
   #discarded = 0
@@ -141,6 +144,7 @@ class FetchExchange {
    */
   constructor(order, resolve, reject) {
     this.order = order
+    this.#sent = order
     this.#resolve = resolve
     this.#reject = reject
   }
@@ -161,10 +165,19 @@ class FetchExchange {
   /** Sends what is asked for at the moment. */
   #send() {
     try {
-      this.#hop = send(this.order, this)
+      this.#sent = isHeard() ? this.#traced() : this.order
+      this.#hop = send(this.#sent, this)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** The order with what tracers add to it. What mocks hear of is a request of the runtime's, with channels of its own. */
+  #traced() {
+    if (mockReason() !== undefined) return this.order
+    const trace = new Trace(this.order)
+    this.#sent = { ...this.order, trace }
+    return trace.applied(this.order)
   }
 
   /**
@@ -174,7 +187,7 @@ class FetchExchange {
    */
   onUnmatched(agent, origin) {
     try {
-      this.#hop = detour(agent, origin, LEGACY_SERVER, this.order, this)
+      this.#hop = detour(agent, origin, LEGACY_SERVER, this.#sent, this)
       if (this.#piece !== null) this.#hop.send(this.#piece.bytes, this.#piece.isLast)
     } catch (error) {
       this.#fail(error)
@@ -249,6 +262,7 @@ class FetchExchange {
    * @param {boolean} ended
    */
   onResponse(status, head, body, ended) {
+    this.#sent.trace?.answer(status, head)
     if (isRedirect(this.order, status) && this.#redirect(status, head, body, ended)) return
     const resolve = this.#resolve
     // They lead to the response, which would never be collected.
@@ -321,6 +335,7 @@ class FetchExchange {
   }
 
   #follow() {
+    this.#sent.trace?.complete()
     this.order = /** @type {import('./request.js').Order} */ (this.#next)
     this.#next = null
     this.#hop = null
@@ -396,6 +411,7 @@ class FetchExchange {
 
   /** @param {unknown} error */
   #fail(error) {
+    this.#sent.trace?.fail(error)
     this.#endUpload(error)
     this.#close()
     this.#failed = true
@@ -418,6 +434,7 @@ class FetchExchange {
   /** Nobody wants the rest of the body. */
   cancel() {
     if (!this.#open) return
+    this.#sent.trace?.fail(undefined)
     this.#hop?.abandon()
     this.#close()
     this.#chunks = []
@@ -435,6 +452,7 @@ class FetchExchange {
     this.#timer = null
     if (!this.#open) return
     this.#open = false
+    this.#sent.trace?.complete()
     this.#endUpload(undefined)
   }
 

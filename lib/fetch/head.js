@@ -134,4 +134,14 @@ function clientHead({ body, fields, length, method, target }) {
   return text
 }
 
-module.exports = { SENDABLE, checkFields, clientHead, completed, fieldOf, PLAIN_FIELDS, requestHeaders, wireHead }
+module.exports = {
+  FORBIDDEN,
+  SENDABLE,
+  checkFields,
+  clientHead,
+  completed,
+  fieldOf,
+  PLAIN_FIELDS,
+  requestHeaders,
+  wireHead,
+}

@@ -213,6 +213,9 @@ class Hop {
       this.#owner.onReady()
     }
     connection.bytesWritten += this.#sent
+    if (order.trace === null) return
+    order.trace.sendHead(order, connection.view, keepAlive)
+    if (this.#isComplete) order.trace.sendEnd()
   }
 
   /** Whether the server can tell a repetition of this request. */
@@ -240,6 +243,7 @@ class Hop {
       if (isChunked) sent += submission.write(id, '0\r\n\r\n', 'latin1', 0)
       submission.end(id, 0)
       this.#isComplete = true
+      this.#order.trace?.sendEnd()
     }
     this.#sent += sent
     const connection = /** @type {Connection} */ (this.connection)

@@ -29,6 +29,7 @@ const { isBun } = require('./traits.js')
  * @property {any} agent as the user gave it
  * @property {number} maxResponseSize most bytes of the response's body, decoded; Infinity: any number; 0: the default
  * @property {ReadonlySet<string> | null} confined names of fields that no redirect may take to another origin
+ * @property {import('./channels.js').Trace | null} trace what tracers hear of it; null: nobody listens
  */
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
@@ -110,6 +111,7 @@ function orderOf(target, method, fields, body, length) {
     agent: undefined,
     maxResponseSize: 0,
     confined: null,
+    trace: null,
   }
 }
 

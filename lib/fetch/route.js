@@ -173,4 +173,4 @@ function refused(why) {
   return Object.assign(new TypeError(`The option "agent" of fetch() ${why}`), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
-module.exports = { detour, send }
+module.exports = { detour, mockReason, send }

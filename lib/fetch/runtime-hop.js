@@ -48,6 +48,19 @@ class RuntimeHop {
     this.#owner = owner
   }
 
+  /**
+   * @param {import('node:http').ClientRequest} req
+   * @param {import('./channels.js').Trace} trace
+   */
+  #tell(req, trace) {
+    req.on('finish', () => trace.sendEnd())
+    req.on('socket', (/** @type {any} */ socket) => {
+      const tell = () => trace.sendHead(this.#order, socket, true)
+      if (socket.connecting) socket.once(socket.encrypted ? 'secureConnect' : 'connect', tell)
+      else tell()
+    })
+  }
+
   /** Whether the request's body is yet to be sent. */
   get isStream() {
     const { body } = this.#order
@@ -72,6 +85,7 @@ class RuntimeHop {
     req.on('error', (error) => this.#fail(causeFrom(error)))
     req.on('close', () => this.#onClose())
     req.on('response', (res) => this.#onResponse(res))
+    if (this.#order.trace !== null) this.#tell(req, this.#order.trace)
     if (this.isStream) return
     this.#isComplete = true
     if (body === null) req.end()

@@ -1,0 +1,41 @@
+'use strict'
+
+// A fetch without a body, one with, one of a stream, and one that fails: says what tracers hear of each.
+
+const diagnostics = require('node:diagnostics_channel')
+
+const { fetch } = require('../../..')
+
+const origin = process.argv[2]
+const NAMES = [
+  'request:create',
+  'client:sendHeaders',
+  'request:bodySent',
+  'request:headers',
+  'request:trailers',
+  'request:error',
+]
+
+async function main() {
+  let heard = []
+  for (const name of NAMES) {
+    diagnostics.subscribe(`undici:${name}`, ({ request, response }) => {
+      heard.push(name.split(':')[1])
+      if (name === 'request:create') request.addHeader('Traceparent', '00-1')
+      if (response !== undefined) heard.push(response.statusCode)
+    })
+  }
+  const body = () => new Blob(['stream']).stream()
+  for (const init of [{}, { method: 'POST', body: 'x' }, { method: 'POST', body: body(), duplex: 'half' }]) {
+    const text = await (await fetch(`${origin}/`, init)).text()
+    console.log(JSON.stringify({ text, heard }))
+    heard = []
+  }
+  const failed = await fetch(`${origin}/drop`, { method: 'POST' }).then(
+    () => false,
+    () => true,
+  )
+  console.log(JSON.stringify({ failed, heard }))
+}
+
+main()
