@@ -36,6 +36,10 @@ const SOURCES = {
     /^function\(\.\.\.(\w+)\)\{let \w+;if\(\w+\(\1\[0\]\)&&\1\[0\]\[\w+\]\)/,
   ],
   secureConnect: [/^function connect\(\.\.\.(\w+)\) ?\{[\s\S]{0,100}\bnormalizeConnectArgs\(\1\)/],
+  // Node's alone.
+  fetch: [
+    /^(?:async )?function fetch\(input, init = undefined\) \{[\s\S]{0,400}\b(?:fetchImpl|lazyUndici\(\)\.fetch)\(input, init\);\s*\}$/,
+  ],
   lookup: [
     /^function lookup\(hostname, options, callback\) \{\s*(?:let hints = 0;|if \(typeof hostname !== "string" && hostname\))/,
     /^function lookup\((\w+),(\w+),(\w+)\)\{let \w+=0;let \w+=0;let \w+=false;/,

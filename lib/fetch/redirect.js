@@ -57,7 +57,8 @@ function redirected(order, status, lines) {
   url.username = ''
   url.password = ''
   const isStream = order.body !== null && typeof order.body === 'object' && !(order.body instanceof Uint8Array)
-  if (status !== 303 && isStream) throw fetchFailed(new Error("the body of the request can't be sent again"))
+  if (status !== 303 && isStream && order.renew === null)
+    throw fetchFailed(new Error("the body of the request can't be sent again"))
   if (url.hash === '') url.hash = new URL(target.href).hash
   const next = targetOf(url.href)
   if (next === null) throw fetchFailed(new Error('URL scheme must be a HTTP(S) scheme'))
@@ -69,8 +70,9 @@ function redirected(order, status, lines) {
     target: next,
     method: becomesGet ? 'GET' : order.method,
     fields: becomesGet || isElsewhere ? without(order.fields, drops) : order.fields,
-    body: becomesGet ? null : order.body,
+    body: becomesGet ? null : isStream && order.renew !== null ? order.renew() : order.body,
     length: becomesGet ? -1 : order.length,
+    renew: becomesGet ? null : order.renew,
     redirects: order.redirects + 1,
   }
 }

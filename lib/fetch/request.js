@@ -11,6 +11,7 @@ const { setImmediate } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
 const { fetchFailed } = require('./errors.js')
 const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
+const { blobBody, formBody, markedForm, streamOf, takeSource, wholeBody } = require('./source.js')
 const { parsed, targetOf } = require('./target.js')
 const { isBun } = require('./traits.js')
 
@@ -22,6 +23,7 @@ const { isBun } = require('./traits.js')
  * @property {string[]} fields names in lower case and values in turn
  * @property {string | Uint8Array | ReadableStream<Uint8Array> | null} body
  * @property {number} length of the body, in bytes; -1: there is none, or nobody knows
+ * @property {(() => ReadableStream<Uint8Array>) | null} renew makes the body anew if it is a stream; null: nobody can
  * @property {'follow' | 'error' | 'manual'} redirect
  * @property {number} redirects that were followed to get here
  * @property {AbortSignal | null} signal
@@ -38,8 +40,6 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const EDGES = /^[\t\r\n ]+|[\t\r\n ]+$/g
 /** What a timer takes. */
 const LONGEST_TIMEOUT_MS = 0x7fff_ffff
-/** A Blob of at most this many bytes is read before it is sent, so that it can be sent again. */
-const SMALL_BLOB = 1024 * 1024
 
 const REDIRECTS = new Set(['follow', 'error', 'manual'])
 
@@ -104,6 +104,7 @@ function orderOf(target, method, fields, body, length) {
     fields,
     body,
     length,
+    renew: null,
     redirect: 'follow',
     redirects: 0,
     signal: null,
@@ -233,6 +234,8 @@ async function anyOrder(input, init) {
   const most = mostOf(init?.maxResponseSize)
   const standard = init === null ? {} : /** @type {any} */ (init.standard())
   if (isAsyncIterable(standard.body)) standard.body = streamOf(standard.body)
+  const marked = standard.body instanceof FormData ? markedForm(standard.body) : null
+  if (marked !== null) standard.body = marked.form
   // The runtime demands `duplex` of streams where the standard does.
   const request = new Request(input, standard)
   const target = targetOf(request.url)
@@ -250,8 +253,9 @@ async function anyOrder(input, init) {
   const source = isBun && input instanceof Request && standard.body === undefined ? input : request
   if (source.bodyUsed)
     throw new TypeError('Cannot construct a Request with a Request object that has already been used.')
-  const { body, length } = await bodyOf(source, standard.body)
+  const { body, length, renew } = await bodyOf(source, standard.body, marked)
   const order = orderOf(target, method, completed(fields, ''), body, length >= 0 ? length : announcedLength(fields))
+  order.renew = renew
   order.redirect = /** @type {Order['redirect']} */ (request.redirect)
   // One that is null parts the fetch from the Request's.
   order.signal = standard.signal === undefined && input instanceof Request ? input.signal : (standard.signal ?? null)
@@ -295,48 +299,43 @@ function isAsyncIterable(body) {
   )
 }
 
-/** @param {AsyncIterable<any>} iterable */
-function streamOf(iterable) {
-  const iterator = iterable[Symbol.asyncIterator]()
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        const { done, value } = await iterator.next()
-        if (done) controller.close()
-        else controller.enqueue(typeof value === 'string' ? Buffer.from(value) : value)
-      },
-      async cancel(reason) {
-        await iterator.return?.(reason)
-      },
-    },
-    { highWaterMark: 0 },
-  )
+/**
+ * The body of a request: whole, or such that it can be read anew, if it is there before it is sent.
+ * @param {Request} request
+ * @param {any} given what it was made from; undefined: the request was there already
+ * @param {import('./source.js').MarkedForm | null} marked what it was made from, if that is a form with large files
+ * @returns {Promise<import('./source.js').Body>}
+ */
+async function bodyOf(request, given, marked) {
+  const stream = /** @type {ReadableStream<Uint8Array> | null} */ (request.body)
+  if (stream === null) return { body: null, length: -1, renew: null }
+  if (given === undefined || given === null) return requestBody(request, stream)
+  if (given instanceof ReadableStream) return { body: stream, length: -1, renew: null }
+  if (marked !== null) return marked.body(Buffer.from(await request.arrayBuffer()))
+  if (given instanceof Blob) return blobBody(given)
+  return wholeBody(request)
 }
 
 /**
- * The body of a request: whole if its length is known, so that it can be sent again.
+ * The body of a request that was there already.
  * @param {Request} request
- * @param {any} given what it was made from; undefined: the request was there already
- * @returns {Promise<{ body: Order['body'], length: number }>} length -1: there is none, or nobody knows
+ * @param {ReadableStream<Uint8Array>} stream
+ * @returns {Promise<import('./source.js').Body>}
  */
-async function bodyOf(request, given) {
-  const whole = async () => {
-    const bytes = new Uint8Array(await request.arrayBuffer())
-    return { body: bytes, length: bytes.length }
-  }
-  const stream = /** @type {ReadableStream<Uint8Array> | null} */ (request.body)
-  if (stream === null) return { body: null, length: -1 }
-  if (given === undefined || given === null) return begunBody(stream)
-  if (given instanceof ReadableStream) return { body: stream, length: -1 }
-  if (given instanceof Blob && given.size > SMALL_BLOB) return { body: stream, length: given.size }
-  return whole()
+async function requestBody(request, stream) {
+  const source = await takeSource(request)
+  if (source === null) return begunBody(stream)
+  if (source instanceof Blob) return blobBody(source)
+  if (source instanceof FormData) return formBody(source, request.headers.get('content-type') ?? '')
+  if (source instanceof ReadableStream) return begunBody(source)
+  return { body: source, length: Buffer.byteLength(source), renew: null }
 }
 
 /**
  * A body of which only the stream is there: one that ends by itself within a turn of the event loop was made from
  * something whole.
  * @param {ReadableStream<Uint8Array>} stream
- * @returns {Promise<{ body: Order['body'], length: number }>}
+ * @returns {Promise<import('./source.js').Body>}
  */
 async function begunBody(stream) {
   const reader = stream.getReader()
@@ -349,7 +348,7 @@ async function begunBody(stream) {
     if (result === null) break
     if (result.done) {
       const bytes = Buffer.concat(read)
-      return { body: bytes, length: bytes.length }
+      return { body: bytes, length: bytes.length, renew: null }
     }
     if (!(result.value instanceof Uint8Array)) throw fetchFailed(new TypeError('Received non-Uint8Array chunk'))
     read.push(result.value)
@@ -370,7 +369,7 @@ async function begunBody(stream) {
     },
     { highWaterMark: 0 },
   )
-  return { body: rest, length: -1 }
+  return { body: rest, length: -1, renew: null }
 }
 
 module.exports = { anyOrder, isForeign, simpleOrder, timeoutOf }
