@@ -272,3 +272,23 @@ test('NODE_TLS_REJECT_UNAUTHORIZED=0 is warned of once, though engine and runtim
     assert.strictEqual(stderr.split("environment variable to '0'").length - 1, 1, stderr)
   }
 })
+
+test("tracers hear once of a request that falls back to the runtime's sockets, and add to it", {
+  skip,
+}, async (scope) => {
+  const { server } = await authority
+  const { port } = await secureServer(scope, server, CBC, (request, response) => {
+    if (request.url === '/drop') request.socket.destroy()
+    else request.on('end', () => response.end(request.headers.traceparent)).resume()
+  })
+  const env = { NODE_EXTRA_CA_CERTS: await trusted(scope) }
+  const { lines, stderr } = await runScript('fetch-channels', [`https://localhost:${port}`], { env })
+  assert.strictEqual(lines.length, 4, stderr)
+  for (const { failed, heard, text } of lines) {
+    const last = failed ? ['error'] : ['headers', 200, 'trailers']
+    assert.strictEqual(text, failed ? undefined : '00-1')
+    assert.strictEqual(heard[0], 'create')
+    assert.deepStrictEqual(heard.slice(1, 3).sort(), ['bodySent', 'sendHeaders'])
+    assert.deepStrictEqual(heard.slice(3), last)
+  }
+})

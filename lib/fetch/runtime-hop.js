@@ -53,9 +53,12 @@ class RuntimeHop {
    * @param {import('./channels.js').Trace} trace
    */
   #tell(req, trace) {
-    req.on('finish', () => trace.sendEnd())
     req.on('socket', (/** @type {any} */ socket) => {
-      const tell = () => trace.sendHead(this.#order, socket, true)
+      const tell = () => {
+        trace.sendHead(this.#order, socket, true)
+        // 'finish' can come after the response.
+        if (this.#isComplete) trace.sendEnd()
+      }
       if (socket.connecting) socket.once(socket.encrypted ? 'secureConnect' : 'connect', tell)
       else tell()
     })
@@ -102,6 +105,7 @@ class RuntimeHop {
     if (isLast) {
       this.#isComplete = true
       req.end(bytes)
+      this.#order.trace?.sendEnd()
     } else {
       req.write(bytes, (error) => {
         if (!error && this.#isOpen) this.#owner.onTaken()
