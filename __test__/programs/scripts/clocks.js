@@ -23,7 +23,8 @@ const CLOCKS = {
     const never = () => ({ ref() {}, unref() {} })
     Object.assign(globalThis, { setTimeout: never, setImmediate: never, queueMicrotask: never })
     Object.assign(require('node:timers'), { setTimeout: never, setImmediate: never })
-    performance.now = () => 0
+    // Node 18's can't be assigned.
+    Object.defineProperty(performance, 'now', { value: () => 0, configurable: true, writable: true })
     Date.now = () => 0
   },
 }
