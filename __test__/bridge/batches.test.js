@@ -12,6 +12,7 @@ const path = require('node:path')
 const { runScript } = require('../support/child')
 const { ca, cert, key } = require('../support/fetch-tls')
 const { reply } = require('../support/peer')
+const { isBun } = require('../support/runtime')
 const { test } = require('../support/suite')
 
 test('requests that can not be sent, among others in one tick, end each by themselves, and the process ends', {
@@ -38,7 +39,10 @@ test('requests that can not be sent, among others in one tick, end each by thems
   const innocent = lines.filter(({ outcome: [name] }) => ['secure', 'plain', 'request'].includes(name))
   assert.deepStrictEqual(new Set(innocent.map(({ outcome: [, status] }) => status)), new Set([200]))
   // Some runtimes take such a host for no URL, others ask for its address.
-  for (const name of ['host', 'redirect', 'control', 'delete']) assert.strictEqual(outcomes[name][0], 'TypeError', name)
+  // Bun's own fetch sends control characters, so that the server has its say.
+  if (isBun) assert.deepStrictEqual([outcomes.control[0], outcomes.delete[0]], [400, 200])
+  const refused = ['host', 'redirect', ...(isBun ? [] : ['control', 'delete'])]
+  for (const name of refused) assert.strictEqual(outcomes[name][0], 'TypeError', name)
   // Of many fields, servers have their own mind.
   for (const name of ['size', 'url']) assert.strictEqual(outcomes[name][0], 200, `${name}: ${outcomes[name]}`)
 })

@@ -302,7 +302,8 @@ test('a body that is given up leaves nothing of its connection behind', async (s
       await fetch(origin + path, { agent, signal: controller.signal }),
       await fetch(origin + path, { agent }),
     ]
-    await responses[0].body.cancel()
+    // Where a stream is read ahead, it may have failed for its coding by now, and says so.
+    await responses[0].body.cancel().catch((error) => assert.strictEqual(error.cause.code, 'Z_DATA_ERROR'))
     controller.abort()
     agent.destroy()
     await assert.rejects(responses[2].text(), TypeError)

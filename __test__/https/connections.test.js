@@ -187,8 +187,9 @@ const changes = {
     return [{ ca }, () => (ca[0] = root.pem), () => (ca[0] = Buffer.from(other.pem))]
   },
   'a buffer that is overwritten': ({ root, other }) => {
-    const ca = Buffer.alloc(Math.max(root.pem.length, other.pem.length))
-    return [{ ca }, () => ca.fill(0).write(root.pem), () => ca.fill(0).write(other.pem)]
+    const ca = Buffer.alloc(Math.max(root.pem.length, other.pem.length), '\n')
+    ca.write(other.pem)
+    return [{ ca }, () => ca.fill('\n').write(root.pem), () => ca.fill('\n').write(other.pem)]
   },
 }
 

@@ -112,7 +112,12 @@ class SecureOrigin extends Origin {
     const connection = /** @type {Connection} */ (exchange.connection)
     const spentMs = performance.now() - connection.dialedAt
     rewind(exchange)
-    carryForeign(agent, req, options, this, LEGACY_SERVER, spentMs)
+    try {
+      carryForeign(agent, req, options, this, LEGACY_SERVER, spentMs)
+    } catch (error) {
+      // The runtime refuses its options, and nobody is there to catch it any more.
+      req.destroy(error)
+    }
     return true
   }
 
