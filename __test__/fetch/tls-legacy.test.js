@@ -52,8 +52,9 @@ const answers = {
     response.write(Buffer.concat([zlib.deflateSync('hello'), Buffer.alloc(9)]))
     setImmediate(() => response.end(Buffer.alloc(99)))
   },
-  '/upgrade': (response) => {
-    response.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n')
+  // Of its request: a response has none before the one before it has been written, as the server sees it.
+  '/upgrade': ({ req }) => {
+    req.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n')
   },
   '/undecodable': (response) => encoded(response, 'gzip', 'hello'),
   '/large': (response) => response.end(Buffer.alloc(LARGE, 'x')),
