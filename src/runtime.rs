@@ -2,7 +2,7 @@
 //!
 //! Everything on it is single-threaded: connections live in [`Io`], which closures sent with [`run`] reach in the
 //! order they were sent. The thread holds nothing that keeps a process alive, and lives as long as the process: what it runs
-//! is contained ([`crate::contain`]). Should it end nevertheless, all that is under way fails, and whatever comes next
+//! is contained (`crate::contain`). Should it end nevertheless, all that is under way fails, and whatever comes next
 //! starts another one; so does a request after one for which no thread could be had.
 
 use std::cell::{Cell, RefCell};

@@ -1,6 +1,6 @@
 //! Content codings: gzip, deflate, br and zstd, one upon another, taken off a bounded amount of work at a time.
 //!
-//! [`Content`] is a pure state machine: encoded bytes go in, decoded ones come out, and no call does more than [`BUDGET`]
+//! [`Content`] is a pure state machine: encoded bytes go in, decoded ones come out, and no call does more than `BUDGET`
 //! allows, whatever the bytes say. A few kilobytes may stand for terabytes, or for hours of work that comes to nothing.
 
 use std::io;
