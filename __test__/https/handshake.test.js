@@ -243,7 +243,7 @@ test("'keylog' events give the secrets of each session, in the runtime's form", 
 })
 
 test('a client certificate that is required after the handshake: the alert is told, however fast the close is', {
-  skip: 'open: some requests still hear ECONNRESET, on Node 20 and 26 a few in a hundred; why is not known',
+  skip: 'open: some requests still hear ECONNRESET; why is not known',
 }, async (scope) => {
   const { root, server } = await authorities
   const { port } = await secureServer(scope, server, { requestCert: true, minVersion: 'TLSv1.3', ca: root.pem })
