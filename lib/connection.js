@@ -36,7 +36,7 @@ class Connection {
   secured = null
   idleSince = 0
   /** When its dial began. */
-  dialedAt = performance.now()
+  dialedAt = now()
   /** Requests it was leased for. */
   uses = 0
   /** Why it was closed, as CLOSED says; 0: it was not, or the record is on its way. */

@@ -7,8 +7,8 @@
 // the agent; a slot is released exactly once.
 
 const net = require('node:net')
-const { performance } = require('node:perf_hooks')
 
+const { now } = require('./captured.js')
 const { Exchange } = require('./carry.js')
 const {
   connectGeneration,
@@ -261,7 +261,7 @@ function create(exchange, spentMs) {
   /** @type {Socket | undefined} */
   let opened
   origin.creating += 1
-  const opening = awaitOpen(agent, origin, performance.now() - spentMs, (error) => {
+  const opening = awaitOpen(agent, origin, now() - spentMs, (error) => {
     isLate = true
     if (opened !== undefined) return opened.destroy(error)
     release()

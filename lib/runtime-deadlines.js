@@ -7,8 +7,7 @@
 // a deadline is told at most a step late, never early. Requests of agents without deadlines cost nothing.
 
 const { readFile } = require('node:fs')
-const { performance } = require('node:perf_hooks')
-const { clearTimeout, setTimeout } = require('./captured.js')
+const { clearTimeout, now, setTimeout } = require('./captured.js')
 
 const { coded } = require('./errors.js')
 const native = require('./native.js')
@@ -39,7 +38,7 @@ function userTimeoutOf({ options }) {
  * Waits until a socket is open.
  * @param {any} agent
  * @param {Origin} origin
- * @param {number} since when its request began to wait for a connection, by performance.now()
+ * @param {number} since when its request began to wait for a connection, by the captured clock
  * @param {(error: Error) => void} onLate
  * @returns {{ sees(socket: any): void, end(): void } | null} null: for as long as it takes
  */
@@ -62,7 +61,7 @@ function awaitOpen(agent, origin, since, onLate) {
     return () => clearTimeout(timer)
   }
   const message = `No connection to ${origin.label} within connectTimeout, ${connectMs} ms`
-  const left = connectMs === 0 ? 0 : Math.max(1, since + connectMs - performance.now())
+  const left = connectMs === 0 ? 0 : Math.max(1, since + connectMs - now())
   const onOpen = limit(left, coded('ERR_KEEPWIRE_CONNECT_TIMEOUT', message))
   // The kernel's limit is for TCP alone.
   const onConnect = limit(userMs, timedOut('connect'))
@@ -100,7 +99,7 @@ class Watch {
   #progress = ''
   /** What the kernel has yet to be told the peer has. */
   #unsent = ''
-  #since = performance.now()
+  #since = now()
   #unsentSince = this.#since
   #isReading = false
   /** @type {NodeJS.Timeout | undefined} */
@@ -150,7 +149,7 @@ class Watch {
     if (this.#timer === undefined) return
     const { res } = this.#req
     if (res?.complete || this.#req.destroyed) return this.end()
-    const now = performance.now()
+    const at = now()
     const awaited = this.#whatIsAwaited()
     const { bytesRead, bytesWritten, writableLength } = this.#socket
     const written = `${bytesWritten} ${writableLength} ${this.#socket._handle?.writeQueueSize}`
@@ -158,11 +157,11 @@ class Watch {
     if (awaited !== this.#awaited || progress !== this.#progress) {
       this.#awaited = awaited
       this.#progress = progress
-      this.#since = now
+      this.#since = at
     }
     const limitMs = awaited === HEAD ? this.#headersMs : awaited === BODY ? this.#bodyMs : 0
-    if (limitMs > 0 && now - this.#since >= limitMs) return this.#fail(late(awaited, limitMs), awaited)
-    if (this.#userMs > 0) this.#lookAtKernel(now, `${written} ${bytesRead}`)
+    if (limitMs > 0 && at - this.#since >= limitMs) return this.#fail(late(awaited, limitMs), awaited)
+    if (this.#userMs > 0) this.#lookAtKernel(at, `${written} ${bytesRead}`)
     this.#wait()
   }
 
@@ -179,13 +178,13 @@ class Watch {
   /**
    * Whether the peer acknowledges what it is sent. The kernel would know best, but the runtime's sockets can't be told to
    * ask it, so its table of connections is read when there is no other sign of life.
-   * @param {number} now
+   * @param {number} at
    * @param {string} seen
    */
-  #lookAtKernel(now, seen) {
+  #lookAtKernel(at, seen) {
     if (!this.#unsent.startsWith(`${seen}|`)) {
       this.#unsent = `${seen}|`
-      this.#unsentSince = now
+      this.#unsentSince = at
     }
     if (this.#isReading || this.#socket.connecting) return
     this.#isReading = true
@@ -195,8 +194,8 @@ class Watch {
       const state = `${seen}|${count}`
       if (count === 0 || state !== this.#unsent) {
         this.#unsent = state
-        this.#unsentSince = performance.now()
-      } else if (performance.now() - this.#unsentSince >= this.#userMs) {
+        this.#unsentSince = now()
+      } else if (now() - this.#unsentSince >= this.#userMs) {
         this.#fail(timedOut(this.#req.res ? 'read' : 'write'), HEAD)
       }
     })

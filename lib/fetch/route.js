@@ -25,10 +25,6 @@ const { sendsControls } = require('./traits.js')
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
-/** What the client takes of a URL, and of a head with it. */
-const LONGEST_URL = 65_000
-const LONGEST_HEAD = 200 * 1024
-
 /** Why fetches go the runtime's own way while somebody answers requests in place of its class. */
 const REQUESTS_REPLACED = 'requests-replaced'
 
@@ -68,21 +64,10 @@ function send(order, owner) {
   if (mock !== undefined || mayBeForbidden(target.wanted.host, target.wanted.port)) {
     return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
   }
-  if (isSecure) return isLong(order) ? sendOver(secureAgent(), order, owner) : sendByClient(order, owner)
+  if (isSecure) return sendByClient(order, owner)
   const hop = new Hop(order, plainAgent(), owner)
   hop.start(plainOrigin(target), true)
   return hop
-}
-
-/**
- * Whether a request's head is longer than the client takes: its URLs have less than 64 KiB, its heads fit into a batch.
- * @param {Order} order
- */
-function isLong({ fields, target }) {
-  let length = target.href.length
-  if (length > LONGEST_URL) return true
-  for (const field of fields) length += field.length + 1
-  return length > LONGEST_HEAD
 }
 
 /**

@@ -110,7 +110,7 @@ class SecureOrigin extends Origin {
     if (!this.handsOver(isLikely)) return false
     const { agent, options, req } = exchange
     const connection = /** @type {Connection} */ (exchange.connection)
-    const spentMs = performance.now() - connection.dialedAt
+    const spentMs = now() - connection.dialedAt
     rewind(exchange)
     try {
       carryForeign(agent, req, options, this, LEGACY_SERVER, spentMs)
