@@ -14,6 +14,9 @@ const { until } = require('./wait')
 const FOLDERS = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin']
 const program = FOLDERS.map((folder) => path.join(folder, 'nginx')).find((file) => fs.existsSync(file))
 
+// nginx can't be told to take any free port, and one that was free a moment ago may be another test's by now.
+const TRIES = 5
+
 /**
  * @param {import('./suite').Scope} scope it ends with the test
  * @param {Record<string, string>} files beside the configuration
@@ -21,8 +24,22 @@ const program = FOLDERS.map((folder) => path.join(folder, 'nginx')).find((file) 
  * @returns {Promise<number>} the port
  */
 async function startNginx(scope, files, server) {
+  for (let tries = 1; ; tries++) {
+    const port = await freePort()
+    const refusal = await listens(scope, files, server(port))
+    if (refusal === undefined) return port
+    if (tries === TRIES || !refusal.includes('Address already in use')) throw new Error(refusal)
+  }
+}
+
+/**
+ * @param {import('./suite').Scope} scope
+ * @param {Record<string, string>} files
+ * @param {string} server
+ * @returns {Promise<string | undefined>} why it ended, if it did; once it listens, nothing
+ */
+async function listens(scope, files, server) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-nginx-'))
-  const port = await freePort()
   for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(folder, name), text)
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${name};`)
   const configuration = `
@@ -33,7 +50,7 @@ async function startNginx(scope, files, server) {
     http {
       access_log off;
       ${temporary.join(' ')}
-      server { ${server(port)} }
+      server { ${server} }
     }`
   fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration)
   const child = spawn(program, ['-p', folder, '-e', 'error.log', '-c', 'nginx.conf'], { stdio: 'ignore' })
@@ -43,16 +60,10 @@ async function startNginx(scope, files, server) {
     await ended
     fs.rmSync(folder, { recursive: true })
   })
-  let listening = false
-  const look = () => {
-    const socket = net.connect(port, '127.0.0.1')
-    socket.on('connect', () => (listening = true)).on('error', () => {})
-    socket.on('connect', () => socket.destroy())
-    if (child.exitCode !== null) throw new Error(fs.readFileSync(path.join(folder, 'error.log'), 'utf8'))
-    return listening
-  }
-  await until(look, 'nginx listens')
-  return port
+  const over = () => child.exitCode !== null
+  // It writes its pid once its sockets listen. A connection would prove less: whoever has the port takes it.
+  await until(() => over() || fs.existsSync(path.join(folder, 'nginx.pid')), 'nginx listens')
+  return over() ? fs.readFileSync(path.join(folder, 'error.log'), 'utf8') : undefined
 }
 
 function freePort() {
