@@ -7,7 +7,7 @@ const net = require('node:net')
 const { once } = require('node:events')
 
 const { request, send } = require('./support/client')
-const { reply } = require('./support/peer')
+const { DEAD_PORT, reply } = require('./support/peer')
 const { isDeno, isNode } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
 const { until } = require('./support/wait')
@@ -16,22 +16,12 @@ const OK = (_, connection) => connection.write(reply('ok'))
 const CHUNK = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n'
 const hasEndCallbacks = isNode && Number.parseInt(process.versions.node, 10) >= 24
 
-/** A port on which nobody listens. */
-async function deadPort() {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 // Deno's own requests do not end here.
 testBoth(
   'callbacks of writes hear that no connection was opened after the request has heard its error and closed',
   { skip: isDeno && 'the runtime tells nothing at all' },
   async (scope) => {
-    const req = request({ port: await deadPort(), agent: scope.agent(), method: 'POST' })
+    const req = request({ port: DEAD_PORT, agent: scope.agent(), method: 'POST' })
     const log = []
     const done = new Promise((resolve) => {
       req.on('error', (error) => log.push(`error ${error.code}`))

@@ -8,7 +8,7 @@ const http = require('node:http')
 
 const { runScript } = require('./support/child')
 const { failure, read, send } = require('./support/client')
-const { reply } = require('./support/peer')
+const { DEAD_PORT, reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
 const { identityFor } = require('./support/server-process')
 const { test, testBoth } = require('./support/suite')
@@ -236,11 +236,8 @@ test('preconnect: the connections are there before the first request, within the
 })
 
 test('preconnect: a server that is not there is an error, and nothing is left behind', OURS, async (scope) => {
-  const peer = await scope.peer(OK)
-  const { port } = peer
-  await peer.close()
   const agent = scope.agent({ keepAlive: true })
-  await assert.rejects(agent.preconnect(`http://127.0.0.1:${port}`, 2), { code: 'ECONNREFUSED' })
+  await assert.rejects(agent.preconnect(`http://127.0.0.1:${DEAD_PORT}`, 2), { code: 'ECONNREFUSED' })
   await until(() => agent.totalSocketCount === 0)
 })
 

@@ -247,4 +247,10 @@ function chunkedReply(chunks, headers = [], trailers = []) {
   return ['HTTP/1.1 200 OK', ...headers, 'Transfer-Encoding: chunked', '', framed + end].join('\r\n')
 }
 
-module.exports = { Peer, RequestReader, chunkedReply, reply }
+/**
+ * Nobody listens here: systems give it to nobody who asks for any port, as they would one that was free a moment ago.
+ * Unlike port 1 the standard lets `fetch` ask there.
+ */
+const DEAD_PORT = 2
+
+module.exports = { DEAD_PORT, Peer, RequestReader, chunkedReply, reply }
