@@ -9,7 +9,7 @@
 // - Everything is delivered in the asynchronous context of the request's creation.
 
 const { setImmediate } = require('./captured.js')
-const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, WINDOW } = require('./bridge/layout.js')
+const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, RENEGOTIATES, WINDOW } = require('./bridge/layout.js')
 const { fromRecord } = require('./engine-errors.js')
 const { connectionReset, emitRequestError } = require('./errors.js')
 const {
@@ -447,6 +447,7 @@ function part(exchange) {
  */
 function fail(exchange, flags, error) {
   exchange.noteWritten(flags)
+  if ((flags & RENEGOTIATES) !== 0) exchange.origin.noteRenegotiation()
   if (exchange.isSettled) return
   if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
     const { origin } = exchange

@@ -24,9 +24,9 @@ const runtimeGetName = RuntimeAgent.prototype.getName
 
 /** Everything an agent has for one getName(). */
 class Origin {
-  /** Whether the engine and its server are known to have nothing in common. */
-  get isLegacy() {
-    return false
+  /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. @type {string | undefined} */
+  get legacyReason() {
+    return undefined
   }
 
   /** @type {Set<Connection>} */
@@ -188,6 +188,9 @@ class Origin {
   takeOver(_exchange, _isLikely) {
     return false
   }
+
+  /** A request has failed because its server wanted what only the runtime's own TLS has. */
+  noteRenegotiation() {}
 
   /**
    * Counts an error that the engine has left to be counted, or not, by whoever hears of it.

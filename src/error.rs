@@ -78,6 +78,8 @@ pub enum Prospect {
     None,
     /// The peer has ended the connection instead of an answer to our greeting, as some do that can do nothing of what it offers.
     Faint,
+    /// Not in time for this request, but for later ones: the peer has asked for another handshake, which only the runtime's has.
+    Later,
     /// The two have nothing in common, or the peer's key or certificate is of a kind that we do not know.
     Good,
 }

@@ -48,6 +48,7 @@ const NAMES = [
   ['record::LAST', 'MESSAGE_END'],
   ['record::REQUEST_WRITTEN', 'ALL_WRITTEN'],
   ['record::INFORMATIONAL', 'INFORMATIONAL'],
+  ['record::RENEGOTIATES', 'RENEGOTIATES'],
   ['record::AFTER_HEAD', 'AFTER_HEAD'],
   ['record::REPLACES', 'REPLACES'],
   ['record::RESENT', 'RESENT'],

@@ -74,6 +74,7 @@ module.exports = Object.freeze({
   MESSAGE_END: 4,
   ALL_WRITTEN: 8,
   INFORMATIONAL: 16,
+  RENEGOTIATES: 16,
   AFTER_HEAD: 32,
   MIGHT_DO: 64,
   MAY_DO: 128,

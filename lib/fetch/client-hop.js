@@ -2,7 +2,14 @@
 
 // One request of a fetch over TLS without an agent: the engine's client carries it, over HTTP/2 with servers that choose it.
 
-const { FETCH_BODY_STREAM, FETCH_BODY_WHOLE, MAY_DO, MESSAGE_END, MIGHT_DO } = require('../bridge/layout.js')
+const {
+  FETCH_BODY_STREAM,
+  FETCH_BODY_WHOLE,
+  MAY_DO,
+  MESSAGE_END,
+  MIGHT_DO,
+  RENEGOTIATES,
+} = require('../bridge/layout.js')
 const { threadPort } = require('../bridge/port.js')
 const native = require('../native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
@@ -135,6 +142,7 @@ class ClientHop {
   onError(flags, errno, text) {
     this.#settle()
     const error = bodyFailed(flags, text, errno)
+    if ((flags & RENEGOTIATES) !== 0) secureOrigin(this.#order).noteRenegotiation()
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
       const origin = secureOrigin(this.#order)
       if (origin.handsOver((flags & MAY_DO) !== 0)) {

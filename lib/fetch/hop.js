@@ -22,6 +22,7 @@ const {
   MAY_DO,
   MESSAGE_END,
   MIGHT_DO,
+  RENEGOTIATES,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
 const native = require('../native.js')
@@ -351,6 +352,7 @@ class Hop {
     connection.noteClosed()
     connection.view.destroy()
     const error = bodyFailed(flags, text, errno)
+    if ((flags & RENEGOTIATES) !== 0) /** @type {Origin} */ (this.origin).noteRenegotiation()
     // The engine leaves it to who asked whether such a failure is one.
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
       const origin = /** @type {Origin} */ (this.origin)

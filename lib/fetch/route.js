@@ -10,7 +10,7 @@ const { isClientRequestReplaced, replacedConnecting } = require('../genuine.js')
 const { Agent: HttpsAgent } = require('../https-agent.js')
 const { settlePending } = require('../own/pending.js')
 const { mayBeForbidden } = require('../permission.js')
-const { LEGACY_SERVER, mayBeLegacy } = require('../tls/legacy.js')
+const { LEGACY_SERVER, mayBeLegacy, RENEGOTIATION } = require('../tls/legacy.js')
 const { isIdentityReplaced } = require('../tls/settings.js')
 const { warnOfFallback } = require('../warnings.js')
 const { canCarry } = require('../native.js')
@@ -29,7 +29,7 @@ const { sendsControls } = require('./traits.js')
 const REQUESTS_REPLACED = 'requests-replaced'
 
 /** For which reasons the runtime's own request takes a fetch's place. */
-const AWAY = new Set([LEGACY_SERVER, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPLACED])
+const AWAY = new Set([LEGACY_SERVER, RENEGOTIATION, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPLACED])
 
 /** Why no fetch may pass by what somebody has put in the runtime's place: a mock, which would not hear of it. */
 function mockReason() {
@@ -79,7 +79,8 @@ function sendByClient(order, owner) {
   if (isIdentityReplaced()) return sendOver(secureAgent(), order, owner)
   const { host, port } = order.target.wanted
   const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
-  if (origin?.isLegacy) return sendAway(secureAgent(), origin, LEGACY_SERVER, order, owner)
+  const known = origin?.legacyReason
+  if (origin && known !== undefined) return sendAway(secureAgent(), origin, known, order, owner)
   const head = clientHead(order)
   const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(order.target) && areSendable(order)
   if (!isCarried) return sendOver(secureAgent(), order, owner, true)

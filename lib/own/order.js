@@ -221,7 +221,8 @@ function orderOf(scheme, agent, options) {
   const { orders } = originsOf(agent)
   const known = orders.get(path)
   const order = known?.fits(host, options, settings) ? known : newOrder(scheme, settings, agent, options, host, path)
-  if (order?.origin === undefined || order.origin.isLegacy || !leavesTarget(agent.options)) return undefined
+  if (order?.origin === undefined || order.origin.legacyReason !== undefined || !leavesTarget(agent.options))
+    return undefined
   return foreignReason(agent, usualRequest, order.options, true) === undefined ? order : undefined
 }
 

@@ -1,7 +1,8 @@
 'use strict'
 
 // Servers that have nothing in common with the engine's TLS: old versions, suites, keys and groups only. What the runtime
-// can do with them, it does: their requests go its own way, and for a while later ones go there at once.
+// can do with them, it does: their requests fall back to its sockets, and for a while later ones do so at once. So do later
+// requests to servers that ask for another handshake over TLS 1.2; the first one fails, as part of it has been sent.
 
 const { now } = require('../captured.js')
 
@@ -10,27 +11,39 @@ const { CIPHERS } = require('./settings.js')
 /** Why requests to them go that way. */
 const LEGACY_SERVER = 'tls-legacy-server'
 
+/** Why requests go that way to those that ask for another handshake when they know what is wanted, which rustls refuses. */
+const RENEGOTIATION = 'tls-renegotiation'
+
 /** How long a server is remembered: it may be renewed one day. */
 const REMEMBERED_MS = 600_000
 const MOST_REMEMBERED = 1024
 
-/** Until when, by what makes connections interchangeable. @type {Map<string, number>} */
+/** @typedef {{ until: number, reason: string }} Memory */
+
+/** Until when, and why, by what makes connections interchangeable. @type {Map<string, Memory>} */
 const remembered = new Map()
 
-/** @param {string} identity an origin's */
-function rememberLegacy(identity) {
+/**
+ * @param {string} identity an origin's
+ * @param {string} reason
+ */
+function rememberLegacy(identity, reason) {
   if (remembered.size >= MOST_REMEMBERED) remembered.clear()
-  const until = now() + REMEMBERED_MS
-  remembered.set(identity, until)
-  return until
+  const memory = { until: now() + REMEMBERED_MS, reason }
+  remembered.set(identity, memory)
+  return memory
 }
 
 /**
  * @param {string} identity an origin's
- * @returns {number} 0: its server is none of them, as far as known
+ * @returns {Memory | undefined} undefined: its server is none of them, as far as known
  */
-function legacyUntil(identity) {
-  return remembered.get(identity) ?? 0
+function recallLegacy(identity) {
+  if (remembered.size === 0) return undefined
+  const memory = remembered.get(identity)
+  if (memory === undefined || now() < memory.until) return memory
+  remembered.delete(identity)
+  return undefined
 }
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3']
@@ -114,4 +127,4 @@ function finishedBefore() {
   Reflect.deleteProperty(this, '_finish')
 }
 
-module.exports = { isBeyondEngine, LEGACY_SERVER, legacyUntil, mayBeLegacy, rememberLegacy, rewind }
+module.exports = { isBeyondEngine, LEGACY_SERVER, mayBeLegacy, recallLegacy, rememberLegacy, RENEGOTIATION, rewind }

@@ -9,9 +9,9 @@ const { carryForeign } = require('../foreign.js')
 const native = require('../native.js')
 const { nameOf } = require('../options.js')
 const { Origin } = require('../origins.js')
-const { ignoresAgents } = require('../runtime.js')
+const { ignoresAgents, isDeno } = require('../runtime.js')
 const { shadow } = require('../waiting.js')
-const { isBeyondEngine, LEGACY_SERVER, legacyUntil, rememberLegacy, rewind } = require('./legacy.js')
+const { isBeyondEngine, LEGACY_SERVER, recallLegacy, rememberLegacy, RENEGOTIATION, rewind } = require('./legacy.js')
 const { createTlsView } = require('./view.js')
 
 /** @typedef {import('../origins.js').Origins} Origins */
@@ -42,8 +42,11 @@ class SecureOrigin extends Origin {
   #keylog = false
   /** Whether the engine has shaken hands with its server. */
   isProven = false
-  /** Until when its requests go the runtime's own way at once, by the thread's clock; 0: they do not. */
-  #runtimeUntil
+  /**
+   * Until when, by the thread's clock, and why its requests fall back to the runtime's sockets at once; undefined: they don't.
+   * @type {import('./legacy.js').Memory | undefined}
+   */
+  #legacy = undefined
   #identity
   /** How its connections are secured; a text: why only the runtime can do it. @type {Secure | string} */
   secure
@@ -63,15 +66,16 @@ class SecureOrigin extends Origin {
     if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)
     this.secure = secure
     this.#identity = identity
-    this.#runtimeUntil = legacyUntil(identity)
   }
 
-  /** Whether the engine and its server are known to have nothing in common. */
-  get isLegacy() {
-    if (this.#runtimeUntil === 0) return false
-    if (now() < this.#runtimeUntil) return true
-    this.#runtimeUntil = 0
-    return false
+  /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. */
+  get legacyReason() {
+    // Another agent may have learned it.
+    this.#legacy ??= recallLegacy(this.#identity)
+    if (this.#legacy === undefined) return undefined
+    if (now() < this.#legacy.until) return this.#legacy.reason
+    this.#legacy = undefined
+    return undefined
   }
 
   /**
@@ -82,7 +86,7 @@ class SecureOrigin extends Origin {
     if (typeof this.secure === 'string') return `tls-${this.secure}`
     // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
     if (wanted.checkServerIdentity !== undefined) return 'tls-request-identity'
-    return this.isLegacy ? LEGACY_SERVER : undefined
+    return this.legacyReason
   }
 
   /**
@@ -126,14 +130,25 @@ class SecureOrigin extends Origin {
    * @param {string | undefined} reason why it is one of the runtime's
    */
   onSocket(socket, reason) {
-    if (reason !== LEGACY_SERVER || this.isLegacy) return
+    if (reason !== LEGACY_SERVER || this.legacyReason !== undefined) return
     socket.once('secureConnect', () => {
       // What a stranger on the way can say, a plain alert or a close, is no proof. This is: both ends have signed it.
       if (!isBeyondEngine(/** @type {import('node:tls').TLSSocket} */ (socket))) return
-      this.#runtimeUntil = rememberLegacy(this.#identity)
-      // Our own requests ask once for all that are alike.
-      this.origins.orders.clear()
+      this.#remember(LEGACY_SERVER)
     })
+  }
+
+  /** The server has asked for another handshake on a connection of the engine's, and a request has failed after that. */
+  noteRenegotiation() {
+    // Deno's own TLS is the engine's.
+    if (!ignoresAgents && !isDeno && this.legacyReason === undefined) this.#remember(RENEGOTIATION)
+  }
+
+  /** @param {string} reason */
+  #remember(reason) {
+    this.#legacy = rememberLegacy(this.#identity, reason)
+    // Our own requests ask once for all that are alike.
+    this.origins.orders.clear()
   }
 
   /**

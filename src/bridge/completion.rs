@@ -271,6 +271,7 @@ impl Events for Completions {
         let prospect = match failure.prospect {
             Prospect::None => 0,
             Prospect::Faint => record::MIGHT_DO,
+            Prospect::Later => record::RENEGOTIATES,
             Prospect::Good => record::MAY_DO,
         };
         let flags = prospect | flag(after_head, record::AFTER_HEAD);

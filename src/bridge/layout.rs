@@ -126,6 +126,8 @@ pub mod record {
     pub const ADOPTED: u8 = 4;
     /// CONNECTED: APPROVE or CLOSE must follow.
     pub const ASKS: u8 = 8;
+    /// ERROR: the peer has asked for another TLS handshake, which only the runtime's own TLS has.
+    pub const RENEGOTIATES: u8 = 16;
     /// ERROR: after the response's head.
     pub const AFTER_HEAD: u8 = 32;
     /// ERROR: the runtime's own TLS might get on with the peer, with luck; nothing of the request was written.

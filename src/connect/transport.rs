@@ -75,6 +75,11 @@ impl Transport {
         judge(peeked) != IdleState::Open
     }
 
+    /// Whether the peer has asked for another TLS handshake, which the engine's TLS refuses.
+    pub fn was_asked_again(&self) -> bool {
+        matches!(self, Transport::Tls(stream) if stream.was_asked_again())
+    }
+
     /// Waits for an idle connection to stop being [`IdleState::Open`]. Takes no byte from it.
     ///
     /// It shares the reader's one waker: for a connection that nobody reads.

@@ -243,7 +243,10 @@ impl Task {
             let outcome = unconstrained(poll_fn(|cx| service.poll(cx))).await;
             match outcome {
                 Outcome::Closed(reason) => return reason,
-                Outcome::Failed(failure) => {
+                Outcome::Failed(mut failure) => {
+                    if service.wire.borrow().transport.was_asked_again() {
+                        failure.prospect = Prospect::Later;
+                    }
                     let after_head = service.current.as_ref().is_some_and(Exchange::has_head);
                     let exchange = self.exchange_id(service.current.as_ref());
                     self.owner.metrics().errors.add(failure.code.clone());

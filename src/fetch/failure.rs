@@ -38,6 +38,8 @@ pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Pha
             // Once hands were shaken, something of the request may be out.
             prospect: if connecting {
                 failure.prospect
+            } else if causes.iter().any(|cause| is_refused_handshake(*cause)) {
+                Prospect::Later
             } else {
                 Prospect::None
             },
@@ -90,6 +92,15 @@ pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Pha
             phase,
         ),
     }
+}
+
+/// What a peer says that has asked for another handshake and was refused it.
+fn is_refused_handshake(cause: &(dyn Error + 'static)) -> bool {
+    use rustls::{AlertDescription, Error};
+    matches!(
+        cause.downcast_ref::<Error>(),
+        Some(Error::AlertReceived(AlertDescription::HandshakeFailure))
+    )
 }
 
 /// A peer that ends the connection while hands are shaken; addresses refuse connections in other ways.

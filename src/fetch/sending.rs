@@ -33,7 +33,7 @@ pub async fn carry_out(order: Order, link: &Arc<Link>) {
         } else {
             failure.code.clone()
         };
-        if failure.prospect == Prospect::None {
+        if matches!(failure.prospect, Prospect::None | Prospect::Later) {
             // Else the runtime's own TLS is to try, and what comes of that is counted.
             figures.metrics.errors.add(code);
         }

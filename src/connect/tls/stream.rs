@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{ready, Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use rustls::ClientConnection;
+use rustls::{ClientConnection, ProtocolVersion};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -45,6 +45,8 @@ pub struct TlsStream {
     failed: Option<io::Error>,
     /// Bytes of the caller's that are encrypted, of a record that is not in the kernel as a whole.
     unreported: usize,
+    /// The peer has asked to shake hands again, which rustls has refused.
+    asked_again: bool,
 }
 
 impl std::fmt::Debug for TlsStream {
@@ -64,6 +66,7 @@ impl TlsStream {
             ended: false,
             failed: None,
             unreported: 0,
+            asked_again: false,
         }
     }
 
@@ -74,6 +77,11 @@ impl TlsStream {
 
     pub(super) fn session(&self) -> &ClientConnection {
         &self.session
+    }
+
+    /// Whether the peer has asked to shake hands again. Nobody else can have: that is encrypted.
+    pub(in crate::connect) fn was_asked_again(&self) -> bool {
+        self.asked_again
     }
 
     /// Shakes hands, and collects the session's secrets if they are wanted.
@@ -193,6 +201,7 @@ impl TlsStream {
             self.ended = true;
         }
         while !bytes.is_empty() && !self.ended {
+            let unsent = self.unsent();
             self.session.read_tls(&mut bytes)?;
             let verdict = self.session.process_new_packets();
             // Also what came before a record that is none.
@@ -200,8 +209,27 @@ impl TlsStream {
             let state = verdict
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, fault::of(&error)))?;
             self.ended = state.peer_has_closed();
+            if unsent.is_some_and(|before| state.tls_bytes_to_write() > before) {
+                self.asked_again = true;
+            }
         }
         Ok(())
+    }
+
+    /// Encrypted bytes that wait for the kernel, if another record can add but one thing to them. Over TLS 1.2 with its hands
+    /// shaken, rustls answers nothing but the wish to shake them again, with an alert that refuses it.
+    fn unsent(&mut self) -> Option<usize> {
+        let session = &mut self.session;
+        let can_ask = !session.is_handshaking()
+            && session.protocol_version() == Some(ProtocolVersion::TLSv1_2);
+        if !can_ask {
+            return None;
+        }
+        if !session.wants_write() {
+            return Some(0);
+        }
+        let state = session.process_new_packets().ok()?;
+        Some(state.tls_bytes_to_write())
     }
 
     /// Moves decrypted bytes into `out`, and what does not fit into the surplus.
