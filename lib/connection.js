@@ -9,10 +9,16 @@ const { clearTimeout, now, setTimeout } = require('./captured.js')
 const { announce, onSecured } = require('./tls/handshake.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
 const { CLOSE_REASONS } = require('./reasons.js')
-const { ADOPTED, ASKS, REPLACES, RESENT, SOCKOPT_KEEP_ALIVE, SOCKOPT_NO_DELAY } = require('./bridge/layout.js')
+const { ADOPTED, ASKS, REPLACES, RESENT } = require('./bridge/layout.js')
+const { typeOfService } = require('./native.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origin} Origin */
+
+/**
+ * Whether, and when, TCP probes a peer that says nothing; where a number is 0, the system's own numbers stay.
+ * @typedef {{ enable: boolean, delayS: number, intervalS: number, count: number }} KeepAlive
+ */
 
 const IDLE_TIMEOUT = CLOSE_REASONS.indexOf('idle-timeout')
 
@@ -205,15 +211,22 @@ class Connection {
 
   /** @param {boolean} on */
   setNoDelay(on) {
-    if (!this.isGone) this.port.submission.socketOption(this.id, SOCKOPT_NO_DELAY, on, 0)
+    if (!this.isGone) this.port.submission.noDelay(this.id, on)
+  }
+
+  /** @param {KeepAlive} probes */
+  setKeepAlive(probes) {
+    if (!this.isGone) this.port.submission.keepAlive(this.id, probes)
   }
 
   /**
-   * @param {boolean} on
-   * @param {number} delayMs
+   * The type of service of what is sent, after setting it unless `tos` is negative: minus the system's number of an error;
+   * null: it is not open, or has none. What is set before it opens holds from then on.
+   * @param {number} tos
+   * @returns {number | null}
    */
-  setKeepAlive(on, delayMs) {
-    if (!this.isGone) this.port.submission.socketOption(this.id, SOCKOPT_KEEP_ALIVE, on, delayMs)
+  typeOfService(tos) {
+    return this.isGone ? null : typeOfService(this.id, tos)
   }
 
   /**

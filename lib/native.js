@@ -117,6 +117,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(settings: NativeTls) => number | null} internTls
  * @property {(agent: number, key: number, settings: number) => void} holdTls
  * @property {(connection: number) => void} bind
+ * @property {(connection: number, tos: number) => number | null} typeOfService
  * @property {(port: number, exchange: number) => boolean} cancel
  * @property {(agent: number, key: number) => void} releaseForeign
  * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle

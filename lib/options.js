@@ -6,7 +6,7 @@
 const net = require('node:net')
 
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
-const { defaultAttemptTimeout, defaultAutoSelectFamily, firstFamily } = require('./runtime.js')
+const { defaultAttemptTimeout, defaultAutoSelectFamily, firstFamily, knowsTypeOfService } = require('./runtime.js')
 
 const DEFAULT_FREE_SOCKET_TIMEOUT = 90_000
 const DEFAULT_KEEP_ALIVE_BUFFER = 1000
@@ -271,9 +271,6 @@ function isPort(value, least = 0) {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
   return typeof number === 'number' && Number.isInteger(number) && number >= least && number <= 0xffff
 }
-
-/** Node from 24.14 on. */
-const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'
 
 /** Whether an address names an interface, as fe80::1%eth0 does. @param {unknown} address */
 function hasZone(address) {

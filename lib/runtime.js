@@ -201,6 +201,9 @@ const pausesAtSwitching = isDeno
 /** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
 const ignoresAgents = typeof ClientRequest.prototype.onSocket !== 'function'
 
+/** Whether sockets have a type of service: Node from 24.14 on, Bun. */
+const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'
+
 const defaultAutoSelectFamily = () => net.getDefaultAutoSelectFamily?.() ?? false
 const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout?.() ?? 250
 
@@ -232,6 +235,7 @@ module.exports = {
   kDetachAbortSignal,
   kEndCallbacks,
   kNeedDrain,
+  knowsTypeOfService,
   measuresRequests,
   quietly,
   parsesLeniently: parsesLeniently(),

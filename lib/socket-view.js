@@ -7,13 +7,19 @@
 // - destroy() ends the connection and settles the exchange: 'error' if there is one, then 'close', exactly once.
 
 const net = require('node:net')
+const { getSystemErrorName } = require('node:util')
 
 const { nextTick, setImmediate } = require('./captured.js')
 const { streamDestroyed } = require('./errors.js')
+const { isNode, isWindows, knowsTypeOfService } = require('./runtime.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 
 const Socket = /** @type {new (options?: object) => any} */ (net.Socket)
+
+const inherited = /** @type {any} */ (net.Socket.prototype)
+/** Whether the runtime's setKeepAlive() knows interval and count, and takes them as an object (Node ≥ 24). */
+const takesProbes = isNode && inherited.setKeepAlive.length === 4
 
 class SocketView extends Socket {
   /** @type {Connection} */
@@ -186,8 +192,28 @@ class SocketView extends Socket {
     return this
   }
 
-  setKeepAlive(enable = false, initialDelay = 0) {
-    this.#connection.setKeepAlive(Boolean(enable), Math.max(0, Number(initialDelay) || 0))
+  /**
+   * Numbers as the runtime reads them, down to where it takes libuv's own: a probe each second, ten of them.
+   * @param {any} [enable]
+   * @param {any} [initialDelay] ms
+   * @param {any} [interval] ms
+   * @param {any} [count]
+   */
+  setKeepAlive(enable, initialDelay, interval, count) {
+    if (!takesProbes) {
+      interval = undefined
+      count = undefined
+    } else if (enable !== null && typeof enable === 'object') {
+      ;({ enable, initialDelay, interval, count } = enable)
+    }
+    const delayS = ~~(initialDelay / 1000)
+    const intervalS = interval === undefined ? 1 : ~~(interval / 1000)
+    this.#connection.setKeepAlive({
+      enable: Boolean(enable),
+      delayS: Math.max(0, delayS),
+      intervalS: intervalS < 0 ? 1 : intervalS,
+      count: isUint32(count) ? count : 10,
+    })
     return this
   }
 
@@ -228,6 +254,43 @@ class SocketView extends Socket {
     callback(error)
     setImmediate(close, this, connection, error !== null)
   }
+}
+
+// Where the runtime's sockets have one. It keeps what is set as long as there is no connection, and judges arguments.
+if (knowsTypeOfService) {
+  Object.assign(SocketView.prototype, {
+    /**
+     * @this {SocketView}
+     * @param {any} tos
+     */
+    setTypeOfService(tos) {
+      inherited.setTypeOfService.call(this, tos)
+      const now = SocketView.connectionOf(this).typeOfService(tos)
+      if (now !== null && now < 0 && !isWindows) throw systemError(now, 'setTypeOfService')
+      return this
+    },
+
+    /** @this {SocketView} */
+    getTypeOfService() {
+      const now = SocketView.connectionOf(this).typeOfService(-1)
+      if (now !== null && now < 0 && !isWindows) throw systemError(now, 'getTypeOfService')
+      return now === null || now < 0 ? inherited.getTypeOfService.call(this) : now
+    },
+  })
+}
+
+/** @param {unknown} value */
+function isUint32(value) {
+  return typeof value === 'number' && value >>> 0 === value
+}
+
+/**
+ * @param {number} errno
+ * @param {string} syscall
+ */
+function systemError(errno, syscall) {
+  const code = getSystemErrorName(errno)
+  return Object.assign(new Error(`${syscall} ${code}`), { errno, code, syscall })
 }
 
 /** @param {string | undefined} address */

@@ -18,7 +18,7 @@ use tokio::task::LocalSet;
 
 use crate::agent::{PortId, ENGINE};
 use crate::config::LAZY_WAKE;
-use crate::connect::Profile;
+use crate::connect::{Profile, SocketOption};
 use crate::contain::{contain, Contained};
 use crate::error::{Failure, Phase, ENGINE_FAILED};
 use crate::exchange::connection::{Host, Owner, Task};
@@ -338,6 +338,24 @@ impl Io {
         if let Some(connection) = self.connections.borrow().get(&conn) {
             connection.mailbox.push(input);
         }
+    }
+
+    /// Sets an option of a connection's socket.
+    pub fn set_option(&self, conn: ConnId, option: SocketOption) -> Option<std::io::Result<()>> {
+        self.connections
+            .borrow()
+            .get(&conn)?
+            .owner
+            .set_option(option)
+    }
+
+    /// The type of service of what a connection sends.
+    pub fn type_of_service(&self, conn: ConnId) -> Option<std::io::Result<u8>> {
+        self.connections
+            .borrow()
+            .get(&conn)?
+            .owner
+            .type_of_service()
     }
 
     /// Closes a connection, whatever it is doing.

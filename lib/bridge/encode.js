@@ -25,6 +25,8 @@ const {
   PATIENCE,
   READ_WHOLE,
   SOCKOPT,
+  SOCKOPT_KEEP_ALIVE,
+  SOCKOPT_NO_DELAY,
   SUBMISSION_BYTES,
   WRITE,
   WRITE_END,
@@ -176,13 +178,21 @@ class Submission {
 
   /**
    * @param {number} connection
-   * @param {number} option
    * @param {boolean} on
-   * @param {number} delayMs
    */
-  socketOption(connection, option, on, delayMs) {
-    const at = this.#command(SOCKOPT, on ? 1 : 0, option, connection, 4)
-    this.#words[at >> 2] = Math.min(delayMs, LARGEST)
+  noDelay(connection, on) {
+    this.#command(SOCKOPT, on ? 1 : 0, SOCKOPT_NO_DELAY, connection, 0)
+  }
+
+  /**
+   * @param {number} connection
+   * @param {import('../connection.js').KeepAlive} probes
+   */
+  keepAlive(connection, { enable, delayS, intervalS, count }) {
+    const at = this.#command(SOCKOPT, enable ? 1 : 0, SOCKOPT_KEEP_ALIVE, connection, 12)
+    this.#words[at >> 2] = delayS
+    this.#words[(at >> 2) + 1] = intervalS
+    this.#words[(at >> 2) + 2] = count
   }
 
   /** @param {number} connection */

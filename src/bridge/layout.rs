@@ -62,7 +62,7 @@ pub mod command {
     pub const WANT_ACK: u8 = 2;
     /// SOCKOPT: TCP_NODELAY.
     pub const NO_DELAY: u16 = 1;
-    /// SOCKOPT: TCP keep-alive, with its initial delay.
+    /// SOCKOPT: TCP keep-alive, with its delay, interval and count.
     pub const KEEP_ALIVE: u16 = 2;
 }
 

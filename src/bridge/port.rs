@@ -17,7 +17,7 @@ use super::layout::purpose;
 use super::submission::{self, Submission};
 use super::tls::settings;
 use crate::agent::{PortId, ADOPTS, ENGINE};
-use crate::connect::{tls, Profile};
+use crate::connect::{tls, Profile, SocketOption};
 use crate::pool::{
     AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId,
 };
@@ -288,6 +288,29 @@ pub fn hold_tls(agent: AgentId, key: KeyId, settings: u32) {
 #[napi]
 pub fn bind(conn: u32) {
     ENGINE.bind(conn);
+}
+
+/// The type of service of what a connection sends, after setting it unless `class` is negative; minus the system's number of
+/// an error; `null`: it has none, as a Unix socket or while it is being opened. Waits for the I/O thread.
+#[napi]
+pub fn type_of_service(conn: u32, class: i32) -> Option<i32> {
+    let (tell, told) = std::sync::mpsc::channel();
+    runtime::run(move |io| {
+        let done = match u8::try_from(class) {
+            Ok(class) => io.set_option(conn, SocketOption::TypeOfService(class)),
+            Err(_) => None,
+        };
+        let now = match done {
+            Some(Err(err)) => Some(Err(err)),
+            _ => io.type_of_service(conn),
+        };
+        drop(tell.send(now));
+    });
+    // Dropped unsent with its job, where there is no thread any more.
+    match told.recv().ok()?? {
+        Ok(class) => Some(class.into()),
+        Err(err) => err.raw_os_error().map(|raw| -raw),
+    }
 }
 
 /// Takes an exchange out of the queue; false if it has its turn already.

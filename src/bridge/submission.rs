@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
 use crate::agent::{PortId, ENGINE};
+use crate::connect::{KeepAlive, SocketOption};
 use crate::contain::contain;
 use crate::error::{Failure, Phase, ENGINE_FAILED};
 use crate::exchange::mailbox::{Begin, Input};
@@ -25,8 +26,8 @@ pub enum Command {
     Begin(ConnId, Begin, Content),
     /// For an exchange.
     Exchange(ExchangeId, Input),
-    /// For a connection.
-    Socket(ConnId, Input),
+    /// An option of a connection's socket.
+    Socket(ConnId, SocketOption),
     /// The connection is closed.
     Close(ConnId),
     /// A fetch begins.
@@ -134,10 +135,15 @@ fn decode(
         command::ABORT => Command::Close(number()?),
         command::ACK => Command::Exchange(id, Input::Ack(number()? as usize)),
         command::SOCKOPT => match aux {
-            command::NO_DELAY => Command::Socket(connection()?, Input::NoDelay(flags != 0)),
+            command::NO_DELAY => Command::Socket(connection()?, SocketOption::NoDelay(flags != 0)),
             command::KEEP_ALIVE => {
-                let delay_ms = number()?;
-                Command::Socket(connection()?, Input::KeepAlive(flags != 0, delay_ms))
+                let probes = KeepAlive {
+                    enable: flags != 0,
+                    delay_s: number()?,
+                    interval_s: number()?,
+                    count: number()?,
+                };
+                Command::Socket(connection()?, SocketOption::KeepAlive(probes))
             }
             _ => return Err("there is no such option"),
         },
@@ -248,7 +254,8 @@ fn dispatch(io: &Io, port: PortId, command: Command) {
     match command {
         Command::Begin(conn, begin, content) => io.begin(port, conn, begin, content),
         Command::Exchange(exchange, input) => io.input(port, exchange, input),
-        Command::Socket(conn, input) => io.socket(conn, input),
+        // A socket that is closing may refuse it; to the runtime that is no error.
+        Command::Socket(conn, option) => drop(io.set_option(conn, option)),
         Command::Close(conn) => io.kill(conn, CloseReason::UserAbort),
         Command::Fetch(order) => {
             if let Some(events) = ENGINE.events(port) {

@@ -3,6 +3,7 @@
 //! * `dns`: the system's own resolver, off the I/O thread (`threads`).
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
+//! * `socket_options`: what may change while it is open.
 //! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
@@ -16,6 +17,7 @@ use crate::faults::{self, Stage};
 
 mod dns;
 mod race;
+mod socket_options;
 mod tcp;
 mod threads;
 pub mod tls;
@@ -25,6 +27,7 @@ mod transport;
 pub(crate) mod tests;
 
 pub(crate) use dns::lookup;
+pub use socket_options::{KeepAlive, SocketOption, SocketOptions};
 pub use transport::{IdleState, Transport};
 
 /// Where and how to connect. Everything in here distinguishes connections, so it is part of a pool key.
@@ -152,7 +155,7 @@ async fn open_any(
         let _ = transport.set_nodelay(true);
     }
     if profile.keep_alive {
-        let _ = transport.set_keepalive(true, profile.keep_alive_initial_delay_ms);
+        let _ = transport.set_keepalive(KeepAlive::after_ms(profile.keep_alive_initial_delay_ms));
     }
     if profile.tcp_user_timeout_ms > 0 {
         let _ = transport.set_user_timeout(profile.tcp_user_timeout_ms);

@@ -4,19 +4,15 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{ready, Context, Poll};
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+use super::socket_options::{self, KeepAlive};
 use super::tls::TlsStream;
-
-/// libuv's: a probe each second once they begin, ten of them.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-const PROBES: u32 = 10;
 
 /// A byte stream to a peer. Dropping it closes the connection.
 #[derive(Debug)]
@@ -115,26 +111,37 @@ impl Transport {
         }
     }
 
-    /// TCP keep-alive probes after `initial_delay_ms` of silence, in whole seconds as the runtime counts them; below one
-    /// second the system's own delay and intervals stay. A Unix socket has none, which is no error.
-    pub fn set_keepalive(&self, enable: bool, initial_delay_ms: u32) -> io::Result<()> {
-        let socket = match self {
-            Transport::Tcp(stream) => SockRef::from(stream),
+    /// TCP keep-alive probes. A Unix socket has none, which is no error.
+    pub fn set_keepalive(&self, probes: KeepAlive) -> io::Result<()> {
+        match self {
+            Transport::Tcp(stream) => socket_options::set_keepalive(SockRef::from(stream), probes),
             #[cfg(unix)]
-            Transport::Unix(_) => return Ok(()),
-            Transport::Tls(stream) => {
-                return stream.socket().set_keepalive(enable, initial_delay_ms)
-            }
-        };
-        let delay = Duration::from_secs(u64::from(initial_delay_ms / 1000));
-        if !enable || delay.is_zero() {
-            return socket.set_keepalive(enable);
+            Transport::Unix(_) => Ok(()),
+            Transport::Tls(stream) => stream.socket().set_keepalive(probes),
         }
-        let probes = TcpKeepalive::new()
-            .with_time(delay)
-            .with_interval(PROBE_INTERVAL)
-            .with_retries(PROBES);
-        socket.set_tcp_keepalive(&probes)
+    }
+
+    /// The type of service (IPv4) or traffic class (IPv6) of what is sent; `None`: it has none, as a Unix socket.
+    pub fn set_type_of_service(&self, class: u8) -> Option<io::Result<()>> {
+        match self {
+            Transport::Tcp(stream) => Some(socket_options::set_type_of_service(
+                SockRef::from(stream),
+                class,
+            )),
+            #[cfg(unix)]
+            Transport::Unix(_) => None,
+            Transport::Tls(stream) => stream.socket().set_type_of_service(class),
+        }
+    }
+
+    /// What [`Transport::set_type_of_service`] has come to: the kernel keeps some of its bits to itself.
+    pub fn type_of_service(&self) -> Option<io::Result<u8>> {
+        match self {
+            Transport::Tcp(stream) => Some(socket_options::type_of_service(SockRef::from(stream))),
+            #[cfg(unix)]
+            Transport::Unix(_) => None,
+            Transport::Tls(stream) => stream.socket().type_of_service(),
+        }
     }
 
     /// How long sent bytes may stay unacknowledged (RFC 5482), on Linux. Other systems have no such option, a Unix socket has
@@ -142,9 +149,8 @@ impl Transport {
     pub fn set_user_timeout(&self, ms: u32) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
-            Transport::Tcp(stream) => {
-                SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_millis(ms.into())))
-            }
+            Transport::Tcp(stream) => SockRef::from(stream)
+                .set_tcp_user_timeout(Some(std::time::Duration::from_millis(ms.into()))),
             #[cfg(not(target_os = "linux"))]
             Transport::Tcp(_) => {
                 let _ = ms;

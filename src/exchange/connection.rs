@@ -10,8 +10,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{poll_fn, Future};
+use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,7 +27,7 @@ use super::mailbox::{Begin, Input, Mailbox};
 use super::service::{Exchange, Outcome, Service};
 use super::wire::{UnderHyper, Wire};
 use crate::connect::tls::Secured;
-use crate::connect::{self, Connected, Profile};
+use crate::connect::{self, Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
 use crate::error::Prospect;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
@@ -52,6 +53,10 @@ pub struct Owner {
     profile: RefCell<Arc<Profile>>,
     /// What there is to tell of it once it is open.
     facts: RefCell<Facts>,
+    /// What its user has set on its socket.
+    options: Cell<SocketOptions>,
+    /// The transport that it has at the moment.
+    wire: RefCell<Weak<RefCell<Wire<Transport>>>>,
 }
 
 /// What an open connection's next owner is told of it.
@@ -76,6 +81,8 @@ impl Owner {
             metrics: RefCell::new(metrics),
             profile: RefCell::new(profile),
             facts: RefCell::default(),
+            options: Cell::default(),
+            wire: RefCell::default(),
         }
     }
 
@@ -101,6 +108,58 @@ impl Owner {
 
     fn profile(&self) -> Arc<Profile> {
         Arc::clone(&self.profile.borrow())
+    }
+
+    /// The connection has a transport, on which its user's socket options hold from now on.
+    fn carried_by(&self, wire: &Rc<RefCell<Wire<Transport>>>) {
+        self.wire.replace(Rc::downgrade(wire));
+        for option in self.options.get().noted() {
+            self.apply(option);
+        }
+    }
+
+    /// Does `what` to the transport, if there is one.
+    fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
+        let wire = self.wire.borrow().upgrade()?;
+        let wire = wire.borrow();
+        Some(what(&wire.transport))
+    }
+
+    /// `None`: there is nothing yet to set it on, or nothing that has it. A socket that is closing may refuse it.
+    fn apply(&self, option: SocketOption) -> Option<io::Result<()>> {
+        self.transport(|transport| match option {
+            SocketOption::NoDelay(on) => Some(transport.set_nodelay(on)),
+            SocketOption::KeepAlive(probes) => Some(transport.set_keepalive(probes)),
+            SocketOption::TypeOfService(class) => transport.set_type_of_service(class),
+        })?
+    }
+
+    /// Sets an option of its socket, now and on each transport that takes the place of this one.
+    pub fn set_option(&self, option: SocketOption) -> Option<io::Result<()>> {
+        let mut options = self.options.get();
+        options.note(option);
+        self.options.set(options);
+        self.apply(option)
+    }
+
+    /// The type of service of what it sends; `None`: it has none, or no transport yet.
+    pub fn type_of_service(&self) -> Option<io::Result<u8>> {
+        self.transport(Transport::type_of_service)?
+    }
+
+    /// Its next user finds the socket as their profile says.
+    fn reset_options(&self, profile: &Profile) {
+        for option in self.options.take().noted() {
+            let original = match option {
+                SocketOption::NoDelay(_) => SocketOption::NoDelay(profile.no_delay),
+                SocketOption::KeepAlive(_) => SocketOption::KeepAlive(KeepAlive {
+                    enable: profile.keep_alive,
+                    ..KeepAlive::after_ms(profile.keep_alive_initial_delay_ms)
+                }),
+                SocketOption::TypeOfService(_) => SocketOption::TypeOfService(0),
+            };
+            self.apply(original);
+        }
     }
 
     /// Keeps what another owner would be told of the open connection.
@@ -134,6 +193,7 @@ impl Owner {
             events.secured(conn, secured);
         }
         events.adopted(conn, facts.local, facts.remote);
+        self.reset_options(&profile);
         self.profile.replace(profile);
         self.events.replace(events);
         self.metrics.replace(metrics);
@@ -231,6 +291,7 @@ impl Task {
             }
 
             let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
+            self.owner.carried_by(&wire);
             let io = TokioIo::new(UnderHyper(Rc::clone(&wire)));
             let (sender, connection) = match http1::handshake(io).await {
                 Ok(parts) => parts,

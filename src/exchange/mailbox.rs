@@ -47,10 +47,6 @@ pub enum Input {
     Patience(Patience),
     /// So many body bytes were consumed.
     Ack(usize),
-    /// TCP_NODELAY.
-    NoDelay(bool),
-    /// TCP keep-alive, with its initial delay.
-    KeepAlive(bool, u32),
     /// The exchange that it was opened for needs it no more.
     Idle,
     /// Tell now what was written, if nothing else was said since.

@@ -248,13 +248,6 @@ impl<'a> Service<'a> {
                 }
                 (Input::Tick, Some(_)) => self.tell_written(true),
                 (Input::Idle, _) => self.wire.borrow_mut().idle(),
-                // Socket options are hints: a socket that is closing may refuse them.
-                (Input::NoDelay(on), _) => {
-                    let _ = self.wire.borrow().transport.set_nodelay(on);
-                }
-                (Input::KeepAlive(on, delay), _) => {
-                    let _ = self.wire.borrow().transport.set_keepalive(on, delay);
-                }
                 (Input::Write { .. } | Input::Ack(_) | Input::Patience(_) | Input::Tick, None) => {}
             }
         }
