@@ -52,11 +52,20 @@ impl Transport {
     ///
     /// The kernel tells of a reset only once, so a connection that is not [`IdleState::Open`] is to be closed.
     pub fn idle_state(&mut self) -> IdleState {
+        self.look().unwrap_or(IdleState::Reset)
+    }
+
+    /// [`Transport::idle_state`], with the reason in place of [`IdleState::Reset`].
+    ///
+    /// # Errors
+    ///
+    /// The system's, or in TLS what the peer has said of it.
+    pub fn look(&mut self) -> io::Result<IdleState> {
         match self {
             Transport::Tcp(stream) => judge(peek(SockRef::from(&*stream))),
             #[cfg(unix)]
             Transport::Unix(stream) => judge(peek(SockRef::from(&*stream))),
-            Transport::Tls(stream) => stream.idle_state(),
+            Transport::Tls(stream) => stream.look(),
         }
     }
 
@@ -68,7 +77,7 @@ impl Transport {
             Transport::Unix(stream) => peek(SockRef::from(stream)),
             Transport::Tls(stream) => return stream.socket().has_news(),
         };
-        judge(peeked) != IdleState::Open
+        !matches!(judge(peeked), Ok(IdleState::Open))
     }
 
     /// Whether the peer has asked for another TLS handshake, which the engine's TLS refuses.
@@ -94,7 +103,7 @@ impl Transport {
                     Err(_) => return Poll::Ready(IdleState::Reset),
                 },
             };
-            let state = judge(seen);
+            let state = judge(seen).unwrap_or(IdleState::Reset);
             if state != IdleState::Open {
                 return Poll::Ready(state);
             }
@@ -167,19 +176,19 @@ fn peek(socket: SockRef<'_>) -> io::Result<usize> {
     socket.peek(&mut [MaybeUninit::uninit()])
 }
 
-fn judge(peeked: io::Result<usize>) -> IdleState {
+fn judge(peeked: io::Result<usize>) -> io::Result<IdleState> {
     match peeked {
-        Ok(0) => IdleState::Closed,
-        Ok(_) => IdleState::TalkingUnasked,
+        Ok(0) => Ok(IdleState::Closed),
+        Ok(_) => Ok(IdleState::TalkingUnasked),
         Err(err)
             if matches!(
                 err.kind(),
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
             ) =>
         {
-            IdleState::Open
+            Ok(IdleState::Open)
         }
-        Err(_) => IdleState::Reset,
+        Err(err) => Err(err),
     }
 }
 

@@ -26,7 +26,7 @@ use super::reading::{hang_up, Step};
 use super::wire::{UnderHyper, Wire};
 use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
-use crate::error::Failure;
+use crate::error::{Failure, Phase};
 use crate::pool::CloseReason;
 
 /// Turns of one poll before the task yields to the others.
@@ -263,15 +263,22 @@ impl<'a> Service<'a> {
         if !matches!(exchange.answer, Answer::NotAsked) || exchange.outgoing.is_drained() {
             return Ok(false);
         }
-        let fit = {
-            let mut wire = self.wire.borrow_mut();
-            let first = wire.is_fresh() && !exchange.begin.reused;
-            // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
-            match wire.transport.idle_state() {
-                IdleState::Open => true,
-                // A server that talks first answers the first request.
-                IdleState::TalkingUnasked => first,
-                IdleState::Closed | IdleState::Reset => false,
+        let first = self.wire.borrow().is_fresh() && !exchange.begin.reused;
+        // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
+        let seen = self.wire.borrow_mut().transport.look();
+        let fit = match seen {
+            Ok(IdleState::Open) => true,
+            // A server that talks first answers the first request.
+            Ok(IdleState::TalkingUnasked) => first,
+            Ok(IdleState::Closed | IdleState::Reset) => false,
+            Err(error) => {
+                let failure = Failure::from_io(&error, "read", None, None, Phase::Head);
+                return Err(if first && error.kind() == io::ErrorKind::InvalidData {
+                    // What it says of the handshake, it would say again.
+                    Outcome::Failed(Box::new(failure))
+                } else {
+                    self.replace_or(CloseReason::PeerReset, || failure)
+                });
             }
         };
         if !fit || !self.poll_hyper_ready(cx) {

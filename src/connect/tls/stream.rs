@@ -99,8 +99,8 @@ impl TlsStream {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if let Err(error) = ready!(self.poll_send(cx)) {
-                return Poll::Ready(Err(self.last_words().unwrap_or(error)));
+            if let Err(error) = ready!(self.poll_send_or_hear(cx)) {
+                return Poll::Ready(Err(self.failed.take().unwrap_or(error)));
             }
             if !self.session.is_handshaking() {
                 return Poll::Ready(Ok(()));
@@ -112,17 +112,19 @@ impl TlsStream {
         }
     }
 
-    /// Why the peer takes nothing more, if it has said so before it closed.
-    fn last_words(&mut self) -> Option<io::Error> {
-        while !self.ended {
+    /// Keeps for the reader what the peer has said before it closed: it may be why it takes nothing more.
+    fn hear_last_words(&mut self) {
+        while !self.ended && self.failed.is_none() {
             match self.read_now() {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Some(error),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.failed = Some(error);
+                }
+                // The reader will hear it from the kernel.
+                Err(_) => return,
             }
         }
-        None
     }
 
     /// Takes in what the kernel has. tokio may not have heard of it yet, so the kernel is asked itself.
@@ -139,22 +141,29 @@ impl TlsStream {
     }
 
     /// Looks at an idle connection: takes in what is no data, without waiting.
-    pub(in crate::connect) fn idle_state(&mut self) -> IdleState {
+    ///
+    /// # Errors
+    ///
+    /// Why it has failed; told once.
+    pub(in crate::connect) fn look(&mut self) -> io::Result<IdleState> {
         loop {
             if !self.surplus.is_empty() {
-                return IdleState::TalkingUnasked;
+                return Ok(IdleState::TalkingUnasked);
             }
-            if self.failed.is_some() {
-                return IdleState::Reset;
+            if let Some(error) = self.failed.take() {
+                return Err(error);
             }
             if self.ended {
-                return IdleState::Closed;
+                return Ok(IdleState::Closed);
             }
             match self.read_now() {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return IdleState::Open,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return IdleState::Reset,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(IdleState::Open),
+                    io::ErrorKind::Interrupted => {}
+                    // After what came before it.
+                    _ => self.failed = Some(error),
+                },
             }
         }
     }
@@ -261,10 +270,13 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what is encrypted. If the peer takes nothing more, what it has said before it closed is why.
+    /// Sends what is encrypted. If the peer takes nothing more, the reader is told why, if the peer has said it.
     fn poll_send_or_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let sent = ready!(self.poll_send(cx));
-        Poll::Ready(sent.map_err(|error| self.last_words().unwrap_or(error)))
+        if sent.is_err() {
+            self.hear_last_words();
+        }
+        Poll::Ready(sent)
     }
 
     fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -11,7 +11,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::*;
 use crate::connect::tests::profile;
@@ -164,6 +164,53 @@ async fn an_idle_connection_tells_what_it_has_come_to() {
         assert_eq!(waited, state, "the same for who waits");
         serving.await.unwrap();
     }
+}
+
+/// Whether an error tells of the TLS session, not of the socket.
+fn is_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<crate::error::TlsFault>())
+}
+
+#[tokio::test]
+async fn what_a_peer_has_said_is_why_a_look_finds_its_connection_dead() {
+    let server = Server::new(|_| {});
+    let serving = server.serve(|peer| peer.sock.write_all(b"this is no record at all").unwrap());
+    let mut connected = connect(&server.profile).await.unwrap();
+    serving.await.unwrap();
+    let error = loop {
+        match connected.transport.look() {
+            Ok(IdleState::Open) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Ok(state) => panic!("{state:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(is_tls(&error), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_a_peer_has_said_is_read_after_a_write_has_failed() {
+    let server = Server::new(|_| {});
+    let serving = server.serve(|peer| {
+        peer.write_all(b"HTTP/1.1 413").unwrap();
+        peer.sock.write_all(b"this is no record at all").unwrap();
+    });
+    let mut connected = connect(&server.profile).await.unwrap();
+    serving.await.unwrap();
+    let Transport::Tls(stream) = &connected.transport else {
+        panic!("this is no TLS connection");
+    };
+    // The kernel takes nothing more, as after a reset.
+    crate::connect::tests::tcp_socket(stream.socket())
+        .shutdown(Shutdown::Write)
+        .unwrap();
+    let refused = connected.transport.write_all(b"GET / HTTP/1.1").await;
+    assert!(!is_tls(&refused.unwrap_err()));
+    let mut received = Vec::new();
+    let error = connected.transport.read_to_end(&mut received).await;
+    assert_eq!(received, b"HTTP/1.1 413");
+    assert!(is_tls(&error.unwrap_err()));
 }
 
 #[tokio::test]
