@@ -177,4 +177,10 @@ const cases = [
   },
 ]
 
-module.exports = { LARGE_BYTES, SMALL_BYTES, cases, metrics }
+/** The case with two sides: ours, and the same from another checkout. */
+function besideBefore(scenario) {
+  const [ours] = scenario.sides ?? ['keepwire']
+  return { ...scenario, sides: [ours, 'before'], aims: [] }
+}
+
+module.exports = { LARGE_BYTES, SMALL_BYTES, besideBefore, cases, metrics }

@@ -9,7 +9,7 @@ const path = require('node:path')
 
 const { runScript, say } = require('../scripts/report.js')
 const { ensureReady } = require('../scripts/setup.js')
-const { cases } = require('./cases.js')
+const { besideBefore, cases } = require('./cases.js')
 const { Ceiling } = require('./ceiling.js')
 const { drawChart } = require('./chart.js')
 const { startNginx } = require('./nginx.js')
@@ -25,8 +25,9 @@ async function main() {
   if (options.help) return console.log(usage)
   await ensureReady({ dev: true })
 
-  const chosen = cases.filter(({ name }) => options.cases.length === 0 || options.cases.includes(name))
-  const { pace, runtime } = options
+  const { pace, runtime, against } = options
+  const named = cases.filter(({ name }) => options.cases.length === 0 || options.cases.includes(name))
+  const chosen = against === undefined ? named : named.map(besideBefore)
   say(`bench on ${runtime.name} ${runtime.version}: ${pace.rounds} rounds of ${pace.roundMs} ms a side and case`)
   const nginx = await startNginx()
   const results = []
@@ -35,7 +36,7 @@ async function main() {
     if ((await ceiling.of(chosen[0])) === null) say('what nginx gives at most is not measured: that takes wrk')
     for (const [index, scenario] of chosen.entries()) {
       say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
-      const sides = await measureCase(scenario, { pace, runtime, server: nginx, note: say })
+      const sides = await measureCase(scenario, { pace, runtime, against, server: nginx, note: say })
       results.push(summarizeCase(scenario, sides, await ceiling.of(scenario)))
     }
   } finally {

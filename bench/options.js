@@ -18,6 +18,7 @@ const PACES = {
 const usage = `npm run bench -- [options]
   --quick           ${PACES.quick.rounds} short rounds: ends within a minute
   --case NAME       only this case; may be repeated: ${cases.map(({ name }) => name).join(', ')}
+  --against FOLDER  keepwire only, beside the built checkout in FOLDER: what a change costs or gains
   --runtime PATH    node, bun or deno to run the sides with (default: the one that runs this)`
 
 /** @param {string[]} args */
@@ -29,6 +30,7 @@ function readOptions(args) {
       options: {
         quick: { type: 'boolean', default: false },
         case: { type: 'string', multiple: true, default: [] },
+        against: { type: 'string' },
         runtime: { type: 'string', default: process.execPath },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -41,9 +43,21 @@ function readOptions(args) {
   return {
     help: values.help,
     cases: values.case,
+    against: values.against === undefined ? undefined : builtCheckout(values.against),
     pace: values.quick ? PACES.quick : PACES.full,
     runtime: findRuntime(values.runtime),
   }
+}
+
+/** @returns {string} its full path */
+function builtCheckout(folder) {
+  const full = path.resolve(folder)
+  try {
+    require(full)
+  } catch (error) {
+    throw new UserError(`"${folder}" holds no built keepwire: ${error.message.split('\n')[0]}`)
+  }
+  return full
 }
 
 /** @returns {{ name: string, version: string, command: string, args: string[] }} args: what goes before a script */

@@ -14,14 +14,14 @@ const SIDE = path.join(__dirname, 'side', 'index.js')
 
 /**
  * @param {object} scenario of cases.js
- * @param {{ pace: object, runtime: object, server: object, note(line: string): void }} setting
+ * @param {{ pace: object, runtime: object, against?: string, server: object, note(line: string): void }} setting
  * @returns {Promise<{ name: string, rounds: object[] }[]>} keepwire first; a peer that can't run here is left out, with a note
  */
-async function measureCase(scenario, { pace, runtime, server, note }) {
+async function measureCase(scenario, { pace, runtime, against, server, note }) {
   const sides = []
   try {
     const names = scenario.sides ?? sideNames
-    sides.push(...names.map((name) => startSide(name, scenario, runtime, server)))
+    sides.push(...names.map((name) => startSide(name, scenario, runtime, server, { like: names[0], against })))
     for (const side of [...sides]) {
       const { unavailable } = await side.next()
       if (unavailable === undefined) continue
@@ -42,8 +42,9 @@ async function measureCase(scenario, { pace, runtime, server, note }) {
 }
 
 /** Speaks with a side's process in lines of JSON; the end of its input ends it. */
-function startSide(name, scenario, runtime, { origin, secureOrigin, ca }) {
-  const task = JSON.stringify({ name, scenario, origin: scenario.secure ? secureOrigin : origin, ca })
+function startSide(name, scenario, runtime, { origin, secureOrigin, ca }, { like, against }) {
+  const code = name === 'before' ? { maker: like, folder: against } : { maker: name }
+  const task = JSON.stringify({ ...code, scenario, origin: scenario.secure ? secureOrigin : origin, ca })
   const child = spawn(runtime.command, [...runtime.args, SIDE, task], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const ended = once(child, 'exit')

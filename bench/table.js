@@ -14,6 +14,7 @@ const labels = {
   runtime: "runtime's own agent",
   agentkeepalive: 'agentkeepalive',
   undici: 'undici.request',
+  before: 'keepwire, before',
   wrk: 'wrk, a client in C',
 }
 

@@ -13,7 +13,7 @@ const IDLE_MS = 600_000
 
 const makers = {
   keepwire(task) {
-    const { Agent, HttpsAgent, fetch } = require('../..')
+    const { Agent, HttpsAgent, fetch } = keepwireOf(task)
     if (task.scenario.fetch) return requestThroughFetch(fetch, task)
     return requestThrough(new (task.scenario.secure ? HttpsAgent : Agent)(agentOptions(task)), task)
   },
@@ -22,7 +22,7 @@ const makers = {
     return requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task)
   },
   own(task) {
-    const own = require('../..')[task.scenario.secure ? 'https' : 'http']
+    const own = keepwireOf(task)[task.scenario.secure ? 'https' : 'http']
     return requestThrough(new own.Agent(agentOptions(task)), task, own)
   },
   agentkeepalive(task) {
@@ -34,6 +34,11 @@ const makers = {
     if (process.versions.bun) throw new Error('Bun replaces undici with its own')
     return requestThroughUndici(require('undici'), task)
   },
+}
+
+/** Of this checkout, or of the folder with which it is compared. */
+function keepwireOf({ folder = '../..' }) {
+  return require(folder)
 }
 
 function requestThroughFetch(fetch, { scenario, origin }) {

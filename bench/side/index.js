@@ -56,7 +56,7 @@ function round(send, { clients, timed }, durationMs) {
 async function main() {
   let send
   try {
-    send = makers[task.name](task)
+    send = makers[task.maker](task)
   } catch (error) {
     answer({ unavailable: error.message.split('\n')[0] })
     return
