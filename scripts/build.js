@@ -86,6 +86,20 @@ function builtLibrary(messages) {
 }
 
 /**
+ * Compiles the addon.
+ * @param {string} cargo
+ * @param {string[]} flags
+ * @returns {Promise<string>} the file
+ */
+async function compile(cargo, flags) {
+  const { code, stdout } = await run(cargo, ['build', '--lib', '--message-format=json-render-diagnostics', ...flags], {
+    capture: 'stdout',
+  })
+  if (code !== 0) throw new UserError('the addon did not build: cargo says above why.')
+  return builtLibrary(stdout)
+}
+
+/**
  * @param {{ debug?: boolean, cargo?: string }} [options]
  */
 async function build({ debug = false, cargo = 'cargo' } = {}) {
@@ -93,15 +107,12 @@ async function build({ debug = false, cargo = 'cargo' } = {}) {
   const stamp = sourceStamp(profile)
   const startedAt = performance.now()
   say(`building the addon (cargo build, ${profile}); the first time takes a minute or two`)
-  const args = ['build', '--lib', '--message-format=json-render-diagnostics', ...(debug ? [] : ['--release'])]
-  const { code, stdout } = await run(cargo, args, { capture: 'stdout' })
-  if (code !== 0) throw new UserError('the addon did not build: cargo says above why.')
-  putIntoPlace(builtLibrary(stdout))
+  putIntoPlace(await compile(cargo, debug ? [] : ['--release']))
   fs.writeFileSync(stampFile, JSON.stringify({ stamp, bytes: fs.statSync(addonFile).size }))
   say(`built ${path.relative(root, addonFile)} in ${secondsSince(startedAt)}`)
 }
 
-module.exports = { build, isBuilt }
+module.exports = { build, compile, isBuilt }
 
 if (require.main === module) {
   runScript(async () => {

@@ -37,6 +37,26 @@ mod injected {
 
     use super::Stage;
 
+    impl Stage {
+        /// The stage of that name.
+        #[cfg(feature = "fault-injection")]
+        pub(crate) fn named(name: &str) -> Option<Self> {
+            [
+                Self::Job,
+                Self::Dial,
+                Self::Handshake,
+                Self::Head,
+                Self::Body,
+                Self::Decode,
+                Self::Client,
+                Self::Bridge,
+                Self::Thread,
+            ]
+            .into_iter()
+            .find(|stage| format!("{stage:?}") == name)
+        }
+    }
+
     thread_local! {
         static NEXT: Cell<Option<Stage>> = const { Cell::new(None) };
     }

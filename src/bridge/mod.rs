@@ -7,6 +7,7 @@
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
 //! * [`fetch`]: identities and limits of `fetch()`.
 //! * [`content`]: content codings of responses that came over the runtime's own sockets.
+//! * `faults`: panics on demand, in no release.
 //! * [`port`]: the ports, and the calls that are answered at once.
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
@@ -14,6 +15,8 @@
 mod bell;
 pub mod completion;
 pub mod content;
+#[cfg(feature = "fault-injection")]
+mod faults;
 pub mod fetch;
 pub mod interning;
 pub mod layout;

@@ -55,6 +55,17 @@ impl Command {
             Self::Socket(..) | Self::Close(_) | Self::Approve(_) => 0,
         }
     }
+
+    /// The connection that it is about, if it names one.
+    fn connection(&self) -> Option<ConnId> {
+        match self {
+            Self::Begin(conn, ..)
+            | Self::Socket(conn, _)
+            | Self::Close(conn)
+            | Self::Approve(conn) => Some(*conn),
+            _ => None,
+        }
+    }
 }
 
 /// The commands of one submission.
@@ -203,13 +214,10 @@ impl Submission {
     pub fn carry_out(mut self, io: &Io) {
         for command in Commands::new(std::mem::take(&mut self.bytes)) {
             let exchange = command.exchange();
-            let begun = match command {
-                Command::Begin(conn, ..) => Some(conn),
-                _ => None,
-            };
+            let conn = command.connection();
             if let Err(failure) = contain(|| dispatch(io, self.port, command)) {
-                // What JavaScript takes for gone is.
-                if let Some(conn) = begun {
+                // What JavaScript takes for gone is, and whoever waits for what was not done hears of its end.
+                if let Some(conn) = conn {
                     io.kill(conn, CloseReason::Error);
                 }
                 io.kill_exchange(self.port, exchange, CloseReason::Error);

@@ -1,0 +1,23 @@
+//! Panics on demand, for the addon that `npm run faults` builds: no other has this.
+
+use std::sync::mpsc;
+
+use napi_derive::napi;
+
+use crate::faults::{self, Stage};
+use crate::runtime;
+
+/// The next time that the I/O thread comes to the stage of that name, it panics. Returns when that is so; false: there is no such
+/// stage.
+#[napi]
+pub fn inject_fault(stage: String) -> bool {
+    let Some(stage) = Stage::named(&stage) else {
+        return false;
+    };
+    let (tell, armed) = mpsc::channel();
+    runtime::run(move |_| {
+        faults::inject(stage);
+        let _ = tell.send(());
+    });
+    armed.recv().is_ok()
+}
