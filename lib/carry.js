@@ -10,6 +10,7 @@
 
 const { setImmediate } = require('./captured.js')
 const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, RENEGOTIATES, WINDOW } = require('./bridge/layout.js')
+const { tellUnknown } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
 const { connectionReset, emitRequestError } = require('./errors.js')
 const {
@@ -63,6 +64,8 @@ class Exchange {
   isSettled = false
   /** Whether it keeps the event loop alive. */
   isRef = true
+  /** Whether the program looks its name up: it is that which keeps the event loop alive then, or nothing does. */
+  isLookingUp = false
   /** Users get what comes as it is. */
   copiesChunks = false
   /** Whether its connection was destroyed under it. */
@@ -320,10 +323,16 @@ class Exchange {
     this.#keepAlive()
   }
 
+  /** @param {boolean} on */
+  setLookingUp(on) {
+    this.isLookingUp = on
+    this.#keepAlive()
+  }
+
   /** As a socket of the runtime's that is not read: while nobody wants more of the response, it keeps no event loop alive. */
   #keepAlive() {
     if (this.isSettled) return
-    const on = this.isRef && !(this.#held && this.outgoing.isDone)
+    const on = this.isRef && !this.isLookingUp && !(this.#held && this.outgoing.isDone)
     if (on === this.#keepsAlive) return
     this.#keepsAlive = on
     if (on) this.port.hold()
@@ -479,7 +488,12 @@ function fail(exchange, flags, error) {
     }
     view.destroy()
   } else {
-    view.destroy(error)
+    try {
+      if (error.syscall === 'getaddrinfo' && !connection.isLookedUp) tellUnknown(connection, error)
+    } finally {
+      // Also if a listener throws.
+      view.destroy(error)
+    }
     // Whatever ended the connection ended a body that lasts until then.
     if (req.res && !req.res.complete && isDelimitedByClose(req)) complete(req.res)
   }

@@ -7,6 +7,7 @@ const net = require('node:net')
 
 const { clearTimeout, now, setTimeout } = require('./captured.js')
 const { announce, onSecured } = require('./tls/handshake.js')
+const { lookUp } = require('./lookup.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('./diagnostics.js')
 const { CLOSE_REASONS } = require('./reasons.js')
 const { ADOPTED, ASKS, REPLACES, RESENT } = require('./bridge/layout.js')
@@ -53,6 +54,8 @@ class Connection {
   bytesWritten = 0
   /** Whether listeners of its view judge connections: one that replaces it must be shown to them first. */
   isGuarded = false
+  /** Whether the program has looked its name up, and has heard of that. */
+  isLookedUp = false
   /** @type {string[]} */
   #addresses = []
   /** @type {NodeJS.Timeout | null} */
@@ -138,6 +141,14 @@ class Connection {
     const { exchange } = this
     if (exchange === null) action(this)
     else exchange.resource.runInAsyncScope(action, null, this)
+  }
+
+  /** The engine wants to know what its name stands for. */
+  onLookup() {
+    if (this.isGone) return
+    const { exchange } = this
+    if (exchange === null) lookUp(this, null)
+    else exchange.resource.runInAsyncScope(lookUp, null, this, exchange)
   }
 
   /**
@@ -323,12 +334,21 @@ function askGuards(connection) {
   }
 }
 
+/**
+ * Its name stands for nothing that the engine could connect to.
+ * @param {Connection} connection
+ * @param {Error} error
+ */
+function tellUnknown({ isConnected, isGuarded, origin, view }, error) {
+  if (!isConnected || isGuarded) view.emit('lookup', error, undefined, undefined, origin.options.host || 'localhost')
+}
+
 /** @param {Connection} connection that is open */
 function tell(connection) {
   const { view } = connection
   const { options } = connection.origin
   const address = connection.remoteAddress
-  if (connection.isResolved && address !== undefined) {
+  if (connection.isResolved && !connection.isLookedUp && address !== undefined) {
     view.emit('lookup', null, address, net.isIP(address), options.host || 'localhost')
   }
   view.emit('connect')
@@ -336,4 +356,4 @@ function tell(connection) {
   announce(connection)
 }
 
-module.exports = { Connection }
+module.exports = { Connection, tellUnknown }

@@ -6,18 +6,9 @@
 // The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
 // the agent; a slot is released exactly once.
 
-const net = require('node:net')
-
 const { now } = require('./captured.js')
 const { Exchange } = require('./carry.js')
-const {
-  connectGeneration,
-  isLookupReplaced,
-  observes,
-  replacedConnecting,
-  RuntimeAgent,
-  RuntimeSecureAgent,
-} = require('./genuine.js')
+const { connectGeneration, observes, replacedConnecting, RuntimeAgent, RuntimeSecureAgent } = require('./genuine.js')
 const { lease } = require('./lease.js')
 const native = require('./native.js')
 const { isUnusual, merge, pick } = require('./options.js')
@@ -76,10 +67,6 @@ const REASONS = [
   ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, 'keepSocketAlive')],
   ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, 'reuseSocket')],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
-  [
-    'dns-lookup',
-    (agent, _req, options) => isLookupReplaced() && net.isIP(pick(agent.options, options, 'host') ?? '') === 0,
-  ],
   // Those from here on can't apply to plain options.
   ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
   ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],
@@ -172,7 +159,7 @@ function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
  * @param {string} reason
  */
 function isOfTheProcess(agent, reason) {
-  if (reason === SOCKETS_REPLACED || reason === 'dns-lookup') return true
+  if (reason === SOCKETS_REPLACED) return true
   if (reason !== 'create-connection') return false
   const { createConnection } = agent
   return (

@@ -11,6 +11,8 @@ const net = require('node:net')
 const tls = require('node:tls')
 const { types } = require('node:util')
 
+const isDeno = process.versions.deno !== undefined
+
 const { toString: sourceOf } = Function.prototype
 
 /** How the runtimes' own functions read: on Node, on Bun, and, minified, on Deno. @type {Record<string, RegExp[]>} */
@@ -66,8 +68,8 @@ function isGenuine(name, value) {
   return verdict
 }
 
-/** How dd-trace's wrappers of `connect` and `lookup` read, which say nothing of what they wrap. */
-const OBSERVERS = /\bif \(!(?:startICPCh|startCh)\.hasSubscribers\b/
+/** How dd-trace's wrapper of `connect` reads, which says nothing of what it wraps. */
+const OBSERVERS = /\bif \(!startICPCh\.hasSubscribers\b/
 
 /**
  * What a tracer's wrapper says that it wraps: `__original` by shimmer's convention, as OpenTelemetry does, or a symbol of
@@ -197,11 +199,12 @@ const kStandsFor = Symbol.for('keepwire.standsFor')
 let seenLookup
 let lookupReplaced = false
 
-/** Whether somebody else looks names up for the runtime's sockets, and not a tracer looks on. */
+/** Whether the runtime's sockets would have a function of somebody else's look names up. Asked for each request. */
 function isLookupReplaced() {
   if (dns.lookup !== seenLookup) {
     seenLookup = dns.lookup
-    lookupReplaced = !onlyObserves('lookup', seenLookup)
+    // Deno's sockets do not look at it.
+    lookupReplaced = !isDeno && !isGenuine('lookup', seenLookup)
   }
   return lookupReplaced
 }

@@ -15,6 +15,7 @@ const {
   QUEUED,
   UNUSED,
 } = require('./bridge/layout.js')
+const { isLookupReplaced } = require('./genuine.js')
 const native = require('./native.js')
 const { Connection } = require('./connection.js')
 const { queued, reuses, tellQueued, tellReused } = require('./diagnostics.js')
@@ -34,6 +35,7 @@ const { failUnserved, settleUnserved, Wait } = require('./waiting.js')
 function lease(exchange, foreign, onServed, answered = -1) {
   const { origin, port } = exchange
   exchange.isForeign = foreign
+  port.setLooksUp(isLookupReplaced())
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
   const profile = foreign ? 0 : profileFor(exchange)
@@ -79,6 +81,7 @@ function leaseIdle(exchange) {
   const { port } = origins
   origins.requests += 1
   origins.syncLimits()
+  port.setLooksUp(isLookupReplaced())
   if (port.submission.hasClosed) port.submission.flush()
   exchange.origin = origin
   exchange.port = port

@@ -4,6 +4,7 @@
 
 const { clearTimeout, setTimeout } = require('./captured.js')
 const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO, UNUSED } = require('./bridge/layout.js')
+const { isLookupReplaced } = require('./genuine.js')
 const native = require('./native.js')
 const { Connection } = require('./connection.js')
 const { fromRecord } = require('./engine-errors.js')
@@ -48,6 +49,7 @@ class Opening {
    */
   begin(profile) {
     const { id, origin, port } = this
+    port.setLooksUp(isLookupReplaced())
     const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, FOR_REPEATABLE)
     const kind = answer & 7
     if (kind === DIALING || kind === IDLE || kind === ADOPTING) {

@@ -105,6 +105,7 @@ const { libc, nativeTargets } = require('./native-target.js')
  * @property {(wake: (port: number) => void) => number} openPort
  * @property {(port: number) => void} closePort
  * @property {(port: number, active: boolean) => void} setActive
+ * @property {(port: number, on: boolean) => void} setLooksUp
  * @property {(port: number, limits: NativeLimits) => number} createAgent
  * @property {(agent: number, limits: NativeLimits) => void} setLimits
  * @property {(agent: number) => void} dropAgent

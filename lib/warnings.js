@@ -38,7 +38,6 @@ const told = new Set()
 const FALLBACKS = {
   'sockets-replaced': (what) => `${what} has been replaced`,
   'requests-replaced': () => 'http.ClientRequest has been replaced',
-  'dns-lookup': () => 'dns.lookup has been replaced',
   'create-connection': () => 'createConnection of http.Agent or https.Agent has been replaced',
 }
 

@@ -386,6 +386,13 @@ impl Io {
         }
     }
 
+    /// Tells a connection that is being opened what its name stands for.
+    pub fn resolved(&self, conn: ConnId, addresses: Vec<String>) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.resolve(addresses);
+        }
+    }
+
     /// Closes every connection of a thread.
     pub fn kill_port(&self, port: PortId, reason: CloseReason) {
         fetch::abort_port(port);

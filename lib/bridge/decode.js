@@ -24,6 +24,7 @@ const {
   ERROR,
   EVICT,
   EXTERNAL,
+  LOOKUP,
   PARTED,
   RECORD_HEADER,
   RESPONSE,
@@ -127,6 +128,10 @@ class Completion {
         case ASSIGNED:
           this.#at = next
           port.exchange(id)?.onAssigned(aux, extra >>> 0)
+          break
+        case LOOKUP:
+          this.#at = next
+          port.connections.get(id)?.onLookup()
           break
         case CONNECTED:
           this.#at = next

@@ -24,6 +24,7 @@ const {
   LARGE_CHUNK,
   PATIENCE,
   READ_WHOLE,
+  RESOLVED,
   SOCKOPT,
   SOCKOPT_KEEP_ALIVE,
   SOCKOPT_NO_DELAY,
@@ -198,6 +199,17 @@ class Submission {
   /** @param {number} connection */
   approve(connection) {
     this.#command(APPROVE, 0, 0, connection, 0)
+  }
+
+  /**
+   * What a connection's name stands for.
+   * @param {number} connection
+   * @param {string[]} addresses the first choice first
+   */
+  resolved(connection, addresses) {
+    const text = addresses.join('\0')
+    const at = this.#command(RESOLVED, 0, 0, connection, text.length)
+    this.#bytes.latin1Write(text, at, text.length)
   }
 
   /** @param {number} connection */

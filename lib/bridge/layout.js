@@ -29,6 +29,7 @@ module.exports = Object.freeze({
   FETCH: 10,
   FETCH_ABORT: 11,
   FETCH_READ: 12,
+  RESOLVED: 13,
 
   // Flags of FETCH.
   FETCH_BODY_WHOLE: 1,
@@ -66,6 +67,7 @@ module.exports = Object.freeze({
   SECURED: 10,
   PARTED: 11,
   STALLED: 12,
+  LOOKUP: 13,
 
   // Flags of records.
   HTTP_1_0: 1,

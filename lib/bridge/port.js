@@ -39,6 +39,7 @@ class Port {
   #active = false
   #settling = false
   #draining = false
+  #looksUp = false
   /** @type {Map<number, WeakRef<Origins>>} */
   #agents = new Map()
   #collected = new FinalizationRegistry((/** @type {number} */ agent) => {
@@ -120,6 +121,13 @@ class Port {
       this.#settling = true
       nextTick(settle, this)
     }
+  }
+
+  /** @param {boolean} on whether this thread looks names up for the engine (lookup.js), and not the system */
+  setLooksUp(on) {
+    if (on === this.#looksUp) return
+    this.#looksUp = on
+    native.setLooksUp(this.id, on)
   }
 
   drainSoon() {

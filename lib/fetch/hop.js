@@ -25,11 +25,13 @@ const {
   RENEGOTIATES,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
+const { isLookupReplaced } = require('../genuine.js')
 const native = require('../native.js')
 const { connectionReset } = require('../errors.js')
 const { checkIn, noteHint } = require('../incoming.js')
 const { lease } = require('../lease.js')
 const { SAFE_METHODS } = require('../outgoing.js')
+const { AsyncResource } = require('../runtime.js')
 const { takeTurn } = require('../waiting.js')
 const { bodyFailed, closedBySomebody, fetchFailed } = require('./errors.js')
 const { fieldOf, wireHead } = require('./head.js')
@@ -106,6 +108,7 @@ class Hop {
   /** The response is its owner's. */
   res = null
   outgoing = OUTGOING
+  /** @type {{ runInAsyncScope: (...values: any[]) => any }} */
   resource = RESOURCE
   /** @type {Owner} */
   #owner
@@ -179,6 +182,8 @@ class Hop {
     this.isPlain = isPlain
     this.port = origin.origins.port
     this.id = this.port.open(/** @type {any} */ (this))
+    // Whoever looks names up for it does so in the context of whoever fetches.
+    if (isLookupReplaced()) this.resource = new AsyncResource('HTTPCLIENTREQUEST')
     lease(/** @type {any} */ (this), false, begin)
   }
 
@@ -408,6 +413,11 @@ class Hop {
     this.#keepsAlive = on
     if (on) this.port?.hold()
     else this.port?.loosen()
+  }
+
+  /** @param {boolean} on whether the program looks its name up, which keeps the event loop alive then, or nothing does */
+  setLookingUp(on) {
+    this.keepAlive(!on)
   }
 
   /** The user of an agent's socket has ended it: it takes no further request. */

@@ -4,9 +4,11 @@
 // fetches have in common, or, over TLS, by the engine's client; and the runtime's own way to servers with which the engine has
 // nothing in common, or while somebody mocks requests or sockets.
 
+const net = require('node:net')
+
 const { Agent, route } = require('../agent.js')
 const { PERMISSION, SOCKETS_REPLACED } = require('../foreign.js')
-const { isClientRequestReplaced, replacedConnecting } = require('../genuine.js')
+const { isClientRequestReplaced, isLookupReplaced, replacedConnecting } = require('../genuine.js')
 const { Agent: HttpsAgent } = require('../https-agent.js')
 const { settlePending } = require('../own/pending.js')
 const { mayBeForbidden } = require('../permission.js')
@@ -78,6 +80,8 @@ function sendByClient(order, owner) {
   // The client can't ask the program who its peers are.
   if (isIdentityReplaced()) return sendOver(secureAgent(), order, owner)
   const { host, port } = order.target.wanted
+  // Nor what names stand for.
+  if (isLookupReplaced() && net.isIP(host) === 0) return sendOver(secureAgent(), order, owner, true)
   const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
   const known = origin?.legacyReason
   if (origin && known !== undefined) return sendAway(secureAgent(), origin, known, order, owner)

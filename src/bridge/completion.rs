@@ -34,6 +34,8 @@ pub struct Completions {
     /// The I/O thread has this port on its list of those to wake.
     listed: AtomicBool,
     undelivered: AtomicU32,
+    /// JavaScript looks names up, and not the system.
+    looks_up: AtomicBool,
 }
 
 #[derive(Default)]
@@ -65,11 +67,18 @@ impl Completions {
             woken: AtomicBool::new(false),
             listed: AtomicBool::new(false),
             undelivered: AtomicU32::new(0),
+            looks_up: AtomicBool::new(false),
         })
+    }
+
+    /// Says who looks names up from now on.
+    pub fn set_looks_up(&self, on: bool) {
+        self.looks_up.store(on, Ordering::Relaxed);
     }
 
     /// Wakes nobody from now on.
     pub fn close(&self) {
+        self.set_looks_up(false);
         drop(
             self.wake
                 .lock()
@@ -297,6 +306,16 @@ impl Events for Completions {
     fn assigned(&self, exchange: ExchangeId, conn: ConnId, how: Assigned) {
         self.push(false, |queue| {
             queue.record(record::ASSIGNED, 0, how as u16, exchange, conn, [&[], &[]]);
+        });
+    }
+
+    fn looks_up(&self) -> bool {
+        self.looks_up.load(Ordering::Relaxed)
+    }
+
+    fn lookup(&self, conn: ConnId) {
+        self.push(false, |queue| {
+            queue.record(record::LOOKUP, 0, 0, conn.into(), 0, [&[], &[]]);
         });
     }
 

@@ -36,6 +36,8 @@ pub mod command {
     pub const FETCH_ABORT: u8 = 11;
     /// The body of the response to fetch `id` is read.
     pub const FETCH_READ: u8 = 12;
+    /// What the name of connection `id` stands for: payload: addresses, the first choice first.
+    pub const RESOLVED: u8 = 13;
 
     /// FETCH: the next WRITE is the whole body.
     pub const BODY_WHOLE: u8 = 1;
@@ -103,6 +105,8 @@ pub mod record {
     pub const PARTED: u8 = 11;
     /// Of fetch `id`'s response no more is read until its user has read what is there.
     pub const STALLED: u8 = 12;
+    /// The name of connection `id` is to be looked up: RESOLVED or CLOSE must follow.
+    pub const LOOKUP: u8 = 13;
 
     /// RESPONSE: where the slot begins in `aux`.
     pub const SLOT_SHIFT: u16 = 10;

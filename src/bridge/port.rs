@@ -212,6 +212,14 @@ pub fn set_active(env: Env, port: PortId, active: bool) -> Result<()> {
     bell.set_active(&env, active)
 }
 
+/// Whether whoever has the port looks names up: LOOKUP asks it. Else the system does.
+#[napi]
+pub fn set_looks_up(port: PortId, on: bool) {
+    if let Some(completions) = completions(port) {
+        completions.set_looks_up(on);
+    }
+}
+
 /// Adds an agent.
 #[napi]
 pub fn create_agent(port: PortId, limits: BindingLimits) -> AgentId {

@@ -38,6 +38,8 @@ pub enum Command {
     FetchRead(ExchangeId, Wanted),
     /// The connection's peer is the right one.
     Approve(ConnId),
+    /// What the connection's name stands for.
+    Resolved(ConnId, Vec<String>),
     /// It makes no sense; its exchange, if it names one, can't go on.
     Refused(ExchangeId, &'static str),
 }
@@ -52,7 +54,7 @@ impl Command {
             | Self::FetchAbort(exchange)
             | Self::FetchRead(exchange, _)
             | Self::Refused(exchange, _) => *exchange,
-            Self::Socket(..) | Self::Close(_) | Self::Approve(_) => 0,
+            Self::Socket(..) | Self::Close(_) | Self::Approve(_) | Self::Resolved(..) => 0,
         }
     }
 
@@ -169,6 +171,12 @@ fn decode(
             Command::FetchRead(id, Wanted::Whole { most })
         }
         command::APPROVE => Command::Approve(connection()?),
+        command::RESOLVED => {
+            let connection = connection()?;
+            let text = std::str::from_utf8(&payload).map_err(|_| "its addresses are none")?;
+            let addresses = text.split('\0').map(str::to_owned).collect();
+            Command::Resolved(connection, addresses)
+        }
         command::PATIENCE => {
             let patience = Patience {
                 headers_ms: number()?,
@@ -273,6 +281,7 @@ fn dispatch(io: &Io, port: PortId, command: Command) {
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
         Command::FetchRead(exchange, wanted) => fetch::read(port, exchange, wanted),
         Command::Approve(conn) => io.approve(conn),
+        Command::Resolved(conn, addresses) => io.resolved(conn, addresses),
         Command::Refused(exchange, why) => {
             io.kill_exchange(port, exchange, CloseReason::Error);
             fetch::abort(port, exchange);

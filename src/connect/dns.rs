@@ -44,15 +44,17 @@ fn has_zone(host: &str) -> bool {
         .is_some_and(|(ip, _zone)| ip.parse::<Ipv6Addr>().is_ok())
 }
 
+/// Whether `host` is an address already.
+pub(super) fn is_literal(host: &str) -> bool {
+    literal(host).is_some() || has_zone(host)
+}
+
 /// All addresses of the profile's host, in the resolver's order unless the profile prefers a family; at least one.
 pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
     let host = host(profile);
     let port = profile.port;
-    if let Some(ip) = literal(host) {
-        return Ok(vec![Target {
-            addr: SocketAddr::new(ip, port),
-            text: host.to_owned(),
-        }]);
+    if is_literal(host) {
+        return Ok(vec![spelled(host, port).await?]);
     }
     if host.len() > LONGEST_NAME {
         return Err(Failure::lookup_io(
@@ -60,35 +62,51 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
             host,
         ));
     }
-    let zoned = has_zone(host);
-    let hints = if zoned {
-        hints(6)
-    } else {
-        hints(profile.family)
-    };
-    let name = host.to_owned();
-    let mut addresses = match off_thread(move || addresses(&name, hints)).await {
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(_)) if zoned => return Err(no_such_zone(host, port)),
-        Ok(Err(err)) => return Err(failure(err, host)),
-        Err(err) => return Err(Failure::lookup_io(&err, host)),
-    };
-    if addresses.is_empty() {
-        return Err(not_found(host));
-    }
+    let mut addresses = system(host, hints(profile.family)).await?;
     put_first(&mut addresses, profile.first_family);
-    Ok(addresses
-        .into_iter()
-        .map(|mut addr| {
-            addr.set_port(port);
-            let text = if zoned {
-                host.to_owned()
-            } else {
-                addr.ip().to_string()
-            };
-            Target { addr, text }
+    let target = |mut addr: SocketAddr| {
+        addr.set_port(port);
+        let text = addr.ip().to_string();
+        Target { addr, text }
+    };
+    Ok(addresses.into_iter().map(target).collect())
+}
+
+/// What somebody else says are the addresses of the profile's host, in that order; at least one.
+pub(super) async fn targets(profile: &Profile, texts: &[String]) -> Result<Vec<Target>, Failure> {
+    let mut targets = Vec::with_capacity(texts.len());
+    for text in texts.iter().filter(|text| is_literal(text)) {
+        targets.push(spelled(text, profile.port).await?);
+    }
+    if targets.is_empty() {
+        return Err(not_found(host(profile)));
+    }
+    Ok(targets)
+}
+
+/// What an address stands for.
+async fn spelled(text: &str, port: u16) -> Result<Target, Failure> {
+    let mut addr = match literal(text) {
+        Some(ip) => SocketAddr::new(ip, port),
+        None => match off_thread({
+            let text = text.to_owned();
+            move || addresses(&text, hints(6))
         })
-        .collect())
+        .await
+        {
+            Ok(found) => *found
+                .ok()
+                .as_deref()
+                .and_then(<[SocketAddr]>::first)
+                .ok_or_else(|| no_such_zone(text, port))?,
+            Err(err) => return Err(Failure::lookup_io(&err, text)),
+        },
+    };
+    addr.set_port(port);
+    Ok(Target {
+        addr,
+        text: text.to_owned(),
+    })
 }
 
 /// All addresses of `name`, of whatever family, without a port; at least one.
@@ -97,8 +115,13 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
 ///
 /// The runtime's own for a name that has none.
 pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
+    system(name, hints(0)).await
+}
+
+/// What the system's resolver says; at least one address.
+async fn system(name: &str, hints: AddrInfoHints) -> Result<Vec<SocketAddr>, Failure> {
     let asked = name.to_owned();
-    match off_thread(move || addresses(&asked, hints(0))).await {
+    match off_thread(move || addresses(&asked, hints)).await {
         Ok(Ok(addresses)) if addresses.is_empty() => Err(not_found(name)),
         Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(err)) => Err(failure(err, name)),

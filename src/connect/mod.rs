@@ -7,6 +7,7 @@
 //! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
+use std::future::{Future, Ready};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -96,19 +97,38 @@ struct Target {
 /// Dropping the future closes the socket that is under way. A lookup cannot be interrupted: it ends on its own thread and
 /// nobody hears of it.
 pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
+    connect_by(profile, None::<Ready<Vec<String>>>).await
+}
+
+/// [`connect`], where a name's addresses are what `lookup` says, if it is given: it is polled if there is a name to look up.
+///
+/// # Errors
+///
+/// Those of [`connect`].
+///
+/// # Cancel safety
+///
+/// That of [`connect`].
+pub async fn connect_by(
+    profile: &Profile,
+    lookup: Option<impl Future<Output = Vec<String>>>,
+) -> Result<Connected, Failure> {
     if profile.connect_timeout_ms == 0 {
-        return open(profile).await;
+        return open(profile, lookup).await;
     }
     let limit = Duration::from_millis(profile.connect_timeout_ms.into());
-    match tokio::time::timeout(limit, open(profile)).await {
+    match tokio::time::timeout(limit, open(profile, lookup)).await {
         Ok(outcome) => outcome,
         Err(_elapsed) => Err(timed_out(profile)),
     }
 }
 
-async fn open(profile: &Profile) -> Result<Connected, Failure> {
+async fn open(
+    profile: &Profile,
+    lookup: Option<impl Future<Output = Vec<String>>>,
+) -> Result<Connected, Failure> {
     faults::at(Stage::Dial);
-    let opened = open_plain(profile).await?;
+    let opened = open_plain(profile, lookup).await?;
     match &profile.tls {
         Some(endpoint) => {
             faults::at(Stage::Handshake);
@@ -118,17 +138,20 @@ async fn open(profile: &Profile) -> Result<Connected, Failure> {
     }
 }
 
-async fn open_plain(profile: &Profile) -> Result<Connected, Failure> {
+async fn open_plain(
+    profile: &Profile,
+    lookup: Option<impl Future<Output = Vec<String>>>,
+) -> Result<Connected, Failure> {
     if let Some(path) = &profile.socket_path {
         return open_path(path).await;
     }
     let began = Instant::now();
-    let targets = dns::resolve(profile).await?;
-    let dns_ms = if dns::literal(dns::host(profile)).is_some() {
-        0.0
-    } else {
-        millis_since(began)
+    let (targets, is_literal) = match lookup {
+        _ if dns::is_literal(dns::host(profile)) => (dns::resolve(profile).await?, true),
+        Some(lookup) => (dns::targets(profile, &lookup.await).await?, false),
+        None => (dns::resolve(profile).await?, false),
     };
+    let dns_ms = if is_literal { 0.0 } else { millis_since(began) };
     open_any(profile, targets, dns_ms).await
 }
 

@@ -230,7 +230,8 @@ impl Task {
         loop {
             let mut connected = {
                 let profile = self.owner.profile();
-                let mut dial = std::pin::pin!(connect::connect(&profile));
+                let lookup = self.owner.events().looks_up().then(|| self.lookup());
+                let mut dial = std::pin::pin!(connect::connect_by(&profile, lookup));
                 let dialed = poll_fn(|cx| {
                     self.mailbox.register(cx);
                     match self.mailbox.killed() {
@@ -370,6 +371,19 @@ impl Task {
             }
             self.host.redial();
         }
+    }
+
+    /// Has whoever the connection is opened for look its name up.
+    async fn lookup(&self) -> Vec<String> {
+        // An answer to what an earlier transport asked is none to this.
+        self.mailbox.take_addresses();
+        self.owner.events().lookup(self.owner.conn());
+        // Whoever polls the dial listens to the mailbox, and to orders to close.
+        poll_fn(|_| match self.mailbox.take_addresses() {
+            Some(addresses) => Poll::Ready(addresses),
+            None => Poll::Pending,
+        })
+        .await
     }
 
     /// Waits for what whoever was asked says of the connection.

@@ -64,6 +64,13 @@ pub trait Events: Send + Sync {
     fn written(&self, exchange: ExchangeId, bytes: u64, eager: bool);
     /// A queued exchange got its turn.
     fn assigned(&self, exchange: ExchangeId, conn: ConnId, how: Assigned);
+    /// Whether names are looked up by whoever is told, and not by the system.
+    fn looks_up(&self) -> bool {
+        false
+    }
+    /// The name of a connection that is being opened is to be looked up; an answer comes by
+    /// [`Mailbox::resolve`](super::mailbox::Mailbox::resolve).
+    fn lookup(&self, _conn: ConnId) {}
     /// A connection is open; `replaces`: under the lease of one that was dead.
     fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>);
     /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.

@@ -62,6 +62,7 @@ pub struct Mailbox {
     /// A written request has not been acknowledged yet.
     pub ack_pending: Cell<bool>,
     approved: Cell<bool>,
+    addresses: RefCell<Option<Vec<String>>>,
 }
 
 impl Mailbox {
@@ -88,6 +89,17 @@ impl Mailbox {
     /// Whether the peer was approved since the last time this was asked.
     pub fn take_approval(&self) -> bool {
         self.approved.take()
+    }
+
+    /// The name that was asked about stands for these addresses.
+    pub fn resolve(&self, addresses: Vec<String>) {
+        self.addresses.replace(Some(addresses));
+        self.wake();
+    }
+
+    /// The answer to what was asked about the name, once.
+    pub fn take_addresses(&self) -> Option<Vec<String>> {
+        self.addresses.take()
     }
 
     /// The order to close.

@@ -302,6 +302,14 @@ impl Events for Companion {
         self.inner.assigned(exchange, conn, how);
     }
 
+    fn looks_up(&self) -> bool {
+        self.inner.looks_up()
+    }
+
+    fn lookup(&self, conn: ConnId) {
+        self.inner.lookup(conn);
+    }
+
     fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>) {
         self.inner.connected(conn, connected, replaces);
     }

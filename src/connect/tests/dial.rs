@@ -25,6 +25,53 @@ async fn a_name_is_resolved_first() {
     assert!(connected.dns_ms > 0.0);
 }
 
+fn named(port: u16) -> Profile {
+    Profile {
+        host: "made-up.test".to_owned(),
+        ..profile(port)
+    }
+}
+
+fn answering(texts: &[&str]) -> Option<Ready<Vec<String>>> {
+    let texts = texts.iter().map(|&text| text.to_owned()).collect();
+    Some(std::future::ready(texts))
+}
+
+#[tokio::test]
+async fn whoever_looks_the_name_up_says_what_is_tried() {
+    let (listener, port) = listener().await;
+    let looked_up = answering(&["nonsense", "127.0.0.1"]);
+    let connected = connect_by(&named(port), looked_up).await.unwrap();
+    assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
+    let failure = connect_by(&named(port), answering(&[])).await.unwrap_err();
+    assert_eq!(failure.message, "getaddrinfo ENOTFOUND made-up.test");
+    let many = Profile {
+        auto_select_family: true,
+        ..named(port)
+    };
+    let looked_up = answering(&["127.0.0.9", "127.0.0.1"]);
+    let connected = connect_by(&many, looked_up).await.unwrap();
+    assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
+}
+
+#[tokio::test]
+async fn an_address_is_nothing_to_look_up() {
+    let (_listener, port) = listener().await;
+    let never = Some(std::future::pending::<Vec<String>>());
+    connect_by(&profile(port), never).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_whoever_looks_the_name_up() {
+    let profile = Profile {
+        connect_timeout_ms: 20,
+        ..named(9)
+    };
+    let never = Some(std::future::pending::<Vec<String>>());
+    let failure = connect_by(&profile, never).await.unwrap_err();
+    assert_eq!(&*failure.code, "ERR_KEEPWIRE_CONNECT_TIMEOUT");
+}
+
 #[tokio::test]
 async fn a_refused_port_is_reported_in_the_runtimes_words() {
     let Refusing { _socket, port } = refusing();
