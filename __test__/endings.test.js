@@ -8,18 +8,15 @@ const { once } = require('node:events')
 
 const { request, send } = require('./support/client')
 const { DEAD_PORT, reply } = require('./support/peer')
-const { isDeno, isNode } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
 const { until } = require('./support/wait')
 
 const OK = (_, connection) => connection.write(reply('ok'))
 const CHUNK = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n'
-const hasEndCallbacks = isNode && Number.parseInt(process.versions.node, 10) >= 24
+const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-// Deno's own requests do not end here.
 testBoth(
   'callbacks of writes hear that no connection was opened after the request has heard its error and closed',
-  { skip: isDeno && 'the runtime tells nothing at all' },
   async (scope) => {
     const req = request({ port: DEAD_PORT, agent: scope.agent(), method: 'POST' })
     const log = []
@@ -38,25 +35,52 @@ testBoth(
   },
 )
 
-testBoth(
-  'callbacks of writes under way are told after the error of the request that is destroyed',
-  { skip: !hasEndCallbacks && 'the runtime takes what is canceled for sent' },
-  async (scope) => {
-    const peer = await scope.peer({ onHead: (_, connection) => connection.socket.pause() })
-    const size = 32 * 1024 * 1024
-    const req = request({ port: peer.port, agent: scope.agent(), method: 'PUT', headers: { 'content-length': size } })
-    const log = []
-    req.on('error', (error) => log.push(`error ${error.code}`))
-    req.write(Buffer.alloc(size / 2), (error) => log.push(`write ${error.code}`))
-    req.end(Buffer.alloc(size / 2), (error) => log.push(`end ${error.code}`))
-    await until(() => peer.requests.length === 1 && !req.socket.connecting)
-    req.destroy(Object.assign(new Error('enough'), { code: 'ENOUGH' }))
-    await new Promise((resolve) => req.on('close', resolve))
-    // It hears of the end behind what it has not read.
-    for (const { socket } of peer.connections) socket.resume()
-    assert.deepStrictEqual(log, ['error ENOUGH', 'write ECANCELED', 'end ECANCELED'])
-  },
-)
+/** By what requests end whose peer takes no more of them. */
+const ENDS = {
+  'req.destroy()': (req) => req.destroy(),
+  'req.destroy(error)': (req) => req.destroy(Object.assign(new Error('enough'), { code: 'ENOUGH' })),
+  'req.abort()': (req) => req.abort(),
+  'socket.destroy()': (req) => req.socket.destroy(),
+  'socket.destroy(error)': (req) => req.socket.destroy(Object.assign(new Error('enough'), { code: 'ENOUGH' })),
+  'agent.destroy()': (req) => req.agent.destroy(),
+}
+
+/** What is told of writes that go out as one, and of those that wait behind one that is under way. */
+async function endWhileWriting(scope, agent, isWaiting, end) {
+  const peer = await scope.peer({ onHead: (_, connection) => connection.socket.pause() })
+  const size = 32 * 1024 * 1024
+  const req = request({ port: peer.port, agent, method: 'PUT', headers: { 'content-length': size } })
+  const log = []
+  const closed = new Promise((resolve) => req.on('close', resolve))
+  for (const event of ['error', 'abort', 'finish', 'close']) {
+    req.on(event, (error) => log.push(error ? `${event} ${error.code}` : event))
+  }
+  const told = (what) => (error) => log.push(error ? `${what} ${error.code}` : what)
+  const open = once(req, 'socket').then(([socket]) => until(() => !socket.connecting && peer.requests.length === 1))
+  req.write('some', told('first'))
+  if (isWaiting) await open
+  req.write(Buffer.alloc(size / 2), told('second'))
+  if (isWaiting) await turn()
+  req.end(Buffer.alloc(size / 2 - 4), told('end'))
+  await open
+  await turn()
+  log.push('--')
+  end(req)
+  await closed
+  await turn()
+  // It hears of the end behind what it has not read.
+  for (const { socket } of peer.connections) socket.resume()
+  return log
+}
+
+for (const [what, end] of Object.entries(ENDS)) {
+  testBoth(`callbacks of writes are told as by the runtime when they are under way at ${what}`, async (scope) => {
+    for (const isWaiting of [false, true]) {
+      const expected = await endWhileWriting(scope, scope.runtimeAgent(), isWaiting, end)
+      assert.deepStrictEqual(await endWhileWriting(scope, scope.agent(), isWaiting, end), expected)
+    }
+  })
+}
 
 testBoth(
   'who puts a listener before all others hears of a connection that breaks off before the response does',
@@ -80,9 +104,53 @@ testBoth(
   },
 )
 
+/** Keeps this thread from hearing of anything for a while: what happens meanwhile is told at once. */
+function block(ms) {
+  const start = performance.now()
+  while (performance.now() - start < ms);
+}
+
+for (const size of [0, 10, 500_000]) {
+  testBoth(
+    `whoever is told that ${size} bytes of body are sent has reacted before the response, promises included`,
+    async (scope) => {
+      const remote = await scope.remote()
+      const agent = scope.agent({ keepAlive: true })
+      for (let round = 0; round < 6; round += 1) {
+        const log = []
+        const req = request({
+          port: remote.port,
+          agent,
+          path: '/length',
+          method: size === 0 ? 'GET' : 'POST',
+          headers: size === 0 ? {} : { 'content-length': size },
+        })
+        req.on('response', (response) => {
+          log.push('response')
+          response.resume()
+        })
+        const closed = once(req, 'close')
+        const sent = new Promise((resolve) => req.end(size === 0 ? undefined : Buffer.alloc(size), resolve))
+        const reacted = sent.then(() => undefined).then(() => log.push('reacted'))
+        for (let times = 0; times < 3; times += 1) {
+          await turn()
+          block(10)
+        }
+        await Promise.all([closed, reacted])
+        assert.deepStrictEqual(log, ['reacted', 'response'])
+        // Each other round is on a fresh connection.
+        if (round % 2 === 1) agent.destroy()
+      }
+    },
+  )
+}
+
 for (const [what, bytes] of [
   ['a length', reply('ok')],
+  ['a body that comes in several pieces', reply('x'.repeat(50_000))],
   ['chunks', `${CHUNK}0\r\n\r\n`],
+  ['more chunks', `${CHUNK}${'2\r\nok\r\n'.repeat(9)}0\r\n\r\n`],
+  ['trailers', `${CHUNK}0\r\nx-sum: 1\r\n\r\n`],
 ]) {
   testBoth(`a request that is destroyed in 'response' when all of it is here ends, with ${what}`, async (scope) => {
     const peer = await scope.peer((_, connection) => connection.write(bytes))

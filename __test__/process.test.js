@@ -115,13 +115,13 @@ for (const where of ['socket', 'response', 'data', 'end']) {
     assert.ok(told.test(ours.stderr) || (isDeno && ours.stderr !== ''), ours.stderr)
   })
 
-  test(`an exception in a '${where}' listener reaches 'uncaughtException', and the agent works on`, {
+  test(`an exception in a '${where}' listener reaches 'uncaughtException' in its context, and the agent works on`, {
     skip: isDeno && 'the runtime ends all the same',
   }, async (scope) => {
     const remote = await scope.remote()
     const { code, lines, late, stderr } = await runScript('throw-in-callback', [remote.port, where, 'caught'])
     assert.deepStrictEqual([late, code], [false, 0], stderr)
-    assert.deepStrictEqual(lines[0], { caught: `thrown in ${where}` })
+    assert.deepStrictEqual(lines[0], { caught: `thrown in ${where}`, store: 'of its request' })
     assert.deepStrictEqual(lines[lines.length - 1], { next: 200 })
   })
 }

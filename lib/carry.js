@@ -70,6 +70,8 @@ class Exchange {
   copiesChunks = false
   /** Whether its connection was destroyed under it. */
   isAborted = false
+  /** Of a response whose user destroys it, so many bytes of what is there still count: as much as the runtime reads at once. */
+  atHand = 64 * 1024
   /** Whether the response's last byte was read by the user. */
   isResponseEnded = false
   /** Whether the user's side is over, and the connection is checked in as soon as the request's last byte is out. */
@@ -193,6 +195,17 @@ class Exchange {
   noteWritten(flags) {
     if ((flags & ALL_WRITTEN) !== 0 && !this.outgoing.isDone) this.outgoing.acknowledgeAll()
     else this.outgoing.report()
+  }
+
+  /**
+   * Whether what a record tells has to wait: in the runtime, whoever is told that its bytes are sent has reacted, promises
+   * and all, before it hears of an answer.
+   * @param {number} flags of the record
+   */
+  isBehind(flags) {
+    const { outgoing } = this
+    if ((flags & ALL_WRITTEN) !== 0 && !outgoing.isDone) this.resource.runInAsyncScope(acknowledgeAll, null, outgoing)
+    return outgoing.isTelling
   }
 
   /** More of the request is sent. The response may have ended before: the connection is free when both are over. */
@@ -367,6 +380,7 @@ class Exchange {
     if (!this.isSettled) {
       this.port.submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
       this.settle()
+      if (this.req.res && !this.req.res.complete) this.port.linger(this)
     }
     this.outgoing.fail(error)
   }
@@ -410,6 +424,11 @@ class Exchange {
  */
 function acknowledge(exchange, written) {
   exchange.outgoing.acknowledge(written)
+}
+
+/** @param {Outgoing} outgoing */
+function acknowledgeAll(outgoing) {
+  outgoing.acknowledgeAll()
 }
 
 /** @param {Exchange} exchange */

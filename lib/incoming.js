@@ -99,11 +99,26 @@ function arrive(exchange, res, body, ended) {
   if (!exchange.isSettled) {
     if (body !== null) push(exchange, res, body)
     if (ended && !exchange.isSettled) finish(exchange, res)
-  } else if (ended && exchange.isAborted && !res.complete) {
-    // Destroyed by its user when all of it was here: as in the runtime, whose parser goes on to the end of what it has.
-    if (body !== null && !res._dumped) res.push(body)
-    complete(res)
+  } else if (exchange.isAborted) {
+    goOn(exchange, res, body, ended)
   }
+}
+
+/**
+ * What was here of a response when its user destroyed it: as in the runtime, whose parser goes on to the end of what it has.
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {Buffer | null} chunk
+ * @param {boolean} ended
+ */
+function goOn(exchange, res, chunk, ended) {
+  if (res.complete) return
+  if (chunk !== null) {
+    exchange.atHand -= chunk.length
+    if (exchange.atHand < 0) return
+    if (!res._dumped) res.push(chunk)
+  }
+  if (ended) complete(res)
 }
 
 /**
@@ -195,10 +210,15 @@ function complete(res) {
 function deliverBody(exchange, flags, chunk) {
   const { res } = exchange.req
   if (res === null) return
+  const ended = (flags & MESSAGE_END) !== 0
+  if (exchange.isSettled) {
+    goOn(exchange, res, chunk, ended)
+    return
+  }
   try {
     push(exchange, res, chunk)
   } finally {
-    if ((flags & MESSAGE_END) !== 0 && !exchange.isSettled) finish(exchange, res)
+    if (ended && !exchange.isSettled) finish(exchange, res)
   }
 }
 
@@ -211,7 +231,7 @@ function completeResponse(exchange, flags, trailers) {
   exchange.noteWritten(flags)
   const { req } = exchange
   const { res } = req
-  if (exchange.isSettled || res === null) return
+  if (res === null || res.complete || (exchange.isSettled && exchange.atHand < 0)) return
   if ((flags & KEEP_ALIVE) === 0) req.shouldKeepAlive = false
   res.complete = true
   if (trailers !== '') {
@@ -227,7 +247,7 @@ function completeResponse(exchange, flags, trailers) {
  */
 function finish(exchange, res) {
   complete(res)
-  exchange.onComplete()
+  if (!exchange.isSettled) exchange.onComplete()
 }
 
 /** @this {any} a response whose user has read all of it */

@@ -5,6 +5,8 @@
 // To the runtime the engine is what the kernel is to its own sockets: once the connection is there, up to SEND_BUFFER
 // bytes count as sent as soon as they are written; beyond that the engine's acknowledgements decide. So write callbacks,
 // 'finish' and 'drain' come when they come on a real socket, and what waits in memory stays bounded.
+//
+// As with a stream, one write is under way at a time. Those behind it wait, and go out as one when it is sent.
 
 const { Buffer } = require('node:buffer')
 const { maxHeaderSize } = require('node:http')
@@ -22,7 +24,7 @@ const {
   WRITE_WANT_ACK,
 } = require('./bridge/layout.js')
 const { coded, optionError, streamDestroyed } = require('./errors.js')
-const { kEndCallbacks, kNeedDrain } = require('./runtime.js')
+const { forgetsCanceledWrites, isBun, kNeedDrain, tellsCanceledAtOnce } = require('./runtime.js')
 
 /** @typedef {import('./carry.js').Exchange} Exchange */
 /** @typedef {{ data: string | Uint8Array, encoding: BufferEncoding | null | undefined, flags: number }} Held */
@@ -47,6 +49,9 @@ class Outgoing {
   #isResumed = false
   #written = 0
   #acknowledged = 0
+  /** Where the write under way starts and ends: all before is sent, what is behind waits. */
+  #underWayFrom = 0
+  #underWayTo = 0
   /**
    * What was written before the connection was there, if it may have to go another way.
    * @type {{ data: string | Uint8Array, encoding?: BufferEncoding | null, callback?: (error?: Error) => void }[]}
@@ -58,8 +63,10 @@ class Outgoing {
   #held = null
   /** Those of a connection that was destroyed. @type {any[] | null} */
   #failedCallbacks = null
-  /** @type {Error | null} */
+  /** @type {(Error & { syscall?: string }) | null} */
   #reason = null
+  /** In which of the port's rounds callbacks were called last. */
+  #toldIn = -1
   #needDrain = false
   #reporting = false
   /** Where the bytes start that wait for uncork(), to the runtime's mind; -1: nowhere. */
@@ -109,11 +116,13 @@ class Outgoing {
   write(data, encoding, callback, highWaterMark) {
     if (this.#isFirst) this.#unsent.push({ data, encoding, callback })
     const before = this.#written
-    const waiting = before - this.#sent
+    const sent = this.#sent
+    const waiting = before - sent
     if (data.length > 0) {
       const beyond = before + data.length > this.#acknowledged + SEND_BUFFER
       this.#written += this.#send(data, encoding, beyond ? WRITE_WANT_ACK : 0)
     }
+    this.#advance(sent)
     if (typeof callback === 'function') {
       this.#callbacks ??= []
       this.#callbacks.push(this.#written, callback)
@@ -182,8 +191,27 @@ class Outgoing {
   }
 
   uncork() {
+    const sent = this.#sent
     this.#corkedAt = -1
+    this.#advance(sent)
     this.#reportSoon()
+  }
+
+  /**
+   * Whatever waits goes out as one when the write under way is sent.
+   * @param {number} sent
+   */
+  #advance(sent) {
+    if (sent < this.#underWayTo || this.#corkedAt >= 0) return
+    this.#underWayFrom = this.#underWayTo
+    this.#underWayTo = this.#written
+  }
+
+  /** Up to where callbacks are due: a write is sent when all of it is. */
+  get #due() {
+    const sent = this.#sent
+    this.#advance(sent)
+    return sent >= this.#underWayTo ? this.#underWayTo : this.#underWayFrom
   }
 
   get written() {
@@ -208,6 +236,7 @@ class Outgoing {
     this.isEnded = true
     this.isDone = isDone
     this.#written = bytes
+    this.#underWayTo = bytes
     if (isDone) this.#acknowledged = bytes
   }
 
@@ -237,7 +266,7 @@ class Outgoing {
 
   #reportSoon() {
     if (this.#reporting || (this.#callbacks === null && !this.#needDrain)) return
-    if (this.#sent < (this.#callbacks?.[0] ?? this.#written)) return
+    if (this.#callbacks === null ? this.#sent < this.#written : this.#due < this.#callbacks[0]) return
     this.#reporting = true
     nextTick(report, this)
   }
@@ -258,19 +287,20 @@ class Outgoing {
     const exchange = this.#exchange
     if (exchange.isAborted) return
     const sent = this.#sent
-    if (this.#callbacks !== null) this.#callBack(this.#callbacks, sent)
+    if (this.#callbacks !== null) this.#callBack(this.#callbacks, this.#due)
     if (this.#needDrain && sent === this.#written) this.#drained()
     exchange.onSent()
   }
 
   /**
    * @param {any[]} callbacks
-   * @param {number} sent
+   * @param {number} due
    */
-  #callBack(callbacks, sent) {
+  #callBack(callbacks, due) {
     let at = 0
+    if (callbacks[0] <= due) this.#toldIn = this.#exchange.port.round
     try {
-      while (at < callbacks.length && callbacks[at] <= sent) {
+      while (at < callbacks.length && callbacks[at] <= due) {
         at += 2
         callbacks[at - 1]()
       }
@@ -290,6 +320,11 @@ class Outgoing {
     }
   }
 
+  /** Whether callbacks of writes are being told, or have been in this round of records: what they cause comes first. */
+  get isTelling() {
+    return this.#reporting || this.#toldIn === this.#exchange.port.round
+  }
+
   /**
    * The connection is destroyed: nobody is told any more of bytes that are sent.
    * @param {Error | null} error
@@ -299,6 +334,9 @@ class Outgoing {
     this.#reason = error
     this.#callbacks = null
     this.#needDrain = false
+    const { connection, origin } = this.#exchange
+    const isOwn = connection?.isConnected && !this.#reason?.syscall
+    if (isOwn && tellsCanceledAtOnce(origin.secure !== undefined)) this.failCallbacks(false)
   }
 
   /**
@@ -312,15 +350,21 @@ class Outgoing {
     const { isConnected } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
     if (isConnected === isClosed) return
     this.#failedCallbacks = null
-    const reason = isConnected ? canceled(this.#reason) : closedBeforeConnection()
-    this.#exchange.resource.runInAsyncScope(failWrites, null, this.#exchange, callbacks, reason)
+    const reason = this.#reason
+    const underWay = isConnected ? canceled(reason) : closedBeforeConnection()
+    const waiting = reason ?? underWay ?? streamDestroyed('write')
+    this.#exchange.resource.runInAsyncScope(failWrites, null, callbacks, this.#underWayTo, underWay, waiting)
   }
 }
 
-/** @param {Error | null} reason why the connection was destroyed */
+/**
+ * What the runtime says of a write that was under way when its socket was destroyed.
+ * @param {(Error & { syscall?: string }) | null} reason why it was
+ */
 function canceled(reason) {
-  if (kEndCallbacks === undefined) return reason ?? streamDestroyed('write')
-  // As libuv tells of writes that were under way.
+  if (forgetsCanceledWrites()) return null
+  if (isBun && !reason?.syscall) return coded('ERR_SOCKET_CLOSED', 'Socket is closed')
+  // As libuv tells of it.
   const error = /** @type {any} */ (coded('ECANCELED', 'write ECANCELED'))
   for (const [errno, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') error.errno = errno
   error.syscall = 'write'
@@ -376,20 +420,13 @@ function report(outgoing) {
 }
 
 /**
- * @param {Exchange} exchange
  * @param {any[]} callbacks
- * @param {Error} error
+ * @param {number} underWayTo where the write ends that was under way
+ * @param {Error | null} underWay what its callbacks hear
+ * @param {Error} waiting what those hear that are behind it
  */
-function failWrites(exchange, callbacks, error) {
-  const { view } = /** @type {any} */ (exchange.connection)
-  // Runtimes before Node 24 look at this mark to tell a failed 'finish' from a good one.
-  const hadError = view._hadError
-  view._hadError = true
-  try {
-    for (let at = 1; at < callbacks.length; at += 2) callbacks[at](error)
-  } finally {
-    view._hadError = hadError
-  }
+function failWrites(callbacks, underWayTo, underWay, waiting) {
+  for (let at = 1; at < callbacks.length; at += 2) callbacks[at](callbacks[at - 1] <= underWayTo ? underWay : waiting)
 }
 
 module.exports = { isRepeatable, Outgoing, SAFE_METHODS }

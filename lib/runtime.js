@@ -192,6 +192,53 @@ function globalProxyEnv() {
   return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
 }
 
+/** @type {boolean | undefined} */
+let isForgetful
+
+/** Whether writes that were under way when their socket was destroyed are told as sent, as by Node up to 20. */
+function forgetsCanceledWrites() {
+  isForgetful ??= isNode && kEndCallbacks === undefined && takesCanceledForSent()
+  return isForgetful
+}
+
+/** Looked up on a socket whose other side takes nothing. */
+function takesCanceledForSent() {
+  /** @type {any} */
+  let write
+  const take = (/** @type {any} */ under) => {
+    write = under
+    return 0
+  }
+  const nothing = () => 0
+  const handle = {
+    close: nothing,
+    readStart: nothing,
+    writeBuffer: take,
+    writeLatin1String: take,
+    writeUtf8String: take,
+  }
+  const socket = new net.Socket(/** @type {any} */ ({ handle }))
+  socket.write('probe')
+  socket.destroy()
+  let isSent = false
+  write.callback = (/** @type {unknown} */ error) => {
+    isSent = !error
+  }
+  write.oncomplete(CANCELED)
+  return isSent
+}
+
+/** What libuv says of a write that it did not finish. */
+const CANCELED = -125
+
+/**
+ * Whether callbacks of writes under way are told within destroy(), and not when the socket closes.
+ * @param {boolean} isSecure
+ */
+function tellsCanceledAtOnce(isSecure) {
+  return isBun || (isDeno && !isSecure)
+}
+
 /** Whether the runtime's parser is llhttp before version 8, as Node 18's, which words some refusals in another way. */
 const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 10) < 8
 
@@ -221,6 +268,7 @@ module.exports = {
   defaultAutoSelectFamily,
   endMeasurement,
   firstFamily,
+  forgetsCanceledWrites,
   globalProxyEnv,
   hasListeners,
   ignoresAgents,
@@ -241,4 +289,5 @@ module.exports = {
   parsesLeniently: parsesLeniently(),
   pausesAtSwitching,
   runtimeName,
+  tellsCanceledAtOnce,
 }

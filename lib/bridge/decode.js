@@ -42,6 +42,8 @@ class Completion {
   #heads = []
   #at = 0
   #end = 0
+  /** Whom the record is about that was dispatched last. @type {{ resource?: import('node:async_hooks').AsyncResource } | null | undefined} */
+  subject = undefined
 
   /** @param {number} port */
   constructor(port) {
@@ -78,6 +80,7 @@ class Completion {
   /**
    * Dispatches the records of the current batch.
    * @param {import('./port.js').Port} port
+   * @returns {boolean} false: the next one has to wait until promises are kept
    */
   dispatch(port) {
     const words = this.#words
@@ -94,12 +97,14 @@ class Completion {
       let next = at + ((length + 3) & ~3)
       switch (kind) {
         case RESPONSE: {
+          const exchange = port.exchange(id)
+          this.subject = exchange
+          if (exchange?.isBehind?.(flags)) return false
           const bodyAt = next
           next += (extra + 3) & ~3
           this.#at = next
           // Also for an exchange that is over: its head may be told by number from now on.
           const head = this.#head(at, length, aux >>> SLOT_SHIFT)
-          const exchange = port.exchange(id)
           if (exchange === undefined) break
           exchange.onResponse(aux & STATUS_MASK, flags, head, extra > 0 ? this.#copy(bodyAt, extra, exchange) : null)
           break
@@ -108,43 +113,67 @@ class Completion {
           this.#at = next
           const external = (flags & EXTERNAL) !== 0
           const chunk = external ? takeChunk(this.#port) : null
-          const exchange = port.exchange(id)
+          const exchange = port.exchange(id) ?? port.lingering(id)
+          this.subject = exchange
           if (exchange === undefined) break
           exchange.onData(flags, chunk ?? this.#copy(at, length, exchange))
           break
         }
-        case RESPONSE_END:
+        case RESPONSE_END: {
+          const exchange = port.exchange(id) ?? port.lingering(id)
+          this.subject = exchange
+          if (exchange?.isBehind?.(flags)) return false
           this.#at = next
-          port.exchange(id)?.onEnd(flags, length > 0 ? this.#text(at, length) : '')
+          exchange?.onEnd(flags, length > 0 ? this.#text(at, length) : '')
           break
-        case ERROR:
+        }
+        case ERROR: {
+          const exchange = port.exchange(id)
+          this.subject = exchange
+          if (exchange?.isBehind?.(flags)) return false
           this.#at = next
-          port.exchange(id)?.onError(flags, extra, this.#text(at, length))
+          exchange?.onError(flags, extra, this.#text(at, length))
           break
-        case WRITTEN:
+        }
+        case WRITTEN: {
           this.#at = next
-          port.exchange(id)?.onWritten(this.#doubles.getFloat64(at, true))
+          const exchange = port.exchange(id)
+          this.subject = exchange
+          exchange?.onWritten(this.#doubles.getFloat64(at, true))
           break
+        }
         case ASSIGNED:
           this.#at = next
           port.exchange(id)?.onAssigned(aux, extra >>> 0)
           break
-        case LOOKUP:
+        case LOOKUP: {
           this.#at = next
-          port.connections.get(id)?.onLookup()
+          const connection = port.connections.get(id)
+          this.subject = connection?.exchange
+          connection?.onLookup()
           break
-        case CONNECTED:
+        }
+        case CONNECTED: {
           this.#at = next
-          port.connections.get(id)?.onConnected(flags, aux, this.#text(at, length))
+          const connection = port.connections.get(id)
+          this.subject = connection?.exchange
+          connection?.onConnected(flags, aux, this.#text(at, length))
           break
-        case SECURED:
+        }
+        case SECURED: {
           this.#at = next
-          port.connections.get(id)?.onSecured(flags, this.#text(at, length))
+          const connection = port.connections.get(id)
+          this.subject = connection?.exchange
+          connection?.onSecured(flags, this.#text(at, length))
           break
-        case CLOSED:
+        }
+        case CLOSED: {
           this.#at = next
-          port.connections.get(id)?.onClosed(aux)
+          const connection = port.connections.get(id)
+          this.subject = connection?.exchange
+          connection?.onClosed(aux)
           break
+        }
         case PARTED:
           this.#at = next
           // A user who reads the response has come to its end by then, and the exchange is over.
@@ -163,6 +192,7 @@ class Completion {
           throw new Error(`keepwire: unknown record ${kind} from the engine`)
       }
     }
+    return true
   }
 
   /**

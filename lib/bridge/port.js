@@ -9,7 +9,7 @@
 // - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
 //   behind it are delivered afterwards.
 
-const { nextTick, setImmediate } = require('../captured.js')
+const { nextTick, queueMicrotask, setImmediate } = require('../captured.js')
 const { coded } = require('../errors.js')
 const native = require('../native.js')
 const { Completion } = require('./decode.js')
@@ -40,6 +40,12 @@ class Port {
   #settling = false
   #draining = false
   #looksUp = false
+  /** Whether records wait until promises are kept. */
+  #isWaiting = false
+  /** @type {Map<number, Exchange>} */
+  #lingering = new Map()
+  /** How often records were read, or went on to be after a wait. */
+  round = 0
   /** @type {Map<number, WeakRef<Origins>>} */
   #agents = new Map()
   #collected = new FinalizationRegistry((/** @type {number} */ agent) => {
@@ -135,8 +141,9 @@ class Port {
   }
 
   drain() {
-    if (this.#draining) return
+    if (this.#draining || this.#isWaiting) return
     this.#draining = true
+    this.round += 1
     try {
       let bytes = 0
       for (let batch = 0; this.#completion.fetch(); batch += 1) {
@@ -145,14 +152,57 @@ class Port {
           break
         }
         bytes += this.#completion.bytes
-        this.#completion.dispatch(this)
+        if (!this.#completion.dispatch(this)) {
+          this.#waitForPromises()
+          break
+        }
       }
     } catch (error) {
-      nextTick(rethrow, error)
+      // In the context of whoever has thrown.
+      const { resource } = this.#completion.subject ?? {}
+      if (resource === undefined) nextTick(rethrow, error)
+      else resource.runInAsyncScope(nextTick, null, rethrow, error)
       setImmediate(drain, this)
     } finally {
       this.#draining = false
+      this.#completion.subject = undefined
     }
+  }
+
+  /**
+   * An exchange that was destroyed by its user hears of what is here already, until its connection closes.
+   * @param {Exchange} exchange
+   */
+  linger(exchange) {
+    this.#lingering.set(exchange.id, exchange)
+    setImmediate(endLingering, this, exchange.id)
+  }
+
+  /** @param {number} id */
+  lingering(id) {
+    return this.#lingering.size === 0 ? undefined : this.#lingering.get(id)
+  }
+
+  /** Records go on when whoever has been told something has reacted, promises included. */
+  #waitForPromises() {
+    this.#isWaiting = true
+    // Ticks run before promises are kept, those of a promise after all of them.
+    nextTick(queueMicrotask, () => nextTick(goOn, this))
+  }
+
+  /**
+   * @param {Port} port
+   * @param {number} id
+   */
+  static endLingering(port, id) {
+    port.drain()
+    port.#lingering.delete(id)
+  }
+
+  /** @param {Port} port */
+  static goOn(port) {
+    port.#isWaiting = false
+    port.drain()
   }
 
   /** @param {Port} port */
@@ -163,7 +213,7 @@ class Port {
   }
 }
 
-const { settle } = Port
+const { endLingering, goOn, settle } = Port
 
 /** @param {Port} port */
 function drain(port) {

@@ -97,6 +97,11 @@ class Convertible extends AsyncResource {
     if (written === this.sent) this.flags |= ALL_WRITTEN
   }
 
+  /** Nobody waits to hear that its bytes are sent. */
+  isBehind() {
+    return false
+  }
+
   // What happens from here on is more than the lean way can carry.
 
   /**
