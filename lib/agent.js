@@ -14,6 +14,7 @@ const native = require('./native.js')
 const { checkTimeout, merge, nameOf, plainName, validate } = require('./options.js')
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('./own/pending.js')
+const { limitResponse, mostOf } = require('./response-size.js')
 const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
 const { statsOf } = require('./stats.js')
 const { noteCreation } = require('./warnings.js')
@@ -100,6 +101,7 @@ function shown(look) {
  */
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  if (wanted.maxResponseSize !== undefined) limitResponse(req, mostOf(wanted.maxResponseSize))
   settlePending(this, req)
   const { origin, plain, reason } = route(this, req, wanted)
   if (reason !== undefined) {

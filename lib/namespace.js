@@ -12,6 +12,7 @@ const {
   RuntimeAgent,
   RuntimeSecureAgent,
 } = require('./genuine.js')
+const { limitResponse, mostOf } = require('./response-size.js')
 const { globalProxyEnv, ignoresAgents } = require('./runtime.js')
 const { warnOfGlobalAgent } = require('./warnings.js')
 
@@ -150,6 +151,21 @@ function standIn(module, Agent, own) {
     return [input, withAgent(options), callback]
   }
 
+  /**
+   * A request of the runtime's, over our globalAgent where no agent is given. Of another agent it has what ours would see
+   * to: `maxResponseSize`.
+   * @param {(given: any[]) => any} make
+   * @param {any} input
+   * @param {any} options
+   * @param {any} callback
+   */
+  function limited(make, input, options, callback) {
+    const most = mostOf((isUrl(input) ? options : input)?.maxResponseSize)
+    const req = make(withDefaults(input, options, callback))
+    if (most !== 0) limitResponse(req, most)
+    return req
+  }
+
   /** In the runtime's place, ours heeds its globalAgent, which its users may set. */
   function defaultAgent() {
     if (inPlace.has(module)) return module.globalAgent
@@ -185,7 +201,7 @@ function standIn(module, Agent, own) {
     function request(input, options, callback) {
       const theirs = runtime().request
       const req = isGenuine('request', theirs) ? own?.(defaultAgent(), input, options, callback) : undefined
-      return req ?? theirs.apply(module, withDefaults(input, options, callback))
+      return req ?? limited((given) => theirs.apply(module, given), input, options, callback)
     }
 
     /**
@@ -196,7 +212,7 @@ function standIn(module, Agent, own) {
     function get(input, options, callback) {
       const theirs = runtime().get
       const req = isGenuine('get', theirs) ? own?.(defaultAgent(), input, options, callback) : undefined
-      if (req === undefined) return theirs.apply(module, withDefaults(input, options, callback))
+      if (req === undefined) return limited((given) => theirs.apply(module, given), input, options, callback)
       req.end()
       return req
     }
@@ -215,11 +231,12 @@ function standIn(module, Agent, own) {
         const req = own?.(defaultAgent(), input, options, callback)
         if (req !== undefined) return req
       }
-      const given = withDefaults(input, options, callback)
       // By the name of a class, as before there was `class`, or by `super`.
-      return new.target === undefined
-        ? theirs.apply(this, given)
-        : Reflect.construct(theirs, given, new.target === ClientRequest ? theirs : new.target)
+      const make = (/** @type {any[]} */ given) =>
+        new.target === undefined
+          ? theirs.apply(this, given)
+          : Reflect.construct(theirs, given, new.target === ClientRequest ? theirs : new.target)
+      return limited(make, input, options, callback)
     }
 
     if (module.ClientRequest === undefined) return { request, get }

@@ -17,10 +17,11 @@ const isMended = process.versions.bun !== undefined && !/^1\.(?:[0-2]\.|3\.[0-3]
 const ROUNDS = 5
 
 /** What a pool does that honours its options. */
-function assertFaultless({ notKept, spelled, limited, request, text, raw, port }) {
+function assertFaultless({ notKept, spelled, limited, tooLarge, request, text, raw, port }) {
   assert.strictEqual(notKept, ROUNDS, 'keepAlive: false opens a connection for each request')
   assert.strictEqual(spelled, 1, "'Connection: Keep-Alive' keeps the connection in that spelling")
   assert.strictEqual(limited, 2, 'maxSockets holds')
+  assert.strictEqual(tooLarge, 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE')
   const lines = ['POST /a/../b HTTP/1.1', 'X-CaSe: 1', `Host: 127.0.0.1:${port}`, 'Connection: keep-alive']
   assert.strictEqual(request, [...lines, 'Content-Length: 4', '', 'body'].join('\r\n'))
   assert.strictEqual(text, 'ok')

@@ -97,6 +97,11 @@ holds<Same<ReturnType<HttpsAgent['stats']>, ReturnType<Agent['stats']>>>()
 holds<Same<typeof https.globalAgent, HttpsAgent>>()
 holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 
+http.get({ host: '127.0.0.1', agent, maxResponseSize: 1 }, (response) => response.resume())
+https.request('https://127.0.0.1/', { maxResponseSize: 2 ** 20 }).end()
+// @ts-expect-error a number of bytes
+http.request('http://127.0.0.1/', { maxResponseSize: '1 MB' })
+
 export { asRuntimeSecureAgent, asRuntimeSecureClass }
 export { asRuntimeAgent, asRuntimeClass, counting, name, sockets, total, waiting }
 

@@ -13,6 +13,7 @@ const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { isBodyless, makeResponse } = require('./response.js')
 const { detour, mockReason, send } = require('./route.js')
+const { TOO_LARGE } = require('../response-size.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { letManyListen } = require('./traits.js')
 
@@ -20,7 +21,6 @@ const { letManyListen } = require('./traits.js')
 const MOST_DISCARDED = 64 * 1024
 /** Bytes of a body that is read whole, unless the option says otherwise: some kilobytes on the wire can stand for any number. */
 const MOST_WHOLE = 1024 * 1024 * 1024
-const TOO_LARGE = 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE'
 
 /**
  * @typedef {object} Waiting whoever waits for body bytes

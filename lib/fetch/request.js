@@ -9,6 +9,7 @@ const { Buffer } = require('node:buffer')
 
 const { setImmediate } = require('../captured.js')
 const { notANumber, outOfRange } = require('../errors.js')
+const { mostOf } = require('../response-size.js')
 const { fetchFailed } = require('./errors.js')
 const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
 const { blobBody, formBody, markedForm, streamOf, takeSource, wholeBody } = require('./source.js')
@@ -195,18 +196,6 @@ function timeoutOf(timeout) {
   if (typeof timeout !== 'number') throw notANumber('timeout', timeout)
   if (!(timeout >= 0)) throw outOfRange('timeout', '>= 0', timeout)
   return Math.min(Math.ceil(timeout), LONGEST_TIMEOUT_MS)
-}
-
-/**
- * @param {unknown} maxResponseSize
- * @returns {number} Infinity: any size; 0: nothing was said
- */
-function mostOf(maxResponseSize) {
-  if (maxResponseSize === undefined || maxResponseSize === null) return 0
-  if (typeof maxResponseSize !== 'number') throw notANumber('maxResponseSize', maxResponseSize)
-  if (!(maxResponseSize >= 0)) throw outOfRange('maxResponseSize', '>= 0', maxResponseSize)
-  // As with other options, 0 is no limit.
-  return maxResponseSize === 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxResponseSize))
 }
 
 /**

@@ -164,6 +164,7 @@ function isSimple(protocol, options) {
     options.timeout === undefined &&
     options.createConnection === undefined &&
     options.maxHeaderSize === undefined &&
+    options.maxResponseSize === undefined &&
     options.insecureHTTPParser === undefined &&
     options.httpValidation === undefined &&
     options.joinDuplicateHeaders === undefined &&

@@ -68,9 +68,12 @@ async function main() {
     { port, agent, method: 'POST', path: '/a/../b', headers: { 'X-CaSe': '1' } },
     'body',
   )
-  console.log(
-    JSON.stringify({ notKept, spelled, limited, request: seen.requests[0], text, raw: response.rawHeaders, port }),
+  const tooLarge = await send({ port, agent, maxResponseSize: 1 }).then(
+    ({ text }) => text,
+    ({ code }) => code,
   )
+  const raw = response.rawHeaders
+  console.log(JSON.stringify({ notKept, spelled, limited, tooLarge, request: seen.requests[0], text, raw, port }))
   agent.destroy()
   server.close()
   process.exit()
