@@ -27,6 +27,7 @@ function fetch(input, init) {
 function start(input, init, confined) {
   try {
     const given = readInit(init)
+    if (typeof input === 'object' && !(input instanceof URL) && typeof input?.url !== 'string') input = `${input}`
     if (isSpecial(input, given)) return foreignFetch(input, init, given, confined)
     const order = simpleOrder(input, given)
     if (order === null) return anyOrder(input, given).then((made) => begin(made, confined))

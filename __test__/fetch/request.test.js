@@ -8,6 +8,7 @@ const assert = require('node:assert')
 const { fetch } = require('../..')
 const { isNode } = require('../../lib/runtime')
 const { reply } = require('../support/peer')
+const { major } = require('../support/runtime')
 const { test } = require('../support/suite')
 
 const runtimeFetch = globalThis.fetch
@@ -229,4 +230,133 @@ test("an agent and options that only the runtime's fetch has exclude each other"
   const init = { agent: scope.agent(), integrity: 'sha256-AAAA' }
   await assert.rejects(fetch(`${origin}/`, init), { code: 'ERR_INVALID_ARG_VALUE' })
   assert.strictEqual(peer.requests.length, 0)
+})
+
+/** Where two origins of this scope lead to each other: `/away` redirects to the other one. */
+async function twoOrigins(scope, fields = []) {
+  const other = await server(scope)
+  const home = await server(scope, ({ target }) =>
+    target === '/away' ? reply('', [`Location: ${other.origin}/there`, ...fields], 'HTTP/1.1 302 Found') : reply('ok'),
+  )
+  return { home, other }
+}
+
+const ofNode = { skip: !isNode && "the runtime's own fetch heeds none of it" }
+
+for (const [what, init, expected] of [
+  ['the mode', { mode: 'same-origin' }, { 'sec-fetch-mode': 'same-origin' }],
+  ["the mode, in place of a user's field", { headers: { 'Sec-Fetch-Mode': 'x' } }, { 'sec-fetch-mode': 'cors' }],
+  [
+    'that no cache may answer what has a condition',
+    { headers: { 'If-None-Match': '"x"' } },
+    { pragma: 'no-cache', 'cache-control': 'no-cache' },
+  ],
+  // A server on loopback is as trustworthy as one of https.
+  ['the origin of its referrer', { referrer: 'https://a.test/b?c#d' }, { referer: 'https://a.test/' }],
+  [
+    'its referrer whole',
+    { referrer: 'http://a.test/b?c#d', referrerPolicy: 'unsafe-url' },
+    { referer: 'http://a.test/b?c' },
+  ],
+  ['that origin alone', { referrer: 'http://a.test/b?c#d', referrerPolicy: 'origin' }, { referer: 'http://a.test/' }],
+  ['no referrer', { referrer: 'http://a.test/b', referrerPolicy: 'no-referrer' }, { referer: undefined }],
+  ['a referrer of the same origin', { referrer: 'self', referrerPolicy: 'same-origin' }, { referer: 'self' }],
+]) {
+  test(`a request tells ${what}`, ofNode, async (scope) => {
+    const { peer, origin } = await server(scope)
+    const self = `${origin}/page`
+    await (await fetch(`${origin}/`, init.referrer === 'self' ? { ...init, referrer: self } : init)).text()
+    for (const [name, value] of Object.entries(expected)) {
+      assert.strictEqual(peer.requests[0].headers[name], value === 'self' ? self : value, name)
+    }
+  })
+}
+
+test('a redirect can say how much its target hears of the referrer', ofNode, async (scope) => {
+  const { home, other } = await twoOrigins(scope, ['Referrer-Policy: bogus, no-referrer'])
+  await (await fetch(`${home.origin}/away`, { referrer: `${home.origin}/page` })).text()
+  assert.strictEqual(home.peer.requests[0].headers.referer, `${home.origin}/page`)
+  assert.strictEqual(other.peer.requests[0].headers.referer, undefined)
+})
+
+test('a redirect to another origin costs the path of the referrer, and the type tells it', ofNode, async (scope) => {
+  const { home, other } = await twoOrigins(scope)
+  const response = await fetch(`${home.origin}/away`, { referrer: `${home.origin}/page` })
+  assert.deepStrictEqual([response.type, response.clone().type, await response.text()], ['cors', 'cors', 'ok'])
+  assert.strictEqual(other.peer.requests[0].headers.referer, `${home.origin}/`)
+  assert.strictEqual((await fetch(`${home.origin}/`)).type, 'basic')
+})
+
+test('in mode same-origin nothing is sent to another origin', ofNode, async (scope) => {
+  const { home, other } = await twoOrigins(scope)
+  await assert.rejects(fetch(`${home.origin}/away`, { mode: 'same-origin' }), TypeError)
+  assert.strictEqual(other.peer.requests.length, 0)
+})
+
+test('in mode no-cors nobody sees what another origin answers', ofNode, async (scope) => {
+  const { home } = await twoOrigins(scope)
+  const { type, status, url, redirected, headers, body } = await fetch(`${home.origin}/away`, { mode: 'no-cors' })
+  assert.deepStrictEqual([type, status, url, redirected, [...headers], body], ['opaque', 0, '', false, [], null])
+})
+
+test("a user's host is the runtime's to heed or not", async (scope) => {
+  const { peer, origin } = await server(scope)
+  for (const ask of [runtimeFetch, fetch]) await (await ask(`${origin}/`, { headers: { Host: 'other.test' } })).text()
+  const [theirs, ours] = peer.requests
+  assert.strictEqual(ours.headers.host, theirs.headers.host)
+})
+
+for (const method of ['PATCH', 'PUT', 'POST', 'QUERY']) {
+  test(`a ${method} without a body says that it has none`, async (scope) => {
+    const { peer, origin } = await server(scope)
+    await (await fetch(`${origin}/`, { method })).text()
+    assert.strictEqual(peer.requests[0].headers['content-length'], '0')
+  })
+}
+
+test("a Request's integrity is checked", { skip: !isNode && "the runtime's own fetch checks none" }, async (scope) => {
+  const { origin } = await server(scope)
+  const request = (integrity) => new Request(`${origin}/`, { integrity })
+  const right = 'sha256-Jok2eyBcFs4y7UIAlCuLix4mLfxw2byfvHfElpmk8d8='
+  await assert.rejects(fetch(request('sha256-LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=')), TypeError)
+  assert.strictEqual(await (await fetch(request(right))).text(), 'ok')
+  await assert.rejects(fetch(request(right), { agent: scope.agent() }), { code: 'ERR_INVALID_ARG_VALUE' })
+})
+
+test('what becomes a URL when it is read is one', async (scope) => {
+  const { origin } = await server(scope)
+  let reads = 0
+  const url = { toString: () => `${reads++ === 0 ? origin : 'http://nowhere.invalid'}/` }
+  assert.strictEqual(await (await fetch(url)).text(), 'ok')
+  assert.strictEqual(await (await fetch(Object('data:,hello'))).text(), 'hello')
+  await assert.rejects(async () => fetch(Symbol('url')))
+})
+
+for (const [what, body] of [
+  ['a query', () => new URLSearchParams('a=b')],
+  ['a form with a file', () => formWithFile()],
+  ['a Blob', () => new Blob(['x'])],
+]) {
+  test(`${what} that is given up before it is sent leaves no error that nobody can catch`, async (scope) => {
+    const { peer, origin } = await server(scope)
+    const signal = AbortSignal.abort(new RangeError('given up'))
+    const init = { method: 'POST', signal }
+    await assert.rejects(fetch(origin, { ...init, body: body() }), RangeError)
+    await assert.rejects(fetch(new Request(origin, { method: 'POST', body: body() }), { signal }), RangeError)
+    assert.strictEqual(peer.requests.length, 0)
+  })
+}
+
+function formWithFile() {
+  const form = new FormData()
+  form.append('a', 'b')
+  form.append('file', new Blob(['x']), 'x.txt')
+  return form
+}
+
+test('fields that name symbols are refused as the standard says', {
+  skip: (!isNode || major < 20) && 'not by every runtime',
+}, async (scope) => {
+  const { origin } = await server(scope)
+  await assert.rejects(fetch(origin, { headers: { a: 'b', [Symbol('c')]: 'd' } }), TypeError)
 })

@@ -44,4 +44,4 @@ async function closedLoop(fetch, origin, width, requests) {
   await Promise.all(Array.from({ length: width }, worker))
 }
 
-module.exports = { closedLoop, sequential, shapes }
+module.exports = { closedLoop, sequential, shapes, textOf }

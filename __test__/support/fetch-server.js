@@ -104,6 +104,14 @@ const routes = {
   nohttp: (c) => c.end('SSH-2.0-OpenSSH\r\n'),
 }
 
+/** Answers a request as its path says. */
+function answer(request, connection) {
+  const { pathname, searchParams } = new URL(request.target, 'http://server')
+  const [name, ...rest] = pathname.slice(1).split('/').map(decodeURIComponent)
+  if (routes[name]) routes[name](connection, request, rest, searchParams)
+  else connection.write(reply('no such path', [], 'HTTP/1.1 404 Not Found'))
+}
+
 /** @returns {Promise<object>} `url(path)`, `otherUrl(path)`, `seen(path)`: resolves when a request for it is there */
 async function startFetchServer() {
   const waiting = new Map()
@@ -112,12 +120,9 @@ async function startFetchServer() {
     return waiting.get(path).promise
   }
   const onRequest = (request, connection) => {
-    const { pathname, searchParams } = new URL(request.target, 'http://server')
-    const [name, ...rest] = pathname.slice(1).split('/').map(decodeURIComponent)
     seen(request.target)
     waiting.get(request.target).resolve({ request, connection })
-    if (routes[name]) routes[name](connection, request, rest, searchParams)
-    else connection.write(reply('no such path', [], 'HTTP/1.1 404 Not Found'))
+    answer(request, connection)
   }
   const peer = new Peer({ onRequest })
   const other = new Peer({ onRequest })
@@ -136,4 +141,4 @@ async function startFetchServer() {
   }
 }
 
-module.exports = { LARGE, TEXT, startFetchServer }
+module.exports = { LARGE, TEXT, answer, startFetchServer }

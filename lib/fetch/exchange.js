@@ -11,7 +11,7 @@ const { clearTimeout, queueMicrotask, setTimeout } = require('../captured.js')
 const { Trace, isHeard } = require('./channels.js')
 const { fetchFailed } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
-const { isBodyless, makeResponse } = require('./response.js')
+const { isBodyless, isOpaque, makeOpaque, makeResponse } = require('./response.js')
 const { detour, mockReason, send } = require('./route.js')
 const { TOO_LARGE } = require('../response-size.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
@@ -268,6 +268,12 @@ class FetchExchange {
     // They lead to the response, which would never be collected.
     this.#resolve = nothing
     this.#reject = nothing
+    if (isOpaque(this.order)) {
+      if (ended) this.#close()
+      else this.#dump(body)
+      resolve(makeOpaque(this.order))
+      return
+    }
     if (!ended && isBodyless(this.order, status)) {
       this.#dump(body)
       resolve(makeResponse(this.order, status, head, null, null))

@@ -3,35 +3,57 @@
 // What a request says before its body: to the engine as bytes for the wire, to the client of HTTP/2 as names and values.
 
 const { fetchFailed } = require('./errors.js')
-const { defaultFields, sendsControls } = require('./traits.js')
+const { defaultFields, hasModes, keepsHost, sendsControls, shunsCaches } = require('./traits.js')
 
 /** @typedef {import('./request.js').Order} Order */
 
 const ACCEPTED_CODINGS = 'gzip, deflate, br, zstd'
-const METHODS_WITH_BODY = new Set(['POST', 'PUT'])
+/** They say that they have no body (RFC 9110, section 8.6), as undici's do. */
+const METHODS_WITH_BODY = new Set(['PATCH', 'POST', 'PROPFIND', 'PROPPATCH', 'PUT', 'QUERY'])
 /** The framing of a request is ours to say; `te` and the like make no sense without a connection of one's own. */
 const FORBIDDEN = new Set(['expect', 'keep-alive', 'transfer-encoding', 'upgrade'])
 
+/** Those by which a user says that he has a cache of his own. */
+const CONDITIONS = new Set(['if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since'])
+
 /** Fields of a request whose user has set none. */
 const PLAIN_FIELDS = completed([], '')
+
+/** @param {string} name whether it is for the runtime to say, not for a user */
+function isOurs(name) {
+  return FORBIDDEN.has(name) || (name === 'host' && !keepsHost) || (name === 'sec-fetch-mode' && hasModes)
+}
 
 /**
  * A user's fields with those that each request has.
  * @param {string[]} given names in lower case and values in turn
  * @param {string} type what the body is, if it says so itself
+ * @param {string} [cache] a Request's `cache`
+ * @param {string} [mode] a Request's `mode`
  * @returns {string[]}
  */
-function completed(given, type) {
+function completed(given, type, cache = 'default', mode = 'cors') {
   /** @type {string[]} */
   const fields = []
   let seen = '\0'
   for (let at = 0; at < given.length; at += 2) {
-    if (FORBIDDEN.has(given[at])) continue
-    fields.push(given[at], given[at + 1])
-    seen += `${given[at]}\0`
+    const name = given[at]
+    if (isOurs(name)) continue
+    if (cache === 'default' && shunsCaches && CONDITIONS.has(name)) cache = 'no-store'
+    fields.push(name, given[at + 1])
+    seen += `${name}\0`
   }
-  if (type !== '' && !seen.includes('\0content-type\0')) fields.push('content-type', type)
-  for (const [name, value] of defaultFields) if (!seen.includes(`\0${name}\0`)) fields.push(name, value)
+  const add = (/** @type {string} */ name, /** @type {string} */ value) => {
+    if (!seen.includes(`\0${name}\0`)) fields.push(name, value)
+  }
+  if (type !== '') add('content-type', type)
+  for (const [name, value] of defaultFields) add(name, name === 'sec-fetch-mode' ? mode : value)
+  if (cache === 'no-cache') add('cache-control', 'max-age=0')
+  // No cache on the way may answer it.
+  if (cache === 'no-store' || cache === 'reload') {
+    add('pragma', 'no-cache')
+    add('cache-control', 'no-cache')
+  }
   if (!seen.includes('\0accept-encoding\0')) {
     // Part of something encoded can't be decoded.
     fields.push('accept-encoding', seen.includes('\0range\0') ? 'identity' : ACCEPTED_CODINGS)
@@ -49,7 +71,7 @@ const SENDABLE = /^[\t\x20-\x7e\x80-\xff]*$/
 function checkFields(fields) {
   if (sendsControls) return
   for (let at = 0; at < fields.length; at += 2) {
-    if (SENDABLE.test(fields[at + 1])) continue
+    if (SENDABLE.test(fields[at + 1]) || isOurs(fields[at])) continue
     const cause = new Error(`invalid ${fields[at]} header`)
     throw fetchFailed(Object.assign(cause, { name: 'InvalidArgumentError', code: 'UND_ERR_INVALID_ARG' }))
   }
@@ -118,6 +140,8 @@ function requestHeaders(order) {
   delete headers['content-length']
   const framed = framing(order)
   if (framed !== null) headers[framed[0]] = framed[1]
+  // The runtime's request refuses to announce trailers where there can be none.
+  if (headers['transfer-encoding'] === undefined) delete headers.trailer
   return headers
 }
 

@@ -5,6 +5,7 @@
 const { Buffer } = require('node:buffer')
 
 const { fetchFailed } = require('./errors.js')
+const { referAgain } = require('./referrer.js')
 const { targetOf } = require('./target.js')
 
 /** @typedef {import('./request.js').Order} Order */
@@ -50,7 +51,11 @@ function redirected(order, status, lines) {
   }
   if (order.redirects >= MOST_REDIRECTS) throw fetchFailed(new Error('redirect count exceeded'))
   const isElsewhere = url.origin !== target.origin
-  if (isElsewhere && (url.username !== '' || url.password !== '')) {
+  const isTainted = order.isTainted || isElsewhere
+  if (isElsewhere && order.mode === 'same-origin') {
+    throw fetchFailed(new Error('request mode cannot be "same-origin"'))
+  }
+  if (isTainted && order.mode === 'cors' && (url.username !== '' || url.password !== '')) {
     throw fetchFailed(new Error('cross origin not allowed for request mode "cors"'))
   }
   // Those of the same origin are known to the server that names them; they are not for URLs that are shown.
@@ -65,7 +70,7 @@ function redirected(order, status, lines) {
   const becomesGet = turnsIntoGet(status, order.method)
   const drops = (/** @type {string} */ name) =>
     (becomesGet && BODY_FIELDS.has(name)) || (isElsewhere && (isPrivate(name) || order.confined?.has(name) === true))
-  return {
+  const after = {
     ...order,
     target: next,
     method: becomesGet ? 'GET' : order.method,
@@ -74,7 +79,10 @@ function redirected(order, status, lines) {
     length: becomesGet ? -1 : order.length,
     renew: becomesGet ? null : order.renew,
     redirects: order.redirects + 1,
+    isTainted,
   }
+  referAgain(after, lines)
+  return after
 }
 
 /** @param {string} name in lower case */

@@ -12,9 +12,10 @@ const { notANumber, outOfRange } = require('../errors.js')
 const { mostOf } = require('../response-size.js')
 const { fetchFailed } = require('./errors.js')
 const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
-const { blobBody, formBody, markedForm, streamOf, takeSource, wholeBody } = require('./source.js')
+const { refer } = require('./referrer.js')
+const { blobBody, bytesOf, formBody, markedForm, streamOf, takeSource, wholeBody } = require('./source.js')
 const { parsed, targetOf } = require('./target.js')
-const { isBun } = require('./traits.js')
+const { hasModes, isBun } = require('./traits.js')
 
 /**
  * What is asked for.
@@ -32,6 +33,10 @@ const { isBun } = require('./traits.js')
  * @property {any} agent as the user gave it
  * @property {number} maxResponseSize most bytes of the response's body, decoded; Infinity: any number; 0: the default
  * @property {ReadonlySet<string> | null} confined names of fields that no redirect may take to another origin
+ * @property {string} mode as the standard's
+ * @property {boolean} isTainted whether a redirect has left the origin
+ * @property {string} referrer the URL of what it comes from; '': nobody has said, or the server is not to know
+ * @property {string} referrerPolicy how much of it the server is to know
  * @property {import('./channels.js').Trace | null} trace what tracers hear of it; null: nobody listens
  */
 
@@ -113,6 +118,10 @@ function orderOf(target, method, fields, body, length) {
     agent: undefined,
     maxResponseSize: 0,
     confined: null,
+    mode: 'cors',
+    isTainted: false,
+    referrer: '',
+    referrerPolicy: '',
     trace: null,
   }
 }
@@ -125,10 +134,13 @@ function orderOf(target, method, fields, body, length) {
 function simpleBody(body) {
   if (body === null) return null
   if (typeof body === 'string') return body
-  if (body instanceof Uint8Array) return Uint8Array.prototype.slice.call(body)
+  // What is empty may have been given away: not every runtime's Request takes that.
+  if (/** @type {any} */ (body).byteLength === 0) return undefined
   if (body instanceof ArrayBuffer) return new Uint8Array(body.slice(0))
-  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice()
-  return undefined
+  // The standard takes no memory that threads share.
+  if (!ArrayBuffer.isView(body) || !(body.buffer instanceof ArrayBuffer)) return undefined
+  if (body instanceof Uint8Array) return Uint8Array.prototype.slice.call(body)
+  return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice()
 }
 
 /**
@@ -145,6 +157,7 @@ function fieldsOf(headers) {
     return fields
   }
   if (headers === null || typeof headers !== 'object' || Symbol.iterator in headers) return null
+  if (Object.getOwnPropertySymbols(headers).length > 0) return null
   let respelled = false
   for (const name of Object.keys(headers)) {
     let value = headers[name]
@@ -208,8 +221,10 @@ function isForeign(input, init) {
   if (typeof spelled === 'string' && /^\s*(?!https?:)[a-z][a-z0-9+.-]*:/i.test(spelled) && parsed(spelled) !== null) {
     return true
   }
-  if (init === null) return false
-  return init.isForeign || (typeof init.integrity === 'string' && init.integrity !== '')
+  if (init?.isForeign) return true
+  let integrity = init?.integrity
+  if (integrity === undefined && input instanceof Request) integrity = input.integrity
+  return integrity !== undefined && integrity !== ''
 }
 
 /**
@@ -227,31 +242,65 @@ async function anyOrder(input, init) {
   if (marked !== null) standard.body = marked.form
   // The runtime demands `duplex` of streams where the standard does.
   const request = new Request(input, standard)
-  const target = targetOf(request.url)
-  if (target === null) throw fetchFailed(new Error('unknown scheme'))
   const { method } = request
   if ((method === 'GET' || method === 'HEAD') && (standard.body ?? null) !== null) {
     throw new TypeError('Request with GET/HEAD method cannot have body.')
   }
+  const signal = signalOf(request, input, standard.signal)
+  if (signal?.aborted) {
+    await giveUp(request, standard.body, signal.reason)
+    throw signal.reason
+  }
+  const target = targetOf(request.url)
+  if (target === null) throw fetchFailed(new Error('unknown scheme'))
   /** @type {string[]} */
   const fields = []
   addFields(fields, request.headers)
   checkFields(fields)
-  addCacheFields(fields, request)
   // Bun's Request leaves the one it was made from unused.
   const source = isBun && input instanceof Request && standard.body === undefined ? input : request
   if (source.bodyUsed)
     throw new TypeError('Cannot construct a Request with a Request object that has already been used.')
   const { body, length, renew } = await bodyOf(source, standard.body, marked)
-  const order = orderOf(target, method, completed(fields, ''), body, length >= 0 ? length : announcedLength(fields))
+  const mode = hasModes ? request.mode : 'cors'
+  const all = completed(fields, '', request.cache, mode)
+  const order = orderOf(target, method, all, body, length >= 0 ? length : announcedLength(fields))
+  order.mode = mode
+  refer(order, request)
   order.renew = renew
   order.redirect = /** @type {Order['redirect']} */ (request.redirect)
-  // One that is null parts the fetch from the Request's.
-  order.signal = standard.signal === undefined && input instanceof Request ? input.signal : (standard.signal ?? null)
+  order.signal = signal
   order.timeoutMs = timeoutMs
   order.maxResponseSize = most
   order.agent = init?.agent
   return order
+}
+
+/**
+ * Cancels the body of what is not sent, if that is a stream of its user's: some versions of Node don't survive it with forms.
+ * @param {Request} request
+ * @param {any} given its body, if it was not there already
+ * @param {any} reason
+ */
+async function giveUp(request, given, reason) {
+  if (request.body === null) return
+  const source = given === undefined ? await takeSource(request).catch(() => null) : given
+  if (!(source instanceof ReadableStream)) return
+  source.cancel(reason).catch(() => {})
+}
+
+/**
+ * @param {Request} request
+ * @param {any} input what it was made of
+ * @param {any} given what its user says
+ * @returns {AbortSignal | null}
+ */
+function signalOf(request, input, given) {
+  if (given === undefined) return input instanceof Request ? input.signal : null
+  // One that is null parts the fetch from the Request's.
+  if (given === null || given instanceof AbortSignal) return given
+  // Some runtimes take what looks like one.
+  return request.signal
 }
 
 /**
@@ -261,21 +310,6 @@ async function anyOrder(input, init) {
 function announcedLength(fields) {
   const at = fields.findIndex((field, index) => index % 2 === 0 && field === 'content-length')
   return at >= 0 && /^\d+$/.test(fields[at + 1]) ? Number(fields[at + 1]) : -1
-}
-
-/**
- * What the standard adds to a request that no cache may answer.
- * @param {string[]} fields
- * @param {Request} request
- */
-function addCacheFields(fields, { cache }) {
-  const add = (/** @type {string} */ name, /** @type {string} */ value) => {
-    if (!fields.some((field, at) => at % 2 === 0 && field === name)) fields.push(name, value)
-  }
-  if (cache === 'no-cache') add('cache-control', 'max-age=0')
-  if (cache !== 'no-store' && cache !== 'reload') return
-  add('pragma', 'no-cache')
-  add('cache-control', 'no-cache')
 }
 
 /** @param {any} body */
@@ -312,7 +346,10 @@ async function bodyOf(request, given, marked) {
  * @returns {Promise<import('./source.js').Body>}
  */
 async function requestBody(request, stream) {
-  const source = await takeSource(request)
+  const bytes = bytesOf(request)
+  // Its stream alone has those that are gone.
+  if (bytes?.byteLength === 0) return begunBody(stream)
+  const source = bytes?.slice() ?? (await takeSource(request))
   if (source === null) return begunBody(stream)
   if (source instanceof Blob) return blobBody(source)
   if (source instanceof FormData) return formBody(source, request.headers.get('content-type') ?? '')
@@ -333,7 +370,9 @@ async function begunBody(stream) {
   const turn = new Promise((resolve) => setImmediate(resolve, null))
   let next = reader.read()
   for (;;) {
-    const result = await Promise.race([next, turn])
+    const result = await Promise.race([next, turn]).catch((error) => {
+      throw fetchFailed(error)
+    })
     if (result === null) break
     if (result.done) {
       const bytes = Buffer.concat(read)

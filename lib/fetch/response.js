@@ -9,7 +9,7 @@
 const { Buffer } = require('node:buffer')
 const { inspect } = require('node:util')
 
-const { immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
+const { hasModes, immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
 
 /** @typedef {import('../bridge/heads.js').Head} Head */
 /** @typedef {import('./exchange.js').BodyHandle} BodyHandle */
@@ -129,6 +129,11 @@ class Fetched {
 
   get redirected() {
     return this.order.redirects > 0
+  }
+
+  /** @returns {string} */
+  get type() {
+    return hasModes && this.order.isTainted ? 'cors' : responseType
   }
 
   /** @returns {Headers} */
@@ -287,7 +292,7 @@ class LazyResponse {
   }
 
   get type() {
-    return responseType
+    return /** @type {any} */ (this.#of.type)
   }
 
   get body() {
@@ -373,7 +378,7 @@ class EagerResponse extends Response {
   }
 
   get type() {
-    return /** @type {any} */ (responseType)
+    return /** @type {any} */ (this.#of.type)
   }
 
   get body() {
@@ -451,7 +456,7 @@ function shownAs(response, of) {
     status: { value: of.status },
     url: { value: of.url },
     redirected: { value: of.redirected },
-    type: { value: responseType },
+    type: { value: of.type },
     clone: { value: () => shownAs(clone(), of) },
   })
 }
@@ -490,6 +495,54 @@ function makeResponse(order, status, head, bytes, handle) {
 }
 
 /**
+ * Whether nobody may see the response: in mode `no-cors`, that of another origin (fetch.spec.whatwg.org, "opaque filtered
+ * response").
+ * @param {import('./request.js').Order} order
+ */
+function isOpaque(order) {
+  return order.isTainted && order.mode === 'no-cors'
+}
+
+/** @type {Head} */
+const NO_HEAD = /** @type {any} */ ({ lines: [], reason: '' })
+
+/** What is shown in place of such a response. */
+class Opaque extends Fetched {
+  /** @param {import('./request.js').Order} order */
+  constructor(order) {
+    super(order, 0, NO_HEAD, null, null)
+  }
+
+  get isNull() {
+    return true
+  }
+
+  get url() {
+    return ''
+  }
+
+  get redirected() {
+    return false
+  }
+
+  get type() {
+    return 'opaque'
+  }
+
+  copy() {
+    return new Opaque(this.order)
+  }
+}
+
+/**
+ * @param {import('./request.js').Order} order
+ * @returns {Response}
+ */
+function makeOpaque(order) {
+  return /** @type {any} */ (lazy(new Opaque(order), null))
+}
+
+/**
  * Whether a response has no body, whatever has come of one (fetch.spec.whatwg.org, "null body status").
  * @param {import('./request.js').Order} order
  * @param {number} status
@@ -498,4 +551,4 @@ function isBodyless(order, status) {
   return NULL_BODY.has(status) || order.method === 'HEAD'
 }
 
-module.exports = { isBodyless, makeResponse }
+module.exports = { isBodyless, isOpaque, makeOpaque, makeResponse }

@@ -82,8 +82,7 @@ class RuntimeHop {
     const { path, protocol } = target
     const headers = requestHeaders(this.#order)
     const options = { agent: takingAway(agent, origin, reason), protocol, host, port, method, path, headers }
-    // Mocks must hear of it; who counts requests must not, since it is a fetch.
-    const req = isMocked ? (protocol === 'https:' ? https : http).request(options) : new ClientRequest(options)
+    const req = requested(options, isMocked)
     this.#req = req
     req.on('error', (error) => this.#fail(causeFrom(error)))
     req.on('close', () => this.#onClose())
@@ -194,6 +193,19 @@ class RuntimeHop {
     this.#owner.onFailed(
       refusal(cause, this.#order.target) ?? fetchFailed(cause, hasResponse ? 'terminated' : undefined),
     )
+  }
+}
+
+/**
+ * @param {any} options
+ * @param {boolean} isMocked
+ */
+function requested(options, isMocked) {
+  try {
+    // Mocks must hear of it; who counts requests must not, since it is a fetch.
+    return isMocked ? (options.protocol === 'https:' ? https : http).request(options) : new ClientRequest(options)
+  } catch (error) {
+    throw fetchFailed(error)
   }
 }
 

@@ -62,6 +62,18 @@ async function takeSource(request) {
 }
 
 /**
+ * The bytes that a Request was made of, where Node shows them. Node 20 and 22 hand their memory to the Request's stream, at the
+ * latest when somebody reads it: they are gone then, and none are left.
+ * @param {Request} request
+ * @returns {Uint8Array | undefined}
+ */
+function bytesOf(request) {
+  const state = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'state')
+  const source = state === undefined ? undefined : /** @type {any} */ (request)[state]?.body?.source
+  return ArrayBuffer.isView(source) ? /** @type {Uint8Array} */ (source) : undefined
+}
+
+/**
  * @param {Blob} blob
  * @returns {Promise<Body>}
  */
@@ -203,4 +215,4 @@ function streamOf(iterable) {
   )
 }
 
-module.exports = { blobBody, formBody, MarkedForm, markedForm, streamOf, takeSource, wholeBody }
+module.exports = { blobBody, bytesOf, formBody, MarkedForm, markedForm, streamOf, takeSource, wholeBody }

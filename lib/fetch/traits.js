@@ -48,6 +48,15 @@ const foreignOptions = isBun
     ? ['client']
     : ['dispatcher']
 
+/** Whether the runtime's own fetch sends the `host` that its user has set; the others send the URL's. */
+const keepsHost = isBun
+
+/** Whether the runtime's own fetch keeps other caches from answering a request with a condition. */
+const shunsCaches = isNode
+
+/** Whether the runtime's own fetch heeds `mode` and `referrer`, and tells them (the others' Requests know neither). */
+const hasModes = isNode
+
 /** Whether the runtime's own fetch sends values with control characters, which the others refuse. */
 const sendsControls = isBun
 
@@ -74,12 +83,15 @@ module.exports = {
   badPorts,
   defaultFields,
   foreignOptions,
+  hasModes,
   immutableMessage,
   isBun,
   isDeno,
   isNode,
+  keepsHost,
   letManyListen,
   responseType,
   runtimeFetch,
   sendsControls,
+  shunsCaches,
 }
