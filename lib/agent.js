@@ -123,6 +123,7 @@ function route(agent, req, wanted) {
   checkTimeout(agent.options)
   const origins = originsOf(agent)
   origins.requests += 1
+  origins.syncOptions()
   origins.syncLimits()
   const plain = plainName(agent.options, wanted)
   /** @type {import('./origins.js').Origin} */

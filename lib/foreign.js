@@ -15,7 +15,7 @@ const { isUnusual, merge, pick } = require('./options.js')
 const { mayBeForbidden } = require('./permission.js')
 const { isWindows, parsesLeniently } = require('./runtime.js')
 const { SocketView } = require('./socket-view.js')
-const { awaitOpen, watch } = require('./runtime-deadlines.js')
+const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./runtime-deadlines.js')
 const { remove } = require('./waiting.js')
 const { warnOfFallback } = require('./warnings.js')
 
@@ -180,6 +180,7 @@ function takeIdle(agent, origin) {
     origin.stale = true
     const state = idleStates.get(socket)
     idleStates.delete(socket)
+    endIdle(socket)
     socket.removeListener('error', onIdleError)
     // One of another generation has passed by whoever connects sockets now, or belongs to whoever did then.
     const isCurrent = generations.get(socket) === connectGeneration()
@@ -279,7 +280,7 @@ function create(exchange, spentMs) {
         }
         opened = socket
         opening?.sees(socket)
-        track(origin, socket, req, release)
+        track(agent, origin, socket, req, release)
         created()
         assign(agent, req, socket, origin)
       },
@@ -293,13 +294,15 @@ function create(exchange, spentMs) {
 }
 
 /**
+ * @param {any} agent
  * @param {Origin} origin
  * @param {Socket} socket
  * @param {any} req the first that it is for
  * @param {() => void} release
  */
-function track(origin, socket, req, release) {
+function track(agent, origin, socket, req, release) {
   generations.set(socket, connectGeneration())
+  beginLife(agent, socket)
   origin.busySockets.add(socket)
   origin.stale = true
   origin.onSocket(socket, foreignRequests.get(req))
@@ -308,6 +311,7 @@ function track(origin, socket, req, release) {
     socket.removeListener('agentRemove', gone)
     origin.busySockets.delete(socket)
     remove(origin.idleSockets, socket)
+    endIdle(socket)
     origin.stale = true
     release()
     origin.origins.forget(origin)
@@ -330,7 +334,8 @@ const forgetters = new WeakMap()
 function onFree(agent, origins, socket, options) {
   if (socket instanceof SocketView) return
   const origin = origins.get(agent.getName(options))
-  if (origin === undefined || !socket.writable) {
+  const restMs = restOf(agent, socket)
+  if (origin === undefined || !socket.writable || restMs === 0) {
     socket.destroy()
     return
   }
@@ -352,6 +357,7 @@ function onFree(agent, origins, socket, options) {
   origin.idleSockets.push(socket)
   origin.stale = true
   idleStates.set(socket, socket.bytesRead)
+  beginIdle(socket, restMs)
   if (origins.onQuiet !== null) origins.noteQuiet()
   socket.on('error', onIdleError)
 }

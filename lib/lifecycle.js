@@ -143,6 +143,7 @@ async function preconnect(agent, origins, where, count = 1) {
   if (!agent.keepAlive) return 0
   const hostname = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
   const wanted = { __proto__: null, host: hostname, port: Number(url.port || agent.defaultPort), path: null }
+  origins.syncOptions()
   origins.syncLimits()
   const origin = agent[kFind](origins, NO_REQUEST, wanted, undefined)
   if (agent[kReason](origin, NO_REQUEST, wanted, undefined) !== undefined) return 0

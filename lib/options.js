@@ -234,6 +234,8 @@ const PROFILE_KEYS = [
   'noDelay',
   'autoSelectFamily',
   'autoSelectFamilyAttemptTimeout',
+  'connectTimeout',
+  'tcpUserTimeout',
 ]
 
 /**
@@ -305,6 +307,7 @@ function isUnusual(own, options) {
 
 module.exports = {
   checkTimeout,
+  idleLimit,
   isPlain,
   isUnusual,
   keepAliveBuffer,

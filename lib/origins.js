@@ -9,7 +9,16 @@
 const { nextTick } = require('./captured.js')
 const { RuntimeAgent } = require('./genuine.js')
 const native = require('./native.js')
-const { limitsDiffer, limitsOf, milliseconds, PROFILE_KEYS, patienceOf, pick, profileOf } = require('./options.js')
+const {
+  limitsDiffer,
+  limitsOf,
+  milliseconds,
+  PROFILE_KEYS,
+  patienceOf,
+  pick,
+  profileOf,
+  validate,
+} = require('./options.js')
 const { firstFamily } = require('./runtime.js')
 const { threadPort } = require('./bridge/port.js')
 const { SocketView } = require('./socket-view.js')
@@ -47,7 +56,8 @@ class Origin {
   /** @type {unknown[]} */
   #profileValues = []
   #profile = 0
-  #profileOrder = 0
+  /** What it was made with besides options. @type {any[]} */
+  #profileBesides = []
   /** What the profile of plain options was made with besides them. @type {any[]} */
   #plainValues = []
   #plainProfile = 0
@@ -108,8 +118,12 @@ class Origin {
       }
     }
     const order = firstFamily()
-    if (this.#profileOrder !== order) same = false
-    this.#profileOrder = order
+    const { keepAlive, keepAliveMsecs } = agent
+    const [lastOrder, lastKeepAlive, lastMsecs] = this.#profileBesides
+    if (lastOrder !== order || lastKeepAlive !== keepAlive || lastMsecs !== keepAliveMsecs) {
+      this.#profileBesides = [order, keepAlive, keepAliveMsecs]
+      same = false
+    }
     if (!same) this.#profile = this.#intern(agent, options)
     return this.#profile
   }
@@ -240,6 +254,36 @@ class Origin {
   }
 }
 
+/** @param {Options} options an agent's */
+function seenOf({
+  headersTimeout,
+  bodyTimeout,
+  connectTimeout,
+  queueTimeout,
+  tcpUserTimeout,
+  freeSocketTimeout,
+  socketActiveTTL,
+  maxRequestsPerSocket,
+  maxPending,
+  retry,
+}) {
+  return {
+    headersTimeout,
+    bodyTimeout,
+    connectTimeout,
+    queueTimeout,
+    tcpUserTimeout,
+    freeSocketTimeout,
+    socketActiveTTL,
+    maxRequestsPerSocket,
+    maxPending,
+    retry,
+  }
+}
+
+/** Of an agent that has had no request: whatever it has was not looked at since its construction. */
+const NONE_SEEN = seenOf({})
+
 /** Origins that are kept although they hold nothing, for their counters. */
 const MOST_EMPTY = 256
 
@@ -261,6 +305,8 @@ class Origins {
   #limits
 
   #sweepAt = MOST_EMPTY
+  /** Options that are ours, as they were at the last request. @type {Record<string, any>} */
+  #seen = NONE_SEEN
 
   /** Called when no request is under way or waiting, while somebody wants to know. @type {(() => void) | null} */
   onQuiet = null
@@ -274,7 +320,7 @@ class Origins {
   /** Whether requests may be sent again. */
   retries
   /** How long requests wait for their peer; null: for ever. @type {{ headersMs: number, bodyMs: number } | null} */
-  patience
+  patience = null
   /** How long a request may wait for a connection, in ms; 0: for ever. */
   queueTimeoutMs
 
@@ -285,19 +331,50 @@ class Origins {
   constructor(agent) {
     this.port = threadPort()
     this.agent = agent
-    const { bodyTimeout, headersTimeout, queueTimeout, retry, shared } = agent.options
-    this.isShared = shared === true
-    this.retries = retry !== false
-    this.patience = patienceOf(headersTimeout, bodyTimeout)
-    this.queueTimeoutMs = milliseconds(queueTimeout)
+    this.isShared = agent.options.shared === true
+    this.#read(agent.options)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)
     noteAgent(this)
   }
 
+  /** @param {Options} options */
+  #read({ bodyTimeout, headersTimeout, queueTimeout, retry }) {
+    this.retries = retry !== false
+    this.patience = patienceOf(headersTimeout, bodyTimeout)
+    this.queueTimeoutMs = milliseconds(queueTimeout)
+  }
+
+  /** Heeds options that were changed on the agent. Those that make no sense throw, as at construction. */
+  syncOptions() {
+    const { options } = this.agent
+    const seen = this.#seen
+    // Names in place of a loop: every request does this.
+    if (
+      options.headersTimeout === seen.headersTimeout &&
+      options.bodyTimeout === seen.bodyTimeout &&
+      options.connectTimeout === seen.connectTimeout &&
+      options.queueTimeout === seen.queueTimeout &&
+      options.tcpUserTimeout === seen.tcpUserTimeout &&
+      options.freeSocketTimeout === seen.freeSocketTimeout &&
+      options.socketActiveTTL === seen.socketActiveTTL &&
+      options.maxRequestsPerSocket === seen.maxRequestsPerSocket &&
+      options.maxPending === seen.maxPending &&
+      options.retry === seen.retry
+    )
+      return
+    validate(options)
+    this.#seen = seenOf(options)
+    this.#read(options)
+    this.#setLimits()
+  }
+
   /** Tells the engine about limits that were changed on the agent. */
   syncLimits() {
-    if (!limitsDiffer(this.#limits, this.agent)) return
+    if (limitsDiffer(this.#limits, this.agent)) this.#setLimits()
+  }
+
+  #setLimits() {
     this.#limits = limitsOf(this.agent)
     native.setLimits(this.id, this.#limits)
     this.port.drainSoon()

@@ -1,7 +1,8 @@
 'use strict'
 
 // The deadlines of an agent for requests that fall back to the runtime's sockets: `connectTimeout`, `headersTimeout`,
-// `bodyTimeout` and `tcpUserTimeout`, with the engine's meaning and errors.
+// `bodyTimeout` and `tcpUserTimeout`, with the engine's meaning and errors; and how long such a socket serves:
+// `freeSocketTimeout`, `socketActiveTTL`, `maxRequestsPerSocket` and what its server says of that.
 //
 // The runtime does not tell of each byte that the kernel takes, so a request is looked at several times within its limit:
 // a deadline is told at most a step late, never early. Requests of agents without deadlines cost nothing.
@@ -9,9 +10,10 @@
 const { readFile } = require('node:fs')
 const { clearTimeout, now, setTimeout } = require('./captured.js')
 
+const { hintOf } = require('./bridge/heads.js')
 const { coded } = require('./errors.js')
 const native = require('./native.js')
-const { milliseconds, patienceOf } = require('./options.js')
+const { idleLimit, keepAliveBuffer, milliseconds, patienceOf } = require('./options.js')
 const { isLinux } = require('./runtime.js')
 
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -264,4 +266,71 @@ function watch(agent, origin, req, socket) {
   new Watch(origin, req, socket, patience ?? { headersMs: 0, bodyMs: 0 }, userMs)
 }
 
-module.exports = { awaitOpen, watch }
+/**
+ * How long one of the runtime's sockets serves requests.
+ * @typedef {object} Life
+ * @property {number} endsAt by the captured clock
+ * @property {number} uses requests so far
+ * @property {number} usesLeft how many more its server takes
+ * @property {NodeJS.Timeout | undefined} timer while it is idle
+ */
+
+/** @type {WeakMap<object, Life>} */
+const lives = new WeakMap()
+
+/** By how much lives are shortened at random, so that what began together does not end together. */
+const JITTER = 0.1
+
+/**
+ * A socket begins to serve.
+ * @param {any} agent
+ * @param {object} socket
+ */
+function beginLife(agent, socket) {
+  const ttlMs = milliseconds(agent.options.socketActiveTTL)
+  const endsAt = ttlMs > 0 ? now() + ttlMs * (1 - JITTER * Math.random()) : Number.POSITIVE_INFINITY
+  lives.set(socket, { endsAt, uses: 0, usesLeft: Number.POSITIVE_INFINITY, timer: undefined })
+}
+
+/**
+ * A request on it is over.
+ * @param {any} agent
+ * @param {any} socket
+ * @returns {number} for how many ms it may wait for the next one; 0: it is to be closed
+ */
+function restOf(agent, socket) {
+  const life = lives.get(socket)
+  if (life === undefined) return Number.POSITIVE_INFINITY
+  life.uses += 1
+  const { timeoutMs, max } = hintOf(socket._httpMessage?.res?.rawHeaders ?? [])
+  life.usesLeft = Math.min(life.usesLeft - 1, max)
+  const most = milliseconds(agent.options.maxRequestsPerSocket)
+  if (life.usesLeft <= 0 || (most > 0 && life.uses >= most)) return 0
+  const hintMs = timeoutMs < 0 ? Number.POSITIVE_INFINITY : timeoutMs - keepAliveBuffer(agent)
+  return Math.max(0, Math.min(idleLimit(agent.options) || Number.POSITIVE_INFINITY, hintMs, life.endsAt - now()))
+}
+
+/**
+ * It is idle, for `ms` at most.
+ * @param {any} socket
+ * @param {number} ms
+ */
+function beginIdle(socket, ms) {
+  const life = lives.get(socket)
+  if (life === undefined || ms === Number.POSITIVE_INFINITY) return
+  life.timer = setTimeout(closeIdle, Math.min(Math.ceil(ms), LONGEST_MS), socket)
+  life.timer.unref()
+}
+
+/** @param {any} socket that serves again, or is closed */
+function endIdle(socket) {
+  const life = lives.get(socket)
+  if (life !== undefined) clearTimeout(life.timer)
+}
+
+/** @param {any} socket */
+function closeIdle(socket) {
+  socket.destroy()
+}
+
+module.exports = { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch }

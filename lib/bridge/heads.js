@@ -84,4 +84,4 @@ function hintOf(lines) {
   return timeoutMs < 0 && max === NO_HINT.max && !binds ? NO_HINT : { timeoutMs, max, binds }
 }
 
-module.exports = { Head, isBinding, SLOT_SHIFT, STATUS_MASK }
+module.exports = { Head, hintOf, isBinding, SLOT_SHIFT, STATUS_MASK }

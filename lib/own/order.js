@@ -219,8 +219,9 @@ function orderOf(scheme, agent, options) {
   const host = options.hostname || options.host || 'localhost'
   const path = options.path || '/'
   const settings = scheme.settingsOf(agent)
-  const { orders } = originsOf(agent)
-  const known = orders.get(path)
+  const origins = originsOf(agent)
+  origins.syncOptions()
+  const known = origins.orders.get(path)
   const order = known?.fits(host, options, settings) ? known : newOrder(scheme, settings, agent, options, host, path)
   if (order?.origin === undefined || order.origin.legacyReason !== undefined || !leavesTarget(agent.options))
     return undefined
