@@ -118,6 +118,68 @@ for (const [name, begin] of Object.entries(ways)) {
   })
 }
 
+/** What floods of records come to that are no data, or hardly any; nothing: they go on until they are given up. */
+const RECORD_FLOODS = {
+  sessions: undefined,
+  'sessions-in-a-body': undefined,
+  'sessions-between-data': undefined,
+  'records-of-a-byte': undefined,
+  keys: 'ERR_SSL_TOO_MANY_KEY_UPDATES',
+  nothing: 'ERR_SSL_RECORD_TOO_SMALL',
+}
+
+/** Which deadline ends them. */
+const RECORD_DEADLINES = {
+  sessions: 'ERR_KEEPWIRE_HEADERS_TIMEOUT',
+  'sessions-in-a-body': 'ERR_KEEPWIRE_BODY_TIMEOUT',
+}
+
+const RECORDS = { ...OURS, scheme: 'https', skip: !isNode && "this runtime's server does not tell its keys" }
+
+for (const [name, begin] of Object.entries(ways)) {
+  testOne(`https: ${name}: requests beside floods of records that are no data are served`, RECORDS, async (scope) => {
+    const { port, recordPort } = await scope.remote('hostile-peer.js')
+    const agent = scope.agent({ keepAlive: true })
+    for (const [path, code] of Object.entries(RECORD_FLOODS)) {
+      const stream = begin({ port: recordPort, path: `/${path}`, agent })
+      let isOver = false
+      stream.over.then(() => (isOver = true))
+      for (let i = 0; i < BESIDE; i++) {
+        const { body } = await send({ port, path: '/', agent })
+        assert.strictEqual(body, 'hello', path)
+      }
+      if (code === undefined) {
+        assert.strictEqual(isOver, false, `${path} has ended by itself`)
+        stream.destroy()
+        await stream.over
+      } else {
+        assert.strictEqual((await stream.over).code, code, path)
+      }
+    }
+  })
+
+  testOne(`https: ${name}: a deadline ends a flood of records that are no data`, RECORDS, async (scope) => {
+    const { recordPort: port } = await scope.remote('hostile-peer.js')
+    const agent = scope.agent({ keepAlive: true, headersTimeout: 200, bodyTimeout: 200 })
+    for (const [path, code] of Object.entries(RECORD_DEADLINES)) {
+      const error = await begin({ port, path: `/${path}`, agent }).over
+      assert.strictEqual(error?.code, code, path)
+    }
+  })
+}
+
+testOne('https: an idle connection that floods with records holds nobody up, and is closed', RECORDS, async (scope) => {
+  const remote = await scope.remote('hostile-peer.js')
+  const agent = scope.agent({ keepAlive: true })
+  for (let i = 0; i < BESIDE; i++) {
+    for (const port of [remote.recordPort, remote.port]) {
+      assert.strictEqual((await send({ port, path: '/', agent })).body, 'hello')
+    }
+  }
+  // The other one goes on.
+  while ((await remote.counts()).open > 1) await delay(5)
+})
+
 test('a deadline or a limit ends a head that is a flood', OURS, async (scope) => {
   const { port } = await scope.remote('hostile-peer.js')
   const agent = scope.agent({ keepAlive: true, headersTimeout: 100 })

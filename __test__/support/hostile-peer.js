@@ -5,6 +5,7 @@
 
 const { createListener } = require('./listener')
 const { RequestReader, reply } = require('./peer')
+const { Records } = require('./records')
 const { identity, serve } = require('./server-process')
 
 const PIECE = 64 * 1024
@@ -75,6 +76,48 @@ const server = createListener(identity, (stream, raw) => {
   )
 })
 
-if (require.main === module) serve({ port: server }, () => ({ open: open.size }))
+const PARTIAL = 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'
 
-module.exports = { floods, trickles }
+/** What a server can say without end that is no data, or hardly any. @type {Record<string, (records: Records) => void>} */
+const recordFloods = {
+  sessions: (records) => records.flood('session', 400),
+  'sessions-in-a-body': (records) => {
+    records.send('data', [PARTIAL])
+    records.flood('session', 400)
+  },
+  'sessions-between-data': (records) => {
+    records.send('data', ['HTTP/1.1 200 OK\r\n\r\n'])
+    const more = () => records.send('data', ['x'])
+    setInterval(more, 5).unref()
+    records.flood('session', 400)
+  },
+  'records-of-a-byte': (records) => {
+    records.send('data', ['HTTP/1.1 200 OK\r\n\r\n'])
+    records.flood('data', [...'x'.repeat(400)])
+  },
+  keys: (records) => records.flood('keys', 400),
+  nothing: (records) => records.flood('data', 400),
+}
+
+/** Over TLS: such floods, named by paths; after any other path's response there is one as well. */
+const recordServer = createListener(identity, (stream, raw, cable) => {
+  open.add(raw)
+  raw.on('close', () => {
+    open.delete(raw)
+    stream.destroy()
+  })
+  stream.on('error', () => {})
+  const records = cable && new Records(stream, raw, cable)
+  let floods = false
+  stream.on('data', (bytes) => {
+    const name = /^GET \/(\S*)/.exec(bytes.toString('latin1'))?.[1] ?? ''
+    if (recordFloods[name]) return recordFloods[name](records)
+    records.send('data', [reply('hello')])
+    if (!floods) records.flood('session', 400)
+    floods = true
+  })
+})
+
+if (require.main === module) serve({ port: server, recordPort: recordServer }, () => ({ open: open.size }))
+
+module.exports = { floods, recordFloods, trickles }

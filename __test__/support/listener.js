@@ -47,6 +47,7 @@ class Cable extends Duplex {
   #left = Infinity
   #cut = () => {}
   #attached = Buffer.alloc(0)
+  #tap = (_bytes) => {}
 
   /** @param {net.Socket} raw */
   constructor(raw) {
@@ -70,12 +71,18 @@ class Cable extends Duplex {
     this.#attached = bytes
   }
 
+  /** Shows what is sent to the client. @param {(bytes: Buffer) => void} tap */
+  watch(tap) {
+    this.#tap = tap
+  }
+
   _read() {
     this.#raw.resume()
   }
 
   _write(bytes, _encoding, done) {
     if (this.#left === 0) return done()
+    this.#tap(bytes)
     const part = bytes.subarray(0, this.#left)
     this.#left -= part.length
     const attached = this.#attached

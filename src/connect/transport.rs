@@ -85,6 +85,14 @@ impl Transport {
         matches!(self, Transport::Tls(stream) if stream.was_asked_again())
     }
 
+    /// What reading has been in work since this was last asked, in bytes: in TLS, a record is work however little it says.
+    pub fn take_work(&mut self) -> usize {
+        match self {
+            Transport::Tls(stream) => stream.take_work(),
+            _ => 0,
+        }
+    }
+
     /// Waits for an idle connection to stop being [`IdleState::Open`]. Takes no byte from it.
     ///
     /// It shares the reader's one waker: for a connection that nobody reads.

@@ -291,7 +291,9 @@ impl Task {
                 }
             }
 
-            let wire = Rc::new(RefCell::new(Wire::new(connected.transport)));
+            let wire = Rc::new(RefCell::new(
+                Wire::new(connected.transport).counting(Transport::take_work),
+            ));
             self.owner.carried_by(&wire);
             let io = TokioIo::new(UnderHyper(Rc::clone(&wire)));
             let (sender, connection) = match http1::handshake(io).await {

@@ -312,6 +312,7 @@ impl Service<'_> {
         };
         let reason = match (self.wire.borrow_mut().take_fault(), ended) {
             (Some(Fault::Io(_)), _) => CloseReason::PeerReset,
+            (Some(Fault::Noise), _) => CloseReason::UnsolicitedBytes,
             (_, Err(error)) if is_unsolicited(error) => CloseReason::UnsolicitedBytes,
             _ => CloseReason::PeerClosed,
         };

@@ -32,11 +32,17 @@ thread_local! {
 /// What a read counts for at least: it costs a system call, however little it brings.
 const LEAST_READ: usize = 1024;
 
+/// What an idle connection may be in work, as [`Wire::counting`] counts it: a few hundred TLS sessions for later, where servers
+/// send two.
+const MOST_NOISE: usize = 2 * TURN_BYTES;
+
 /// Why reading stopped for good.
 #[derive(Debug)]
 pub enum Fault {
     /// The peer closed its side.
     Eof,
+    /// An idle connection's peer says so much that is no data that it isn't worth hearing.
+    Noise,
     /// The message is none, in llhttp's words; what had just been read.
     Parse(ParseFault, Bytes),
     /// The transport failed.
@@ -80,6 +86,10 @@ pub struct Wire<T> {
     bytes_read: u64,
     /// What may be read before others have their turn.
     budget: usize,
+    /// What the transport has had to do for it since it was last asked, if that is more than its bytes tell.
+    work_of: fn(&mut T) -> usize,
+    /// What reading has been in work, without any data, since the last message.
+    noise: usize,
     /// hyper has written since it was last asked.
     hyper_wrote: bool,
 }
@@ -106,8 +116,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             answered: false,
             bytes_read: 0,
             budget: TURN_BYTES,
+            work_of: |_| 0,
+            noise: 0,
             hyper_wrote: false,
         }
+    }
+
+    /// With a transport that tells, in bytes, what its reads were in work.
+    pub fn counting(self, work_of: fn(&mut T) -> usize) -> Self {
+        Self { work_of, ..self }
     }
 
     /// A turn begins: so much may be read until the next one.
@@ -117,20 +134,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
 
     /// Reads of the transport, unless this turn has read enough: then the task is woken for the next one.
     fn poll_transport(
-        transport: &mut T,
-        budget: &mut usize,
+        &mut self,
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if *budget == 0 {
+        if self.budget == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = out.filled().len();
-        let read = Pin::new(transport).poll_read(cx, out);
+        let read = Pin::new(&mut self.transport).poll_read(cx, out);
+        let mut work = (self.work_of)(&mut self.transport);
         if read.is_ready() {
             let fresh = out.filled().len() - before;
-            *budget = budget.saturating_sub(fresh.max(LEAST_READ));
+            work = work.max(fresh).max(LEAST_READ);
+        }
+        self.budget = self.budget.saturating_sub(work);
+        if self.mode == Mode::Idle {
+            self.noise += work;
         }
         read
     }
@@ -163,6 +184,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.surplus.clear();
         self.packet.clear();
         self.answered = false;
+        self.noise = 0;
     }
 
     /// The message has ended: what comes now is unsolicited.
@@ -222,7 +244,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     fn poll_head(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| loop {
             let mut read = ReadBuf::new(scratch);
-            match Self::poll_transport(&mut self.transport, &mut self.budget, cx, &mut read) {
+            match self.poll_transport(cx, &mut read) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => {
                     self.fault = Some(Fault::Io(error));
@@ -369,7 +391,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 return Poll::Ready(Ok(()));
             }
             let before = out.filled().len();
-            match Self::poll_transport(&mut self.transport, &mut self.budget, cx, out) {
+            match self.poll_transport(cx, out) {
+                Poll::Pending if self.noise >= MOST_NOISE => {
+                    self.fault = Some(Fault::Noise);
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => {
                     let seen = io::Error::from(error.kind());

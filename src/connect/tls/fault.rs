@@ -1,6 +1,6 @@
 //! What rustls refuses and what a peer alerts of, in OpenSSL's words.
 
-use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 use crate::error::{Failure, Phase, Prospect, TlsFault};
 
@@ -20,6 +20,13 @@ pub(super) fn of(error: &Error) -> TlsFault {
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => ("unsupported protocol", 0),
+        Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments) => ("record too small", 0),
+        Error::PeerMisbehaved(PeerMisbehaved::TooManyKeyUpdateRequests) => {
+            ("too many key updates", 0)
+        }
+        Error::PeerMisbehaved(PeerMisbehaved::TooManyWarningAlertsReceived) => {
+            ("too many warn alerts", 0)
+        }
         Error::InvalidCertificate(_) => ("bad signature", 0),
         other => {
             return TlsFault {

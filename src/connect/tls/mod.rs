@@ -41,7 +41,7 @@ mod verify;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use client::{judging, refusal};
 pub use registry::{get, held, hold, intern, intern_trust};

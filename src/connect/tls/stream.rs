@@ -5,6 +5,8 @@
 //! * An idle connection may be told things that are no data: tickets of later sessions, new keys. Those are taken in;
 //!   everything else ends it.
 //! * A peer that closes without saying so in TLS has closed, as for the runtime.
+//! * Records that say nothing, or a byte each, are work all the same. A call does a bounded amount of it, and then lets
+//!   others have their turn. How many may come that are no data is rustls's to say, as far as it has a limit.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -19,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::fault;
 use super::SECRETS;
+use crate::config::TURN_BYTES;
 use crate::connect::{IdleState, Transport};
 
 /// Encrypted bytes taken from the kernel at once. rustls would ask for 4 KiB at a time.
@@ -26,6 +29,18 @@ const SCRATCH: usize = 64 * 1024;
 
 /// The most that one record holds.
 const RECORD: usize = 16 * 1024;
+
+/// A record's header: its kind, a version, and how much follows.
+const RECORD_HEADER: usize = 5;
+
+/// What a record is in work beside its bytes, in bytes. A new session is more, a single byte of data less.
+const RECORD_WORK: usize = 512;
+
+/// What is read of a peer that takes nothing more, in bytes: more than a kernel keeps.
+const LAST_WORDS: usize = 64 * TURN_BYTES;
+
+/// Taken from the kernel at once while records are small: as soon as they are read, they are work that can't be put off.
+const SMALL_READ: usize = 4 * 1024;
 
 thread_local! {
     /// One buffer of the I/O thread, so an idle connection owns none.
@@ -47,6 +62,47 @@ pub struct TlsStream {
     unreported: usize,
     /// The peer has asked to shake hands again, which rustls has refused.
     asked_again: bool,
+    /// Where records begin.
+    records: Records,
+    /// The last ones were small.
+    is_fragmented: bool,
+    /// What was read since it was last asked for, in bytes.
+    work: usize,
+}
+
+/// Finds the records in what a peer sends.
+#[derive(Default)]
+struct Records {
+    /// Bytes of the record under way that are still to come.
+    left: usize,
+    /// Its header, as far as it has come.
+    header: [u8; RECORD_HEADER],
+    known: usize,
+}
+
+impl Records {
+    /// How many begin in `bytes`.
+    fn count(&mut self, mut bytes: &[u8]) -> usize {
+        let mut count = 0;
+        loop {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes.advance(skipped);
+            let Some((&byte, rest)) = bytes.split_first() else {
+                return count;
+            };
+            if self.known == 0 {
+                count += 1;
+            }
+            self.header[self.known] = byte;
+            self.known += 1;
+            bytes = rest;
+            if self.known == RECORD_HEADER {
+                self.known = 0;
+                self.left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for TlsStream {
@@ -67,6 +123,23 @@ impl TlsStream {
             failed: None,
             unreported: 0,
             asked_again: false,
+            records: Records::default(),
+            is_fragmented: false,
+            work: 0,
+        }
+    }
+
+    /// What was read since this was last asked, in bytes.
+    pub(in crate::connect) fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
+    }
+
+    /// How much to take from the kernel at once.
+    fn appetite(&self) -> usize {
+        if self.is_fragmented {
+            SMALL_READ
+        } else {
+            SCRATCH
         }
     }
 
@@ -114,7 +187,8 @@ impl TlsStream {
 
     /// Keeps for the reader what the peer has said before it closed: it may be why it takes nothing more.
     fn hear_last_words(&mut self) {
-        while !self.ended && self.failed.is_none() {
+        let before = self.work;
+        while !self.ended && self.failed.is_none() && self.work - before < LAST_WORDS {
             match self.read_now() {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -129,7 +203,9 @@ impl TlsStream {
 
     /// Takes in what the kernel has. tokio may not have heard of it yet, so the kernel is asked itself.
     fn read_now(&mut self) -> io::Result<()> {
+        let appetite = self.appetite();
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            let scratch = &mut scratch[..appetite];
             let count = match &self.socket {
                 Transport::Tcp(stream) => (&*SockRef::from(stream)).read(scratch)?,
                 #[cfg(unix)]
@@ -146,8 +222,10 @@ impl TlsStream {
     ///
     /// Why it has failed; told once.
     pub(in crate::connect) fn look(&mut self) -> io::Result<IdleState> {
+        let before = self.work;
         loop {
-            if !self.surplus.is_empty() {
+            // Whoever says so much that is nothing has nothing good in mind.
+            if !self.surplus.is_empty() || self.work - before >= TURN_BYTES {
                 return Ok(IdleState::TalkingUnasked);
             }
             if let Some(error) = self.failed.take() {
@@ -192,8 +270,9 @@ impl TlsStream {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<usize>> {
+        let appetite = self.appetite();
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
+            let mut read = ReadBuf::new(&mut scratch[..appetite]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
             let taken = self.take_in(read.filled(), out);
             if self.session.wants_write() {
@@ -209,6 +288,9 @@ impl TlsStream {
         if bytes.is_empty() {
             self.ended = true;
         }
+        let records = self.records.count(bytes);
+        self.is_fragmented = records * RECORD_WORK > bytes.len();
+        self.work += bytes.len() + records * RECORD_WORK;
         while !bytes.is_empty() && !self.ended {
             let unsent = self.unsent();
             self.session.read_tls(&mut bytes)?;
@@ -326,6 +408,7 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = out.filled().len();
+        let work = this.work;
         if this.surplus.is_empty() {
             if let Some(error) = this.failed.take() {
                 return Poll::Ready(Err(error));
@@ -333,6 +416,13 @@ impl AsyncRead for TlsStream {
         }
         while !this.ended && this.surplus.is_empty() {
             let has_some = out.filled().len() > before;
+            if this.work - work >= TURN_BYTES {
+                if has_some {
+                    break;
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match this.poll_fill(cx, out) {
                 // The kernel has more and so has the reader room: few large pieces are cheaper than many small ones.
                 Poll::Ready(Ok(SCRATCH)) if out.remaining() >= SCRATCH => {}

@@ -7,17 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{generate_simple_self_signed, CertifiedKey};
+use rustls::crypto::cipher::{MessageEncrypter, OutboundPlainMessage};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, ServerConfig, ServerConnection, StreamOwned,
+    SupportedCipherSuite,
+};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::*;
+use crate::config::TURN_BYTES;
 use crate::connect::tests::profile;
 use crate::connect::{connect, IdleState};
 
-type Peer = StreamOwned<ServerConnection, TcpStream>;
+pub(crate) type Peer = StreamOwned<ServerConnection, TcpStream>;
 
 /// A server that runs `script` on each connection, one after another, in a thread that ends with its last one.
 struct Server {
@@ -28,15 +33,23 @@ struct Server {
 
 impl Server {
     fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::configured(change, |_| {})
+    }
+
+    fn configured(
+        change: impl FnOnce(&mut Settings),
+        configure: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key.into())
             .unwrap();
+        configure(&mut config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut settings = settings();
         change(&mut settings);
@@ -60,19 +73,70 @@ impl Server {
         }
     }
 
+    /// Accepts no connection's handshake before it is told to, in a thread that says when it has answered the greeting.
+    fn answer_when_told(
+        &self,
+        greeted: tokio::sync::oneshot::Sender<()>,
+        go: std::sync::mpsc::Receiver<()>,
+        answered: std::sync::mpsc::Sender<()>,
+    ) -> tokio::task::JoinHandle<()> {
+        let (listener, config) = (Arc::clone(&self.listener), Arc::clone(&self.config));
+        tokio::task::spawn_blocking(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut conn = ServerConnection::new(config).unwrap();
+            while !conn.wants_write() {
+                conn.read_tls(&mut socket).unwrap();
+                conn.process_new_packets().unwrap();
+            }
+            greeted.send(()).unwrap();
+            go.recv().unwrap();
+            while conn.wants_write() {
+                conn.write_tls(&mut socket).unwrap();
+            }
+            answered.send(()).unwrap();
+            conn.complete_io(&mut socket).unwrap();
+        })
+    }
+
     /// Serves the next connection.
     fn serve<R: Send + 'static>(
         &self,
         script: impl FnOnce(&mut Peer) -> R + Send + 'static,
+    ) -> tokio::task::JoinHandle<R> {
+        self.serve_whole(|mut peer| script(&mut peer))
+    }
+
+    fn serve_whole<R: Send + 'static>(
+        &self,
+        script: impl FnOnce(Peer) -> R + Send + 'static,
     ) -> tokio::task::JoinHandle<R> {
         let (listener, config) = (Arc::clone(&self.listener), Arc::clone(&self.config));
         tokio::task::spawn_blocking(move || {
             let (socket, _) = listener.accept().unwrap();
             let mut peer = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
             peer.conn.complete_io(&mut peer.sock).unwrap();
-            script(&mut peer)
+            script(peer)
         })
     }
+}
+
+/// A server that has each connection answered, until the process ends. How to connect to it.
+pub(crate) fn serve_all(answer: fn(&mut Peer)) -> Profile {
+    let Server {
+        profile,
+        config,
+        listener,
+    } = Server::new(|_| {});
+    std::thread::spawn(move || {
+        while let Ok((socket, _)) = listener.accept() {
+            let config = Arc::clone(&config);
+            std::thread::spawn(move || {
+                let conn = ServerConnection::new(config).unwrap();
+                answer(&mut StreamOwned::new(conn, socket));
+            });
+        }
+    });
+    profile
 }
 
 fn settings() -> Settings {
@@ -371,4 +435,171 @@ async fn a_handshake_that_failed_tells_whether_another_tls_may_do_better() {
         peer.await.unwrap();
         assert_eq!(failure.prospect, prospect, "after {answer:?}: {failure}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_stood_still_is_read_before_a_deadline_is_told() {
+    const LIMIT: Duration = Duration::from_millis(500);
+    let server = Server::new(|_| {});
+    let (greeted, is_greeted) = tokio::sync::oneshot::channel();
+    let (tell, go) = std::sync::mpsc::channel();
+    let (answered, is_answered) = std::sync::mpsc::channel();
+    let serving = server.answer_when_told(greeted, go, answered);
+    let mut profile = server.profile.clone();
+    profile.connect_timeout_ms = LIMIT.as_millis() as u32;
+    let dial = connect(&profile);
+    let stand_still = async {
+        is_greeted.await.unwrap();
+        tell.send(()).unwrap();
+        is_answered.recv().unwrap();
+        std::thread::sleep(2 * LIMIT);
+    };
+    let (connected, ()) = tokio::join!(dial, stand_still);
+    assert!(connected.is_ok(), "{:?}", connected.err());
+    drop(connected);
+    serving.await.unwrap();
+}
+
+/// The records of a server, made by hand.
+struct Records {
+    socket: TcpStream,
+    encrypter: Box<dyn MessageEncrypter>,
+    number: u64,
+}
+
+impl Records {
+    fn of(peer: Peer) -> Self {
+        let (conn, socket) = peer.into_parts();
+        let Some(SupportedCipherSuite::Tls13(suite)) = conn.negotiated_cipher_suite() else {
+            panic!("this is not TLS 1.3");
+        };
+        let (number, secrets) = conn.dangerous_extract_secrets().unwrap().tx;
+        let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+        else {
+            panic!("an unknown kind of secrets");
+        };
+        Self {
+            socket,
+            encrypter: suite.aead_alg.encrypter(key, iv),
+            number,
+        }
+    }
+
+    /// Sends so many records that say the same. False: the peer has closed.
+    fn send(&mut self, count: usize, typ: ContentType, said: &[u8]) -> bool {
+        let mut bytes = Vec::new();
+        for _ in 0..count {
+            let message = OutboundPlainMessage {
+                typ,
+                version: ProtocolVersion::TLSv1_3,
+                payload: said.into(),
+            };
+            let record = self.encrypter.encrypt(message, self.number).unwrap();
+            self.number += 1;
+            bytes.extend_from_slice(&record.encode());
+        }
+        self.socket.write_all(&bytes).is_ok()
+    }
+}
+
+/// A session for later, of the shortest kind: lifetime, age, no nonce, a ticket of a byte, no extensions.
+const TICKET: &[u8] = &[4, 0, 0, 14, 0, 0, 14, 16, 0, 0, 0, 0, 0, 0, 1, 7, 0, 0];
+
+fn by_hand() -> Server {
+    Server::configured(|_| {}, |config| config.enable_secret_extraction = true)
+}
+
+/// As many records as fill several turns.
+const MANY: usize = 6_000;
+
+/// A turn's work, and what comes with the last read of it: 4 KiB of the smallest records.
+const MOST_WORK: usize = TURN_BYTES + 4 * 1024 + 4 * 1024 / 23 * 512;
+
+/// Reads to the end: what was read, the work it was, and the most that a single call did of it but the first, which finds out
+/// that records are small.
+async fn read_in_turns(transport: &mut Transport) -> (Vec<u8>, usize, usize) {
+    let (mut received, mut work, mut most) = (Vec::new(), 0, None);
+    loop {
+        let read = poll_fn(|cx| {
+            let mut buffer = [0; 8 * 1024];
+            let mut out = ReadBuf::new(&mut buffer);
+            let polled = std::pin::Pin::new(&mut *transport).poll_read(cx, &mut out);
+            let done = transport.take_work();
+            work += done;
+            most = match most {
+                None if done == 0 => None,
+                None => Some(0),
+                Some(most) => Some(done.max(most)),
+            };
+            polled.map(|read| read.map(|()| out.filled().to_vec()))
+        });
+        let bytes = read.await.unwrap();
+        if bytes.is_empty() {
+            return (received, work, most.unwrap_or(0));
+        }
+        received.extend_from_slice(&bytes);
+    }
+}
+
+#[tokio::test]
+async fn records_are_work_however_little_they_say() {
+    for (typ, said) in [
+        (ContentType::Handshake, TICKET),
+        (ContentType::ApplicationData, b"x"),
+    ] {
+        let server = by_hand();
+        let serving = server.serve_whole(move |peer| {
+            Records::of(peer).send(MANY, typ, said);
+        });
+        let mut connected = connect(&server.profile).await.unwrap();
+        // All that fits is in the kernel, so that a call could read on and on.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let (received, work, most) = read_in_turns(&mut connected.transport).await;
+        serving.await.unwrap();
+        let data = if said == TICKET { 0 } else { MANY };
+        assert_eq!(received.len(), data, "{typ:?}");
+        assert!(work > MANY * 512, "{typ:?}: {work} in all");
+        assert!(most < MOST_WORK, "{typ:?}: {most} at once");
+    }
+}
+
+#[tokio::test]
+async fn large_records_are_hardly_more_work_than_their_bytes() {
+    let server = by_hand();
+    let serving = server.serve_whole(|peer| {
+        Records::of(peer).send(40, ContentType::ApplicationData, &[7; 16 * 1024]);
+    });
+    let mut connected = connect(&server.profile).await.unwrap();
+    let (received, work, _) = read_in_turns(&mut connected.transport).await;
+    serving.await.unwrap();
+    assert_eq!(received.len(), 40 * 16 * 1024);
+    assert!(work < received.len() * 21 / 20, "{work}");
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_without_end_has_no_connection_fit_for_a_request() {
+    let server = by_hand();
+    let serving = server.serve_whole(|peer| {
+        let mut records = Records::of(peer);
+        while records.send(100, ContentType::Handshake, TICKET) {}
+    });
+    let mut connected = connect(&server.profile).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(settled(&mut connected).await, IdleState::TalkingUnasked);
+    drop(connected);
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_much_of_nothing_is_told_in_openssls_words() {
+    let server = by_hand();
+    let serving = server.serve_whole(|peer| {
+        Records::of(peer).send(100, ContentType::ApplicationData, b"");
+    });
+    let mut connected = connect(&server.profile).await.unwrap();
+    let ended = connected.transport.read(&mut [0; 16]).await;
+    serving.await.unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "record too small");
 }
