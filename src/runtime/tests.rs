@@ -12,7 +12,7 @@ use super::*;
 use crate::bridge::layout::{command, ALIGN};
 use crate::bridge::submission::Submission;
 use crate::connect::tests::profile;
-use crate::connect::Connected;
+use crate::connect::{tls, Connected, Profile};
 use crate::exchange::events::{Assigned, Replaces, Response};
 use crate::faults;
 use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay};
@@ -80,6 +80,10 @@ fn server() -> u16 {
 
 fn serve_one(mut socket: TcpStream) {
     socket.set_nodelay(true).unwrap();
+    answer(&mut socket);
+}
+
+fn answer(socket: &mut (impl Read + Write)) {
     let mut buffer = [0; 4096];
     while matches!(socket.read(&mut buffer), Ok(read) if read > 0) {
         // In chunks, so that the end is something to be read by itself.
@@ -103,6 +107,10 @@ struct Scene {
 
 impl Scene {
     fn new(server: u16) -> Self {
+        Self::over(profile(server))
+    }
+
+    fn over(profile: Profile) -> Self {
         let (sender, told) = channel();
         let port = ENGINE.open_port(Arc::new(Listener(Mutex::new(sender))));
         let limits = Limits {
@@ -120,7 +128,7 @@ impl Scene {
         let agent = ENGINE.add_agent(port, limits);
         let name = format!("{port}");
         let key = ENGINE.open_origin(agent, &name, &name);
-        let profile = ENGINE.intern_profile(agent, key, profile(server));
+        let profile = ENGINE.intern_profile(agent, key, profile);
         Self {
             port,
             agent,
@@ -249,6 +257,16 @@ fn a_panic_at_any_stage_fails_one_request_and_the_next_thousand_succeed_in_all_t
         assert_eq!(told, failed, "{stage:?}");
         go_on(&mut scenes, stage);
     }
+}
+
+#[test]
+fn a_panic_while_hands_are_shaken_fails_one_request_and_the_next_thousand_succeed() {
+    let _turn = turn();
+    let secure = tls::tests::serve_all(answer);
+    let mut scenes = [Scene::over(secure), Scene::new(server())];
+    arm(Stage::Handshake);
+    assert_eq!(scenes[0].get(), Told::Failed(1, ENGINE_FAILED.to_owned()));
+    go_on(&mut scenes, Stage::Handshake);
 }
 
 #[test]
