@@ -4,6 +4,7 @@
 // AbortSignal. lib/fetch/ has its parts.
 
 const { HttpError, withDefaults } = require('./fetch/defaults.js')
+const { isDispatched } = require('./fetch/dispatcher.js')
 const { FetchExchange } = require('./fetch/exchange.js')
 const { foreignFetch } = require('./fetch/foreign.js')
 const { readInit } = require('./fetch/init.js')
@@ -28,7 +29,7 @@ function start(input, init, confined) {
   try {
     const given = readInit(init)
     if (typeof input === 'object' && !(input instanceof URL) && typeof input?.url !== 'string') input = `${input}`
-    if (isSpecial(input, given)) return foreignFetch(input, init, given, confined)
+    if (isSpecial(input, given) || isDispatched(input, given)) return foreignFetch(input, init, given, confined)
     const order = simpleOrder(input, given)
     if (order === null) return anyOrder(input, given).then((made) => begin(made, confined))
     return begin(order, confined)

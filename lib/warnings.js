@@ -59,6 +59,18 @@ function warnOfFallback(agent, reason, what) {
   )
 }
 
+/** @param {string} name of the class of the dispatcher that was put in place of undici's own */
+function warnOfDispatcher(name) {
+  if (told.has('dispatcher-replaced')) return
+  told.add('dispatcher-replaced')
+  warn(
+    'KEEPWIRE_WARN_FALLBACK',
+    `undici's global dispatcher has been replaced (${name}), as mocks and proxies do: fetches without an agent fall back to ` +
+      "the runtime's own fetch, which heeds it, and keepwire does not carry them.",
+    'Reason in stats(): dispatcher-replaced',
+  )
+}
+
 /**
  * @param {string} name of the module
  * @param {any} agent its globalAgent
@@ -167,4 +179,4 @@ function isUnread(res) {
   return Boolean(res) && !res.destroyed && !res.readableEnded && res.readableFlowing !== true && !res._dumped
 }
 
-module.exports = { noteAgent, noteCreation, warnOfFallback, warnOfGlobalAgent, watchQueue }
+module.exports = { noteAgent, noteCreation, warnOfDispatcher, warnOfFallback, warnOfGlobalAgent, watchQueue }

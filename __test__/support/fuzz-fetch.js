@@ -222,7 +222,7 @@ const NAMED = [
     isCase: ({ theirError }) =>
       says(
         theirError,
-        /invalid (?:transfer-encoding|keep-alive|upgrade|content-length) header|expect header not supported/,
+        /invalid (?:transfer-encoding|keep-alive|upgrade|content-length|expect) header|expect header not supported/,
       ),
   },
   {
@@ -294,6 +294,11 @@ const NAMED = [
     why: 'undici 7 and 8 show fields and the URL of a response that is opaque',
     is: ({ path }, { theirs, ours }) =>
       theirs.type === 'opaque' && ours.type === 'opaque' && /^(?:redirected$|url$|headers)/.test(path),
+  },
+  {
+    why: 'values of set-cookie are not put together, in requests either',
+    is: (difference) =>
+      field('set-cookie')(difference) && difference.theirs === String(difference.ours).replaceAll(' | ', ', '),
   },
   {
     why: 'no response shows the credentials of a URL to which a server redirects',

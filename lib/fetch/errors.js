@@ -4,6 +4,7 @@
 
 const { AFTER_HEAD } = require('../bridge/layout.js')
 const { fromRecord } = require('../engine-errors.js')
+const { TOO_LARGE } = require('../response-size.js')
 const { isBun } = require('./traits.js')
 
 const HEAD_TOO_LARGE = 'HPE_HEADER_OVERFLOW'
@@ -69,6 +70,18 @@ function causeFrom(error) {
   return code === 'ECONNRESET' && LOST.has(message) ? closedBySomebody() : error
 }
 
+/**
+ * @param {number} most bytes
+ * @param {boolean} isChosen whether the user has said so
+ */
+function tooLarge(most, isChosen) {
+  const why = isChosen
+    ? 'the option "maxResponseSize" of fetch()'
+    : 'what is read at once unless the option "maxResponseSize" of fetch() says otherwise'
+  const cause = new Error(`The response's body has more than ${most} bytes, ${why}`)
+  return fetchFailed(Object.assign(cause, { code: TOO_LARGE }), 'terminated')
+}
+
 function headTooLarge() {
   return Object.assign(new Error('Headers Overflow Error'), { code: 'UND_ERR_HEADERS_OVERFLOW' })
 }
@@ -88,4 +101,4 @@ function named(error, value) {
   return Object.defineProperty(error, 'name', { value, writable: true, enumerable: true, configurable: true })
 }
 
-module.exports = { bodyFailed, causeFrom, closedBySomebody, fetchFailed }
+module.exports = { bodyFailed, causeFrom, closedBySomebody, fetchFailed, tooLarge }

@@ -9,7 +9,7 @@ const { Buffer } = require('node:buffer')
 
 const { clearTimeout, queueMicrotask, setTimeout } = require('../captured.js')
 const { Trace, isHeard } = require('./channels.js')
-const { fetchFailed } = require('./errors.js')
+const { fetchFailed, tooLarge } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { isBodyless, isOpaque, makeOpaque, makeResponse } = require('./response.js')
 const { detour, mockReason, send } = require('./route.js')
@@ -545,18 +545,6 @@ function joined(chunks) {
     at += chunk.length
   }
   return bytes
-}
-
-/**
- * @param {number} most bytes
- * @param {boolean} isChosen whether the user has said so
- */
-function tooLarge(most, isChosen) {
-  const why = isChosen
-    ? 'the option "maxResponseSize" of fetch()'
-    : 'what is read at once unless the option "maxResponseSize" of fetch() says otherwise'
-  const cause = new Error(`The response's body has more than ${most} bytes, ${why}`)
-  return fetchFailed(Object.assign(cause, { code: TOO_LARGE }), 'terminated')
 }
 
 function timedOut() {

@@ -1,11 +1,14 @@
 'use strict'
 
-// Fetches that only the runtime's own fetch can make: other schemes, and options that only it has.
+// Fetches that only the runtime's own fetch can make: other schemes, options that only it has, and those for a dispatcher that
+// the program has put in place of its own.
 
 const { invalidValue } = require('../errors.js')
 const { plainInit } = require('./init.js')
+const { mostOf } = require('../response-size.js')
 const { timeoutOf } = require('./request.js')
 const { isPrivate } = require('./redirect.js')
+const { limited } = require('./response.js')
 const { parsed } = require('./target.js')
 const { runtimeFetch } = require('./traits.js')
 
@@ -26,6 +29,7 @@ function foreignFetch(input, init, read, confined) {
     return runtimeFetch(input, init)
   }
   const { agent, timeout, maxResponseSize, ...rest } = plainInit(init)
+  const most = mostOf(maxResponseSize)
   refuseAgent(input, agent)
   const timeoutMs = timeoutOf(timeout)
   if (timeoutMs > 0) {
@@ -34,7 +38,8 @@ function foreignFetch(input, init, read, confined) {
     rest.signal = signal ? AbortSignal.any([signal, late]) : late
   }
   if (staysHere && (rest.redirect ?? 'follow') === 'follow') rest.redirect = 'error'
-  return runtimeFetch(input, rest)
+  const response = runtimeFetch(input, rest)
+  return most > 0 && most < Number.POSITIVE_INFINITY ? response.then((whole) => limited(whole, most)) : response
 }
 
 /**

@@ -9,6 +9,7 @@
 const { Buffer } = require('node:buffer')
 const { inspect } = require('node:util')
 
+const { tooLarge } = require('./errors.js')
 const { hasModes, immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
 
 /** @typedef {import('../bridge/heads.js').Head} Head */
@@ -462,6 +463,27 @@ function shownAs(response, of) {
 }
 
 /**
+ * A response of the runtime's own fetch, of which nobody takes more than so many bytes.
+ * @param {Response} response
+ * @param {number} most
+ * @returns {Response}
+ */
+function limited(response, most) {
+  const { body, redirected, status, type, url } = response
+  if (body === null) return response
+  let received = 0
+  const counter = new TransformStream({
+    transform(chunk, controller) {
+      received += chunk.byteLength
+      if (received > most) controller.error(tooLarge(most, true))
+      else controller.enqueue(chunk)
+    },
+  })
+  const copy = new Response(body.pipeThrough(counter), response)
+  return shownAs(copy, /** @type {any} */ ({ status, url, redirected, type }))
+}
+
+/**
  * What console.log shows where the runtime's own has nothing to say.
  * @this {Response}
  * @param {number} _depth
@@ -551,4 +573,4 @@ function isBodyless(order, status) {
   return NULL_BODY.has(status) || order.method === 'HEAD'
 }
 
-module.exports = { isBodyless, isOpaque, makeOpaque, makeResponse }
+module.exports = { isBodyless, isOpaque, limited, makeOpaque, makeResponse }
