@@ -5,6 +5,8 @@
 
 const diagnostics = require('node:diagnostics_channel')
 
+const { nextTick } = require('./captured.js')
+
 const requestErrors = diagnostics.channel('http.client.request.error')
 /** Node 18 has no such channel. */
 const publishesErrors = Number.parseInt(process.versions.node, 10) >= 20
@@ -101,6 +103,21 @@ function emitRequestError(request, error) {
   request.emit('error', error)
 }
 
+/**
+ * Throws what a listener has thrown, to nobody's harm but the process's, in the context of the request that it listened to.
+ * @param {unknown} error
+ * @param {import('node:async_hooks').AsyncResource} [resource] the request's; none: there is no request
+ */
+function throwSoon(error, resource) {
+  if (resource === undefined) nextTick(rethrow, error)
+  else resource.runInAsyncScope(nextTick, null, rethrow, error)
+}
+
+/** @param {unknown} error */
+function rethrow(error) {
+  throw error
+}
+
 module.exports = {
   coded,
   connectionReset,
@@ -111,4 +128,5 @@ module.exports = {
   optionError,
   outOfRange,
   streamDestroyed,
+  throwSoon,
 }

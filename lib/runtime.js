@@ -46,6 +46,9 @@ function quietly(action) {
   else action()
 }
 
+/** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
+const ignoresAgents = typeof ClientRequest.prototype.onSocket !== 'function'
+
 /** The symbol under which an outgoing message notes that someone waits for its 'drain'. */
 function findNeedDrain() {
   const message = /** @type {any} */ (new http.OutgoingMessage())
@@ -80,7 +83,7 @@ function findDetachAbortSignal() {
 
 /** The symbol under which a request carries the start of its perf_hooks entry; undefined where there are none. */
 function findStatistics() {
-  if (!isNode || !PerformanceObserver.supportedEntryTypes.includes('http')) return undefined
+  if (ignoresAgents || !PerformanceObserver.supportedEntryTypes.includes('http')) return undefined
   const request = Object.create(ClientRequest.prototype)
   request.socket = {}
   const before = new Set(Object.getOwnPropertySymbols(request))
@@ -244,9 +247,6 @@ const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 
 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = isDeno
-
-/** Bun up to 1.3 has a pool of its own, whatever agent a request is given: its requests take no sockets. */
-const ignoresAgents = typeof ClientRequest.prototype.onSocket !== 'function'
 
 /** Whether sockets have a type of service: Node from 24.14 on, Bun. */
 const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'

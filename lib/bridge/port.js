@@ -10,7 +10,7 @@
 //   behind it are delivered afterwards.
 
 const { nextTick, queueMicrotask, setImmediate } = require('../captured.js')
-const { coded } = require('../errors.js')
+const { coded, throwSoon } = require('../errors.js')
 const native = require('../native.js')
 const { Completion } = require('./decode.js')
 const { Submission } = require('./encode.js')
@@ -158,10 +158,7 @@ class Port {
         }
       }
     } catch (error) {
-      // In the context of whoever has thrown.
-      const { resource } = this.#completion.subject ?? {}
-      if (resource === undefined) nextTick(rethrow, error)
-      else resource.runInAsyncScope(nextTick, null, rethrow, error)
+      throwSoon(error, this.#completion.subject?.resource)
       setImmediate(drain, this)
     } finally {
       this.#draining = false
@@ -218,11 +215,6 @@ const { endLingering, goOn, settle } = Port
 /** @param {Port} port */
 function drain(port) {
   port.drain()
-}
-
-/** @param {unknown} error */
-function rethrow(error) {
-  throw error
 }
 
 /** @type {Port | undefined} */
