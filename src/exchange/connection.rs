@@ -18,17 +18,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::task::unconstrained;
 
 use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Input, Mailbox};
 use super::service::{Exchange, Outcome, Service};
-use super::wire::{UnderHyper, Wire};
 use crate::connect::tls::Secured;
 use crate::connect::{self, Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
 use crate::error::Prospect;
+use crate::http1::reader::Reader;
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
@@ -56,7 +54,7 @@ pub struct Owner {
     /// What its user has set on its socket.
     options: Cell<SocketOptions>,
     /// The transport that it has at the moment.
-    wire: RefCell<Weak<RefCell<Wire<Transport>>>>,
+    reader: RefCell<Weak<RefCell<Reader<Transport>>>>,
 }
 
 /// What an open connection's next owner is told of it.
@@ -82,7 +80,7 @@ impl Owner {
             profile: RefCell::new(profile),
             facts: RefCell::default(),
             options: Cell::default(),
-            wire: RefCell::default(),
+            reader: RefCell::default(),
         }
     }
 
@@ -111,8 +109,8 @@ impl Owner {
     }
 
     /// The connection has a transport, on which its user's socket options hold from now on.
-    fn carried_by(&self, wire: &Rc<RefCell<Wire<Transport>>>) {
-        self.wire.replace(Rc::downgrade(wire));
+    fn carried_by(&self, reader: &Rc<RefCell<Reader<Transport>>>) {
+        self.reader.replace(Rc::downgrade(reader));
         for option in self.options.get().noted() {
             self.apply(option);
         }
@@ -120,9 +118,9 @@ impl Owner {
 
     /// Does `what` to the transport, if there is one.
     fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
-        let wire = self.wire.borrow().upgrade()?;
-        let wire = wire.borrow();
-        Some(what(&wire.transport))
+        let reader = self.reader.borrow().upgrade()?;
+        let reader = reader.borrow();
+        Some(what(&reader.transport))
     }
 
     /// `None`: there is nothing yet to set it on, or nothing that has it. A socket that is closing may refuse it.
@@ -291,24 +289,17 @@ impl Task {
                 }
             }
 
-            let wire = Rc::new(RefCell::new(
-                Wire::new(connected.transport).counting(Transport::take_work),
+            let reader = Rc::new(RefCell::new(
+                Reader::new(connected.transport).counting(Transport::take_work),
             ));
-            self.owner.carried_by(&wire);
-            let io = TokioIo::new(UnderHyper(Rc::clone(&wire)));
-            let (sender, connection) = match http1::handshake(io).await {
-                Ok(parts) => parts,
-                // hyper's HTTP/1 handshake does no I/O.
-                Err(_) => return CloseReason::Error,
-            };
-            let mut service = Service::new(&self, wire, sender, connection, current.take());
-            // The service yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn,
-            // and a reply that hyper has ready like one that never comes.
+            self.owner.carried_by(&reader);
+            let mut service = Service::new(&self, reader, current.take());
+            // The service yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
             let outcome = unconstrained(poll_fn(|cx| service.poll(cx))).await;
             match outcome {
                 Outcome::Closed(reason) => return reason,
                 Outcome::Failed(mut failure) => {
-                    if service.wire.borrow().transport.was_asked_again() {
+                    if service.reader.borrow().transport.was_asked_again() {
                         failure.prospect = Prospect::Later;
                     }
                     let after_head = service.current.as_ref().is_some_and(Exchange::has_head);

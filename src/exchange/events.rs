@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::connect::Connected;
 use crate::error::Failure;
-use crate::exchange::head::Head;
+use crate::http1::head::Head;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
 /// How a waiting request got its turn.

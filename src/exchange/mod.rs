@@ -2,8 +2,6 @@
 //!
 //! * [`connection`]: the task that owns a connection for its whole life, dialing included.
 //! * `service`, `reading`: the exchanges on one transport of it.
-//! * [`wire`]: the I/O under hyper, which keeps bytes verbatim both ways.
-//! * [`head`], [`chunks`], [`diagnose`]: raw response heads, chunked framing, and why a message was refused.
 //! * [`patience`]: how long it waits for its peer.
 //! * [`outgoing`]: request bytes, kept while they may be sent again.
 //! * [`mailbox`], [`events`]: what goes in, and what comes out.
@@ -11,11 +9,8 @@
 //! The lease of a connection ends when the caller checks it in, not when the message ends: until then the
 //! connection's task only watches it.
 
-pub mod chunks;
 pub mod connection;
-pub mod diagnose;
 pub mod events;
-pub mod head;
 pub mod mailbox;
 pub mod outgoing;
 pub mod patience;
@@ -23,4 +18,3 @@ mod reading;
 mod service;
 #[cfg(test)]
 mod tests;
-pub mod wire;

@@ -1,20 +1,16 @@
 //! What comes back on a transport: heads, bodies, ends and faults of the current exchange.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
-use hyper::body::Incoming;
 
-use super::diagnose::ParseFault;
 use super::events::Response;
-use super::head::Framing;
-use super::service::{Answer, Exchange, Outcome, Service, TURNS};
-use super::wire::Fault;
+use super::service::{Answer, Exchange, Outcome, Service};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
 use crate::error::{Failure, Phase};
 use crate::faults::{self, Stage};
+use crate::http1::llhttp_errors::ParseFault;
+use crate::http1::reader::{Event, Fault};
 use crate::pool::CloseReason;
 
 /// How reading goes on.
@@ -23,176 +19,136 @@ pub(super) enum Step {
     Wait,
     Over(Outcome),
 }
+
+/// Pieces of a body that are told as one. A single one is not copied.
+#[derive(Default)]
+struct Gathered {
+    single: Bytes,
+    joined: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.single.len() + self.joined.len()
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.single = piece;
+            return;
+        }
+        self.joined
+            .extend_from_slice(&std::mem::take(&mut self.single));
+        self.joined.extend_from_slice(&piece);
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.joined.is_empty() {
+            std::mem::take(&mut self.single)
+        } else {
+            self.joined.split().freeze()
+        }
+    }
+}
+
 impl Service<'_> {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Step {
-        let Some(exchange) = self.current.as_mut() else {
-            return self.watch();
-        };
-        match &mut exchange.answer {
-            Answer::NotAsked => {
-                // Leased, nothing to send yet: a connection that dies now is replaced when there is.
-                Step::Wait
-            }
-            Answer::Told => self.watch(),
-            Answer::Awaited(reply) => {
-                let mut wire = self.wire.borrow_mut();
-                while let Some(head) = wire.next_head() {
-                    faults::at(Stage::Head);
-                    let informational = head.is_informational();
-                    if informational {
-                        self.task.owner.events().response(
-                            exchange.begin.exchange,
-                            Response {
-                                head: &head,
-                                body: &[],
-                                end: false,
-                                request_written: false,
-                            },
-                        );
-                        continue;
-                    }
-                    if head.upgrades {
-                        // Nobody asked for another protocol: such requests go the runtime's own way.
-                        drop(wire);
-                        return Step::Over(Outcome::Failed(Box::new(hang_up())));
-                    }
-                    // The reply is there as soon as hyper has seen its head.
-                    let polled = reply.as_mut().poll(cx);
-                    drop(wire);
-                    let incoming = match polled {
-                        Poll::Ready(Ok(response)) => Some(response.into_body()),
-                        Poll::Ready(Err(_)) => return self.broken(),
-                        Poll::Pending => {
-                            // hyper has read the head but not delivered it: its task needs another turn.
-                            match (0..TURNS).find_map(|_| {
-                                self.drive(cx);
-                                self.take_reply(cx)
-                            }) {
-                                Some(incoming) => Some(incoming),
-                                None => return self.broken(),
-                            }
-                        }
-                    };
-                    let Some(exchange) = self.current.as_mut() else {
-                        return Step::Wait;
-                    };
-                    if let Some(asked) = exchange.asked {
-                        let metrics = self.task.owner.metrics();
-                        metrics.first_byte.record(asked.elapsed());
-                    }
-                    exchange.answer = Answer::Body {
-                        head,
-                        published: false,
-                        incoming,
-                        unacknowledged: 0,
-                    };
-                    return self.read_body(cx);
-                }
-                drop(wire);
-                if self.wire.borrow().has_fault() || self.ended.is_some() {
-                    return self.broken();
-                }
-                Step::Wait
-            }
-            Answer::Body { .. } => self.read_body(cx),
+        match self.current.as_ref().map(|exchange| &exchange.answer) {
+            // Leased, nothing to send yet: a connection that dies now is replaced when there is.
+            Some(Answer::NotAsked) => Step::Wait,
+            Some(Answer::Awaited) => self.read_head(cx),
+            Some(Answer::Body { .. }) => self.read_body(cx),
+            Some(Answer::Told) | None => self.watch(cx),
         }
     }
 
-    fn take_reply(&mut self, cx: &mut Context<'_>) -> Option<Incoming> {
-        let Answer::Awaited(reply) = &mut self.current.as_mut()?.answer else {
-            return None;
-        };
-        match reply.as_mut().poll(cx) {
-            Poll::Ready(Ok(response)) => Some(response.into_body()),
-            _ => None,
+    fn read_head(&mut self, cx: &mut Context<'_>) -> Step {
+        loop {
+            let polled = self.reader.borrow_mut().poll_event(cx);
+            let head = match polled {
+                Poll::Ready(Event::Head(head)) => head,
+                Poll::Ready(_) => return self.broken(),
+                Poll::Pending => return Step::Wait,
+            };
+            faults::at(Stage::Head);
+            let Some(exchange) = self.current.as_mut() else {
+                return Step::Wait;
+            };
+            if head.is_informational() {
+                self.task.owner.events().response(
+                    exchange.begin.exchange,
+                    Response {
+                        head: &head,
+                        body: &[],
+                        end: false,
+                        request_written: false,
+                    },
+                );
+                continue;
+            }
+            if head.upgrades {
+                // Nobody asked for another protocol: such requests go the runtime's own way.
+                return Step::Over(Outcome::Failed(Box::new(hang_up())));
+            }
+            if let Some(asked) = exchange.asked {
+                let metrics = self.task.owner.metrics();
+                metrics.first_byte.record(asked.elapsed());
+            }
+            exchange.answer = Answer::Body {
+                head,
+                published: false,
+                unacknowledged: 0,
+            };
+            return self.read_body(cx);
         }
     }
 
     fn read_body(&mut self, cx: &mut Context<'_>) -> Step {
         faults::at(Stage::Body);
-        let mut gathered = BytesMut::new();
-        // Whether hyper has had a turn since its last piece without reading anything.
-        let mut has_driven = false;
+        let mut gathered = Gathered::default();
         for _ in 0..TURN_PIECES {
             let Some(Exchange {
-                answer, received, ..
+                answer: Answer::Body { unacknowledged, .. },
+                received,
+                ..
             }) = self.current.as_mut()
             else {
                 return Step::Wait;
             };
-            let Answer::Body {
-                head,
-                incoming,
-                unacknowledged,
-                ..
-            } = answer
-            else {
-                return Step::Wait;
-            };
-            let body = match incoming {
-                Some(body) if head.framing != Framing::None => body,
-                _ => return self.message_end(cx, gathered.freeze(), &[]),
-            };
             if *unacknowledged + gathered.len() >= RESPONSE_WINDOW {
-                if gathered.is_empty() {
-                    return Step::Wait;
+                if gathered.len() > 0 {
+                    self.publish(gathered.take());
                 }
-                self.publish(gathered.freeze());
                 return Step::Wait;
             }
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers do not reach hyper.
-                    let Ok(data) = frame.into_data() else {
-                        continue;
-                    };
-                    *received += data.len() as u64;
-                    if std::mem::take(&mut has_driven) && !gathered.is_empty() {
+            let polled = self.reader.borrow_mut().poll_event(cx);
+            match polled {
+                Poll::Ready(Event::Data(piece)) => {
+                    *received += piece.bytes.len() as u64;
+                    if !piece.is_first && gathered.len() > 0 {
                         // To the runtime, chunks are pieces of their own.
-                        self.publish(gathered.split().freeze());
+                        self.publish(gathered.take());
                     }
-                    let is_told = self.current.as_ref().is_some_and(Exchange::has_head);
-                    if is_told && gathered.is_empty() && data.len() >= INLINE_BODY {
-                        self.publish(data);
-                        continue;
-                    }
-                    gathered.extend_from_slice(&data);
+                    gathered.push(piece.bytes);
                     if gathered.len() >= INLINE_BODY {
-                        self.publish(gathered.split().freeze());
+                        self.publish(gathered.take());
                     }
                 }
-                Poll::Ready(None) => {
-                    let trailers = self.wire.borrow().trailers();
-                    return match trailers {
-                        Ok(trailers) => self.message_end(cx, gathered.freeze(), &trailers),
-                        Err(fault) => {
-                            self.publish(gathered.freeze());
-                            Step::Over(Outcome::Failed(Box::new(parse_failure(
-                                fault,
-                                self.wire.borrow().packet(),
-                            ))))
-                        }
-                    };
+                Poll::Ready(Event::End(trailers)) => {
+                    return self.message_end(cx, gathered.take(), &trailers);
                 }
-                Poll::Ready(Some(Err(_))) => {
-                    self.publish(gathered.freeze());
+                Poll::Ready(Event::Head(_) | Event::Broken) => {
+                    self.publish(gathered.take());
                     return self.broken();
                 }
                 Poll::Pending => {
-                    if self.ended.is_none() && !has_driven {
-                        // The channel between hyper's connection and its body holds one chunk: give it a turn.
-                        let before = self.wire.borrow().bytes_read();
-                        self.drive(cx);
-                        has_driven = self.wire.borrow().bytes_read() == before;
-                        continue;
-                    }
-                    self.publish(gathered.freeze());
+                    self.publish(gathered.take());
                     return Step::Wait;
                 }
             }
         }
         // Others have their turn before the rest.
-        self.publish(gathered.freeze());
+        self.publish(gathered.take());
         cx.waker().wake_by_ref();
         Step::Wait
     }
@@ -229,18 +185,17 @@ impl Service<'_> {
                 },
             );
         } else if !body.is_empty() {
-            self.task.owner.events().data(id, body, false);
+            self.task.owner.events().data(id, unshared(body), false);
         }
     }
 
-    /// The message is complete: looks for surplus bytes, closes the wire for others, and tells.
+    /// The message is complete: looks for what has come behind it, and tells.
     fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
-        self.wire.borrow_mut().end();
         if let Some(exchange) = &self.current {
             self.task.host.answered(exchange.says_close());
         }
-        self.drive(cx);
-        if !self.wire.borrow().surplus().is_empty() {
+        let has_ended = self.reader.borrow_mut().poll_silence(cx).is_ready();
+        if !self.reader.borrow().surplus().is_empty() {
             // Before the end is told: the caller may check the connection in as soon as he hears of it.
             self.task.host.doom(CloseReason::UnsolicitedBytes);
         }
@@ -260,10 +215,10 @@ impl Service<'_> {
             return Step::Wait;
         };
         let events = self.task.owner.events();
-        if self.ended.is_some() && self.wire.borrow().surplus().is_empty() {
+        if has_ended && self.reader.borrow().surplus().is_empty() {
             self.task.host.ended_by_peer();
         }
-        let keep_alive = head.keep_alive && self.ended.is_none();
+        let keep_alive = head.keep_alive && !has_ended;
         if !published {
             let end = trailers.is_empty();
             events.response(
@@ -280,15 +235,15 @@ impl Service<'_> {
             }
         } else if rest.is_empty() || !trailers.is_empty() {
             if !rest.is_empty() {
-                events.data(id, rest, false);
+                events.data(id, unshared(rest), false);
             }
             events.end(id, keep_alive, request_written, trailers);
         } else {
-            events.data(id, rest, true);
+            events.data(id, unshared(rest), true);
         }
-        let wire = self.wire.borrow();
-        match wire.surplus() {
-            [] if self.ended.is_none() => Step::Wait,
+        let reader = self.reader.borrow();
+        match reader.surplus() {
+            [] if !has_ended => Step::Wait,
             [] => Step::Again,
             // Empty lines, which old servers send behind bodies, or a response that nobody asked for: the runtime drops the
             // connection without a word.
@@ -300,20 +255,20 @@ impl Service<'_> {
             // They came along with the response, so its request hears of them, as from the runtime.
             _ => Step::Over(Outcome::Failed(Box::new(parse_failure(
                 ParseFault::not_http(),
-                wire.packet(),
+                reader.packet(),
             )))),
         }
     }
 
     /// Nothing is due: the connection may only stay silent.
-    fn watch(&mut self) -> Step {
-        let Some(ended) = &self.ended else {
+    fn watch(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.reader.borrow_mut().poll_silence(cx).is_pending() {
             return Step::Wait;
-        };
-        let reason = match (self.wire.borrow_mut().take_fault(), ended) {
-            (Some(Fault::Io(_)), _) => CloseReason::PeerReset,
-            (Some(Fault::Noise), _) => CloseReason::UnsolicitedBytes,
-            (_, Err(error)) if is_unsolicited(error) => CloseReason::UnsolicitedBytes,
+        }
+        let fault = self.reader.borrow_mut().take_fault();
+        let reason = match fault {
+            Some(Fault::Io(_)) => CloseReason::PeerReset,
+            Some(Fault::Unsolicited | Fault::Noise) => CloseReason::UnsolicitedBytes,
             _ => CloseReason::PeerClosed,
         };
         let unfinished = self
@@ -329,7 +284,7 @@ impl Service<'_> {
 
     /// The response can't be completed.
     fn broken(&mut self) -> Step {
-        let fault = self.wire.borrow_mut().take_fault();
+        let fault = self.reader.borrow_mut().take_fault();
         let has_head = self
             .current
             .as_ref()
@@ -369,7 +324,7 @@ impl Service<'_> {
         reason: CloseReason,
         failure: impl FnOnce() -> Failure,
     ) -> Outcome {
-        let answered = self.wire.borrow().answered();
+        let answered = self.reader.borrow().answered();
         let Some(exchange) = self.current.as_mut() else {
             return Outcome::Closed(CloseReason::PeerClosed);
         };
@@ -388,6 +343,15 @@ impl Service<'_> {
             return Outcome::Replace(reason, !unsent);
         }
         Outcome::Failed(Box::new(failure()))
+    }
+}
+
+/// A small piece by itself: whoever keeps it shall not keep all that it was read with.
+fn unshared(body: Bytes) -> Bytes {
+    if body.len() < INLINE_BODY {
+        Bytes::copy_from_slice(&body)
+    } else {
+        body
     }
 }
 
@@ -418,9 +382,4 @@ fn parse_failure(fault: ParseFault, packet: Bytes) -> Failure {
             Phase::Head,
         )
     }
-}
-
-fn is_unsolicited(error: &hyper::Error) -> bool {
-    // hyper names it only in its words.
-    error.to_string().contains("unexpected message")
 }

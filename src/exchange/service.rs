@@ -1,39 +1,28 @@
-//! The exchanges on one transport: commands in, request bytes out, hyper driven.
+//! The exchanges on one transport: commands in, request bytes out.
 //!
 //! One task polls everything that belongs to a connection, so nothing is handed between tasks. What comes back is
 //! read in [`super::reading`].
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-
 use super::connection::Task;
-use super::head::Head;
 use super::mailbox::{Begin, Input};
 use super::outgoing::Outgoing;
 use super::patience::{Awaited, Clock, Patience};
 use super::reading::{hang_up, Step};
-use super::wire::{UnderHyper, Wire};
 use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
 use crate::error::{Failure, Phase};
+use crate::http1::head::Head;
+use crate::http1::reader::Reader;
 use crate::pool::CloseReason;
 
 /// Turns of one poll before the task yields to the others.
 const BUDGET: u32 = 64;
-
-/// Turns that hyper's connection is given for a step that takes it one as a rule.
-pub(super) const TURNS: u32 = 4;
 
 /// How a transport's service ended.
 pub(super) enum Outcome {
@@ -46,18 +35,16 @@ pub(super) enum Outcome {
     Replace(CloseReason, bool),
 }
 
-type Reply = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
-
 /// Where the response is.
 pub(super) enum Answer {
-    /// hyper has not been asked yet: not a byte of the request may be written.
+    /// The connection was not handed over yet: not a byte of the request may be written.
     NotAsked,
-    Awaited(Reply),
+    /// Its head is due.
+    Awaited,
     /// The head is known; its body follows.
     Body {
         head: Head,
         published: bool,
-        incoming: Option<Incoming>,
         unacknowledged: usize,
     },
     /// The message is complete and its end was told.
@@ -117,16 +104,11 @@ impl Exchange {
         matches!(self.answer, Answer::Told)
     }
 }
-type Under = TokioIo<UnderHyper<Transport>>;
 
 /// The exchanges on one transport.
 pub(super) struct Service<'a> {
     pub(super) task: &'a Task,
-    pub(super) wire: Rc<RefCell<Wire<Transport>>>,
-    pub(super) sender: http1::SendRequest<Empty<Bytes>>,
-    pub(super) connection: http1::Connection<Under, Empty<Bytes>>,
-    /// How hyper's connection ended.
-    pub(super) ended: Option<hyper::Result<()>>,
+    pub(super) reader: Rc<RefCell<Reader<Transport>>>,
     pub(super) current: Option<Exchange>,
     /// It was opened in place of one that died, for the request that waits.
     pub(super) is_second: bool,
@@ -135,17 +117,12 @@ pub(super) struct Service<'a> {
 impl<'a> Service<'a> {
     pub(super) fn new(
         task: &'a Task,
-        wire: Rc<RefCell<Wire<Transport>>>,
-        sender: http1::SendRequest<Empty<Bytes>>,
-        connection: http1::Connection<Under, Empty<Bytes>>,
+        reader: Rc<RefCell<Reader<Transport>>>,
         current: Option<Exchange>,
     ) -> Self {
         Self {
             task,
-            wire,
-            sender,
-            connection,
-            ended: None,
+            reader,
             is_second: current.is_some(),
             current,
             clock: Clock::new(),
@@ -154,7 +131,7 @@ impl<'a> Service<'a> {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.task.mailbox.register(cx);
-        self.wire.borrow_mut().begin_turn();
+        self.reader.borrow_mut().begin_turn();
         for _ in 0..BUDGET {
             if let Some(reason) = self.task.mailbox.killed() {
                 return Poll::Ready(Outcome::Closed(reason));
@@ -168,11 +145,10 @@ impl<'a> Service<'a> {
             };
             self.write(cx);
             if asked && !self.has_write_error() {
-                // hyper has just looked for bytes, in vain: the first ones wake this task.
+                // There was nothing to read a moment ago: the first bytes wake this task.
                 self.tell_written(false);
                 return self.wait(cx);
             }
-            self.drive(cx);
             match self.read(cx) {
                 Step::Again => continue,
                 Step::Over(outcome) => return Poll::Ready(outcome),
@@ -196,10 +172,10 @@ impl<'a> Service<'a> {
         }
         let awaited = match &exchange.answer {
             // While all bytes so far are sent, the next ones are the caller's to give.
-            Answer::Awaited(_)
+            Answer::Awaited
                 if exchange.outgoing.is_finished() || !exchange.outgoing.is_drained() =>
             {
-                let informed = u64::from(self.wire.borrow().informational());
+                let informed = u64::from(self.reader.borrow().informational());
                 Awaited::Head(exchange.outgoing.written() + informed)
             }
             Answer::Body { unacknowledged, .. } if *unacknowledged < RESPONSE_WINDOW => {
@@ -207,8 +183,8 @@ impl<'a> Service<'a> {
             }
             _ => Awaited::Nothing,
         };
-        let wire = self.wire.borrow();
-        let has_news = || wire.transport.has_news();
+        let reader = self.reader.borrow();
+        let has_news = || reader.transport.has_news();
         let polled = self.clock.poll(cx, exchange.patience, awaited, has_news);
         polled.map(|failure| Outcome::Failed(Box::new(failure)))
     }
@@ -247,15 +223,14 @@ impl<'a> Service<'a> {
                     }
                 }
                 (Input::Tick, Some(_)) => self.tell_written(true),
-                (Input::Idle, _) => self.wire.borrow_mut().idle(),
+                (Input::Idle, _) => self.reader.borrow_mut().idle(),
                 (Input::Write { .. } | Input::Ack(_) | Input::Patience(_) | Input::Tick, None) => {}
             }
         }
         None
     }
 
-    /// The hand-over: looks at the connection once more, then tells hyper that a response is due. True: it was, and the
-    /// wire has been watched before.
+    /// The hand-over: looks at the connection once more, then expects a response. True: it did, and nothing had come.
     fn ask(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
         let Some(exchange) = self.current.as_mut() else {
             return Ok(false);
@@ -263,9 +238,11 @@ impl<'a> Service<'a> {
         if !matches!(exchange.answer, Answer::NotAsked) || exchange.outgoing.is_drained() {
             return Ok(false);
         }
-        let first = self.wire.borrow().is_fresh() && !exchange.begin.reused;
+        let mut reader = self.reader.borrow_mut();
+        let watched = !reader.is_fresh();
+        let first = !watched && !exchange.begin.reused;
         // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
-        let seen = self.wire.borrow_mut().transport.look();
+        let seen = reader.transport.look();
         let fit = match seen {
             Ok(IdleState::Open) => true,
             // A server that talks first answers the first request.
@@ -277,58 +254,20 @@ impl<'a> Service<'a> {
                     // What it says of the handshake, it would say again.
                     Outcome::Failed(Box::new(failure))
                 } else {
+                    drop(reader);
                     self.replace_or(CloseReason::PeerReset, || failure)
                 });
             }
         };
-        if !fit || !self.poll_hyper_ready(cx) {
+        // Makes the task be woken by what comes, too.
+        if !fit || reader.poll_silence(cx).is_ready() {
+            drop(reader);
             return Err(self.replace_or(CloseReason::PeerClosed, hang_up));
         }
-        let request = http::Request::new(Empty::new());
-        let reply = Box::pin(self.sender.send_request(request));
-        // hyper must have "sent" its request, or it takes the response for an unsolicited one. Until then the wire is
-        // read only if it was watched anyway.
-        if !self.drive_until_sent(cx) {
-            return Err(self.replace_or(CloseReason::PeerClosed, hang_up));
-        }
-        let Some(exchange) = self.current.as_mut() else {
-            return Ok(false);
-        };
-        let mut wire = self.wire.borrow_mut();
-        let watched = !wire.is_fresh();
-        wire.begin(exchange.begin.bodiless, exchange.begin.max_header_size);
-        exchange.answer = Answer::Awaited(reply);
+        reader.begin(exchange.begin.bodiless, exchange.begin.max_header_size);
+        exchange.answer = Answer::Awaited;
         exchange.asked = Some(Instant::now());
         Ok(watched)
-    }
-
-    /// Whether hyper has written its request, for which one turn is enough as a rule.
-    fn drive_until_sent(&mut self, cx: &mut Context<'_>) -> bool {
-        self.wire.borrow_mut().take_hyper_wrote();
-        for _ in 0..TURNS {
-            self.drive(cx);
-            if self.ended.is_some() {
-                break;
-            }
-            if self.wire.borrow_mut().take_hyper_wrote() {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Whether hyper takes a request. On a fresh transport it needs a turn first.
-    fn poll_hyper_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..TURNS {
-            if self.ended.is_some() {
-                break;
-            }
-            match self.sender.poll_ready(cx) {
-                Poll::Ready(ready) => return ready.is_ok(),
-                Poll::Pending => self.drive(cx),
-            }
-        }
-        false
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
@@ -338,9 +277,9 @@ impl<'a> Service<'a> {
         if matches!(exchange.answer, Answer::NotAsked) || exchange.write_error.is_some() {
             return;
         }
-        let wrote = exchange
-            .outgoing
-            .poll_write(cx, &mut self.wire.borrow_mut().transport);
+        let mut reader = self.reader.borrow_mut();
+        let wrote = exchange.outgoing.poll_write(cx, &mut reader.transport);
+        drop(reader);
         match wrote {
             Poll::Pending => {}
             // The peer may have answered before it closed: reading goes on and decides.
@@ -379,14 +318,6 @@ impl<'a> Service<'a> {
                 .written(exchange.begin.exchange, written, true);
         } else if !pending.replace(true) {
             self.task.host.remind();
-        }
-    }
-
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if self.ended.is_none() {
-            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
-                self.ended = Some(ended);
-            }
         }
     }
 }

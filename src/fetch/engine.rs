@@ -24,9 +24,9 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Phase};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
-use crate::exchange::head::{Framing, Head};
 use crate::exchange::mailbox::Input;
 use crate::faults::{self, Stage};
+use crate::http1::head::{Framing, Head};
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 use crate::runtime;
 

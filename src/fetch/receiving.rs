@@ -21,7 +21,7 @@ use super::settled;
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::{Failure, Phase};
 use crate::exchange::events;
-use crate::exchange::head::{Framing, Head};
+use crate::http1::head::{Framing, Head};
 
 /// Tells a response, from its head to its end.
 ///

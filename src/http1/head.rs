@@ -2,9 +2,9 @@
 //!
 //! `httparse` decides what is a head; on top come the rules that the runtimes' parser (llhttp, strict) has and
 //! httparse lacks: CRLF only, one Content-Length, no Content-Length beside Transfer-Encoding. A refusal is explained
-//! by [`super::diagnose`] with llhttp's code and reason.
+//! by [`super::llhttp_errors`] with llhttp's code and reason.
 
-use super::diagnose::{self, ParseFault};
+use super::llhttp_errors::{self as diagnose, ParseFault};
 use crate::config::MAX_HEADER_FIELDS;
 
 /// How the body of a message ends (RFC 9112, section 6.3).
@@ -295,10 +295,6 @@ fn content_length(value: &[u8]) -> Result<u64, &'static str> {
             .and_then(|length| length.checked_add(u64::from(byte - b'0')))
             .ok_or("Content-Length overflow")?;
     }
-    // Two largest values are hyper's markers for chunked and close-delimited bodies.
-    if length > u64::MAX - 2 {
-        return Err("Content-Length overflow");
-    }
     Ok(length)
 }
 
@@ -390,7 +386,7 @@ mod tests {
             "-3",
             "",
             "99999999999999999999999",
-            "18446744073709551615",
+            "18446744073709551616",
         ] {
             assert_eq!(
                 two(&format!("Content-Length: {bad}"), "x: y").0,
@@ -398,6 +394,12 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn the_largest_length_is_the_largest_number_that_the_runtime_counts_to() {
+        let head = head("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n");
+        assert_eq!(head.framing, Framing::Length(u64::MAX));
     }
 
     #[test]

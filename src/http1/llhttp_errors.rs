@@ -237,7 +237,7 @@ pub fn trailers(section: &[u8], error: httparse::Error) -> ParseFault {
 
 #[cfg(test)]
 mod tests {
-    use crate::exchange::head::parse;
+    use crate::http1::head::parse;
 
     #[test]
     fn refusals_have_the_runtimes_code_reason_and_offset() {
