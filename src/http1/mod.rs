@@ -7,6 +7,8 @@
 
 pub mod chunked;
 pub mod decoder;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod head;
 pub mod llhttp_errors;
 pub mod reader;
