@@ -252,7 +252,14 @@ test('names are those of the runtime', async () => {
   const { root } = await authorities
   const [ours, theirs] = [new SecureAgent(), new https.Agent()]
   const some = { host: 'a', port: 1, servername: 'b', ca: root.pem, rejectUnauthorized: false, minVersion: 'TLSv1.2' }
-  for (const options of [undefined, { host: 'a', port: 1 }, some, { ...some, cert: 'c', key: 'k', ciphers: 'x' }]) {
+  const engine = { privateKeyEngine: 'e', privateKeyIdentifier: 'i' }
+  for (const options of [
+    undefined,
+    { host: 'a', port: 1 },
+    some,
+    { ...some, cert: 'c', key: 'k', ciphers: 'x' },
+    { ...some, ...engine },
+  ]) {
     assert.strictEqual(ours.getName(options), theirs.getName(options))
   }
 })

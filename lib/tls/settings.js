@@ -92,11 +92,17 @@ const NAMED = [
 /** Certificates and keys. */
 const TEXTS = ['ca', 'cert', 'key', 'crl', 'pfx']
 
-/** What only the runtime can do, and its names do not tell. */
-const UNNAMED = ['privateKeyEngine', 'privateKeyIdentifier', 'requestOCSP', 'enableTrace', 'certificateCompression']
-
 /** Whether the runtime's names say anything of TLS; those of Bun up to 1.3 do not. */
 const namesSecurity = nameOfRuntime({ ca: 'x' }) !== nameOfRuntime({})
+
+/** What only the runtime can do, and its names do not tell. */
+const UNNAMED = [
+  'privateKeyEngine',
+  'privateKeyIdentifier',
+  'requestOCSP',
+  'enableTrace',
+  'certificateCompression',
+].filter((key) => nameOfRuntime({ [key]: 'x' }) === nameOfRuntime({}))
 
 /** @param {Options} options */
 function nameOfRuntime(options) {
