@@ -18,12 +18,28 @@ function behindClock(value, name) {
   return typeof original === 'function' ? original : value
 }
 
+const { toString: sourceOf } = Function.prototype
+/** @type {{ nanoseconds(): number } | undefined} */
+const bun = /** @type {any} */ (globalThis).Bun
+
+/** The clock of what is measured. @returns {() => number} */
+function clockOf() {
+  // On Node a clock may be put over it, on the object itself.
+  const { now } = Object.getPrototypeOf(performance)
+  if (now !== undefined) return now.bind(performance)
+  // On Bun it is in the place of the runtime's own, which nobody keeps: that counts from the same moment.
+  if (bun !== undefined && !sourceOf.call(performance.now).includes('[native code]')) {
+    const { nanoseconds } = bun
+    return () => nanoseconds() / 1e6
+  }
+  return performance.now.bind(performance)
+}
+
 module.exports = {
   clearTimeout: behindClock(timers.clearTimeout, 'clearTimeout'),
   dateNow: behindClock(Date, 'Date').now,
   nextTick: behindClock(process.nextTick, 'nextTick'),
-  // A clock may be put over it, on the object itself.
-  now: (Object.getPrototypeOf(performance).now ?? performance.now).bind(performance),
+  now: clockOf(),
   queueMicrotask: behindClock(queueMicrotask, 'queueMicrotask'),
   setImmediate: behindClock(timers.setImmediate, 'setImmediate'),
   /** @type {typeof timers.setTimeout} */

@@ -19,17 +19,18 @@ const folder = path.join(root, '.programs')
  * @property {string} name of its folder, and what tests call it
  * @property {string[]} packages with their versions
  * @property {number} node the oldest major version of Node that it runs on
+ * @property {boolean} [elsewhere] whether it runs on Bun and Deno as well, without keepwire
  * @property {boolean} [lean] whether optional dependencies are left out: native parts that nothing here needs
  */
 
 /** The one table of versions. @type {Program[]} */
 const PROGRAMS = [
-  { name: 'nock13', packages: ['nock@13.5.6'], node: 18 },
-  { name: 'nock14', packages: ['nock@14.0.17'], node: 20 },
+  { name: 'nock13', packages: ['nock@13.5.6'], node: 18, elsewhere: true },
+  { name: 'nock14', packages: ['nock@14.0.17'], node: 20, elsewhere: true },
   { name: 'nock15', packages: ['nock@15.0.6'], node: 22 },
-  { name: 'msw2', packages: ['msw@2.15.0'], node: 20 },
+  { name: 'msw2', packages: ['msw@2.15.0'], node: 20, elsewhere: true },
   { name: 'msw3', packages: ['msw@3.0.5'], node: 22 },
-  { name: 'sinon', packages: ['sinon@22.1.0'], node: 20 },
+  { name: 'sinon', packages: ['sinon@22.1.0'], node: 20, elsewhere: true },
   { name: 'jest', packages: ['jest@30.5.2'], node: 18 },
   { name: 'vitest', packages: ['vitest@4.1.12'], node: 20 },
   { name: 'mocha', packages: ['mocha@12.0.3'], node: 20 },
@@ -46,9 +47,10 @@ const PROGRAMS = [
       '@opentelemetry/instrumentation-dns@0.66.0',
     ],
     node: 20,
+    elsewhere: true,
   },
-  { name: 'dd-trace', packages: ['dd-trace@5.132.0'], node: 18, lean: true },
-  { name: 'newrelic', packages: ['newrelic@13.20.0'], node: 20, lean: true },
+  { name: 'dd-trace', packages: ['dd-trace@5.132.0'], node: 18, elsewhere: true, lean: true },
+  { name: 'newrelic', packages: ['newrelic@13.20.0'], node: 20, elsewhere: true, lean: true },
   { name: 'global-agent', packages: ['global-agent@4.1.6'], node: 18 },
   { name: 'http2-wrapper', packages: ['http2-wrapper@2.2.4'], node: 18 },
 ]

@@ -8,15 +8,13 @@ const http = require('node:http')
 const { test } = require('node:test')
 
 const { runBeside, skipped } = require('../support/programs')
-const { isNode } = require('../support/runtime')
 
 const WAYS = ['stand-in', 'install', 'install with request']
 const WARNING = /KEEPWIRE_WARN_GLOBAL_AGENT/
-const notOnNode = !isNode && 'tried on Node'
 const noProxy = typeof http.setGlobalProxyFromEnv !== 'function' && 'there is no http.setGlobalProxyFromEnv()'
 
 for (const way of WAYS) {
-  test(`${way}: options and limits of global agents are taken over`, { skip: notOnNode }, async () => {
+  test(`${way}: options and limits of global agents are taken over`, async () => {
     const { answer, isOurs, shown, stderr } = await runBeside('state', { args: ['options', way] })
     assert.strictEqual(answer, 'real /a')
     assert.deepStrictEqual(isOurs, [true, true])
@@ -26,7 +24,7 @@ for (const way of WAYS) {
     assert.doesNotMatch(stderr, WARNING)
   })
 
-  test(`${way}: so is what a new http.Agent in its place was told`, { skip: notOnNode }, async () => {
+  test(`${way}: so is what a new http.Agent in its place was told`, async () => {
     const { answer, isOurs, shown } = await runBeside('state', { args: ['replaced', way] })
     assert.strictEqual(answer, 'real /a')
     assert.deepStrictEqual(isOurs, [true, true])
@@ -40,7 +38,7 @@ for (const way of WAYS) {
     assert.doesNotMatch(stderr, WARNING)
   })
 
-  test(`${way}: an agent with ways of its own is left alone, with a warning`, { skip: notOnNode }, async () => {
+  test(`${way}: an agent with ways of its own is left alone, with a warning`, async () => {
     const { answer, asked, stderr } = await runBeside('state', { args: ['own', way] })
     assert.strictEqual(answer, 'real /a')
     assert.ok(asked)

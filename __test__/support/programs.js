@@ -16,8 +16,8 @@ const DEADLINE_MS = 60_000
  * @param {string} name in the table of scripts/programs.js
  */
 function skipped(name) {
-  const { node } = programNamed(name)
-  if (!isNode) return 'tried on Node'
+  const { elsewhere, node } = programNamed(name)
+  if (!isNode) return !elsewhere && `${name} runs on Node alone`
   return major < node && `${name} needs Node ${node}`
 }
 

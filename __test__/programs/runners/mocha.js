@@ -3,6 +3,7 @@
 // Run by mocha: keepwire beside sinon's clock, and supertest's requests after install().
 
 const assert = require('node:assert')
+const { once } = require('node:events')
 const http = require('node:http')
 const { createRequire } = require('node:module')
 const path = require('node:path')
@@ -38,7 +39,13 @@ describe('keepwire', () => {
       const supertest = requireOf('supertest')
       await supertest(app).post('/').send('body').expect(200, 'body')
       const server = http.createServer(app).listen(0, '127.0.0.1')
+      // One that does not listen yet is supertest's to start, and to close after each request.
+      await once(server, 'listening')
       for (let i = 0; i < 3; i++) await supertest(server).post('/').send(`body ${i}`).expect(200, `body ${i}`)
+      const agent = new keepwire.Agent({ keepAlive: true })
+      for (let i = 0; i < 3; i++) await supertest(server).post('/').agent(agent).send('own').expect(200, 'own')
+      assert.strictEqual(agent.totalSocketCount, 1)
+      agent.destroy()
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
     })

@@ -5,7 +5,7 @@
 const http = require('node:http')
 
 const { requireProgram } = require('./program')
-const { useOnce } = require('./use')
+const { startServer, useAll } = require('./use')
 
 const [clock, order] = process.argv.slice(2)
 
@@ -30,10 +30,12 @@ const CLOCKS = {
 }
 
 async function main() {
+  // Bun's child processes wait for clocks that were faked before.
+  const { port } = await startServer()
   if (order === 'first') CLOCKS[clock]()
   const keepwire = require('../../..')
   if (order === 'last') CLOCKS[clock]()
-  const told = await useOnce(keepwire, http)
+  const told = await useAll(keepwire, http, port, new keepwire.Agent({ keepAlive: true }))
   console.log(JSON.stringify({ told }))
   process.exit()
 }

@@ -20,6 +20,7 @@ const MOCKS = {
     for (const origin of ['http://mocked.test', 'https://mocked.test']) {
       nock(origin).persist().get('/m').reply(200, 'mocked')
       nock(origin).persist().get('/second').reply(200, 'mocked')
+      nock(origin).persist().post('/m', 'body').reply(201, 'mocked post')
     }
     return () => {
       nock.cleanAll()
@@ -34,6 +35,9 @@ const MOCKS = {
       ...['http', 'https'].flatMap((scheme) => [
         http.get(`${scheme}://mocked.test/m`, answer),
         http.get(`${scheme}://mocked.test/second`, answer),
+        http.post(`${scheme}://mocked.test/m`, async ({ request }) =>
+          (await request.text()) === 'body' ? HttpResponse.text('mocked post') : HttpResponse.error(),
+        ),
       ]),
     )
     server.listen({ onUnhandledRequest: 'bypass' })
@@ -91,10 +95,12 @@ async function main() {
   if (mock !== 'secure') {
     await ask('mocked', 'http://mocked.test/m')
     await ask('again', 'http://mocked.test/second', 'request')
+    await ask('upload', 'http://mocked.test/m', 'post')
   }
   if (mock === 'nock' || mock === 'msw' || mock === 'secure') await ask('secure', 'https://mocked.test/m')
   const dialsWhileMocked = dials - before
   await ask('real', `${real}/real`)
+  await ask('sent', `${real}/sent`, 'post')
   restore()
   await ask('after', `${real}/after`)
   console.log(JSON.stringify({ told, requests, dialsWhileMocked }))

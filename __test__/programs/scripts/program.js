@@ -28,26 +28,35 @@ async function serve() {
 
 /** Each way in which a program can use keepwire: what makes a request of a URL, and tells its body. */
 const WAYS = {
-  'the runtime alone': (_keepwire, url, call) => read((done) => moduleOf(url)[call](url, done)),
-  agent(keepwire, url, call) {
-    const agent = agentOf(keepwire, url)
-    return read((done) => moduleOf(url)[call](url, { agent }, done))
-  },
-  'stand-in': (keepwire, url, call) =>
-    read((done) => (url.startsWith('https') ? keepwire.https : keepwire.http)[call](url, done)),
+  'the runtime alone': (_keepwire, url, call) => ask(moduleOf(url), url, call),
+  agent: (keepwire, url, call) => ask(moduleOf(url), url, call, { agent: agentOf(keepwire, url) }),
+  'stand-in': (keepwire, url, call) => ask(url.startsWith('https') ? keepwire.https : keepwire.http, url, call),
   install(keepwire, url, call) {
     keepwire.install()
-    return read((done) => moduleOf(url)[call](url, done))
+    return ask(moduleOf(url), url, call)
   },
   'install with request'(keepwire, url, call) {
     keepwire.install({ request: true })
-    return read((done) => moduleOf(url)[call](url, done))
+    return ask(moduleOf(url), url, call)
   },
-  fetch: async (keepwire, url) => (await keepwire.fetch(url)).text(),
-  async 'fetch with an agent'(keepwire, url) {
-    return (await keepwire.fetch(url, { agent: agentOf(keepwire, url) })).text()
+  fetch: async (keepwire, url, call) => (await keepwire.fetch(url, initOf(call))).text(),
+  async 'fetch with an agent'(keepwire, url, call) {
+    return (await keepwire.fetch(url, { ...initOf(call), agent: agentOf(keepwire, url) })).text()
   },
 }
+
+/**
+ * @param {any} module
+ * @param {string} url
+ * @param {string} call 'get' or 'request', or 'post', for one with a body
+ * @param {object} [options]
+ */
+function ask(module, url, call, options) {
+  if (call === 'post') return read((done) => module.request(url, { ...options, method: 'POST' }, done), 'body')
+  return read((done) => (options === undefined ? module[call](url, done) : module[call](url, options, done)))
+}
+
+const initOf = (call) => (call === 'post' ? { method: 'POST', body: 'body' } : {})
 
 const agents = {}
 
@@ -60,8 +69,11 @@ function agentOf(keepwire, url) {
 // Looked up when used, as programs do.
 const moduleOf = (url) => require(url.startsWith('https') ? 'node:https' : 'node:http')
 
-/** @param {(done: (res: any) => void) => any} make */
-function read(make) {
+/**
+ * @param {(done: (res: any) => void) => any} make
+ * @param {string} [body]
+ */
+function read(make, body) {
   return new Promise((resolve, reject) => {
     const req = make((res) => {
       let text = ''
@@ -71,7 +83,7 @@ function read(make) {
       res.on('end', () => resolve(text))
     })
     req.on('error', reject)
-    req.end()
+    req.end(body)
   })
 }
 

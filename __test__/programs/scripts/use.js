@@ -119,4 +119,4 @@ async function useOnce(keepwire, http) {
   }
 }
 
-module.exports = { startServer, USED, useOnce }
+module.exports = { startServer, useAll, USED, useOnce }
