@@ -3,10 +3,14 @@
 // Sizes beyond what travels in a record or a word: the request gets its response, or an error.
 
 const assert = require('node:assert')
+const v8 = require('node:v8')
+const vm = require('node:vm')
 
-const { failure, send } = require('../support/client')
+const { failure, get, send } = require('../support/client')
 const { reply } = require('../support/peer')
+const { isNode } = require('../support/runtime')
 const { testBoth } = require('../support/suite')
+const { once, turns } = require('../support/wait')
 
 const KB = 1024
 
@@ -28,6 +32,38 @@ for (const [title, maxHeaderSize] of [
     assert.strictEqual(peer.accepted, 1)
   })
 }
+
+testBoth(
+  'a long head leaves nothing of its size behind',
+  {
+    skip: !isNode && 'nobody can ask this runtime to collect',
+  },
+  async (scope) => {
+    const MB = KB * KB
+    const peer = await scope.peer((_, connection) => connection.write(reply('ok', [`X-Long: ${'x'.repeat(8 * MB)}`])))
+    const agent = scope.agent({ keepAlive: true })
+    v8.setFlagsFromString('--expose-gc')
+    const collect = vm.runInNewContext('gc')
+    const held = async () => {
+      for (let i = 0; i < 5; i += 1) {
+        await turns(2)
+        collect()
+      }
+      return process.memoryUsage().arrayBuffers
+    }
+    const before = await held()
+    for (let i = 0; i < 3; i++) {
+      const sent = get({ port: peer.port, agent, maxHeaderSize: 16 * MB })
+      const [response] = await once(sent, 'response')
+      assert.strictEqual(response.headers['x-long'].length, 8 * MB)
+      await once(response.resume(), 'end')
+    }
+    // The next batch is read as any other.
+    assert.strictEqual((await send({ port: peer.port, agent, maxHeaderSize: 16 * MB })).body, 'ok')
+    const left = (await held()) - before
+    assert.ok(left < 4 * MB, `${left} bytes`)
+  },
+)
 
 testBoth('a head larger than maxHeaderSize is an error of its request alone', async (scope) => {
   const peer = await scope.peer((request, connection) => {

@@ -59,9 +59,11 @@ class Completion {
   fetch() {
     if (this.#at < this.#end) return true
     this.#at = 0
+    // A long head is read, and nobody knows when the next one comes.
+    if (this.#bytes.length > COMPLETION_BYTES) this.#resize(COMPLETION_BYTES)
     this.#end = drain(this.#port, this.#bytes)
     if (this.#end < 0) {
-      this.#grow(-this.#end)
+      this.#resize(-this.#end)
       this.#end = drain(this.#port, this.#bytes)
     }
     return this.#end > 0
@@ -71,7 +73,7 @@ class Completion {
    * A response head may be larger than the buffer: maxHeaderSize is the user's.
    * @param {number} bytes
    */
-  #grow(bytes) {
+  #resize(bytes) {
     this.#bytes = Buffer.allocUnsafeSlow((bytes + 3) & ~3)
     this.#words = new Int32Array(this.#bytes.buffer)
     this.#doubles = new DataView(this.#bytes.buffer)

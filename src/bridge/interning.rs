@@ -7,6 +7,10 @@
 /// Numbers are 1 to this; they ride in the upper bits of a record's `aux`.
 pub const SLOTS: usize = 32;
 const SEEN: usize = 64;
+/// Bytes of a head that is kept. A thread's heads come to 128 KiB at most, here and in JavaScript.
+const LONGEST: usize = 4 * 1024;
+/// Whose value must not outlive its response.
+const CREDENTIAL: &[u8] = b"set-cookie";
 
 /// How a head is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,8 +43,8 @@ impl Default for Heads {
 impl Heads {
     /// Decides how `head` is told; both sides must carry the decision out.
     pub fn tell(&mut self, head: &[u8]) -> Told {
-        if head.is_empty() {
-            // A text of no length says that the head is a kept one.
+        // A text of no length says that the head is a kept one.
+        if head.is_empty() || head.len() > LONGEST {
             return Told::Once;
         }
         let hash = hash(head);
@@ -56,6 +60,9 @@ impl Heads {
             *seen = hash;
             return Told::Once;
         }
+        if has_credential(head) {
+            return Told::Once;
+        }
         let slot = self.next;
         self.next = (slot + 1) % SLOTS;
         if slot == self.kept.len() {
@@ -65,6 +72,12 @@ impl Heads {
         }
         Told::Keep(slot as u16 + 1)
     }
+}
+
+/// Whether a name in it, or a value, is that of a credential: all are joined by NUL.
+fn has_credential(head: &[u8]) -> bool {
+    head.split(|&byte| byte == 0)
+        .any(|text| text.len() == CREDENTIAL.len() && text.eq_ignore_ascii_case(CREDENTIAL))
 }
 
 /// Eight bytes at a time; equality is checked on the bytes, so collisions cost nothing but time.
@@ -95,6 +108,21 @@ mod tests {
         assert_eq!(heads.tell(b""), Told::Once);
         assert_eq!(heads.tell(b""), Told::Once);
         assert_eq!(heads.tell(b"Server\0x\0OK"), Told::Again(1));
+    }
+
+    #[test]
+    fn heads_that_are_long_or_set_cookies_are_never_kept() {
+        let mut heads = Heads::default();
+        let long = [b"x\0", &b"y".repeat(LONGEST)[..], b"\0OK"].concat();
+        for head in [&long[..], b"Set-Cookie\0id=1\0OK", b"a\0b\0set-cookie\0c\0"] {
+            for _ in 0..5 {
+                assert_eq!(heads.tell(head), Told::Once);
+            }
+        }
+        assert!(heads.kept.is_empty());
+        let fits = &long[..LONGEST];
+        assert_eq!(heads.tell(fits), Told::Once);
+        assert_eq!(heads.tell(fits), Told::Keep(1));
     }
 
     #[test]
