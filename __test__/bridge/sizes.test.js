@@ -6,6 +6,7 @@ const assert = require('node:assert')
 const v8 = require('node:v8')
 const vm = require('node:vm')
 
+const { fetch } = require('../..')
 const { failure, get, send } = require('../support/client')
 const { reply } = require('../support/peer')
 const { isNode } = require('../support/runtime')
@@ -75,3 +76,31 @@ testBoth('a head larger than maxHeaderSize is an error of its request alone', as
   assert.strictEqual(error.code, 'HPE_HEADER_OVERFLOW')
   assert.strictEqual((await send({ port: peer.port, agent })).body, 'ok')
 })
+
+testBoth(
+  'more than 4 GiB can be read as a stream, and are a clear error to who reads them at once',
+  {
+    ours: 'has no fetch',
+  },
+  async (scope) => {
+    const bytes = 5 * KB ** 3
+    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\nfirst`
+    const peer = await scope.peer((_, connection) => connection.write(head))
+    const agent = scope.agent({ keepAlive: true })
+    const maxResponseSize = Number.POSITIVE_INFINITY
+    const asked = () => fetch(`${scope.scheme}://127.0.0.1:${peer.port}/`, { agent, maxResponseSize })
+    for (const method of ['arrayBuffer', 'text', 'json']) {
+      const response = await asked()
+      const error = await response[method]().then(
+        () => undefined,
+        ({ cause }) => cause,
+      )
+      assert.strictEqual(error?.code, 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE', method)
+      assert.match(error.message, /more than 4294967295 bytes, the most that can be read at once/, method)
+    }
+    const reader = (await asked()).body.getReader()
+    const { value } = await reader.read()
+    assert.strictEqual(Buffer.from(value).toString(), 'first')
+    await reader.cancel()
+  },
+)

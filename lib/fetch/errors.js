@@ -72,12 +72,12 @@ function causeFrom(error) {
 
 /**
  * @param {number} most bytes
- * @param {boolean} isChosen whether the user has said so
+ * @param {number} chosen by the user; 0: nothing
  */
-function tooLarge(most, isChosen) {
-  const why = isChosen
-    ? 'the option "maxResponseSize" of fetch()'
-    : 'what is read at once unless the option "maxResponseSize" of fetch() says otherwise'
+function tooLarge(most, chosen) {
+  let why = 'what is read at once unless the option "maxResponseSize" of fetch() says otherwise'
+  if (chosen === most) why = 'the option "maxResponseSize" of fetch()'
+  else if (chosen > most) why = 'the most that can be read at once: read it as a stream'
   const cause = new Error(`The response's body has more than ${most} bytes, ${why}`)
   return fetchFailed(Object.assign(cause, { code: TOO_LARGE }), 'terminated')
 }

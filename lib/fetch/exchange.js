@@ -21,6 +21,8 @@ const { letManyListen } = require('./traits.js')
 const MOST_DISCARDED = 64 * 1024
 /** Bytes of a body that is read whole, unless the option says otherwise: some kilobytes on the wire can stand for any number. */
 const MOST_WHOLE = 1024 * 1024 * 1024
+/** Of a body that the engine puts together, whatever its user allows: its length is told in 32 bits. */
+const MOST_AT_ONCE = 0xffff_ffff
 
 /**
  * @typedef {object} Waiting whoever waits for body bytes
@@ -376,8 +378,8 @@ class FetchExchange {
   /** Most bytes that the body may have. */
   #most() {
     const { maxResponseSize } = this.order
-    if (maxResponseSize > 0) return maxResponseSize
-    return this.#isWhole ? MOST_WHOLE : Number.POSITIVE_INFINITY
+    if (this.#isWhole) return Math.min(maxResponseSize || MOST_WHOLE, MOST_AT_ONCE)
+    return maxResponseSize || Number.POSITIVE_INFINITY
   }
 
   /** The body is put together by its reader. */
@@ -389,7 +391,8 @@ class FetchExchange {
   /** @param {boolean} ended whether its connection is free already */
   #overflow(ended) {
     if (!ended) this.#hop?.abandon()
-    this.#fail(tooLarge(this.#most(), this.order.maxResponseSize > 0))
+    const { maxResponseSize } = this.order
+    this.#fail(tooLarge(this.#most(), maxResponseSize))
   }
 
   /** Nothing comes of what nobody reads: as with the runtime's, it keeps no process alive. */

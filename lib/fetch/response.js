@@ -475,7 +475,7 @@ function limited(response, most) {
   const counter = new TransformStream({
     transform(chunk, controller) {
       received += chunk.byteLength
-      if (received > most) controller.error(tooLarge(most, true))
+      if (received > most) controller.error(tooLarge(most, most))
       else controller.enqueue(chunk)
     },
   })
