@@ -5,11 +5,12 @@
 
 const assert = require('node:assert')
 const { spawn } = require('node:child_process')
+const net = require('node:net')
 const path = require('node:path')
 
 const { reply } = require('./support/peer')
 const { commandFor, isDeno } = require('./support/runtime')
-const { testBoth: test } = require('./support/suite')
+const { test: testOne, testBoth: test } = require('./support/suite')
 const { delay, until } = require('./support/wait')
 
 const DEADLINE_MS = 2_000
@@ -20,22 +21,20 @@ const NOT_HERE =
   (isDeno && 'the stopped process does not end; why is not known')
 const OURS = { ours: 'has no such deadlines', skip: NOT_HERE }
 
-test('answers that came while the process was stopped are read before a deadline is told', OURS, async (scope) => {
-  const waiting = {}
-  const peer = await scope.peer((request, connection) => {
-    waiting[request.target] = connection
-    if (request.target === '/body') connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
-  })
-  const { file, args } = commandFor(SCRIPT, [scope.scheme, String(peer.port), String(DEADLINE_MS)])
+/**
+ * Stops a process with requests when it is ready, until long after its deadlines.
+ * @returns {Promise<Record<string, string>>} what each path's request came to
+ */
+async function freeze(scope, { port, sockets, paths, isReady, meanwhile }) {
+  const { file, args } = commandFor(SCRIPT, [scope.scheme, String(port), String(DEADLINE_MS), sockets, ...paths])
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise((resolve) => child.once('close', resolve))
   let text = ''
   child.stdout.on('data', (chunk) => (text += chunk))
   try {
-    await until(() => waiting['/head'] && text.includes('hasHead'))
+    await until(() => isReady(text))
     child.kill('SIGSTOP')
-    waiting['/head'].write(reply('hello'))
-    waiting['/body'].write('hello')
+    meanwhile()
     await delay(1.5 * DEADLINE_MS)
   } finally {
     child.kill('SIGCONT')
@@ -45,6 +44,64 @@ test('answers that came while the process was stopped are read before a deadline
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
-  const outcomes = Object.fromEntries(lines.map(({ path, body, code }) => [path, body ?? code]))
-  assert.deepStrictEqual([outcomes['/head'], outcomes['/body']], ['hello', 'hello'])
-})
+  return Object.fromEntries(lines.map(({ path, body, code }) => [path, body ?? code]))
+}
+
+const WAYS = { engine: 'the engine', runtime: "the runtime's sockets" }
+
+for (const [sockets, name] of Object.entries(WAYS)) {
+  test(
+    `answers that came while the process was stopped are read before a deadline is told: ${name}`,
+    OURS,
+    async (scope) => {
+      const waiting = {}
+      const peer = await scope.peer((request, connection) => {
+        waiting[request.target] = connection
+        if (request.target === '/body') connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
+      })
+      const outcomes = await freeze(scope, {
+        port: peer.port,
+        sockets,
+        paths: ['/head', '/body'],
+        isReady: (text) => waiting['/head'] && text.includes('hasHead'),
+        meanwhile: () => {
+          waiting['/head'].write(reply('hello'))
+          waiting['/body'].write('hello')
+        },
+      })
+      assert.deepStrictEqual([outcomes['/head'], outcomes['/body']], ['hello', 'hello'])
+    },
+  )
+
+  testOne(
+    `https: a handshake's answer that came then is read before connectTimeout is told: ${name}`,
+    {
+      ...OURS,
+      scheme: 'https',
+    },
+    async (scope) => {
+      const peer = await scope.peer((_request, connection) => connection.write(reply('hello')))
+      let goOn
+      // Holds the client's greeting back.
+      const gate = net.createServer((socket) => {
+        socket.on('error', () => {})
+        socket.once('data', (bytes) => {
+          socket.pause()
+          goOn = () => {
+            const onward = net.connect(peer.port, '127.0.0.1')
+            onward.on('error', () => {}).on('close', () => socket.destroy())
+            socket.on('close', () => onward.destroy())
+            onward.write(bytes)
+            onward.pipe(socket).pipe(onward)
+          }
+        })
+      })
+      await new Promise((resolve) => gate.listen(0, '127.0.0.1', resolve))
+      scope.defer(() => new Promise((resolve) => gate.close(resolve)))
+      const { port } = /** @type {net.AddressInfo} */ (gate.address())
+      const isReady = () => goOn !== undefined
+      const outcomes = await freeze(scope, { port, sockets, paths: ['/connect'], isReady, meanwhile: () => goOn() })
+      assert.strictEqual(outcomes['/connect'], 'hello')
+    },
+  )
+}

@@ -6,6 +6,9 @@
 //
 // The runtime does not tell of each byte that the kernel takes, so a request is looked at several times within its limit:
 // a deadline is told at most a step late, never early. Requests of agents without deadlines cost nothing.
+//
+// A process that was stopped (SIGSTOP, a paused container) may find the deadline over and the answer in the kernel, and the
+// event loop runs timers before it reads. So a deadline that is over is told a little later, when the loop has read once more.
 
 const { readFile } = require('node:fs')
 const { clearTimeout, now, setTimeout } = require('./captured.js')
@@ -21,6 +24,8 @@ const { isLinux } = require('./runtime.js')
 /** How often a request is looked at within its shortest limit, and how often at most, in ms. */
 const LOOKS = 16
 const SHORTEST_STEP_MS = 2
+/** How long what the kernel has may take until it was read, when a deadline is over. */
+const GRACE_MS = 5
 /** What a timer can count. */
 const LONGEST_MS = 0x7fffffff
 
@@ -48,19 +53,31 @@ function awaitOpen(agent, origin, since, onLate) {
   const connectMs = milliseconds(agent.options.connectTimeout)
   const userMs = userTimeoutOf(agent)
   if (connectMs === 0 && userMs === 0) return null
-  /** @type {NodeJS.Timeout[]} */
-  const timers = []
+  /** @type {(() => void)[]} */
+  const ends = []
   /** @type {(ms: number, error: Error & { code?: string }) => () => void} */
   const limit = (ms, error) => {
     if (ms === 0) return () => {}
-    const onTime = () => {
+    let isOver = false
+    const tell = () => {
+      if (isOver) return
       native.note(origin.origins.id, origin.key, false, String(error.code))
       onLate(error)
     }
-    const timer = setTimeout(onTime, Math.min(ms, LONGEST_MS))
+    let timer = setTimeout(
+      () => {
+        timer = setTimeout(tell, GRACE_MS)
+        timer.unref()
+      },
+      Math.min(ms, LONGEST_MS),
+    )
     timer.unref()
-    timers.push(timer)
-    return () => clearTimeout(timer)
+    const end = () => {
+      isOver = true
+      clearTimeout(timer)
+    }
+    ends.push(end)
+    return end
   }
   const message = `No connection to ${origin.label} within connectTimeout, ${connectMs} ms`
   const left = connectMs === 0 ? 0 : Math.max(1, since + connectMs - now())
@@ -68,7 +85,7 @@ function awaitOpen(agent, origin, since, onLate) {
   // The kernel's limit is for TCP alone.
   const onConnect = limit(userMs, timedOut('connect'))
   const end = () => {
-    for (const timer of timers) clearTimeout(timer)
+    for (const each of ends) each()
   }
   return {
     sees(socket) {
@@ -104,6 +121,8 @@ class Watch {
   #since = now()
   #unsentSince = this.#since
   #isReading = false
+  /** Runs while a deadline is over and what the kernel has is being read. @type {NodeJS.Timeout | undefined} */
+  #grace = undefined
   /** @type {NodeJS.Timeout | undefined} */
   #timer = undefined
 
@@ -130,6 +149,7 @@ class Watch {
     }
     const end = () => {
       clearTimeout(this.#timer)
+      clearTimeout(this.#grace)
       this.#timer = undefined
       req.removeListener('finish', look).removeListener('information', inform).removeListener('close', end)
       socket.removeListener('agentRemove', end)
@@ -147,7 +167,8 @@ class Watch {
     this.#timer.unref()
   }
 
-  #look() {
+  /** @param {boolean} [isLast] the event loop has read since a deadline was found to be over */
+  #look(isLast = false) {
     if (this.#timer === undefined) return
     const { res } = this.#req
     if (res?.complete || this.#req.destroyed) return this.end()
@@ -160,9 +181,17 @@ class Watch {
       this.#awaited = awaited
       this.#progress = progress
       this.#since = at
+      clearTimeout(this.#grace)
+      this.#grace = undefined
     }
     const limitMs = awaited === HEAD ? this.#headersMs : awaited === BODY ? this.#bodyMs : 0
-    if (limitMs > 0 && at - this.#since >= limitMs) return this.#fail(late(awaited, limitMs), awaited)
+    if (limitMs > 0 && at - this.#since >= limitMs) {
+      if (isLast) return this.#fail(late(awaited, limitMs), awaited)
+      if (this.#grace === undefined) {
+        this.#grace = setTimeout(() => this.#look(true), GRACE_MS)
+        this.#grace.unref()
+      }
+    }
     if (this.#userMs > 0) this.#lookAtKernel(at, `${written} ${bytesRead}`)
     this.#wait()
   }

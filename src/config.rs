@@ -11,6 +11,9 @@ pub const INLINE_BODY: usize = 16 * 1024;
 /// Request bytes kept for a re-send; a longer request is not replayable.
 pub const REPLAY_LIMIT: usize = 64 * 1024;
 
+/// How long what the kernel has may take, when a deadline is over, until it was read or has turned out to be no progress.
+pub const GRACE: Duration = Duration::from_millis(5);
+
 /// What one connection reads in a turn before the others have theirs.
 pub const TURN_BYTES: usize = 128 * 1024;
 

@@ -11,8 +11,9 @@ use std::future::{Future, Ready};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{timeout, Instant};
 
+use crate::config::GRACE;
 use crate::error::{Failure, Phase};
 use crate::faults::{self, Stage};
 
@@ -117,10 +118,22 @@ pub async fn connect_by(
         return open(profile, lookup).await;
     }
     let limit = Duration::from_millis(profile.connect_timeout_ms.into());
-    match tokio::time::timeout(limit, open(profile, lookup)).await {
-        Ok(outcome) => outcome,
-        Err(_elapsed) => Err(timed_out(profile)),
+    match within(limit, open(profile, lookup)).await {
+        Some(outcome) => outcome,
+        None => Err(timed_out(profile)),
     }
+}
+
+/// Waits for `future` no longer than `limit`.
+///
+/// A process that was stopped (SIGSTOP, a paused container) may find that over and the answer in the kernel. The signal that
+/// lets it go on ends the wait for the kernel with nothing heard, so it is waited once more.
+async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    if let Ok(outcome) = timeout(limit, future.as_mut()).await {
+        return Some(outcome);
+    }
+    timeout(GRACE, future).await.ok()
 }
 
 async fn open(

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::{Profile, Target};
+use super::{within, Profile, Target};
 use crate::error::{is_in_progress, Failure, Phase};
 
 /// Connects to `target`; the second value is the peer's address. Dropping the future closes the socket.
@@ -53,9 +52,9 @@ pub(super) async fn open(
     match profile.tcp_user_timeout_ms {
         0 => stream.writable().await.map_err(|err| late(&err))?,
         // To the kernel the option is one of open connections.
-        ms => match timeout(Duration::from_millis(ms.into()), stream.writable()).await {
-            Ok(writable) => writable.map_err(|err| late(&err))?,
-            Err(_elapsed) => {
+        ms => match within(Duration::from_millis(ms.into()), stream.writable()).await {
+            Some(writable) => writable.map_err(|err| late(&err))?,
+            None => {
                 let port = Some(target.addr.port());
                 let failure = Failure::from_name(
                     "ETIMEDOUT",

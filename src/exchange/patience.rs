@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::config::GRACE;
 use crate::error::{Failure, Phase};
 
 /// Both limits in milliseconds; 0: none.
@@ -23,9 +24,6 @@ pub struct Patience {
     pub headers_ms: u32,
     pub body_ms: u32,
 }
-
-/// How long what the kernel has may take until it was read, or has turned out to be no progress.
-const GRACE: Duration = Duration::from_millis(5);
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
