@@ -53,6 +53,16 @@ test('a number that has had its turn finds nobody when its slot is taken again, 
   }
 })
 
+test('more than 2^20 exchanges may be open at a time, and each is found by its number', async () => {
+  const numbers = new Numbers()
+  const values = Array.from({ length: 2 ** 20 + 2 ** 16 }, () => ({ id: 0 }))
+  for (const value of values) value.id = numbers.take(value)
+  assert.ok(values.every((value) => Number.isSafeInteger(value.id) && numbers.get(value.id) === value))
+  assert.strictEqual(new Set(values.map(({ id }) => id)).size, values.length)
+  for (const { id } of values) numbers.release(id)
+  assert.ok(values.every(({ id }) => numbers.get(id) === undefined))
+})
+
 /** What answers a request that is begun after `count` others were refused, while the answer to one before them waits. */
 async function answerBehind(scope, count) {
   const { port } = await scope.remote()
