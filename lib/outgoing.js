@@ -80,7 +80,8 @@ class Outgoing {
 
   /** Bytes that count as sent. */
   get #sent() {
-    const { isConnected } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
+    // There is none any more after takeBack(), of which a socket that was corked hears later.
+    const isConnected = this.#exchange.connection?.isConnected
     if (this.#corkedAt >= 0) return Math.min(this.#corkedAt, this.#acknowledged + SEND_BUFFER)
     return isConnected || this.#isResumed
       ? Math.min(this.#written, this.#acknowledged + SEND_BUFFER)
