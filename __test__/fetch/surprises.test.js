@@ -357,3 +357,26 @@ test('many fetches share a signal without a warning, and leave nothing on it', a
   assert.deepStrictEqual([texts.length, warned], [40, []])
   assert.strictEqual(require('node:events').getEventListeners(controller.signal, 'abort').length, 0)
 })
+
+for (const [what, options] of [
+  ['without an agent', () => ({})],
+  ['over an agent', (scope) => ({ agent: scope.agent() })],
+]) {
+  test(`${what} a body of more than 4 GiB is refused when it is read at once, and can be read as a stream`, async (scope) => {
+    const { origin } = await fetchPeer(scope, (_, connection) => {
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\nbegun')
+    })
+    const init = { ...options(scope), maxResponseSize: Number.POSITIVE_INFINITY }
+    await assert.rejects(
+      fetch(origin, init).then((response) => response.arrayBuffer()),
+      ({ cause }) => {
+        assert.strictEqual(cause.code, 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE')
+        assert.match(cause.message, /more than 4294967295 bytes, the most that can be read at once/)
+        return true
+      },
+    )
+    const reader = (await fetch(origin, init)).body.getReader()
+    assert.strictEqual(Buffer.from((await reader.read()).value).toString(), 'begun')
+    await reader.cancel()
+  })
+}
