@@ -65,6 +65,7 @@ class Outgoing {
   #failedCallbacks = null
   /** @type {(Error & { syscall?: string }) | null} */
   #reason = null
+  #isFailed = false
   /** In which of the port's rounds callbacks were called last. */
   #toldIn = -1
   #needDrain = false
@@ -125,8 +126,14 @@ class Outgoing {
     }
     this.#advance(sent)
     if (typeof callback === 'function') {
-      this.#callbacks ??= []
-      this.#callbacks.push(this.#written, callback)
+      if (this.#isFailed) {
+        // The connection failed before its request's turn, as on Deno it may.
+        this.#failedCallbacks ??= []
+        this.#failedCallbacks.push(this.#written, callback)
+      } else {
+        this.#callbacks ??= []
+        this.#callbacks.push(this.#written, callback)
+      }
     }
     const room = waiting + this.#written - before < highWaterMark
     if (!room) this.#needDrain = true
@@ -331,6 +338,7 @@ class Outgoing {
    * @param {Error | null} error
    */
   fail(error) {
+    this.#isFailed = true
     this.#failedCallbacks = this.#callbacks
     this.#reason = error
     this.#callbacks = null

@@ -60,7 +60,8 @@ fn read(pieces: Vec<Vec<u8>>, bodiless: bool) -> Response {
     let outcome = loop {
         reader.begin_turn();
         match reader.poll_event(&mut cx) {
-            Poll::Pending => panic!("there is always something to read"),
+            // There is always something to read: it has had its turn, and goes on in the next one.
+            Poll::Pending => {}
             Poll::Ready(Event::Head(head)) => heads.push((head.status, head.text)),
             Poll::Ready(Event::Data(piece)) => {
                 assert!(!piece.bytes.is_empty());
