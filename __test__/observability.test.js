@@ -285,7 +285,7 @@ test('an agent can be disposed of where the runtime has the symbols', OURS, asyn
 })
 
 test('a process that meets endless origins does not grow: keys and profiles are given back', OURS, async (scope) => {
-  const native = require('../lib/native')
+  const native = require('../lib/bridge/native')
   const peer = await scope.peer(OK)
   const agent = scope.agent({ keepAlive: true, maxTotalSockets: 2 })
   for (let i = 0; i < 1_000; i++) {

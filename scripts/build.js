@@ -9,7 +9,7 @@ const { createHash } = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
 
-const { nativeTargets } = require('../lib/native-target.js')
+const { nativeTargets } = require('../lib/bridge/target.js')
 const { isWindows, root, run } = require('./process.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
 

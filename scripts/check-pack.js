@@ -9,7 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 
 const manifest = require('../package.json')
-const { nativeTargets } = require('../lib/native-target.js')
+const { nativeTargets } = require('../lib/bridge/target.js')
 const { ensureReady } = require('./setup.js')
 const { root, run, runNpm } = require('./process.js')
 const { UserError, runScript, say } = require('./report.js')
@@ -20,8 +20,8 @@ const REQUIRED = [
   'README.md',
   'index.d.ts',
   'index.js',
-  'lib/native-target.js',
-  'lib/native.js',
+  'lib/bridge/target.js',
+  'lib/bridge/native.js',
   'package.json',
 ]
 const ALLOWED =

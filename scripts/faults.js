@@ -8,7 +8,7 @@ require('./node-version.js')
 const fs = require('node:fs')
 const path = require('node:path')
 
-const { nativeTargets } = require('../lib/native-target.js')
+const { nativeTargets } = require('../lib/bridge/target.js')
 const { compile } = require('./build.js')
 const { root, run } = require('./process.js')
 const { runScript, say, secondsSince } = require('./report.js')

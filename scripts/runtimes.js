@@ -7,7 +7,7 @@ require('./node-version.js')
 const fs = require('node:fs')
 const path = require('node:path')
 
-const { libc } = require('../lib/native-target.js')
+const { libc } = require('../lib/bridge/target.js')
 const { isWindows, root, run, runNpm } = require('./process.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
 

@@ -9,7 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 
 const { fetch } = require('../..')
-const { isBun, isDeno, isNode } = require('../../lib/runtime')
+const { isBun, isDeno, isNode } = require('../../lib/runtime/probes')
 const { runScript } = require('../support/child')
 const { reply } = require('../support/peer')
 const { test } = require('../support/suite')

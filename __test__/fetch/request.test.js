@@ -6,7 +6,7 @@
 const assert = require('node:assert')
 
 const { fetch } = require('../..')
-const { isNode } = require('../../lib/runtime')
+const { isNode } = require('../../lib/runtime/probes')
 const { reply } = require('../support/peer')
 const { major } = require('../support/runtime')
 const { test } = require('../support/suite')

@@ -7,7 +7,7 @@ const http = require('node:http')
 const https = require('node:https')
 const net = require('node:net')
 
-const genuine = require('../../lib/genuine')
+const genuine = require('../../lib/runtime/genuine')
 const { test } = require('../support/suite')
 
 const { isClientRequestReplaced, isGenuine, isLookupReplaced, knowsClientRequest, replacedConnecting } = genuine

@@ -9,7 +9,7 @@ const https = require('node:https')
 const keepwire = require('../..')
 const { reply } = require('../support/peer')
 const { test } = require('../support/suite')
-const { ignoresAgents } = require('../../lib/runtime')
+const { ignoresAgents } = require('../../lib/runtime/probes')
 const { runProgram } = require('./program')
 
 const OURS = ['Agent', 'ClientRequest', 'get', 'globalAgent', 'request']

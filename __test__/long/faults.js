@@ -19,7 +19,7 @@ const LANES = 8
 
 const home = isMainThread ? path.resolve(process.argv[2]) : workerData.home
 const keepwire = require(home)
-const native = require(path.join(home, 'lib', 'native.js'))
+const native = require(path.join(home, 'lib', 'bridge', 'native.js'))
 
 /** Bodies that come with the head, and ones that don't. */
 const bodyOf = (/** @type {string} */ name) => name.repeat(name.endsWith('0') ? 5_000 : 1)

@@ -6,7 +6,7 @@
 // second on it must not grow.
 
 const { fetch } = require('../..')
-const native = require('../../lib/native')
+const native = require('../../lib/bridge/native')
 const { readArguments } = require('../support/arguments')
 const { bodyOf } = require('../support/chaos-bodies')
 const { Certificate } = require('../support/authority')

@@ -317,7 +317,7 @@ test('explain() tells of lean requests what it tells of others', async (scope) =
 })
 
 test('what is kept of requests has a size, and holds no credential', async (scope) => {
-  const { originsOf } = require('../../lib/origins')
+  const { originsOf } = require('../../lib/agent/origins')
   const peer = await scope.peer((_, connection) => connection.write(reply('ok')))
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
   const ask = (path, headers) =>

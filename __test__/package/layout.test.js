@@ -74,6 +74,6 @@ test('both sides of the bridge have the same numbers', () => {
     assert.strictEqual(typeof layout[ours], 'number', ours)
     assert.strictEqual(rust.get(theirs), layout[ours], `${theirs} is ${ours}`)
   }
-  const { SLOT_SHIFT } = require('../../lib/bridge/heads.js')
+  const { SLOT_SHIFT } = require('../../lib/bridge/response-heads.js')
   assert.strictEqual(rust.get('record::SLOT_SHIFT'), SLOT_SHIFT)
 })

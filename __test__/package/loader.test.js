@@ -1,6 +1,6 @@
 'use strict'
 
-// lib/native.js in a package of its own, with and without something to load.
+// lib/bridge/native.js in a package of its own, with and without something to load.
 
 const assert = require('node:assert')
 const fs = require('node:fs')
@@ -9,7 +9,7 @@ const path = require('node:path')
 const { test } = require('node:test')
 
 const manifest = require('../../package.json')
-const { nativeTargets } = require('../../lib/native-target.js')
+const { nativeTargets } = require('../../lib/bridge/target.js')
 const { runtimeName } = require('../support/runtime')
 
 const root = path.resolve(__dirname, '../..')
@@ -19,11 +19,11 @@ const target = nativeTargets()[0]
 function inPackage(body) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-loader-'))
   try {
-    fs.mkdirSync(path.join(folder, 'lib'))
-    for (const file of ['package.json', 'lib/native.js', 'lib/native-target.js']) {
+    fs.mkdirSync(path.join(folder, 'lib', 'bridge'), { recursive: true })
+    for (const file of ['package.json', 'lib/bridge/native.js', 'lib/bridge/target.js']) {
       fs.copyFileSync(path.join(root, file), path.join(folder, file))
     }
-    body({ folder, loader: path.join(folder, 'lib', 'native.js') })
+    body({ folder, loader: path.join(folder, 'lib', 'bridge', 'native.js') })
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
   }

@@ -23,8 +23,8 @@ function prepare(programs) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-setup-'))
   try {
     fs.cpSync(path.join(root, 'scripts'), path.join(folder, 'scripts'), { recursive: true })
-    fs.mkdirSync(path.join(folder, 'lib'))
-    for (const file of ['Cargo.toml', 'lib/native-target.js']) {
+    fs.mkdirSync(path.join(folder, 'lib', 'bridge'), { recursive: true })
+    for (const file of ['Cargo.toml', 'lib/bridge/target.js']) {
       fs.copyFileSync(path.join(root, file), path.join(folder, file))
     }
     const bin = path.join(folder, 'bin')

@@ -9,11 +9,11 @@
 // - Nothing thrown by a user's callback leaves wake(): it surfaces as an uncaught exception of its own, and the records
 //   behind it are delivered afterwards.
 
-const { nextTick, queueMicrotask, setImmediate } = require('../captured.js')
-const { coded, throwSoon } = require('../errors.js')
-const native = require('../native.js')
-const { Completion } = require('./decode.js')
-const { Submission } = require('./encode.js')
+const { nextTick, queueMicrotask, setImmediate } = require('../runtime/captured.js')
+const { coded, throwSoon } = require('../common/errors.js')
+const native = require('./native.js')
+const { Completion } = require('./records.js')
+const { Submission } = require('./commands.js')
 const { NONE, Numbers } = require('./numbers.js')
 
 /** Batches read in one go; more wait for the event loop's next turn, so that timers and other sockets have theirs. */
@@ -21,9 +21,9 @@ const MOST_BATCHES = 16
 /** The same in bytes: tiny pieces of bodies are thousands in one batch. */
 const MOST_BYTES = 128 * 1024
 
-/** @typedef {import('../carry.js').Exchange} Exchange */
-/** @typedef {import('../connection.js').Connection} Connection */
-/** @typedef {import('../origins.js').Origins} Origins */
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+/** @typedef {import('../agent/origins.js').Origins} Origins */
 
 class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
@@ -67,7 +67,7 @@ class Port {
 
   /**
    * @param {Origins} origins
-   * @param {import('../native.js').NativeLimits} limits
+   * @param {import('./native.js').NativeLimits} limits
    * @returns {number} the agent's id
    */
   addAgent(origins, limits) {

@@ -147,7 +147,7 @@ class Trace {
 
   /**
    * @param {number} statusCode
-   * @param {import('../bridge/heads.js').Head} head
+   * @param {import('../bridge/response-heads.js').Head} head
    */
   answer(statusCode, head) {
     if (this.#isOver || !answered.hasSubscribers) return

@@ -11,7 +11,7 @@ const {
   RENEGOTIATES,
 } = require('../bridge/layout.js')
 const { threadPort } = require('../bridge/port.js')
-const native = require('../native.js')
+const native = require('../bridge/native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
@@ -112,7 +112,7 @@ class ClientHop {
   /**
    * @param {number} status
    * @param {number} flags
-   * @param {import('../bridge/heads.js').Head} head
+   * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    */
   onResponse(status, flags, head, body) {

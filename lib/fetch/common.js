@@ -2,8 +2,8 @@
 
 // What fetches without an agent have in common.
 
-const { Agent, originsOf, route } = require('../agent.js')
-const { Agent: HttpsAgent } = require('../https-agent.js')
+const { Agent, originsOf, route } = require('../agent/agent.js')
+const { Agent: HttpsAgent } = require('../agent/https-agent.js')
 const { fieldOf } = require('./head.js')
 
 /** @typedef {import('./request.js').Order} Order */

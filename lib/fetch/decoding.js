@@ -7,8 +7,8 @@ const { Buffer } = require('node:buffer')
 const { Readable } = require('node:stream')
 
 const { threadPort } = require('../bridge/port.js')
-const { coded } = require('../errors.js')
-const { closeContent, decodeContent, openContent } = require('../native.js')
+const { coded } = require('../common/errors.js')
+const { closeContent, decodeContent, openContent } = require('../bridge/native.js')
 const { fetchFailed } = require('./errors.js')
 
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */

@@ -8,8 +8,8 @@
 
 const { Buffer } = require('node:buffer')
 
-const { clearTimeout, dateNow, setTimeout } = require('../captured.js')
-const { notA, notANumber, outOfRange } = require('../errors.js')
+const { clearTimeout, dateNow, setTimeout } = require('../runtime/captured.js')
+const { notA, notANumber, outOfRange } = require('../common/errors.js')
 const { plainInit } = require('./init.js')
 
 const EXCERPT_BYTES = 2048

@@ -6,11 +6,11 @@
 
 const { types } = require('node:util')
 
-const native = require('../native.js')
-const { warnOfDispatcher } = require('../warnings.js')
+const native = require('../bridge/native.js')
+const { warnOfDispatcher } = require('../common/warnings.js')
 const { plainOrigin, secureOrigin } = require('./common.js')
 const { targetOf } = require('./target.js')
-const { isNode } = require('./traits.js')
+const { isNode } = require('./platform.js')
 
 const DISPATCHER_REPLACED = 'dispatcher-replaced'
 

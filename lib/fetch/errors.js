@@ -3,9 +3,9 @@
 // How a fetch fails: a TypeError whose cause says why, with the codes of the runtime's own fetch.
 
 const { AFTER_HEAD } = require('../bridge/layout.js')
-const { fromRecord } = require('../engine-errors.js')
-const { TOO_LARGE } = require('../response-size.js')
-const { isBun } = require('./traits.js')
+const { fromRecord } = require('../exchange/errors.js')
+const { TOO_LARGE } = require('../exchange/response-size.js')
+const { isBun } = require('./platform.js')
 
 const HEAD_TOO_LARGE = 'HPE_HEADER_OVERFLOW'
 /** What the runtime's own request says of a connection that has ended. */

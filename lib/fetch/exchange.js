@@ -7,15 +7,15 @@
 
 const { Buffer } = require('node:buffer')
 
-const { clearTimeout, queueMicrotask, setTimeout } = require('../captured.js')
+const { clearTimeout, queueMicrotask, setTimeout } = require('../runtime/captured.js')
 const { Trace, isHeard } = require('./channels.js')
 const { fetchFailed, tooLarge } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { isBodyless, isOpaque, makeOpaque, makeResponse } = require('./response.js')
 const { detour, mockReason, send } = require('./route.js')
-const { TOO_LARGE } = require('../response-size.js')
+const { TOO_LARGE } = require('../exchange/response-size.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
-const { letManyListen } = require('./traits.js')
+const { letManyListen } = require('./platform.js')
 
 /** Bytes of a redirect's body that are read so that its connection can be used again. */
 const MOST_DISCARDED = 64 * 1024
@@ -185,7 +185,7 @@ class FetchExchange {
   /**
    * Nothing of the request has been sent: it goes the runtime's own way.
    * @param {any} agent
-   * @param {import('../origins.js').Origin} origin
+   * @param {import('../agent/origins.js').Origin} origin
    */
   onUnmatched(agent, origin) {
     try {
@@ -259,7 +259,7 @@ class FetchExchange {
 
   /**
    * @param {number} status
-   * @param {import('../bridge/heads.js').Head} head
+   * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    * @param {boolean} ended
    */
@@ -292,7 +292,7 @@ class FetchExchange {
 
   /**
    * @param {number} status
-   * @param {import('../bridge/heads.js').Head} head
+   * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    * @param {boolean} ended
    * @returns {boolean} false: it is the fetch's response

@@ -3,7 +3,7 @@
 // What a request says before its body: to the engine as bytes for the wire, to the client of HTTP/2 as names and values.
 
 const { fetchFailed } = require('./errors.js')
-const { defaultFields, hasModes, keepsHost, sendsControls, shunsCaches } = require('./traits.js')
+const { defaultFields, hasModes, keepsHost, sendsControls, shunsCaches } = require('./platform.js')
 
 /** @typedef {import('./request.js').Order} Order */
 

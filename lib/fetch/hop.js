@@ -25,19 +25,19 @@ const {
   RENEGOTIATES,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
-const { isLookupReplaced } = require('../genuine.js')
-const native = require('../native.js')
-const { connectionReset } = require('../errors.js')
-const { checkIn, noteHint } = require('../incoming.js')
-const { lease } = require('../lease.js')
-const { SAFE_METHODS } = require('../outgoing.js')
-const { AsyncResource } = require('../runtime.js')
-const { takeTurn } = require('../waiting.js')
+const { isLookupReplaced } = require('../runtime/genuine.js')
+const native = require('../bridge/native.js')
+const { connectionReset } = require('../common/errors.js')
+const { checkIn, noteHint } = require('../client-request/response.js')
+const { lease } = require('../exchange/lease.js')
+const { SAFE_METHODS } = require('../exchange/upload.js')
+const { AsyncResource } = require('../runtime/probes.js')
+const { takeTurn } = require('../exchange/queue.js')
 const { bodyFailed, closedBySomebody, fetchFailed } = require('./errors.js')
 const { fieldOf, wireHead } = require('./head.js')
 
-/** @typedef {import('../connection.js').Connection} Connection */
-/** @typedef {import('../origins.js').Origin} Origin */
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+/** @typedef {import('../agent/origins.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
 
 /**
@@ -45,7 +45,7 @@ const { fieldOf, wireHead } = require('./head.js')
  * @typedef {object} Owner
  * @property {() => void} onReady a body that is a stream may be sent now
  * @property {() => void} onTaken what was sent of it last has been taken
- * @property {(status: number, head: import('../bridge/heads.js').Head, body: Buffer | null, ended: boolean) => void} onResponse
+ * @property {(status: number, head: import('../bridge/response-heads.js').Head, body: Buffer | null, ended: boolean) => void} onResponse
  * @property {(chunk: Buffer, ended: boolean) => void} onData
  * @property {() => void} onEnd
  * @property {() => void} onStalled no more comes until what is there has been read
@@ -86,7 +86,7 @@ class Hop {
   copiesChunks = true
   /** @type {Connection | null} */
   connection = null
-  /** @type {import('../waiting.js').Wait | null} */
+  /** @type {import('../exchange/queue.js').Wait | null} */
   wait = null
   isForeign = false
   isSettled = false
@@ -283,7 +283,7 @@ class Hop {
   /**
    * @param {number} status
    * @param {number} flags
-   * @param {import('../bridge/heads.js').Head} head
+   * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    */
   onResponse(status, flags, head, body) {

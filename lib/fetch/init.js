@@ -3,8 +3,8 @@
 // The second argument of fetch(), read as WebIDL reads a dictionary: each member once, inherited ones and getters included.
 // A class instance, an Object.create() and a Request are as good as a literal.
 
-const { notA } = require('../errors.js')
-const { foreignOptions } = require('./traits.js')
+const { notA } = require('../common/errors.js')
+const { foreignOptions } = require('./platform.js')
 
 /** The members of the standard, in the order in which WebIDL reads them. */
 const STANDARD = /** @type {const} */ ([

@@ -3,7 +3,7 @@
 // How much a server hears of where a request comes from: the standard's `referrer` and `referrerPolicy`
 // (w3c.github.io/webappsec-referrer-policy, section 8.3).
 
-const { hasModes } = require('./traits.js')
+const { hasModes } = require('./platform.js')
 
 /** @typedef {import('./request.js').Order} Order */
 

@@ -7,15 +7,15 @@
 
 const { Buffer } = require('node:buffer')
 
-const { setImmediate } = require('../captured.js')
-const { notANumber, outOfRange } = require('../errors.js')
-const { mostOf } = require('../response-size.js')
+const { setImmediate } = require('../runtime/captured.js')
+const { notANumber, outOfRange } = require('../common/errors.js')
+const { mostOf } = require('../exchange/response-size.js')
 const { fetchFailed } = require('./errors.js')
 const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
 const { refer } = require('./referrer.js')
 const { blobBody, bytesOf, formBody, markedForm, streamOf, takeSource, wholeBody } = require('./source.js')
 const { parsed, targetOf } = require('./target.js')
-const { hasModes, isBun } = require('./traits.js')
+const { hasModes, isBun } = require('./platform.js')
 
 /**
  * What is asked for.

@@ -10,9 +10,9 @@ const { Buffer } = require('node:buffer')
 const { inspect } = require('node:util')
 
 const { tooLarge } = require('./errors.js')
-const { hasModes, immutableMessage, isDeno, isNode, responseType } = require('./traits.js')
+const { hasModes, immutableMessage, isDeno, isNode, responseType } = require('./platform.js')
 
-/** @typedef {import('../bridge/heads.js').Head} Head */
+/** @typedef {import('../bridge/response-heads.js').Head} Head */
 /** @typedef {import('./exchange.js').BodyHandle} BodyHandle */
 
 const NULL_BODY = new Set([101, 103, 204, 205, 304])

@@ -6,24 +6,24 @@
 
 const net = require('node:net')
 
-const { Agent, route } = require('../agent.js')
-const { PERMISSION, SOCKETS_REPLACED } = require('../foreign.js')
-const { isClientRequestReplaced, isLookupReplaced, replacedConnecting } = require('../genuine.js')
-const { Agent: HttpsAgent } = require('../https-agent.js')
-const { settlePending } = require('../own/pending.js')
-const { mayBeForbidden } = require('../permission.js')
+const { Agent, route } = require('../agent/agent.js')
+const { PERMISSION, SOCKETS_REPLACED } = require('../client-request/fallback.js')
+const { isClientRequestReplaced, isLookupReplaced, replacedConnecting } = require('../runtime/genuine.js')
+const { Agent: HttpsAgent } = require('../agent/https-agent.js')
+const { settlePending } = require('../exchange/batch.js')
+const { mayBeForbidden } = require('../runtime/permission.js')
 const { LEGACY_SERVER, mayBeLegacy, RENEGOTIATION } = require('../tls/legacy.js')
 const { isIdentityReplaced } = require('../tls/settings.js')
-const { warnOfFallback } = require('../warnings.js')
-const { canCarry } = require('../native.js')
+const { warnOfFallback } = require('../common/warnings.js')
+const { canCarry } = require('../bridge/native.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
 const { SENDABLE, clientHead } = require('./head.js')
 const { Hop } = require('./hop.js')
 const { RuntimeHop } = require('./runtime-hop.js')
-const { sendsControls } = require('./traits.js')
+const { sendsControls } = require('./platform.js')
 
-/** @typedef {import('../origins.js').Origin} Origin */
+/** @typedef {import('../agent/origins.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 

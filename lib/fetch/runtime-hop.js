@@ -8,15 +8,15 @@ const http = require('node:http')
 const https = require('node:https')
 const { isIP } = require('node:net')
 
-const { carryForeign } = require('../foreign.js')
-const { ClientRequest } = require('../genuine.js')
-const { isDeno } = require('../runtime.js')
+const { carryForeign } = require('../client-request/fallback.js')
+const { ClientRequest } = require('../runtime/genuine.js')
+const { isDeno } = require('../runtime/probes.js')
 const { decoded } = require('./decoding.js')
 const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
-/** @typedef {import('../origins.js').Origin} Origin */
+/** @typedef {import('../agent/origins.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 

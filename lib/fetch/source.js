@@ -5,8 +5,8 @@
 const { Buffer } = require('node:buffer')
 const { randomUUID } = require('node:crypto')
 
-const { isGenuine } = require('../genuine.js')
-const { isBun, isNode, runtimeFetch } = require('./traits.js')
+const { isGenuine } = require('../runtime/genuine.js')
+const { isBun, isNode, runtimeFetch } = require('./platform.js')
 
 /**
  * @typedef {object} Body

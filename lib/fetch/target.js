@@ -3,7 +3,7 @@
 // URLs that can be fetched, and what follows from each of them: worked out once for those that come again and again.
 
 const { fetchFailed } = require('./errors.js')
-const { badPorts } = require('./traits.js')
+const { badPorts } = require('./platform.js')
 
 /**
  * @typedef {object} Target
@@ -16,7 +16,7 @@ const { badPorts } = require('./traits.js')
  * @property {Record<string, any>} wanted what to connect to
  * @property {boolean | null} isForClient whether the engine's client can make sense of it; null: it was not asked
  * @property {string} plainHead a GET of it without anything special; '': not made yet
- * @property {import('../origins.js').Origin | null} known where fetches without an agent have their connections to it
+ * @property {import('../agent/origins.js').Origin | null} known where fetches without an agent have their connections to it
  */
 
 const MOST_TARGETS = 512

@@ -3,7 +3,7 @@
 // TLS errors in the runtime's own words. The engine reports them as Node does with OpenSSL; Bun and Deno name some of them
 // in another way.
 
-const { isBun, isNode } = require('../runtime.js')
+const { isBun, isNode } = require('../runtime/probes.js')
 
 /** BoringSSL's sentences where they differ from OpenSSL's. @type {Record<string, string>} */
 const BORING = {

@@ -4,11 +4,11 @@
 // the view shows once the connection is open.
 
 const { ASK } = require('../bridge/layout.js')
-const native = require('../native.js')
+const native = require('../bridge/native.js')
 const { Secured } = require('./secured.js')
-const { showSecured } = require('./view.js')
+const { showSecured } = require('../socket/tls-socket.js')
 
-/** @typedef {import('../connection.js').Connection} Connection */
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
 
 /**
  * @param {Connection} connection
@@ -16,7 +16,7 @@ const { showSecured } = require('./view.js')
  * @param {string} text of SECURED
  */
 function onSecured(connection, flags, text) {
-  const { secure } = /** @type {import('./origin.js').SecureOrigin} */ (connection.origin)
+  const { secure } = /** @type {import('../agent/https-origin.js').SecureOrigin} */ (connection.origin)
   const secured = new Secured(/** @type {import('./settings.js').Secure} */ (secure), flags, text)
   connection.secured = secured
   if ((flags & ASK) === 0 || connection.view.destroyed) return
@@ -54,7 +54,7 @@ function judge(connection, secured) {
 /** @param {Connection} connection it is open */
 function announce({ origin, secured, view }) {
   if (secured === null) return
-  const of = /** @type {import('./origin.js').SecureOrigin} */ (origin)
+  const of = /** @type {import('../agent/https-origin.js').SecureOrigin} */ (origin)
   of.isProven = true
   showSecured(view, secured, of.origins.agent)
 }

@@ -4,7 +4,7 @@
 // can do with them, it does: their requests fall back to its sockets, and for a while later ones do so at once. So do later
 // requests to servers that ask for another handshake over TLS 1.2; the first one fails, as part of it has been sent.
 
-const { now } = require('../captured.js')
+const { now } = require('../runtime/captured.js')
 
 const { CIPHERS } = require('./settings.js')
 
@@ -98,11 +98,11 @@ function mayBeLegacy(host, port) {
 
 /**
  * Takes a request back from a connection that never opened: as it was before it had a socket, with all that it has said.
- * @param {import('../carry.js').Exchange} exchange
+ * @param {import('../client-request/exchange.js').Exchange} exchange
  */
 function rewind(exchange) {
   const { outgoing, req } = exchange
-  const connection = /** @type {import('../connection.js').Connection} */ (exchange.connection)
+  const connection = /** @type {import('../exchange/connection.js').Connection} */ (exchange.connection)
   const unsent = outgoing.takeBack()
   // With its socket it has said already that it is complete: once is enough.
   if (req.finished && req.socket === connection.view) {

@@ -9,9 +9,9 @@ const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 
-const { RuntimeSecureAgent } = require('../genuine.js')
-const native = require('../native.js')
-const { isNode } = require('../runtime.js')
+const { RuntimeSecureAgent } = require('../runtime/genuine.js')
+const native = require('../bridge/native.js')
+const { isNode } = require('../runtime/probes.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
 const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./values.js')
 

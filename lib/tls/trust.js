@@ -7,9 +7,9 @@ const { readdirSync, readFileSync } = require('node:fs')
 const path = require('node:path')
 const tls = require('node:tls')
 
-const { coded } = require('../errors.js')
-const native = require('../native.js')
-const { isBun, isNode } = require('../runtime.js')
+const { coded } = require('../common/errors.js')
+const native = require('../bridge/native.js')
+const { isBun, isNode } = require('../runtime/probes.js')
 
 /** Whose verdicts on certificates count: OpenSSL's, BoringSSL's or webpki's. */
 const DIALECT = isNode ? 0 : isBun ? 1 : 2

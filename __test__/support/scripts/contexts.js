@@ -124,7 +124,7 @@ async function main() {
     globalThis.gc()
     await turn()
   }
-  const native = nodeRequire('./lib/native.js')
+  const native = nodeRequire('./lib/bridge/native.js')
   console.log(JSON.stringify({ left: left(), most, statuses: [...statuses], held: native.held() }))
 }
 

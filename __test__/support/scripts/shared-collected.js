@@ -7,7 +7,7 @@
 const https = require('node:https')
 
 const { HttpsAgent } = require('../../..')
-const { held } = require('../../../lib/native')
+const { held } = require('../../../lib/bridge/native')
 
 const [port, ca, requests, cert, key] = process.argv.slice(2)
 const differ = cert !== undefined

@@ -1,0 +1,253 @@
+'use strict'
+
+// keepwire's http.Agent: the runtime's, with requests carried by the engine.
+//
+// It is a function like the runtime's, so that it works without `new`, and lets the runtime's constructor validate its
+// options and set its properties. What an agent shows of its connections is made by origins.js when somebody looks.
+
+const { nextTick } = require('../runtime/captured.js')
+const { Exchange } = require('../client-request/exchange.js')
+const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('../client-request/fallback.js')
+const { kStandsFor, RuntimeAgent } = require('../runtime/genuine.js')
+const { giveBack, lease } = require('../exchange/lease.js')
+const native = require('../bridge/native.js')
+const { checkTimeout, merge, nameOf, plainName, validate } = require('../common/options.js')
+const { kOrigins, originsOf } = require('./origins.js')
+const { settlePending, startsInPlace } = require('../exchange/batch.js')
+const { limitResponse, mostOf } = require('../exchange/response-size.js')
+const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
+const { statsOf } = require('./stats.js')
+const { noteCreation } = require('../common/warnings.js')
+const { connectionReset } = require('../common/errors.js')
+
+const runtimeGetName = RuntimeAgent.prototype.getName
+
+/**
+ * @this {any}
+ * @param {Record<string, any>} [options]
+ */
+function Agent(options) {
+  if (!(this instanceof Agent)) {
+    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
+    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
+    return new /** @type {any} */ (Agent)(options)
+  }
+  validate(options)
+  RuntimeAgent.call(this, options)
+  initialize(this)
+}
+Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
+Object.setPrototypeOf(Agent, RuntimeAgent)
+Object.defineProperty(Agent, kStandsFor, { value: () => RuntimeAgent })
+
+/** @param {any} agent constructed as the runtime's */
+function initialize(agent) {
+  // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
+  agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
+  // The runtime's listener would pool what the engine pools.
+  agent.removeAllListeners('free')
+  agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
+  const { requests } = agent
+  Object.defineProperties(agent, { ...shownProperties, requests: shownRequests(requests) })
+  Object.defineProperty(agent, kOrigins, { value: undefined, writable: true })
+  noteCreation(agent)
+}
+
+/**
+ * An agent that has had no request shows the object that the runtime gave it.
+ * @param {Record<string, any[]>} requests
+ */
+function shownRequests(requests) {
+  return {
+    /** @this {any} */
+    get() {
+      settlePending(this)
+      return this[kOrigins] === undefined ? requests : this[kOrigins].showWaiting(requests)
+    },
+    set() {},
+    enumerable: true,
+    configurable: true,
+  }
+}
+
+/** What an agent shows; the runtime's code may assign to these, to no effect. @type {PropertyDescriptorMap} */
+const shownProperties = {
+  sockets: shown((origins) => origins.sockets),
+  freeSockets: shown((origins) => origins.freeSockets),
+  totalSocketCount: shown((origins) => origins.count),
+}
+
+/** @param {(origins: import('./origins.js').Origins) => unknown} look */
+function shown(look) {
+  return {
+    /** @this {any} */
+    get() {
+      settlePending(this)
+      return look(originsOf(this))
+    },
+    set() {},
+    enumerable: true,
+    configurable: true,
+  }
+}
+
+/**
+ * Takes a request of the runtime's http.request(), as the runtime's agents do.
+ * @this {any}
+ * @param {any} req
+ * @param {any} options what to connect to; the legacy form is (req, host, port, localAddress)
+ * @param {number} [port]
+ * @param {string} [localAddress]
+ */
+Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
+  const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
+  if (wanted.maxResponseSize !== undefined) limitResponse(req, mostOf(wanted.maxResponseSize))
+  settlePending(this, req)
+  const { origin, plain, reason } = route(this, req, wanted)
+  if (reason !== undefined) {
+    carryForeign(this, req, wanted, origin, reason)
+    return
+  }
+  const exchange = new Exchange(req, this, origin, wanted)
+  exchange.isPlain = plain !== undefined
+  lease(exchange, false, startSoon)
+}
+
+/**
+ * Where a request goes, and why only the runtime can carry it, if so.
+ * @param {any} agent
+ * @param {any} req
+ * @param {Record<string, any>} wanted what to connect to
+ */
+function route(agent, req, wanted) {
+  checkTimeout(agent.options)
+  const origins = originsOf(agent)
+  origins.requests += 1
+  origins.syncOptions()
+  origins.syncLimits()
+  const plain = plainName(agent.options, wanted)
+  /** @type {import('./origins.js').Origin} */
+  const origin = agent[kFind](origins, req, wanted, plain)
+  /** @type {string | undefined} */
+  const reason = agent[kReason](origin, req, wanted, plain)
+  return { origin, plain, reason }
+}
+
+/**
+ * An agent's origin for a request.
+ * @this {any}
+ * @param {import('./origins.js').Origins} origins
+ * @param {any} _req
+ * @param {Record<string, any>} wanted what to connect to
+ * @param {string | undefined} plain what plainName() says
+ */
+Agent.prototype[kFind] = function find(origins, _req, wanted, plain) {
+  const usual = this.getName === runtimeGetName
+  const name = usual ? (plain ?? nameOf(this.options, wanted)) : this.getName(merge(this.options, wanted))
+  return origins.get(name) ?? origins.add(name, merge(this.options, wanted))
+}
+
+/**
+ * Why only the runtime can carry a request.
+ * @this {any}
+ * @param {import('./origins.js').Origin} _origin
+ * @param {any} req
+ * @param {Record<string, any>} wanted what to connect to
+ * @param {string | undefined} plain what plainName() says
+ */
+Agent.prototype[kReason] = function reason(_origin, req, wanted, plain) {
+  return foreignReason(this, req, wanted, plain !== undefined)
+}
+
+/** @param {Exchange} exchange */
+function startSoon(exchange) {
+  if (!startsInPlace(exchange, start)) nextTick(start, exchange)
+}
+
+/** @param {Exchange} exchange */
+function start(exchange) {
+  const { connection, req } = exchange
+  // Its connection failed in the meantime, and the runtime has taken it over.
+  if (connection === null) return
+  if (req.destroyed) giveBack(exchange)
+  else if (asksForUpgrade(req)) reroute(exchange)
+  else exchange.start()
+}
+
+/**
+ * The Upgrade header came after the request was made: its connection goes back unused.
+ * @param {Exchange} exchange
+ */
+function reroute(exchange) {
+  const { agent, connection, options, origin, req } = exchange
+  if (connection !== null) {
+    connection.view._httpMessage = null
+    connection.view.destroy()
+  }
+  req.reusedSocket = false
+  carryForeign(agent, req, options, origin, 'upgrade')
+}
+
+Agent.prototype.removeSocket = removeSocket
+
+/**
+ * Closes every connection; requests under way and waiting fail with ECONNRESET. The agent stays usable.
+ * @this {any}
+ */
+Agent.prototype.destroy = function destroy() {
+  settlePending(this)
+  if (this[kOrigins] === undefined) return
+  /** @type {import('./origins.js').Origins} */
+  const origins = this[kOrigins]
+  for (const origin of [...origins.values()]) {
+    for (const exchange of [...origin.queue]) exchange.req.destroy(connectionReset('socket hang up'))
+  }
+  // First, so that they are closed for this reason and not as by their user.
+  native.closeIdle(origins.id)
+  for (const origin of [...origins.values()]) {
+    for (const connection of [...origin.connections]) connection.view.destroy()
+    for (const socket of [...origin.idleSockets, ...origin.busySockets]) socket.destroy()
+  }
+  origins.port.submission.flush()
+  native.closeIdle(origins.id)
+}
+
+/** What our agents have beyond the runtime's. @type {PropertyDescriptorMap & ThisType<any>} */
+const additions = {
+  /** Opens connections before they are needed. */
+  preconnect: method(function preconnectAgent(origin, count) {
+    return preconnect(this, originsOf(this), origin, count)
+  }),
+  /** Waits for the requests there are, then closes everything. */
+  close: method(function closeAgent(options) {
+    settlePending(this)
+    return close(this, this[kOrigins], options)
+  }),
+  /** What its origins did so far. */
+  stats: method(function statsOfAgent() {
+    settlePending(this)
+    return statsOf(this[kOrigins]?.id)
+  }),
+}
+// Runtimes without these symbols have no `using` either.
+if (Symbol.dispose) additions[Symbol.dispose] = method(dispose)
+if (Symbol.asyncDispose) additions[Symbol.asyncDispose] = method(disposeSoon)
+
+/** @this {any} */
+function dispose() {
+  this.destroy()
+}
+
+/** @this {any} */
+function disposeSoon() {
+  return this.close()
+}
+
+/** @param {(this: any, ...values: any[]) => unknown} value */
+function method(value) {
+  return { value, writable: true, enumerable: false, configurable: true }
+}
+
+Object.defineProperties(Agent.prototype, additions)
+
+module.exports = { additions, Agent, initialize, originsOf, route, startSoon }

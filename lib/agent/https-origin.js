@@ -1,0 +1,205 @@
+'use strict'
+
+// An origin reached with TLS: what its connections have in common beside its name.
+
+const { createHash } = require('node:crypto')
+
+const { now } = require('../runtime/captured.js')
+const { carryForeign } = require('../client-request/fallback.js')
+const native = require('../bridge/native.js')
+const { nameOf } = require('../common/options.js')
+const { Origin } = require('./origins.js')
+const { ignoresAgents, isDeno } = require('../runtime/probes.js')
+const { shadow } = require('../exchange/queue.js')
+const {
+  isBeyondEngine,
+  LEGACY_SERVER,
+  recallLegacy,
+  rememberLegacy,
+  RENEGOTIATION,
+  rewind,
+} = require('../tls/legacy.js')
+const { createTlsView } = require('../socket/tls-socket.js')
+
+/** @typedef {import('./origins.js').Origins} Origins */
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+/** @typedef {import('../tls/settings.js').Secure} Secure */
+/** @typedef {Record<string, any>} Options */
+
+/** Enough to tell one agent's settings from another's. */
+const DIGITS = 8
+
+/**
+ * A name for reports: without certificates, and above all without keys and passphrases.
+ * @param {string} name
+ * @param {Options} options
+ */
+function labelOf(name, options) {
+  const plain = nameOf({}, options)
+  const { servername, host } = options
+  const sent = servername && servername !== host ? servername : ''
+  const told = sent === '' ? plain : `${plain}:servername=${sent}`
+  // What else is in it are options for TLS.
+  if (name.slice(plain.length).replaceAll(':', '') === sent) return told
+  return `${told}:tls=${createHash('sha256').update(name).digest('hex').slice(0, DIGITS)}`
+}
+
+class SecureOrigin extends Origin {
+  #keylog = false
+  /** Whether the engine has shaken hands with its server. */
+  isProven = false
+  /**
+   * Until when, by the thread's clock, and why its requests fall back to the runtime's sockets at once; undefined: they don't.
+   * @type {import('../tls/legacy.js').Memory | undefined}
+   */
+  #legacy = undefined
+  #identity
+  /** How its connections are secured; a text: why only the runtime can do it. @type {Secure | string} */
+  secure
+
+  /**
+   * @param {Origins} origins
+   * @param {string} name
+   * @param {Options} options those of the first request, merged
+   * @param {Secure | string} secure
+   * @param {boolean} isUsual whether the name is what our agents call it
+   */
+  constructor(origins, name, options, secure, isUsual) {
+    // Names hold certificates and keys: the engine has no use for them.
+    const place = `${nameOf({}, options)}:${createHash('sha256').update(name).digest('base64')}`
+    const identity = typeof secure === 'string' ? place : `${place}\0${secure.id}`
+    super(origins, name, options, origins.identity(identity, isUsual), labelOf(name, options))
+    if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)
+    this.secure = secure
+    this.#identity = identity
+  }
+
+  /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. */
+  get legacyReason() {
+    // Another agent may have learned it.
+    this.#legacy ??= recallLegacy(this.#identity)
+    if (this.#legacy === undefined) return undefined
+    if (now() < this.#legacy.until) return this.#legacy.reason
+    this.#legacy = undefined
+    return undefined
+  }
+
+  /**
+   * Why only the runtime can carry a request; undefined: the engine can.
+   * @param {Options} wanted
+   */
+  foreignReason(wanted) {
+    if (typeof this.secure === 'string') return `tls-${this.secure}`
+    // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
+    if (wanted.checkServerIdentity !== undefined) return 'tls-request-identity'
+    return this.legacyReason
+  }
+
+  /**
+   * What a request is told about timeouts is told to its socket, which may turn out not to be the last one.
+   * @param {Exchange} exchange
+   */
+  onDial(exchange) {
+    shadow(exchange.req, 'setTimeout', (ms) => exchange.noteTimeout(ms))
+  }
+
+  /**
+   * The engine could not shake hands: whether the runtime is to try, whose own TLS may know what it does not.
+   * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
+   */
+  handsOver(isLikely) {
+    return !ignoresAgents && (isLikely || !this.isProven)
+  }
+
+  /**
+   * What comes of that is the outcome.
+   * @param {Exchange} exchange
+   * @param {boolean} isLikely
+   */
+  takeOver(exchange, isLikely) {
+    if (!this.handsOver(isLikely)) return false
+    const { agent, options, req } = exchange
+    const connection = /** @type {Connection} */ (exchange.connection)
+    const spentMs = now() - connection.dialedAt
+    rewind(exchange)
+    try {
+      carryForeign(agent, req, options, this, LEGACY_SERVER, spentMs)
+    } catch (error) {
+      // The runtime refuses its options, and nobody is there to catch it any more.
+      req.destroy(error)
+    }
+    return true
+  }
+
+  /**
+   * @param {import('node:net').Socket} socket
+   * @param {string | undefined} reason why it is one of the runtime's
+   */
+  onSocket(socket, reason) {
+    if (reason !== LEGACY_SERVER || this.legacyReason !== undefined) return
+    socket.once('secureConnect', () => {
+      // What a stranger on the way can say, a plain alert or a close, is no proof. This is: both ends have signed it.
+      if (!isBeyondEngine(/** @type {import('node:tls').TLSSocket} */ (socket))) return
+      this.#remember(LEGACY_SERVER)
+    })
+  }
+
+  /** The server has asked for another handshake on a connection of the engine's, and a request has failed after that. */
+  noteRenegotiation() {
+    // Deno's own TLS is the engine's.
+    if (!ignoresAgents && !isDeno && this.legacyReason === undefined) this.#remember(RENEGOTIATION)
+  }
+
+  /** @param {string} reason */
+  #remember(reason) {
+    this.#legacy = rememberLegacy(this.#identity, reason)
+    // Our own requests ask once for all that are alike.
+    this.origins.orders.clear()
+  }
+
+  /**
+   * @param {any} agent
+   * @param {Options} options a request's
+   */
+  profile(agent, options) {
+    this.#watchKeylog(agent)
+    return super.profile(agent, options)
+  }
+
+  /**
+   * @param {any} agent
+   * @param {Options} options a request's
+   */
+  plainProfile(agent, options) {
+    this.#watchKeylog(agent)
+    return super.plainProfile(agent, options)
+  }
+
+  /**
+   * @param {any} agent
+   * @param {Options} options a request's
+   */
+  describe(agent, options) {
+    const { id, servername } = /** @type {Secure} */ (this.secure)
+    return { ...super.describe(agent, options), tls: id, servername, keylog: this.#keylog }
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {Options} options
+   */
+  createView(connection, options) {
+    return createTlsView(connection, options)
+  }
+
+  /** @param {any} agent */
+  #watchKeylog(agent) {
+    const keylog = agent.listenerCount('keylog') > 0
+    if (keylog === this.#keylog) return
+    this.#keylog = keylog
+    this.forgetProfiles()
+  }
+}
+
+module.exports = { SecureOrigin }

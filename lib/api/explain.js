@@ -1,0 +1,91 @@
+'use strict'
+
+// How a request got its connection, told from the few numbers that its exchange keeps.
+
+const { ADOPTING, DIALING, IDLE } = require('../bridge/layout.js')
+const { foreignRequests } = require('../client-request/fallback.js')
+const { missReason } = require('../common/reasons.js')
+const { kLean } = require('../fast-request/symbols.js')
+const { kExchange } = require('../socket/socket.js')
+const { NAMED } = require('../tls/settings.js')
+
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../agent/origins.js').Origin} Origin */
+
+/** The parts of a getName(), in order. */
+const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
+
+/**
+ * @param {any} req one of the runtime's ClientRequests
+ * @returns {Record<string, unknown> | undefined} undefined: no agent of ours has had it
+ */
+function explain(req) {
+  const foreign = foreignRequests.get(req)
+  if (foreign !== undefined) return { carriedBy: 'runtime', reason: foreign, reused: req.reusedSocket === true }
+  /** @type {import('../fast-request/exchange.js').LeanExchange | undefined} */
+  const lean = req?.[kLean]
+  // One that has no connection yet gets it now, or its place in the queue.
+  if (lean !== undefined && lean.connection === null) lean.whole()
+  /** @type {Exchange | undefined} */
+  const exchange = req?.[kLean] ?? req?.[kExchange]
+  if (exchange === undefined) return undefined
+  const { connection, foundBy, isResent, queuedMs, replaced, useCount, wait } = exchange
+  if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }
+  const reused = (foundBy === IDLE || foundBy === ADOPTING) && replaced === 0
+  const steps = reused ? { dnsMs: 0, connectMs: 0, tlsMs: 0 } : connection.timings
+  return {
+    carriedBy: 'keepwire',
+    reused,
+    reason: reused ? null : missOf(exchange),
+    connectionId: connection.id,
+    useCount,
+    idleMs: reused ? exchange.foundMore : 0,
+    queuedMs,
+    ...steps,
+    retried: isResent,
+    moved: replaced > 0 && !isResent,
+  }
+}
+
+/** @param {Exchange} exchange */
+function missOf({ foundBy, foundMore, origin, queuedMs, replaced }) {
+  if (replaced > 0) return missReason(replaced)
+  if (foundBy === DIALING && foundMore === 0) {
+    if (queuedMs > 0) return 'all-busy'
+    return differing(origin) ?? 'none-idle'
+  }
+  return missReason(foundMore)
+}
+
+/**
+ * What keeps a request from the connections that its agent has to the same host and port.
+ * @param {Origin} origin
+ */
+function differing(origin) {
+  const parts = origin.name.split(':')
+  for (const other of origin.origins.values()) {
+    if (other === origin || other.connections.size === 0) continue
+    const others = other.name.split(':')
+    if (others[0] !== parts[0] || others[1] !== parts[1]) continue
+    const most = Math.max(parts.length, others.length)
+    for (let at = 2; at < most; at += 1) {
+      if (parts[at] !== others[at]) return `key-differs: ${nameOfPart(origin, at)}`
+    }
+  }
+  return undefined
+}
+
+/**
+ * @param {Origin} origin
+ * @param {number} at
+ */
+function nameOfPart({ options }, at) {
+  const isSecure = options.servername !== undefined
+  // The family is there only if one was asked for.
+  const plain = 3 + Number(options.family === 4 || options.family === 6)
+  if (at < (isSecure ? plain : NAME_PARTS.length) && !options.socketPath) return NAME_PARTS[at]
+  if (!isSecure || options.socketPath) return 'socketPath'
+  return NAMED[at - plain] ?? 'tls'
+}
+
+module.exports = { explain }

@@ -1,0 +1,111 @@
+'use strict'
+
+// install() puts our agents, and where asked or needed our request(), into the runtime's own modules; uninstall() takes
+// them out. What somebody else has put there since is left alone.
+
+const { syncBuiltinESMExports } = require('node:module')
+
+const http = require('node:http')
+const https = require('node:https')
+
+const ourHttp = require('./http.js')
+const ourHttps = require('./https.js')
+const { inPlace, places } = require('./stand-in.js')
+const { ignoresAgents } = require('../runtime/probes.js')
+
+/** The runtime's modules and what stands in for each. @type {[module: any, standIn: any][]} */
+const MODULES = [
+  [http, ourHttp],
+  [https, ourHttps],
+]
+
+const REQUESTS = ['request', 'get', 'ClientRequest']
+
+/**
+ * Where what install() has put somewhere says what it stood for, once it was taken out: another copy of this package may have put its
+ * own in its place since, and will find it aside.
+ */
+const kUninstalled = Symbol.for('keepwire.uninstalled')
+
+/**
+ * What stands where something was put aside that was taken out since.
+ * @param {any} aside
+ */
+function current(aside) {
+  while (Object.hasOwn(aside, kUninstalled)) aside = aside[kUninstalled]
+  return aside
+}
+
+/** What was put where, in order. @type {{ module: any, name: string, theirs: unknown, ours: unknown }[]} */
+let installed = []
+
+/**
+ * @param {any} module
+ * @param {string} name
+ */
+function isInstalled(module, name) {
+  return installed.some((entry) => entry.module === module && entry.name === name)
+}
+
+/**
+ * @param {any} module
+ * @param {string[]} names
+ * @param {() => any} makeOurs
+ */
+function put(module, names, makeOurs) {
+  // https has no ClientRequest of its own.
+  const missing = names.filter((name) => name in module && !isInstalled(module, name))
+  if (missing.length === 0) return
+  const ours = makeOurs()
+  for (const name of missing) {
+    installed.push({ module, name, theirs: module[name], ours: ours[name] })
+    Reflect.deleteProperty(ours[name], kUninstalled)
+    module[name] = ours[name]
+  }
+}
+
+/** @param {any} module */
+const placeOf = (module) => /** @type {import('./stand-in.js').Place} */ (places.get(module))
+
+/** @param {any} module */
+function makeRequests(module) {
+  const aside = Object.fromEntries(REQUESTS.map((name) => [name, module[name]]))
+  const look = () => {
+    if (Object.hasOwn(aside.request, kUninstalled)) {
+      for (const name of REQUESTS) if (aside[name] !== undefined) aside[name] = current(aside[name])
+    }
+    return aside
+  }
+  return placeOf(module).functionsOver(look)
+}
+
+/**
+ * Makes `Agent` and `globalAgent` of the runtime's http and https ours, so that requests which name no agent are carried
+ * by keepwire, and agents made from now on are ours.
+ * @param {{ request?: boolean }} [options] `request`: also `request`, `get` and `ClientRequest`. Default: false, but true on a
+ *   runtime whose own ones ignore agents.
+ */
+function install({ request = ignoresAgents } = {}) {
+  for (const [module, standIn] of MODULES) {
+    put(module, ['Agent'], () => standIn)
+    // A globalAgent with ways of its own, such as one that knows a proxy, is its owner's.
+    if (isInstalled(module, 'globalAgent') || placeOf(module).takeOver()) put(module, ['globalAgent'], () => standIn)
+    if (!request) continue
+    put(module, REQUESTS, () => makeRequests(module))
+    inPlace.add(module)
+  }
+  syncBuiltinESMExports()
+}
+
+/** Undoes install(). Agents that were made in between stay ours, and requests under way go on. */
+function uninstall() {
+  for (const { module, name, theirs, ours } of installed) {
+    if (module[name] === ours) module[name] = current(theirs)
+    Object.defineProperty(ours, kUninstalled, { value: theirs, configurable: true })
+  }
+  installed = []
+  inPlace.clear()
+  syncBuiltinESMExports()
+}
+
+module.exports = { install, uninstall }

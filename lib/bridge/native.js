@@ -1,0 +1,207 @@
+'use strict'
+
+// Loads the addon: lib/native/keepwire.<target>.node of a checkout, else the platform package keepwire-<target> that
+// npm installed beside this one. `npm run build` in a checkout makes the former.
+
+const { existsSync } = require('node:fs')
+const path = require('node:path')
+
+const { name, version } = require('../../package.json')
+const { libc, nativeTargets } = require('./target.js')
+
+/** Where `npm run build` puts the addon. */
+const BUILT = path.join(__dirname, '../native')
+
+/**
+ * @typedef {object} NativeLimits
+ * @property {boolean} keepAlive
+ * @property {number} maxSockets
+ * @property {number} maxTotalSockets
+ * @property {number} maxFreeSockets
+ * @property {boolean} fifo
+ * @property {number} freeSocketTimeoutMs
+ * @property {number} socketActiveTtlMs
+ * @property {number} maxRequestsPerSocket
+ * @property {number} maxPending
+ * @property {boolean} shared
+ */
+
+/**
+ * @typedef {object} NativeProfile
+ * @property {string} host
+ * @property {number} port
+ * @property {string | undefined} [socketPath]
+ * @property {number} family
+ * @property {string | undefined} [localAddress]
+ * @property {number} localPort
+ * @property {boolean} keepAlive
+ * @property {number} keepAliveInitialDelayMs
+ * @property {boolean} noDelay
+ * @property {boolean} autoSelectFamily
+ * @property {number} firstFamily
+ * @property {number} attemptTimeoutMs
+ * @property {number} connectTimeoutMs
+ * @property {number} tcpUserTimeoutMs
+ * @property {number | undefined} [tls]
+ * @property {string | undefined} [servername]
+ * @property {boolean | undefined} [keylog]
+ */
+
+/**
+ * @typedef {object} NativeTls
+ * @property {number} roots
+ * @property {string[]} certs
+ * @property {string[]} keys
+ * @property {string[]} crls
+ * @property {boolean} rejectUnauthorized
+ * @property {boolean} askIdentity
+ * @property {boolean} tls12
+ * @property {boolean} tls13
+ * @property {string[]} ciphers
+ * @property {string[]} alpn
+ * @property {number} sessions
+ */
+
+/**
+ * @typedef {object} NativeTally
+ * @property {string} name
+ * @property {number} count
+ */
+
+/**
+ * An origin's counters; src/bridge/stats.rs.
+ * @typedef {object} NativeOrigin
+ * @property {string} name
+ * @property {number[]} counts
+ * @property {number[]} totals
+ * @property {number[]} closed
+ * @property {NativeTally[]} errors
+ * @property {NativeTally[]} foreign
+ * @property {number[]} wait
+ * @property {number[]} connect
+ * @property {number[]} firstByte
+ */
+
+/**
+ * What runs in the addon's own realm; src/bridge/contexts.js.
+ * @typedef {object} NativeContexts
+ * @property {(port: number) => void} wake
+ * @property {(port: number, wake: () => void) => void} watch
+ * @property {(port: number, isActive: boolean) => void} hold
+ */
+
+/**
+ * What decoding came to; src/bridge/content.rs.
+ * @typedef {object} NativeDecoded
+ * @property {Buffer} bytes
+ * @property {number} state 0: there is more, 1: it needs more encoded bytes, 2: the content is over, 3: it failed
+ * @property {string} code of a failure
+ * @property {string} message
+ */
+
+/**
+ * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
+ * @typedef {object} NativeBinding
+ * @property {(agent?: number) => NativeOrigin[]} stats
+ * @property {() => { keys: number, profiles: number, trusts: number, settings: number }} held
+ * @property {NativeContexts} contexts
+ * @property {(wake: (port: number) => void) => number} openPort
+ * @property {(port: number) => void} closePort
+ * @property {(port: number, active: boolean) => void} setActive
+ * @property {(port: number, on: boolean) => void} setLooksUp
+ * @property {(port: number, limits: NativeLimits) => number} createAgent
+ * @property {(agent: number, limits: NativeLimits) => void} setLimits
+ * @property {(agent: number) => void} dropAgent
+ * @property {(agent: number) => void} closeIdle
+ * @property {(agent: number, identity: string, name: string) => number} openOrigin
+ * @property {(agent: number, key: number) => void} closeOrigin
+ * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
+ * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
+ * @property {(pem: string, partialChains: boolean, isDefault: boolean, dialect: number) => number} internTrust
+ * @property {(settings: NativeTls) => number | null} internTls
+ * @property {(agent: number, key: number, settings: number) => void} holdTls
+ * @property {(connection: number) => void} bind
+ * @property {(connection: number, tos: number) => number | null} typeOfService
+ * @property {(port: number, exchange: number) => boolean} cancel
+ * @property {(agent: number, key: number) => void} releaseForeign
+ * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
+ * @property {(port: number) => Uint32Array | null} closedIdle
+ * @property {(port: number, agent: number, key: number, profile: number, exchange: number, purpose: number) => number} lease
+ * @property {(connection: number, idleLimitMs: number) => number} checkIn
+ * @property {(port: number, batch: Uint8Array, length: number) => void} submit
+ * @property {(port: number, into: Uint8Array) => number} drain
+ * @property {(port: number) => Buffer} takeChunk
+ * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
+ * @property {(tls: number) => number} fetchClient
+ * @property {(port: number, encodings: string[]) => number} openContent
+ * @property {(port: number, content: number) => void} closeContent
+ * @property {(port: number, content: number, chunk: Uint8Array | null) => Promise<NativeDecoded>} decodeContent
+ * @property {(url: string) => boolean} canCarry
+ */
+
+function runtimeName() {
+  const { bun, deno, node } = process.versions
+  if (bun !== undefined) return `Bun ${bun}`
+  if (deno !== undefined) return `Deno ${deno}`
+  return `Node ${node}`
+}
+
+/** @param {string} file */
+function loadFile(file) {
+  if (!existsSync(file)) throw new Error('no such file')
+  return require(file)
+}
+
+/** @param {string} packageName */
+function loadPackage(packageName) {
+  let manifest
+  try {
+    manifest = require(`${packageName}/package.json`)
+  } catch (error) {
+    // Bun's is no Error, and some runtimes spell the code ERR_MODULE_NOT_FOUND.
+    const { code } = /** @type {{ code?: string }} */ (error)
+    throw code?.endsWith('MODULE_NOT_FOUND') ? new Error('not installed', { cause: error }) : error
+  }
+  // Both sides of the bridge lay out their batches alike only within one release.
+  if (manifest.version !== version) throw new Error(`version ${manifest.version} does not belong to ${name} ${version}`)
+  return require(packageName)
+}
+
+/**
+ * @param {{ looked: string, error: unknown }[]} attempts
+ * @returns {Error}
+ */
+function cannotLoad(attempts) {
+  const library = libc()
+  const place = `${process.platform} ${process.arch}${library === null ? '' : ` (${library})`}, ${runtimeName()}`
+  const reason = (/** @type {unknown} */ error) => (error instanceof Error ? error.message : String(error))
+  const message = [
+    `keepwire's native addon could not be loaded for ${place}. Looked for:`,
+    ...attempts.map(({ looked, error }) => `  - ${looked}: ${reason(error).trim()}`),
+    'What to do: reinstall without leaving out optional dependencies (npm install keepwire --include=optional),',
+    'or, in a checkout, build the addon from source with `npm run build` (needs Rust).',
+  ].join('\n')
+  const cause = new AggregateError(attempts.map(({ error }) => error))
+  return Object.assign(new Error(message, { cause }), { code: 'ERR_KEEPWIRE_ADDON' })
+}
+
+/** @returns {NativeBinding} */
+function load() {
+  const attempts = []
+  const targets = nativeTargets()
+  const candidates = [
+    ...targets.map((target) => ({ load: loadFile, what: path.join(BUILT, `${name}.${target}.node`) })),
+    ...targets.map((target) => ({ load: loadPackage, what: `${name}-${target}` })),
+  ]
+  for (const candidate of candidates) {
+    try {
+      return candidate.load(candidate.what)
+    } catch (error) {
+      const kind = candidate.load === loadFile ? 'file' : 'package'
+      attempts.push({ looked: `${kind} ${candidate.what}`, error })
+    }
+  }
+  throw cannotLoad(attempts)
+}
+
+module.exports = load()

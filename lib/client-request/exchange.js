@@ -1,0 +1,521 @@
+'use strict'
+
+// Carries one of the runtime's ClientRequests over the engine: the bytes it serializes go out on the leased connection
+// (outgoing.js), what the engine reports comes back as the events that the runtime's own socket and parser would cause
+// (incoming.js).
+//
+// - An exchange has its connection from the lease to its check-in, or to the connection's end.
+// - It settles once: response end, error or abort. After that the port does not know it any more.
+// - Everything is delivered in the asynchronous context of the request's creation.
+
+const { setImmediate } = require('../runtime/captured.js')
+const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, RENEGOTIATES, WINDOW } = require('../bridge/layout.js')
+const { tellUnknown } = require('../exchange/connection.js')
+const { fromRecord } = require('../exchange/errors.js')
+const { connectionReset, emitRequestError } = require('../common/errors.js')
+const {
+  checkIn,
+  complete,
+  completeResponse,
+  deliverBody,
+  deliverResponse,
+  isDelimitedByClose,
+  keepConnection,
+} = require('./response.js')
+const { Outgoing } = require('../exchange/upload.js')
+const { AsyncResource, captureOnIncoming, isMeasured } = require('../runtime/probes.js')
+const { kExchange } = require('../socket/socket.js')
+const { settleUnserved, takeTurn } = require('../exchange/queue.js')
+
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+/** @typedef {import('../agent/origins.js').Origin} Origin */
+
+/** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
+const CREDIT_STEP = WINDOW / 4
+
+class Exchange {
+  /** @type {Connection | null} */
+  connection = null
+  /** Its place in the queue, while it waits. @type {import('../exchange/queue.js').Wait | null} */
+  wait = null
+  /** Whether it wants a slot for a real socket only. */
+  isForeign = false
+  /** What req.setTimeout() was told before there was an open connection; undefined: nothing. @type {any} */
+  timeoutMs = undefined
+  /** Whether that was before it had a socket: the runtime listens for any socket then. */
+  hasEarlyTimeout = false
+  /** Whether 'timeout' was emitted while it waited. */
+  hasTimedOut = false
+  /** How it got its connection, as lease() answered. */
+  foundBy = 0
+  /** What the engine said with that. */
+  foundMore = 0
+  /** How long it waited for it, in ms. */
+  queuedMs = 0
+  /** Requests that its connection had served before. */
+  useCount = 0
+  /** Why the connection that it had first was replaced; 0: it was not. */
+  replaced = 0
+  /** Whether it had been written to that one. */
+  isResent = false
+  /** Whether its options say no more about the connection than host and port. */
+  isPlain = false
+  /** Whether port and engine have forgotten it. */
+  isSettled = false
+  /** Whether it keeps the event loop alive. */
+  isRef = true
+  /** Whether the program looks its name up: it is that which keeps the event loop alive then, or nothing does. */
+  isLookingUp = false
+  /** Users get what comes as it is. */
+  copiesChunks = false
+  /** Whether its connection was destroyed under it. */
+  isAborted = false
+  /** Of a response whose user destroys it, so many bytes of what is there still count: as much as the runtime reads at once. */
+  atHand = 64 * 1024
+  /** Whether the response's last byte was read by the user. */
+  isResponseEnded = false
+  /** Whether the user's side is over, and the connection is checked in as soon as the request's last byte is out. */
+  isCheckInDue = false
+  /** Whether the user has ended the connection, which closes when the response is here. */
+  isLast = false
+  /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
+  idleHintMs = -1
+  resource = new AsyncResource('HTTPCLIENTREQUEST')
+  outgoing = new Outgoing(this)
+  #unread = 0
+  #held = false
+  #keepsAlive = true
+  #timeoutDue = false
+
+  /**
+   * @param {any} req
+   * @param {any} agent
+   * @param {Origin} origin
+   * @param {Record<string, any>} options as addRequest() got them
+   * @param {number} [id] under which the port knows it already
+   */
+  constructor(req, agent, origin, options, id) {
+    this.req = req
+    this.agent = agent
+    this.origin = origin
+    this.options = options
+    this.port = origin.origins.port
+    this.id = id ?? this.port.open(this)
+    req[kExchange] = this
+  }
+
+  /** @param {Connection} connection */
+  connect(connection) {
+    this.connection = connection
+    connection.lease(this)
+  }
+
+  /** The request's turn, in the tick after its connection was found. */
+  start() {
+    const { req, connection, outgoing } = this
+    if (connection === null) return
+    const { view } = connection
+    req.socket = view
+    view._httpMessage = req
+    const agentTimeout = this.agent.options.timeout
+    const timeout = req.timeout === undefined ? agentTimeout || 0 : req.timeout
+    this.#expectTimeout()
+    if (!view.destroyed) {
+      if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
+      connection.startTimeout(timeout)
+    }
+    // Who wants to see the connection before anything is sent on it listens by now, or when promises of 'socket' are kept.
+    const isOpening = view.connecting
+    if (isOpening) outgoing.hold()
+    req.emit('socket', view)
+    connection.noteGuards()
+    if (isOpening && !connection.isGuarded) setImmediate(releaseUnguarded, this)
+    req._flush()
+    if (this.isSettled) return
+    if (req.finished) this.onPrefinish()
+    else if (!outgoing.isEnded) req.once('prefinish', onPrefinish)
+  }
+
+  /** @param {unknown} ms what req.setTimeout() was told before there was an open connection */
+  noteTimeout(ms) {
+    if (this.timeoutMs === undefined) this.hasEarlyTimeout = !this.req.socket
+    this.timeoutMs = ms
+  }
+
+  #expectTimeout() {
+    const { req } = this
+    if ((req.timeout === undefined && !this.agent.options.timeout) || req.timeoutCb) return
+    this.#timeoutDue = !this.hasTimedOut
+    req.timeoutCb = onRequestTimeout
+  }
+
+  /**
+   * Goes on with a request that was sent already.
+   * @param {import('../fast-request/exchange.js').LeanExchange} lean what carried it
+   */
+  resumeSent(lean) {
+    this.idleHintMs = lean.idleHintMs
+    this.#unread = lean.unread
+    this.outgoing.resumeSent(lean.sent, (lean.flags & ALL_WRITTEN) !== 0)
+    this.#expectTimeout()
+  }
+
+  onPrefinish() {
+    if (this.isSettled) return
+    this.outgoing.end()
+    if (isMeasured(this.req)) captureOnIncoming()
+  }
+
+  /**
+   * @param {string | Uint8Array} data
+   * @param {BufferEncoding | null | undefined} encoding
+   * @param {((error?: Error) => void) | undefined} callback
+   * @returns {boolean} false: wait for 'drain'
+   */
+  write(data, encoding, callback) {
+    const connection = /** @type {Connection} */ (this.connection)
+    const { outgoing } = this
+    const before = outgoing.written
+    const room = outgoing.write(data, encoding, callback, connection.view.writableHighWaterMark)
+    connection.bytesWritten += outgoing.written - before
+    connection.touch()
+    return room
+  }
+
+  /** @param {number} written bytes the kernel has */
+  onWritten(written) {
+    this.connection?.touch()
+    this.resource.runInAsyncScope(acknowledge, null, this, written)
+  }
+
+  /**
+   * What was sent before the peer's answer is told before it.
+   * @param {number} flags of any record: whether it acknowledges the whole request
+   */
+  noteWritten(flags) {
+    if ((flags & ALL_WRITTEN) !== 0 && !this.outgoing.isDone) this.outgoing.acknowledgeAll()
+    else this.outgoing.report()
+  }
+
+  /**
+   * Whether what a record tells has to wait: in the runtime, whoever is told that its bytes are sent has reacted, promises
+   * and all, before it hears of an answer.
+   * @param {number} flags of the record
+   */
+  isBehind(flags) {
+    const { outgoing } = this
+    if ((flags & ALL_WRITTEN) !== 0 && !outgoing.isDone) this.resource.runInAsyncScope(acknowledgeAll, null, outgoing)
+    return outgoing.isTelling
+  }
+
+  /** More of the request is sent. The response may have ended before: the connection is free when both are over. */
+  onSent() {
+    const { req } = this
+    if (this.#held) this.#keepAlive()
+    if (this.isSettled || !this.isResponseEnded) return
+    if (this.isCheckInDue) {
+      if (this.outgoing.isDone) checkIn(this)
+    } else if (req.shouldKeepAlive && !req.destroyed && req.writableFinished) {
+      keepConnection(this)
+    }
+  }
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/response-heads.js').Head} head
+   * @param {Buffer | null} body
+   */
+  onResponse(status, flags, head, body) {
+    const connection = /** @type {Connection} */ (this.connection)
+    connection.touch()
+    connection.bytesRead += head.size + (body === null ? 0 : body.length)
+    this.resource.runInAsyncScope(deliverResponse, null, this, status, flags, head, body)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {Buffer} chunk
+   */
+  onData(flags, chunk) {
+    const connection = /** @type {Connection} */ (this.connection)
+    connection.touch()
+    connection.bytesRead += chunk.length
+    this.resource.runInAsyncScope(deliverBody, null, this, flags, chunk)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {string} trailers
+   */
+  onEnd(flags, trailers) {
+    this.resource.runInAsyncScope(completeResponse, null, this, flags, trailers)
+  }
+
+  /**
+   * Response bytes arrived; they are acknowledged when the reader keeps up.
+   * @param {number} bytes
+   * @param {boolean} more whether the reader wants more at once
+   */
+  received(bytes, more) {
+    this.#unread += bytes
+    if (!more) this.hold()
+    else if (!this.#held && this.#unread >= CREDIT_STEP) this.#grant()
+  }
+
+  /** The reader has fallen behind, or asked for a pause. */
+  hold() {
+    if (this.#held) return
+    this.#held = true
+    this.#keepAlive()
+  }
+
+  resume() {
+    if (!this.#held) return
+    this.#held = false
+    this.#keepAlive()
+    if (this.#unread >= CREDIT_STEP) this.#grant()
+  }
+
+  #grant() {
+    if (!this.isSettled) this.port.submission.acknowledge(this.id, this.#unread)
+    this.#unread = 0
+  }
+
+  /**
+   * @param {number} flags
+   * @param {number} errno
+   * @param {string} fields
+   */
+  onError(flags, errno, fields) {
+    this.resource.runInAsyncScope(fail, null, this, flags, fromRecord(fields, errno))
+  }
+
+  /**
+   * Its turn has come.
+   * @param {number} kind
+   * @param {number} connection
+   */
+  onAssigned(kind, connection) {
+    takeTurn(this, kind, connection)
+  }
+
+  /** The user has ended the connection. */
+  endConnection() {
+    const { req } = this
+    req.shouldKeepAlive = false
+    this.isLast = true
+    if (req.res?.complete) this.onComplete()
+  }
+
+  /** The response's last byte is here, whether or not its user has read it. */
+  onComplete() {
+    if (this.isLast) setImmediate(part, this)
+  }
+
+  /** The connection has closed since the response was complete, and its user has not read it to its end. */
+  onParted() {
+    this.resource.runInAsyncScope(part, null, this)
+  }
+
+  /** Of fetches alone. */
+  onStalled() {}
+
+  /** The engine has nothing more to say about it. */
+  settle() {
+    if (this.isSettled) return
+    if (!this.#keepsAlive) this.port.hold()
+    this.isSettled = true
+    this.port.release(this.id)
+  }
+
+  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
+  setRef(on) {
+    if (this.isSettled) return
+    this.isRef = on
+    this.#keepAlive()
+  }
+
+  /** @param {boolean} on */
+  setLookingUp(on) {
+    this.isLookingUp = on
+    this.#keepAlive()
+  }
+
+  /** As a socket of the runtime's that is not read: while nobody wants more of the response, it keeps no event loop alive. */
+  #keepAlive() {
+    if (this.isSettled) return
+    const on = this.isRef && !this.isLookingUp && !(this.#held && this.outgoing.isDone)
+    if (on === this.#keepsAlive) return
+    this.#keepsAlive = on
+    if (on) this.port.hold()
+    else this.port.loosen()
+  }
+
+  /**
+   * It gets no connection.
+   * @param {Error | undefined} error
+   */
+  failUnserved(error) {
+    settleUnserved(this.req, error)
+  }
+
+  onTimeout() {
+    this.resource.runInAsyncScope(reportTimeout, null, this)
+  }
+
+  /** Whether the request is still to be told of its timeout. */
+  takeTimeout() {
+    const due = this.#timeoutDue
+    this.#timeoutDue = false
+    return due
+  }
+
+  /**
+   * Its connection is being destroyed, by the user or after a failure.
+   * @param {Error | null} error
+   */
+  onDestroyed(error) {
+    this.isAborted = true
+    if (!this.isSettled) {
+      this.port.submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
+      this.settle()
+      if (this.req.res && !this.req.res.complete) this.port.linger(this)
+    }
+    this.outgoing.fail(error)
+  }
+
+  /**
+   * The view emitted 'error'.
+   * @param {Error} error
+   */
+  onSocketError(error) {
+    const { view } = /** @type {Connection} */ (this.connection)
+    view._hadError = true
+    emitRequestError(this.req, error)
+  }
+
+  /** The view is closed: what the request still misses is told now. */
+  onSocketClose() {
+    const { req } = this
+    const { view } = /** @type {Connection} */ (this.connection)
+    const { res } = req
+    req.destroyed = true
+    if (res) {
+      if (!res.complete) res.destroy(connectionReset('aborted'))
+      req._closed = true
+      req.emit('close')
+      if (!res.aborted && res.readable) res.push(null)
+    } else {
+      if (!view._hadError) {
+        view._hadError = true
+        emitRequestError(req, connectionReset('socket hang up'))
+      }
+      req._closed = true
+      req.emit('close')
+    }
+    if (req.outputData) req.outputData.length = 0
+  }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} written
+ */
+function acknowledge(exchange, written) {
+  exchange.outgoing.acknowledge(written)
+}
+
+/** @param {Outgoing} outgoing */
+function acknowledgeAll(outgoing) {
+  outgoing.acknowledgeAll()
+}
+
+/** @param {Exchange} exchange */
+function releaseUnguarded({ connection, outgoing }) {
+  if (connection === null) return
+  connection.noteGuards()
+  if (!connection.isGuarded) outgoing.release()
+}
+
+/** @this {any} a request */
+function onPrefinish() {
+  this[kExchange]?.onPrefinish()
+}
+
+/** What `req.timeoutCb` holds: the runtime adds and removes it as a listener of the socket. @this {any} */
+function onRequestTimeout() {
+  this._httpMessage?.emit('timeout')
+}
+
+/** @param {Exchange} exchange */
+function reportTimeout(exchange) {
+  const { req, connection } = exchange
+  if (exchange.takeTimeout()) req.emit('timeout')
+  connection?.view.emit('timeout')
+  if (!exchange.isResponseEnded && req.res) req.res.emit('timeout')
+}
+
+/** @param {Exchange} exchange */
+function part(exchange) {
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  if (exchange.isSettled || view.destroyed) return
+  try {
+    view.emit('end')
+  } finally {
+    // A listener that throws must not keep the connection.
+    view.destroy()
+  }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} flags
+ * @param {Error & { code?: string, syscall?: string }} error
+ */
+function fail(exchange, flags, error) {
+  exchange.noteWritten(flags)
+  if ((flags & RENEGOTIATES) !== 0) exchange.origin.noteRenegotiation()
+  if (exchange.isSettled) return
+  if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
+    const { origin } = exchange
+    if (origin.takeOver(exchange, (flags & MAY_DO) !== 0)) return
+    origin.noteError(error)
+  }
+  exchange.settle()
+  const { req } = exchange
+  const connection = /** @type {Connection} */ (exchange.connection)
+  const { view } = connection
+  connection.noteClosed()
+  if (exchange.isCheckInDue) {
+    // The request is over for its user; its connection was not handed on.
+    view.destroy()
+  } else if (error.code?.startsWith('HPE_')) {
+    view.destroy()
+    view._hadError = true
+    emitRequestError(req, error)
+  } else if (error.code === 'ERR_KEEPWIRE_BODY_TIMEOUT' && req.res) {
+    // An error of the response: the request has had its answer.
+    view.destroy()
+    req.res.destroy(error)
+  } else if (error.code === 'ECONNRESET' && !error.syscall && !('host' in error)) {
+    // The peer ended the connection: an error of the request before the head, of the response after it.
+    view.emit('end')
+    if ((flags & AFTER_HEAD) === 0 && !req.res && !view._hadError) {
+      view._hadError = true
+      emitRequestError(req, connectionReset('socket hang up'))
+    }
+    view.destroy()
+  } else {
+    try {
+      if (error.syscall === 'getaddrinfo' && !connection.isLookedUp) tellUnknown(connection, error)
+    } finally {
+      // Also if a listener throws.
+      view.destroy(error)
+    }
+    // Whatever ended the connection ended a body that lasts until then.
+    if (req.res && !req.res.complete && isDelimitedByClose(req)) complete(req.res)
+  }
+}
+
+module.exports = { Exchange }

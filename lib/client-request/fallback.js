@@ -1,0 +1,391 @@
+'use strict'
+
+// The runtime's own way, for requests that the engine cannot carry verbatim: a real socket and the runtime's parser,
+// within the same limits and shown in the same `sockets`, `freeSockets` and `requests`.
+//
+// The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
+// the agent; a slot is released exactly once.
+
+const { now } = require('../runtime/captured.js')
+const { Exchange } = require('./exchange.js')
+const {
+  connectGeneration,
+  observes,
+  replacedConnecting,
+  RuntimeAgent,
+  RuntimeSecureAgent,
+} = require('../runtime/genuine.js')
+const { lease } = require('../exchange/lease.js')
+const native = require('../bridge/native.js')
+const { isUnusual, merge, pick } = require('../common/options.js')
+const { mayBeForbidden } = require('../runtime/permission.js')
+const { isWindows, parsesLeniently } = require('../runtime/probes.js')
+const { SocketView } = require('../socket/socket.js')
+const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./fallback-deadlines.js')
+const { remove } = require('../exchange/queue.js')
+const { warnOfFallback } = require('../common/warnings.js')
+
+/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origins.js').Origins} Origins */
+/** @typedef {import('node:net').Socket} Socket */
+/** @typedef {Record<string, any>} Options */
+
+/** The methods of the runtime's agents: on some runtimes those of https differ. */
+const own = methodsOf(RuntimeAgent.prototype)
+const ownSecure = methodsOf(RuntimeSecureAgent.prototype)
+
+/** @param {any} prototype */
+function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }) {
+  return { createConnection, createSocket, keepSocketAlive, reuseSocket }
+}
+
+/** Why requests go that way while somebody else connects the runtime's sockets. */
+const SOCKETS_REPLACED = 'sockets-replaced'
+
+/** Options of net.connect that only a real socket can honour. */
+const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', 'blockList']
+
+/** An Upgrade line in a head that is serialized already. */
+const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i
+
+/** Where the runtime's sandbox forbids the network, or might. */
+const PERMISSION = 'permission'
+
+/** Why requests went that way. @type {WeakMap<object, string>} */
+const foreignRequests = new WeakMap()
+
+/**
+ * Every reason to go the runtime's own way.
+ * @type {[reason: string, applies: (agent: any, req: any, options: Options) => unknown][]}
+ */
+const REASONS = [
+  [PERMISSION, isForbidden],
+  // A mock is at work there, and must get the request whatever it is.
+  [SOCKETS_REPLACED, () => replacedConnecting()],
+  ['connect', (_agent, req) => req.method === 'CONNECT'],
+  ['upgrade', (_agent, req) => asksForUpgrade(req)],
+  // The runtime refuses most of them.
+  ['host-header', (_agent, req) => typeof (req.getHeader('host') ?? '') !== 'string'],
+  ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
+  ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
+  ['create-connection', (agent) => isReplaced(agent.createConnection, 'createConnection')],
+  ['create-socket', (agent) => isReplaced(agent.createSocket, 'createSocket')],
+  ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, 'keepSocketAlive')],
+  ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, 'reuseSocket')],
+  ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
+  // Those from here on can't apply to plain options.
+  ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
+  ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],
+  ['named-pipe', (agent, _req, options) => isWindows && pick(agent.options, options, 'socketPath')],
+  ['unusual-option', (agent, _req, options) => isUnusual(agent.options, options)],
+]
+
+const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
+
+/**
+ * @param {unknown} method
+ * @param {keyof typeof own} key
+ */
+function isReplaced(method, key) {
+  if (method === own[key] || method === ownSecure[key]) return false
+  return !observes(method, (inner) => inner === own[key] || inner === ownSecure[key])
+}
+
+/**
+ * @param {any} agent
+ * @param {any} _req
+ * @param {Options} options
+ */
+function isForbidden({ options: own }, _req, options) {
+  return mayBeForbidden(
+    pick(own, options, 'host') || 'localhost',
+    pick(own, options, 'port'),
+    pick(own, options, 'socketPath'),
+  )
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return typeof value === 'object' && value !== null
+}
+
+/** @param {any} req */
+function asksForUpgrade(req) {
+  if (req.getHeader('upgrade') !== undefined) return true
+  // Headers given as an array, or an Expect, are serialized by the constructor.
+  return req._header !== null && req._header !== undefined && req.getHeader('host') === undefined
+    ? UPGRADE_LINE.test(req._header)
+    : false
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Options} options as addRequest() got them
+ * @param {boolean} plain whether the options say no more than host and port
+ * @returns {string | undefined} why the engine cannot carry the request
+ */
+function foreignReason(agent, req, options, plain) {
+  const end = plain ? PLAIN_REASONS : REASONS.length
+  for (let at = 0; at < end; at += 1) {
+    if (REASONS[at][1](agent, req, options)) return REASONS[at][0]
+  }
+  return undefined
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Options} options as addRequest() got them
+ * @param {Origin} origin
+ * @param {string} reason
+ * @param {number} [spentMs] of its connectTimeout, by the engine
+ */
+function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
+  const { origins } = origin
+  origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
+  native.note(origins.id, origin.key, true, reason)
+  if (isOfTheProcess(agent, reason)) warnOfFallback(agent, reason, replacedConnecting())
+  foreignRequests.set(req, reason)
+  const socket = takeIdle(agent, origin)
+  if (socket !== undefined) {
+    native.foreignIdle(origins.id, origin.key, false)
+    use(agent, req, origin, socket)
+    return
+  }
+  lease(new Exchange(req, agent, origin, options), true, (exchange) => {
+    exchange.settle()
+    create(exchange, spentMs)
+  })
+}
+
+/**
+ * Whether a request goes that way for what somebody has done to all requests of the process.
+ * @param {any} agent
+ * @param {string} reason
+ */
+function isOfTheProcess(agent, reason) {
+  if (reason === SOCKETS_REPLACED) return true
+  if (reason !== 'create-connection') return false
+  const { createConnection } = agent
+  return (
+    createConnection === RuntimeAgent.prototype.createConnection ||
+    createConnection === RuntimeSecureAgent.prototype.createConnection
+  )
+}
+
+/**
+ * @param {any} agent
+ * @param {Origin} origin
+ * @returns {Socket | undefined} an idle socket that is still what it was when it became idle
+ */
+function takeIdle(agent, origin) {
+  for (;;) {
+    const socket = agent.scheduling === 'fifo' ? origin.idleSockets.shift() : origin.idleSockets.pop()
+    if (socket === undefined) return undefined
+    origin.stale = true
+    const state = idleStates.get(socket)
+    idleStates.delete(socket)
+    endIdle(socket)
+    socket.removeListener('error', onIdleError)
+    // One of another generation has passed by whoever connects sockets now, or belongs to whoever did then.
+    const isCurrent = generations.get(socket) === connectGeneration()
+    if (isCurrent && !socket.destroyed && socket.writable && socket.bytesRead === state) return socket
+    socket.destroy()
+  }
+}
+
+/** How sockets were connected when each of these was. @type {WeakMap<Socket, number>} */
+const generations = new WeakMap()
+
+/** How many bytes an idle socket had received: more mean an answer to no request. @type {WeakMap<Socket, number>} */
+const idleStates = new WeakMap()
+
+/** @this {Socket} */
+function onIdleError() {
+  this.destroy()
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Origin} origin
+ * @param {Socket} socket an idle one
+ */
+function use(agent, req, origin, socket) {
+  agent.reuseSocket(socket, req)
+  origin.busySockets.add(socket)
+  origin.stale = true
+  assign(agent, req, socket, origin)
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Socket} socket
+ * @param {Origin} origin
+ */
+function assign(agent, req, socket, origin) {
+  watch(agent, origin, req, socket)
+  req.onSocket(socket)
+  if (req.timeout !== undefined && req.timeout !== (agent.options.timeout || 0)) socket.setTimeout(req.timeout)
+}
+
+/**
+ * Creates the socket that the exchange got a slot for.
+ * @param {Exchange} exchange
+ * @param {number} spentMs
+ */
+function create(exchange, spentMs) {
+  const { agent, origin, req } = exchange
+  let held = true
+  let creating = true
+  const created = () => {
+    if (creating) origin.creating -= 1
+    creating = false
+  }
+  const release = () => {
+    created()
+    if (!held) return
+    held = false
+    native.releaseForeign(origin.origins.id, origin.key)
+    origin.origins.port.drainSoon()
+  }
+  let isLate = false
+  /** @type {Socket | undefined} */
+  let opened
+  origin.creating += 1
+  const opening = awaitOpen(agent, origin, now() - spentMs, (error) => {
+    isLate = true
+    if (opened !== undefined) return opened.destroy(error)
+    release()
+    origin.origins.forget(origin)
+    req.onSocket(undefined, error)
+  })
+  try {
+    agent.createSocket(
+      req,
+      merge(agent.options, exchange.options),
+      (/** @type {any} */ error, /** @type {any} */ socket) => {
+        if (isLate) {
+          // Its request has heard already that there is none.
+          socket?.destroy()
+          return
+        }
+        if (error) {
+          opening?.end()
+          release()
+          origin.origins.forget(origin)
+          // A proxy's refusal is for the request alone; the runtime's onSocket() keeps quiet about it.
+          if (error.code === 'ERR_PROXY_TUNNEL') {
+            if (error.proxyTunnelTimeout) req.emit('timeout')
+            req.emit('error', error)
+          }
+          req.onSocket(socket, error)
+          return
+        }
+        opened = socket
+        opening?.sees(socket)
+        track(agent, origin, socket, req, release)
+        created()
+        assign(agent, req, socket, origin)
+      },
+    )
+  } catch (error) {
+    opening?.end()
+    release()
+    origin.origins.forget(origin)
+    throw error
+  }
+}
+
+/**
+ * @param {any} agent
+ * @param {Origin} origin
+ * @param {Socket} socket
+ * @param {any} req the first that it is for
+ * @param {() => void} release
+ */
+function track(agent, origin, socket, req, release) {
+  generations.set(socket, connectGeneration())
+  beginLife(agent, socket)
+  origin.busySockets.add(socket)
+  origin.stale = true
+  origin.onSocket(socket, foreignRequests.get(req))
+  const gone = () => {
+    socket.removeListener('close', gone)
+    socket.removeListener('agentRemove', gone)
+    origin.busySockets.delete(socket)
+    remove(origin.idleSockets, socket)
+    endIdle(socket)
+    origin.stale = true
+    release()
+    origin.origins.forget(origin)
+  }
+  socket.on('close', gone)
+  socket.on('agentRemove', gone)
+  forgetters.set(socket, gone)
+}
+
+/** How an agent forgets each of its real sockets. @type {WeakMap<Socket, () => void>} */
+const forgetters = new WeakMap()
+
+/**
+ * The agent's own 'free' listener.
+ * @param {any} agent
+ * @param {Origins} origins
+ * @param {any} socket
+ * @param {Options} options
+ */
+function onFree(agent, origins, socket, options) {
+  if (socket instanceof SocketView) return
+  const origin = origins.get(agent.getName(options))
+  const restMs = restOf(agent, socket)
+  if (origin === undefined || !socket.writable || restMs === 0) {
+    socket.destroy()
+    return
+  }
+  const [first] = origin.queue
+  if (first?.isForeign && first.wait !== null && native.cancel(origins.port.id, first.id)) {
+    first.wait.end()
+    first.settle()
+    first.resource.runInAsyncScope(assign, null, agent, first.req, socket, origin)
+    return
+  }
+  const req = socket._httpMessage
+  const wanted = req?.shouldKeepAlive && agent.keepAlive && origin.idleSockets.length < agent.maxFreeSockets
+  if (!wanted || !agent.keepSocketAlive(socket) || !native.foreignIdle(origins.id, origin.key, true)) {
+    socket.destroy()
+    return
+  }
+  socket._httpMessage = null
+  origin.busySockets.delete(socket)
+  origin.idleSockets.push(socket)
+  origin.stale = true
+  idleStates.set(socket, socket.bytesRead)
+  beginIdle(socket, restMs)
+  if (origins.onQuiet !== null) origins.noteQuiet()
+  socket.on('error', onIdleError)
+}
+
+/**
+ * The agent's removeSocket(): a real socket is forgotten, and its slot is free for whoever waits. Those of the engine leave with
+ * their connections.
+ * @this {any}
+ * @param {any} socket
+ * @param {Options} _options
+ */
+function removeSocket(socket, _options) {
+  forgetters.get(socket)?.()
+}
+
+module.exports = {
+  asksForUpgrade,
+  carryForeign,
+  foreignReason,
+  foreignRequests,
+  onFree,
+  PERMISSION,
+  removeSocket,
+  SOCKETS_REPLACED,
+}

@@ -1,0 +1,401 @@
+'use strict'
+
+// From the engine's records to the runtime's IncomingMessage, and from its end to the connection's check-in.
+//
+// The check-in happens in our own first 'end' listener, before the user's: when they run, the connection is idle or
+// serves the next waiter already (invariant I3).
+
+const diagnostics = require('node:diagnostics_channel')
+const http = require('node:http')
+
+const { nextTick } = require('../runtime/captured.js')
+const {
+  CHECKED_IN_CLOSED,
+  CHECKED_IN_HANDED,
+  HTTP_1_0,
+  INFORMATIONAL,
+  KEEP_ALIVE,
+  MESSAGE_END,
+} = require('../bridge/layout.js')
+const { isBinding } = require('../bridge/response-heads.js')
+const native = require('../bridge/native.js')
+const { parseError } = require('../exchange/errors.js')
+const { emitRequestError } = require('../common/errors.js')
+const { keepAliveBuffer } = require('../common/options.js')
+const { PlainResponse } = require('../bun-legacy/response.js')
+const {
+  endMeasurement,
+  ignoresAgents,
+  isMeasured,
+  kDetachAbortSignal,
+  pausesAtSwitching,
+} = require('../runtime/probes.js')
+const { kExchange } = require('../socket/socket.js')
+
+/** @typedef {import('./exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+
+/** @type {new (socket: any) => any} */
+const IncomingMessage = ignoresAgents ? /** @type {any} */ (PlainResponse) : http.IncomingMessage
+
+const responseFinishes = diagnostics.channel('http.client.response.finish')
+
+/** The runtime's own limit of header lines (names and values) where the request sets none. */
+const MOST_HEADER_LINES = 2000
+const CONTINUE = 100
+const SWITCHING_PROTOCOLS = 101
+const NO_CONTENT = 204
+const NOT_MODIFIED = 304
+
+/**
+ * @param {any} req
+ * @param {number} status
+ * @param {number} flags
+ * @param {import('../bridge/response-heads.js').Head} head
+ * @param {any} res a new one
+ */
+function readHead(req, status, flags, head, res) {
+  const lines = head.rawHeaders()
+  res.statusMessage = head.reason
+  res.statusCode = status
+  const old = (flags & HTTP_1_0) !== 0
+  res.httpVersionMajor = 1
+  res.httpVersionMinor = old ? 0 : 1
+  res.httpVersion = old ? '1.0' : '1.1'
+  res.joinDuplicateHeaders = req.joinDuplicateHeaders
+  res.upgrade = false
+  const most = typeof req.maxHeadersCount === 'number' ? req.maxHeadersCount * 2 : MOST_HEADER_LINES
+  res._addHeaderLines(lines, most > 0 ? Math.min(lines.length, most) : lines.length)
+  return res
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} status
+ * @param {number} flags
+ * @param {import('../bridge/response-heads.js').Head} head
+ * @param {Buffer | null} body
+ */
+function deliverResponse(exchange, status, flags, head, body) {
+  exchange.noteWritten(flags)
+  if (exchange.isSettled) return
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  const res = readHead(exchange.req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
+  if ((flags & INFORMATIONAL) !== 0) {
+    inform(exchange.req, res)
+    return
+  }
+  try {
+    noteHint(exchange, head.hint())
+    announce(exchange, res, flags)
+  } finally {
+    // A listener that throws must not cost the request its body or its end.
+    arrive(exchange, res, body, (flags & MESSAGE_END) !== 0)
+  }
+}
+
+/**
+ * What came with a response's head, when its user has heard of the head.
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {Buffer | null} body
+ * @param {boolean} ended
+ */
+function arrive(exchange, res, body, ended) {
+  if (!exchange.isSettled) {
+    if (body !== null) push(exchange, res, body)
+    if (ended && !exchange.isSettled) finish(exchange, res)
+  } else if (exchange.isAborted) {
+    goOn(exchange, res, body, ended)
+  }
+}
+
+/**
+ * What was here of a response when its user destroyed it: as in the runtime, whose parser goes on to the end of what it has.
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {Buffer | null} chunk
+ * @param {boolean} ended
+ */
+function goOn(exchange, res, chunk, ended) {
+  if (res.complete) return
+  if (chunk !== null) {
+    exchange.atHand -= chunk.length
+    if (exchange.atHand < 0) return
+    if (!res._dumped) res.push(chunk)
+  }
+  if (ended) complete(res)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {import('../bridge/response-heads.js').Hint} hint
+ */
+function noteHint(exchange, { binds, timeoutMs, max }) {
+  const connection = /** @type {Connection} */ (exchange.connection)
+  if (binds && exchange.origin.origins.isShared) native.bind(connection.id)
+  // Some servers count down, others repeat their limit and close in time: the least that was ever said holds for both.
+  connection.usesLeft = Math.min(connection.usesLeft - 1, max)
+  if (connection.usesLeft <= 0) exchange.idleHintMs = 0
+  else exchange.idleHintMs = timeoutMs < 0 ? -1 : Math.max(0, timeoutMs - keepAliveBuffer(exchange.agent))
+}
+
+/**
+ * A 1xx response: not the final one.
+ * @param {any} req
+ * @param {any} res
+ */
+function inform(req, res) {
+  if (res.statusCode === CONTINUE) req.emit('continue')
+  const { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, headers, rawHeaders } = res
+  const information = {
+    statusCode,
+    statusMessage,
+    httpVersion,
+    httpVersionMajor,
+    httpVersionMinor,
+    headers,
+    rawHeaders,
+  }
+  req.emit('information', information)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {number} flags
+ */
+function announce(exchange, res, flags) {
+  const { req } = exchange
+  if (req.shouldKeepAlive && (flags & KEEP_ALIVE) === 0) req.shouldKeepAlive = false
+  if (isMeasured(req)) endMeasurement(req, res)
+  if (responseFinishes.hasSubscribers) responseFinishes.publish({ request: req, response: res })
+  req.res = res
+  res.req = req
+  // The first 'end' listener: the check-in comes before whatever the user does then.
+  res.on('end', onResponseEnd)
+  if (req.aborted || !req.emit('response', res)) res._dump()
+  if (res.statusCode === NOT_MODIFIED && req.method !== 'HEAD') res.complete = true
+  if (pausesAtSwitching && res.statusCode === SWITCHING_PROTOCOLS) pauseAtSwitching(exchange, res)
+}
+
+/**
+ * Deno's parser stops at the head of a 101 that nobody asked for: an empty response, and an error of the request.
+ * @param {Exchange} exchange
+ * @param {any} res
+ */
+function pauseAtSwitching(exchange, res) {
+  if (exchange.isSettled) return
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  complete(res)
+  view.destroy()
+  view._hadError = true
+  emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0, Buffer.alloc(0)))
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any} res
+ * @param {Buffer} chunk
+ */
+function push(exchange, res, chunk) {
+  exchange.received(chunk.length, res._dumped || res.push(chunk))
+}
+
+/** @param {any} res */
+function complete(res) {
+  res.complete = true
+  res.push(null)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} flags
+ * @param {Buffer} chunk
+ */
+function deliverBody(exchange, flags, chunk) {
+  const { res } = exchange.req
+  if (res === null) return
+  const ended = (flags & MESSAGE_END) !== 0
+  if (exchange.isSettled) {
+    goOn(exchange, res, chunk, ended)
+    return
+  }
+  try {
+    push(exchange, res, chunk)
+  } finally {
+    if (ended && !exchange.isSettled) finish(exchange, res)
+  }
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} flags
+ * @param {string} trailers
+ */
+function completeResponse(exchange, flags, trailers) {
+  exchange.noteWritten(flags)
+  const { req } = exchange
+  const { res } = req
+  if (res === null || res.complete || (exchange.isSettled && exchange.atHand < 0)) return
+  if ((flags & KEEP_ALIVE) === 0) req.shouldKeepAlive = false
+  res.complete = true
+  if (trailers !== '') {
+    const lines = trailers.split('\0')
+    res._addHeaderLines(lines, lines.length)
+  }
+  finish(exchange, res)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {any} res
+ */
+function finish(exchange, res) {
+  complete(res)
+  if (!exchange.isSettled) exchange.onComplete()
+}
+
+/** @this {any} a response whose user has read all of it */
+function onResponseEnd() {
+  const { req } = this
+  /** @type {Exchange} */
+  const exchange = req[kExchange]
+  if (kDetachAbortSignal !== undefined) this[kDetachAbortSignal]()
+  req._ended = true
+  exchange.isResponseEnded = true
+  if (exchange.isSettled) {
+    // Destroyed when all of it was here: the request closes with the response, not with its connection.
+    const isKept = exchange.isAborted && req.shouldKeepAlive && req.writableFinished
+    if (isKept && !this.aborted && !req._closed) nextTick(emitClose, exchange)
+    return
+  }
+  if (!req.shouldKeepAlive) closeConnection(exchange)
+  else if (this.aborted) return
+  else if (req.writableFinished) keepConnection(exchange)
+  // Whoever puts off the callbacks of writes, as wrappers of socket.write() do, puts off 'finish' as well.
+  else req.once('finish', onLateFinish)
+}
+
+/** @this {any} a request whose response was over before */
+function onLateFinish() {
+  this[kExchange]?.onSent()
+}
+
+/**
+ * The exchange is over and its connection is not to be used again: the request closes with it.
+ * @param {Exchange} exchange
+ */
+function closeConnection(exchange) {
+  const connection = /** @type {Connection} */ (exchange.connection)
+  native.checkIn(connection.id, 0)
+  exchange.settle()
+  connection.noteClosed()
+  if (isDelimitedByClose(exchange.req)) connection.view.emit('end')
+  connection.view.destroy()
+}
+
+/**
+ * Whether the peer's end of the connection was the end of the body.
+ * @param {any} req
+ */
+function isDelimitedByClose({ method, res }) {
+  const { headers, statusCode } = res
+  if (method === 'HEAD' || statusCode === NO_CONTENT || statusCode === NOT_MODIFIED) return false
+  return headers['content-length'] === undefined && !/chunked/i.test(headers['transfer-encoding'] ?? '')
+}
+
+/**
+ * The exchange is over for its user, who hears so in the next tick; its connection is free for the next one as soon as
+ * the request's last byte is out.
+ * @param {Exchange} exchange
+ */
+function keepConnection(exchange) {
+  const { req } = exchange
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  if (req.timeoutCb) {
+    view.removeListener('timeout', req.timeoutCb)
+    req.timeoutCb = null
+  }
+  view.timeout = exchange.agent.options.timeout || 0
+  if (exchange.outgoing.isDone) {
+    checkIn(exchange)
+  } else {
+    exchange.isCheckInDue = true
+    exchange.outgoing.demandAcknowledgement()
+  }
+  nextTick(emitFree, exchange)
+  req.destroyed = true
+  // Destroying the response from now on is not to hurt the connection.
+  if (req.res) req.res.socket = null
+}
+
+/**
+ * Gives the connection back; the engine decides at once whether it is idle, serves a waiter or is closed.
+ * @param {Exchange} exchange
+ * @param {{ getHeader: (name: string) => unknown }} [request] who knows what was said on it
+ */
+function checkIn(exchange, request = exchange.req) {
+  const { origin, port } = exchange
+  const connection = /** @type {Connection} */ (exchange.connection)
+  origin.origins.syncLimits()
+  if (origin.origins.isShared && isBound(request)) native.bind(connection.id)
+  const outcome = native.checkIn(connection.id, exchange.idleHintMs)
+  exchange.settle()
+  connection.free()
+  if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
+  else if (outcome === CHECKED_IN_HANDED) port.drainSoon()
+  if (exchange.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.view.destroy()
+}
+
+/**
+ * Whether the server may know the connection's user by what a request has said on it.
+ * @param {{ getHeader: (name: string) => unknown }} request
+ */
+function isBound(request) {
+  const isTold = isBinding(request.getHeader('authorization')) || isBinding(request.getHeader('proxy-authorization'))
+  // Headers given as an array are serialized without being kept: not worth a look into the text.
+  return isTold || request.getHeader('host') === undefined
+}
+
+/** @param {Exchange} exchange whose connection is destroyed */
+function emitClose({ connection, req }) {
+  if (req._closed) return
+  const { view } = /** @type {Connection} */ (connection)
+  if (view._httpMessage === req) view._httpMessage = null
+  req._closed = true
+  req.emit('close')
+}
+
+/** @param {Exchange} exchange */
+function emitFree(exchange) {
+  const { req, agent } = exchange
+  const connection = /** @type {Connection} */ (exchange.connection)
+  const { view } = connection
+  req._closed = true
+  try {
+    req.emit('close')
+    if (view.listenerCount('free') > 0) view.emit('free')
+    if (agent.listenerCount('free') > 1) agent.emit('free', view, exchange.origin.options)
+  } finally {
+    if (view._httpMessage === req) view._httpMessage = null
+    if (connection.isClosed) view.destroy()
+  }
+}
+
+module.exports = {
+  arrive,
+  checkIn,
+  complete,
+  completeResponse,
+  deliverBody,
+  deliverResponse,
+  finish,
+  isDelimitedByClose,
+  keepConnection,
+  MOST_HEADER_LINES,
+  noteHint,
+  onResponseEnd,
+  push,
+  readHead,
+}

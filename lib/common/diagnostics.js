@@ -1,0 +1,63 @@
+'use strict'
+
+// What keepwire publishes on node:diagnostics_channel; docs/observability.md describes the messages. Nothing is made
+// unless somebody listens.
+
+const diagnostics = require('node:diagnostics_channel')
+
+const { closeReason } = require('./reasons.js')
+
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+
+const opens = diagnostics.channel('keepwire.connection.open')
+const reuses = diagnostics.channel('keepwire.connection.reuse')
+const closes = diagnostics.channel('keepwire.connection.close')
+const queued = diagnostics.channel('keepwire.request.queue')
+const retries = diagnostics.channel('keepwire.request.retry')
+
+/** @param {Connection} connection */
+function tellOpened(connection) {
+  const { exchange, id, origin, timings } = connection
+  const request = exchange === null ? null : exchange.req
+  opens.publish({ agent: origin.origins.agent, origin: origin.label, connectionId: id, request, ...timings })
+}
+
+/** @param {Exchange} exchange */
+function tellReused({ agent, connection, foundMore, origin, req, useCount }) {
+  const connectionId = connection?.id
+  reuses.publish({ agent, origin: origin.label, connectionId, request: req, useCount, idleMs: foundMore })
+}
+
+/** @param {Connection} connection */
+function tellClosed({ closeReason: reason, id, origin, uses }) {
+  const { agent } = origin.origins
+  closes.publish({ agent, origin: origin.label, connectionId: id, reason: closeReason(reason), useCount: uses })
+}
+
+/** @param {Exchange} exchange */
+function tellQueued({ agent, origin, req }) {
+  queued.publish({ agent, origin: origin.label, request: req, position: origin.queue.size })
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} reason
+ */
+function tellRetried({ agent, connection, origin, req }, reason) {
+  const connectionId = connection?.id
+  retries.publish({ agent, origin: origin.label, connectionId, request: req, reason: closeReason(reason) })
+}
+
+module.exports = {
+  closes,
+  opens,
+  queued,
+  retries,
+  reuses,
+  tellClosed,
+  tellOpened,
+  tellQueued,
+  tellRetried,
+  tellReused,
+}

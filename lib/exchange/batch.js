@@ -1,0 +1,73 @@
+'use strict'
+
+// Lean requests that were made in this tick and have no connection yet: they get theirs in the next tick, all in one go.
+// Nobody can tell, because who looks at their agent before, or gives it another request, has them made whole first.
+
+const { nextTick } = require('../runtime/captured.js')
+const { reuses, retries } = require('../common/diagnostics.js')
+const { hasListeners, measuresRequests } = require('../runtime/probes.js')
+
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../fast-request/exchange.js').LeanExchange} LeanExchange */
+
+/** In order of their creation. @type {LeanExchange[]} */
+let pending = []
+
+/** @param {LeanExchange} exchange */
+function add(exchange) {
+  if (pending.length === 0) nextTick(startAll)
+  pending.push(exchange)
+}
+
+/**
+ * @param {Exchange} exchange of a request that may have been made whole while it is pending
+ * @param {(exchange: Exchange) => void} start
+ * @returns {boolean} whether it starts in its place among the pending ones
+ */
+function startsInPlace(exchange, start) {
+  const lean = pending.find(({ req }) => req === exchange.req)
+  if (lean === undefined) return false
+  lean.successor = () => exchange.resource.runInAsyncScope(start, null, exchange)
+  return true
+}
+
+/** Whether somebody beside their users hears of requests that are sent. */
+function isWatched() {
+  return hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
+}
+
+function startAll() {
+  const exchanges = pending
+  pending = []
+  let at = 0
+  let watched = isWatched()
+  try {
+    while (at < exchanges.length) {
+      const exchange = exchanges[at]
+      at += 1
+      if (exchange.isWhole) exchange.successor?.()
+      else if (watched) exchange.whole()
+      else exchange.start()
+      // That may have run code of a user's.
+      if (exchange.isWhole) watched = isWatched()
+    }
+  } finally {
+    // A listener has thrown: the others have their turn all the same.
+    for (const exchange of exchanges.slice(at)) add(exchange)
+  }
+}
+
+/**
+ * Gives the agent's pending requests their connections now.
+ * @param {any} agent
+ * @param {any} [before] only those that were made before this request
+ */
+function settlePending(agent, before) {
+  if (pending.length === 0) return
+  for (const exchange of [...pending]) {
+    if (exchange.req === before) return
+    if (exchange.agent === agent && !exchange.isWhole) exchange.whole()
+  }
+}
+
+module.exports = { add, settlePending, startsInPlace }

@@ -1,0 +1,181 @@
+'use strict'
+
+// How an exchange gets its connection: the engine's pool answers at once, with an idle connection, one to be dialed, a
+// place in the queue or a refusal; a queued exchange has its turn later.
+
+const { nextTick } = require('../runtime/captured.js')
+const {
+  ADOPTING,
+  DIALING,
+  FOR_FOREIGN,
+  FOR_ONCE,
+  FOR_REPEATABLE,
+  FOREIGN,
+  IDLE,
+  QUEUED,
+  UNUSED,
+} = require('../bridge/layout.js')
+const { isLookupReplaced } = require('../runtime/genuine.js')
+const native = require('../bridge/native.js')
+const { Connection } = require('./connection.js')
+const { queued, reuses, tellQueued, tellReused } = require('../common/diagnostics.js')
+const { coded } = require('../common/errors.js')
+const { isRepeatable, SAFE_METHODS } = require('./upload.js')
+const { kDestroyError } = require('../runtime/probes.js')
+const { failUnserved, settleUnserved, Wait } = require('./queue.js')
+
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+
+/**
+ * @param {Exchange} exchange
+ * @param {boolean} foreign whether it only wants a slot, for a real socket
+ * @param {(exchange: Exchange) => void} onServed it has its connection, or its slot
+ * @param {number} [answered] the engine's answer, if it was asked already
+ */
+function lease(exchange, foreign, onServed, answered = -1) {
+  const { origin, port } = exchange
+  exchange.isForeign = foreign
+  port.setLooksUp(isLookupReplaced())
+  // What this thread closed must not come back as idle.
+  if (port.submission.hasClosed) port.submission.flush()
+  const profile = foreign ? 0 : profileFor(exchange)
+  const purpose = foreign ? FOR_FOREIGN : purposeOf(exchange)
+  for (let answer = answered; ; answer = -1) {
+    if (answer < 0) answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, purpose)
+    // Shifting takes the lower 32 bits of a number of any size.
+    const kind = answer & 7
+    const id = answer >>> 3
+    if (kind === QUEUED) {
+      if (queued.hasSubscribers) tellQueued(exchange)
+      exchange.wait = new Wait(exchange, (kind, id) => {
+        const taken = take(exchange, kind, id, 0)
+        // As in the runtime: only who found the connection idle has reused it.
+        exchange.req.reusedSocket = false
+        if (taken) onServed(exchange)
+        else lease(exchange, foreign, onServed)
+      })
+      return
+    }
+    if (kind !== DIALING && kind !== IDLE && kind !== FOREIGN && kind !== ADOPTING) {
+      refuse(exchange)
+      return
+    }
+    if (take(exchange, kind, id, (answer / 0x100000000) | 0)) {
+      onServed(exchange)
+      return
+    }
+  }
+}
+
+/**
+ * Takes an idle connection, its agent's or a lent one, for a request that can do with no other; else its `answer` says what
+ * the engine has in place of one, or is −1: ask it again.
+ * @param {import('../fast-request/exchange.js').LeanExchange} exchange
+ */
+function leaseIdle(exchange) {
+  const { agent, order } = exchange
+  const origin = /** @type {import('../agent/origins.js').Origin} */ (order.origin)
+  // It was swept since the order was given.
+  if (origin.key === 0) return false
+  const { origins } = origin
+  const { port } = origins
+  origins.requests += 1
+  origins.syncLimits()
+  port.setLooksUp(isLookupReplaced())
+  if (port.submission.hasClosed) port.submission.flush()
+  exchange.origin = origin
+  exchange.port = port
+  exchange.id = port.open(/** @type {any} */ (exchange))
+  const profile = origin.plainProfile(agent, order.options)
+  const purpose = origins.retries && SAFE_METHODS.has(order.method) ? FOR_REPEATABLE : FOR_ONCE
+  for (;;) {
+    const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
+    const kind = answer & 7
+    const id = answer >>> 3
+    const known = kind === IDLE ? port.connections.get(id) : undefined
+    if (kind === IDLE && (known === undefined || known.view.destroyed)) {
+      native.checkIn(id, 0)
+    } else if (known?.isConnected || kind === ADOPTING) {
+      exchange.foundMore = (answer / 0x100000000) | 0
+      exchange.connect(known ?? new Connection(origin, id, order.options))
+      return true
+    } else {
+      exchange.answer = answer
+      return false
+    }
+  }
+}
+
+/** @param {Exchange} exchange */
+function purposeOf({ origin, req }) {
+  return origin.origins.retries && isRepeatable(req) ? FOR_REPEATABLE : FOR_ONCE
+}
+
+/** @param {Exchange} exchange */
+function profileFor({ agent, isPlain, options, origin }) {
+  return isPlain ? origin.plainProfile(agent, options) : origin.profile(agent, options)
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} kind
+ * @param {number} id the connection's
+ * @param {number} more for an idle one: how many ms it was; for one that is dialed: why
+ * @returns {boolean} false: the connection is of no use, another one must be found
+ */
+function take(exchange, kind, id, more) {
+  exchange.foundBy = kind
+  exchange.foundMore = more
+  if (kind === FOREIGN) return true
+  const { origin, port } = exchange
+  const known = port.connections.get(id)
+  if (known === undefined && (kind === DIALING || kind === ADOPTING)) {
+    exchange.connect(new Connection(origin, id, exchange.options))
+    if (kind === DIALING) origin.onDial(exchange)
+    // What was another agent's may be closed by its server at any time, like one of one's own.
+    if (kind === ADOPTING) exchange.req.reusedSocket = true
+    return true
+  }
+  if (known === undefined || known.view.destroyed) {
+    // It closed while its record was under way, or the user destroyed it and the engine has not heard yet.
+    native.checkIn(id, 0)
+    return false
+  }
+  exchange.connect(known)
+  exchange.req.reusedSocket = kind === IDLE
+  if (reuses.hasSubscribers && kind === IDLE) tellReused(exchange)
+  return true
+}
+
+/** @param {Exchange} exchange */
+function refuse(exchange) {
+  exchange.settle()
+  const { origins, key } = exchange.origin
+  native.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
+  const message = `${exchange.origin.queue.size} requests to ${exchange.origin.label} are waiting already (maxPending)`
+  nextTick(failUnserved, exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
+  exchange.origin.origins.forget(exchange.origin)
+}
+
+/**
+ * A request was destroyed in the tick in which it got its connection: not a byte of it was written.
+ * @param {Exchange} exchange
+ */
+function giveBack(exchange) {
+  const { connection, port, req } = exchange
+  // It hears of its end from here, not from its connection's.
+  if (connection !== null && connection.view._httpMessage === req) connection.view._httpMessage = null
+  if (connection !== null && !exchange.isSettled) {
+    if (connection.view.connecting) {
+      connection.view.destroy()
+    } else {
+      native.checkIn(connection.id, UNUSED)
+      exchange.settle()
+      connection.free()
+      port.drainSoon()
+    }
+  }
+  settleUnserved(req, req[kDestroyError])
+}
+
+module.exports = { giveBack, lease, leaseIdle }

@@ -1,0 +1,194 @@
+'use strict'
+
+// Requests that wait for a slot of their origin, in `agent.requests`. A waiting request has no socket, through which the
+// runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
+
+const { clearTimeout, nextTick, now, setTimeout } = require('../runtime/captured.js')
+const { FOREIGN, IDLE, UNUSED } = require('../bridge/layout.js')
+const native = require('../bridge/native.js')
+const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
+const { kDestroyError } = require('../runtime/probes.js')
+const { watchQueue } = require('../common/warnings.js')
+
+/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+
+const MOST_TIMER_MS = 0x7fffffff
+
+class Wait {
+  /** Called when the engine has something for the exchange. @type {(kind: number, connection: number) => void} */
+  onTurn
+  #exchange
+  #since
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null
+  /** @type {NodeJS.Timeout | null} */
+  #lastCall = null
+
+  /**
+   * @param {Exchange} exchange
+   * @param {(kind: number, connection: number) => void} onTurn
+   */
+  constructor(exchange, onTurn) {
+    this.#exchange = exchange
+    this.onTurn = onTurn
+    const { req, agent, origin } = exchange
+    this.#since = now()
+    origin.enqueue(exchange)
+    watchQueue(exchange)
+    shadow(req, 'destroy', () => this.#onDestroy())
+    shadow(req, 'setTimeout', (ms) => {
+      exchange.noteTimeout(ms)
+      this.#watch(ms)
+    })
+    this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
+    const { queueTimeoutMs } = origin.origins
+    if (queueTimeoutMs > 0) {
+      this.#lastCall = setTimeout(() => this.#onLastCall(), Math.min(queueTimeoutMs, MOST_TIMER_MS))
+      this.#lastCall.unref()
+    }
+  }
+
+  /** @param {unknown} ms */
+  #watch(ms) {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    if (typeof ms !== 'number' || !(ms > 0)) return
+    this.#timer = setTimeout(() => this.#onTimeout(), Math.min(ms, MOST_TIMER_MS))
+    this.#timer.unref()
+  }
+
+  #onTimeout() {
+    this.#exchange.hasTimedOut = true
+    this.#exchange.resource.runInAsyncScope(emitTimeout, null, this.#exchange.req)
+  }
+
+  #onLastCall() {
+    const { origin, port, resource } = this.#exchange
+    const { label, origins } = origin
+    this.#giveUp()
+    native.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
+    const message = `No connection to ${label} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
+    resource.runInAsyncScope(failUnserved, null, this.#exchange, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
+    port.drainSoon()
+    origins.forget(origin)
+  }
+
+  #onDestroy() {
+    this.#giveUp()
+    nextTick(failUnserved, this.#exchange, undefined)
+  }
+
+  #giveUp() {
+    const exchange = this.#exchange
+    this.end()
+    // False: its turn has come already, and the record of that is under way; see returnTurn().
+    if (native.cancel(exchange.port.id, exchange.id)) exchange.settle()
+  }
+
+  /** The request waits no more. */
+  end() {
+    const exchange = this.#exchange
+    const { req, origin } = exchange
+    exchange.wait = null
+    exchange.queuedMs += now() - this.#since
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#lastCall !== null) clearTimeout(this.#lastCall)
+    Reflect.deleteProperty(req, 'destroy')
+    Reflect.deleteProperty(req, 'setTimeout')
+    origin.dequeue(exchange)
+    if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
+  }
+}
+
+/**
+ * Has `react` called after the request's own method, invisibly to whoever lists the request's properties.
+ * @param {any} req
+ * @param {string} method
+ * @param {(argument: unknown) => void} react
+ */
+function shadow(req, method, react) {
+  const own = req[method]
+  /**
+   * @this {any}
+   * @param {...any} values
+   */
+  function shadowed(...values) {
+    const result = own.apply(this, values)
+    react(values[0])
+    return result
+  }
+  Object.defineProperty(req, method, { value: shadowed, configurable: true, writable: true, enumerable: false })
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {Error | undefined} error
+ */
+function failUnserved(exchange, error) {
+  exchange.failUnserved(error)
+}
+
+/** @param {any} req */
+function emitTimeout(req) {
+  req.emit('timeout')
+}
+
+/**
+ * @template T
+ * @param {T[]} list
+ * @param {T} item
+ */
+function remove(list, item) {
+  const at = list.indexOf(item)
+  if (at === 0) list.shift()
+  else if (at > 0) list.splice(at, 1)
+}
+
+/**
+ * What the engine has assigned to a request that waits, or waited.
+ * @param {Exchange} exchange
+ * @param {number} kind
+ * @param {number} connection
+ */
+function takeTurn(exchange, kind, connection) {
+  const { wait } = exchange
+  if (wait === null) {
+    returnTurn(exchange, kind, connection)
+    return
+  }
+  wait.end()
+  exchange.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
+}
+
+/**
+ * A request's turn came when it had given up: the connection or slot goes to whoever is next.
+ * @param {Exchange} exchange
+ * @param {number} kind
+ * @param {number} connection
+ */
+function returnTurn(exchange, kind, connection) {
+  const { id, origin, port } = exchange
+  exchange.settle()
+  if (kind === FOREIGN) native.releaseForeign(origin.origins.id, origin.key)
+  else if (kind === IDLE) native.checkIn(connection, UNUSED)
+  else port.submission.abort(id, connection)
+  port.drainSoon()
+}
+
+/**
+ * Ends a request that got no connection, as the runtime ends one that was destroyed before its socket came.
+ * @param {any} req
+ * @param {Error | undefined} error
+ */
+function settleUnserved(req, error) {
+  req.destroyed = true
+  const reason = error ?? req[kDestroyError] ?? (req.aborted ? undefined : connectionReset('socket hang up'))
+  try {
+    if (reason) emitRequestError(req, reason)
+  } finally {
+    req._closed = true
+    req.emit('close')
+  }
+}
+
+module.exports = { failUnserved, remove, settleUnserved, shadow, takeTurn, Wait }

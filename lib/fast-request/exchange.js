@@ -1,0 +1,358 @@
+'use strict'
+
+// Carries a lean request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
+// by a response that its user reads by 'data' and 'end'. Everything else that can happen makes request, response and
+// exchange whole first (whole.js) and is then carry.js's business.
+//
+// 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
+
+const { Buffer } = require('node:buffer')
+const http = require('node:http')
+
+const {
+  ALL_WRITTEN,
+  BEGIN_GUARDED,
+  BEGIN_IDEMPOTENT,
+  BEGIN_KEEP,
+  BEGIN_NO_BODY,
+  BEGIN_REUSED,
+  HTTP_1_0,
+  INFORMATIONAL,
+  KEEP_ALIVE,
+  MESSAGE_END,
+  WINDOW,
+} = require('../bridge/layout.js')
+const { arrive, checkIn, MOST_HEADER_LINES, noteHint } = require('../client-request/response.js')
+const { leaseIdle } = require('../exchange/lease.js')
+const { SAFE_METHODS } = require('../exchange/upload.js')
+const { hasListeners } = require('../runtime/probes.js')
+const { Convertible } = require('./convertible.js')
+const { ANSWERED, CLOSED, ENDED, SENT } = require('./state.js')
+const { LeanResponse } = require('./response.js')
+const { enqueue } = require('./tell.js')
+
+/** @typedef {import('../exchange/connection.js').Connection} Connection */
+
+/** Consumed bytes are acknowledged in steps of this size. */
+const CREDIT_STEP = WINDOW / 4
+/** Of request bodies that go out with their heads, in bytes or UTF-16 units. */
+const MOST_BODY = 16 * 1024
+const SWITCHING_PROTOCOLS = 101
+const { maxHeaderSize } = http
+const KEPT = KEEP_ALIVE | ALL_WRITTEN
+
+const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (http.IncomingMessage.prototype)
+const notJoined = Object.freeze({ joinDuplicateHeaders: false })
+
+class LeanExchange extends Convertible {
+  /** Whether the user has ended the request. */
+  isEnded = false
+  /** @type {string | Uint8Array | undefined} */
+  body = undefined
+  /** Of the response. */
+  status = 0
+  /** @type {any} */
+  head = null
+  /** What came with the head and is not told yet. @type {Buffer | null} */
+  chunk = null
+  /** Whether the response's last byte is here. */
+  isComplete = false
+  isFlowing = false
+  /** Whether the user has heard of the end. */
+  isEndTold = false
+  /** Whether nobody wants the response. */
+  isDumped = false
+  /** Bytes told that the engine has not heard of. */
+  unread = 0
+  /** Made for the user, who may have changed them. @type {Record<string, any> | null} */
+  shownHeaders = null
+  /** @type {string[] | null} */
+  shownRawHeaders = null
+  #isDue = false
+  #isEndDue = false
+
+  /**
+   * @param {unknown} chunk of end()
+   * @param {unknown} encoding
+   * @returns {boolean} false: it takes the runtime's own request
+   */
+  end(chunk, encoding) {
+    if (this.isEnded || encoding !== undefined) return false
+    if (chunk !== undefined && chunk !== null && chunk !== '') {
+      if (!this.order.head.takesBody) return false
+      if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return false
+      if (chunk.length === 0 || chunk.length > MOST_BODY) return false
+      if (typeof chunk === 'string' && !this.order.head.takesText) return false
+      this.body = chunk
+    }
+    this.isEnded = true
+    return true
+  }
+
+  /** The tick after the request was made. Nobody but its user hears of what happens. */
+  start() {
+    const { agent, order, req } = this
+    if (!this.isEnded || hasEarlyListeners(req) || !leaseIdle(this)) {
+      this.whole()
+      return
+    }
+    const connection = /** @type {Connection} */ (this.connection)
+    this.phase = SENT
+    const { view } = connection
+    const timeout = agent.options.timeout || 0
+    if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
+    connection.startTimeout(timeout)
+    this.#send(connection, order)
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {import('./template.js').Order} order
+   */
+  #send(connection, { head, method }) {
+    const { body, id } = this
+    const { submission } = this.port
+    const { patience, retries } = this.origin.origins
+    let flags = BEGIN_KEEP | BEGIN_REUSED
+    if (connection.isGuarded) flags |= BEGIN_GUARDED
+    if (method === 'HEAD') flags |= BEGIN_NO_BODY
+    if (retries && SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
+    submission.begin(id, flags, maxHeaderSize, connection.id)
+    if (patience !== null) submission.patience(id, patience.headersMs, patience.bodyMs)
+    if (body === undefined) {
+      this.sent = submission.write(id, head.bare, undefined, 0)
+    } else {
+      const length = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
+      this.sent = submission.write(id, head.text(length), 'latin1', 0) + submission.write(id, body, undefined, 0)
+    }
+    submission.end(id, 0)
+    connection.bytesWritten += this.sent
+  }
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/response-heads.js').Head} head
+   * @param {Buffer | null} body
+   */
+  onResponse(status, flags, head, body) {
+    const ended = (flags & MESSAGE_END) !== 0
+    if (
+      (flags & INFORMATIONAL) !== 0 ||
+      status === SWITCHING_PROTOCOLS ||
+      (ended && (flags & KEPT) !== KEPT) ||
+      (flags & KEEP_ALIVE) === 0 ||
+      head.lines.length > MOST_HEADER_LINES ||
+      hasListeners()
+    ) {
+      this.carrier.onResponse(status, flags, head, body)
+      return
+    }
+    const connection = /** @type {Connection} */ (this.connection)
+    connection.touch()
+    connection.bytesRead += head.size + (body === null ? 0 : body.length)
+    this.head = head
+    this.flags |= flags
+    this.status = status
+    this.phase = ANSWERED
+    this.res = new /** @type {any} */ (LeanResponse)(this)
+    this.runInAsyncScope(answer, null, this, body, ended)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {Buffer} chunk
+   */
+  onData(flags, chunk) {
+    const ended = (flags & MESSAGE_END) !== 0
+    if (!this.isFlowing || this.#isDue || this.chunk !== null || (ended && (this.flags & KEPT) !== KEPT)) {
+      this.carrier.onData(flags, chunk)
+      return
+    }
+    const connection = /** @type {Connection} */ (this.connection)
+    connection.touch()
+    connection.bytesRead += chunk.length
+    this.runInAsyncScope(tellChunk, null, this, chunk, ended)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {string} trailers
+   */
+  onEnd(flags, trailers) {
+    const told = flags | (this.flags & ALL_WRITTEN)
+    if ((told & KEPT) !== KEPT || trailers !== '' || this.phase !== ANSWERED) {
+      this.carrier.onEnd(flags, trailers)
+      return
+    }
+    this.isComplete = true
+    if (this.isFlowing) this.#tell(this.chunk === null && !this.#isDue)
+  }
+
+  /** Has 'data' and 'end' told from the next tick on. */
+  flow() {
+    if (this.isFlowing || this.phase >= ENDED) return
+    this.isFlowing = true
+    this.#tell(false)
+  }
+
+  /** @param {boolean} end whether 'end' is all there is to tell */
+  #tell(end) {
+    this.#isEndDue = end
+    if (this.#isDue) return
+    this.#isDue = true
+    enqueue(this)
+  }
+
+  /** Its tick. */
+  tell() {
+    this.#isDue = false
+    if (this.phase === ENDED) return this.#close()
+    if (this.isWhole) return
+    if (this.#isEndDue) return this.#finish()
+    const { chunk } = this
+    if (chunk !== null) {
+      this.chunk = null
+      try {
+        tellChunk(this, chunk, false)
+      } finally {
+        // Made whole on the way, it has been told.
+        if (this.isComplete && !this.isWhole) this.#tell(true)
+      }
+    } else if (this.isComplete) {
+      this.#tell(true)
+    }
+  }
+
+  /** @param {number} bytes consumed */
+  consume(bytes) {
+    this.unread += bytes
+    if (this.unread < CREDIT_STEP) return
+    if (!this.isSettled) this.port.submission.acknowledge(this.id, this.unread)
+    this.unread = 0
+  }
+
+  /** @param {boolean} ended whether the chunk that was told just now was the last */
+  afterChunk(ended) {
+    if (!ended) return
+    if (!this.isWhole) {
+      this.isComplete = true
+      this.#tell(true)
+    } else {
+      const { exchange } = this.whole()
+      if (exchange !== null) arrive(exchange, this.res, null, true)
+    }
+  }
+
+  /** The response is over: its connection is free before the user hears of the end. */
+  #finish() {
+    const { agent, res } = this
+    const connection = /** @type {Connection} */ (this.connection)
+    const { view } = connection
+    if (view.listenerCount('free') > 0 || agent.listenerCount('free') > 1) {
+      this.whole()
+      return
+    }
+    this.phase = ENDED
+    view.timeout = agent.options.timeout || 0
+    if (view._httpMessage === this.req) view._httpMessage = null
+    checkIn(/** @type {any} */ (this), this.order.head)
+    this.#isDue = true
+    enqueue(this)
+    try {
+      res.emit('end')
+    } finally {
+      this.isEndTold = true
+      if (this.isWhole) res._readableState.destroyed = true
+    }
+  }
+
+  #close() {
+    this.phase = CLOSED
+    const { req, res } = this
+    const connection = /** @type {Connection} */ (this.connection)
+    if (connection.isClosed) connection.view.destroy()
+    if (this.isWhole) {
+      req._closed = true
+      res._readableState.closed = true
+      res._readableState.closeEmitted = true
+    }
+    try {
+      req.emit('close')
+    } finally {
+      res.emit('close')
+    }
+  }
+
+  // What the lean request and response show.
+
+  get version() {
+    return (this.flags & HTTP_1_0) !== 0 ? '1.0' : '1.1'
+  }
+
+  get headers() {
+    if (this.shownHeaders === null) {
+      /** @type {Record<string, any>} */
+      const headers = {}
+      const { lines } = this.head
+      for (let at = 0; at < lines.length; at += 2) addHeaderLine.call(notJoined, lines[at], lines[at + 1], headers)
+      this.shownHeaders = headers
+    }
+    return this.shownHeaders
+  }
+
+  get rawHeaders() {
+    this.shownRawHeaders ??= this.head.rawHeaders()
+    return this.shownRawHeaders
+  }
+
+  get socket() {
+    return this.phase >= SENT ? /** @type {Connection} */ (this.connection).view : null
+  }
+}
+
+/** @param {any} req */
+function hasEarlyListeners(req) {
+  return req.listenerCount('socket') > 0 || req.listenerCount('finish') > 0 || req.listenerCount('prefinish') > 0
+}
+
+/**
+ * @param {LeanExchange} exchange
+ * @param {Buffer | null} body
+ * @param {boolean} ended
+ */
+function answer(exchange, body, ended) {
+  const { req, res } = exchange
+  noteHint(/** @type {any} */ (exchange), exchange.head.hint())
+  try {
+    if (!req.emit('response', res) && !exchange.isWhole) {
+      exchange.isDumped = true
+      exchange.flow()
+    }
+  } finally {
+    // A listener that throws must not cost the request its body or its end.
+    if (exchange.isWhole) {
+      const { exchange: carrier } = exchange.whole()
+      if (carrier !== null) arrive(carrier, res, body, ended)
+    } else {
+      exchange.chunk = body
+      exchange.isComplete = ended
+    }
+  }
+}
+
+/**
+ * @param {LeanExchange} exchange
+ * @param {Buffer} chunk
+ * @param {boolean} ended whether the response ends with it
+ */
+function tellChunk(exchange, chunk, ended) {
+  exchange.consume(chunk.length)
+  try {
+    if (!exchange.isDumped) exchange.res.emit('data', chunk)
+  } finally {
+    exchange.afterChunk(ended)
+  }
+}
+
+module.exports = { LeanExchange }

@@ -1,0 +1,145 @@
+'use strict'
+
+// Our own request(): an http.ClientRequest without the runtime's state, as long as its user only listens, ends it, and
+// reads the answer by 'data' and 'end'. Whatever else is asked of it, before or after it was sent, makes it the runtime's
+// own (whole.js). order.js tells which requests it is made for.
+
+const { EventEmitter } = require('node:events')
+
+const { foreignReason } = require('../client-request/fallback.js')
+const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
+const { ignoresAgents } = require('../runtime/probes.js')
+const { argumentsOf, simpleArguments } = require('./arguments.js')
+const { LeanExchange } = require('./exchange.js')
+const { forward } = require('./forward.js')
+const { orderOf, unsent, usualRequest } = require('./template.js')
+const { add } = require('../exchange/batch.js')
+const { ENDED, SENT } = require('./state.js')
+const { PlainRequest } = require('../bun-legacy/request.js')
+const { kLean } = require('./symbols.js')
+
+/** @typedef {import('./template.js').Scheme} Scheme */
+
+const Emitter = /** @type {any} */ (EventEmitter)
+
+/**
+ * @this {any}
+ * @param {LeanExchange} exchange
+ */
+function LeanRequest(exchange) {
+  Emitter.call(this)
+  this[kLean] = exchange
+}
+LeanRequest.prototype = Object.create(ClientRequest.prototype)
+
+/** @type {Record<string, unknown>} */
+const lean = {
+  /**
+   * @this {any}
+   * @param {any} [chunk]
+   * @param {any} [encoding]
+   * @param {any} [callback]
+   */
+  end(chunk, encoding, callback) {
+    const exchange = this[kLean]
+    if (callback === undefined && exchange.end(chunk, encoding)) return this
+    exchange.whole()
+    return this.end(chunk, encoding, callback)
+  },
+}
+
+/** @type {PropertyDescriptorMap} */
+const accessors = {
+  method: shown((exchange) => exchange.order.method),
+  path: shown((exchange) => exchange.order.options.path),
+  host: shown((exchange) => exchange.order.options.host),
+  protocol: shown((exchange) => exchange.order.scheme.protocol),
+  agent: shown((exchange) => exchange.agent),
+  aborted: shown(() => false),
+  destroyed: shown((exchange) => exchange.phase >= ENDED),
+  finished: shown((exchange) => exchange.isEnded),
+  writableEnded: shown((exchange) => exchange.isEnded),
+  writableFinished: shown((exchange) => exchange.phase >= SENT),
+  headersSent: shown((exchange) => exchange.isEnded),
+  reusedSocket: shown((exchange) => exchange.phase >= SENT),
+  res: shown((exchange) => exchange.res),
+  socket: shown((exchange) => exchange.socket),
+  connection: shown((exchange) => exchange.socket),
+}
+
+/** @param {(exchange: LeanExchange) => unknown} look */
+function shown(look) {
+  return {
+    /** @this {any} */
+    get() {
+      return look(this[kLean])
+    },
+  }
+}
+
+if (!ignoresAgents && knowsClientRequest)
+  forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), accessors, lean)
+
+/**
+ * @param {Scheme} scheme
+ * @param {any} agent
+ * @param {Record<string, any>} options
+ * @param {unknown} callback
+ * @returns {any} undefined: it takes the runtime's own request
+ */
+function leanRequest(scheme, agent, options, callback) {
+  if (callback !== undefined && typeof callback !== 'function') return undefined
+  const order = orderOf(scheme, agent, options)
+  if (order === undefined) return undefined
+  const exchange = new LeanExchange(agent, order)
+  const req = new /** @type {any} */ (LeanRequest)(exchange)
+  exchange.req = req
+  if (callback !== undefined) req.once('response', callback)
+  add(exchange)
+  return req
+}
+
+/**
+ * Where the runtime's own request ignores agents.
+ * @param {Scheme} scheme
+ * @param {any} agent
+ * @param {Record<string, any>} options
+ * @param {any} callback
+ * @returns {any} undefined: the agent is not ours, or the request takes a real socket
+ */
+function plainRequest({ Agent, refuses }, agent, options, callback) {
+  const { headers, method } = options
+  if (!(agent instanceof Agent) || options.createConnection !== undefined) return undefined
+  const names = Array.isArray(headers) ? headers.flat() : Object.keys(headers ?? {})
+  if (names.some((name) => String(name).toLowerCase() === 'upgrade')) return undefined
+  const wanted = { ...usualRequest, method: String(method ?? 'GET').toUpperCase() }
+  const target = { ...options, port: options.port || agent.defaultPort, signal: undefined }
+  if (foreignReason(agent, wanted, target, false) !== undefined || refuses(agent, target)) return undefined
+  return new /** @type {any} */ (PlainRequest)(agent, options, callback)
+}
+
+/**
+ * Makes our request() for a scheme.
+ * @param {Scheme} scheme
+ */
+function requestOver(scheme) {
+  /**
+   * @param {any} defaultAgent
+   * @param {any} input
+   * @param {any} options
+   * @param {any} callback
+   * @returns {any} undefined: it takes the runtime's own request
+   */
+  return function ownRequest(defaultAgent, input, options, callback) {
+    const given = ignoresAgents ? argumentsOf(input, options, callback) : simpleArguments(input, options, callback)
+    if (given === undefined) return undefined
+    const [wanted, done] = given
+    // Its default agent is another one, maybe of another protocol: http.ClientRequest makes https requests like this.
+    if (wanted._defaultAgent && scheme.protocol === 'http:') return undefined
+    const agent = wanted.agent ?? defaultAgent
+    if (agent === false) return undefined
+    return (ignoresAgents ? plainRequest : leanRequest)(scheme, agent, wanted, done)
+  }
+}
+
+module.exports = { requestOver }

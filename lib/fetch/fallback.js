@@ -1,0 +1,58 @@
+'use strict'
+
+// Fetches that only the runtime's own fetch can make: other schemes, options that only it has, and those for a dispatcher that
+// the program has put in place of its own.
+
+const { invalidValue } = require('../common/errors.js')
+const { plainInit } = require('./init.js')
+const { mostOf } = require('../exchange/response-size.js')
+const { timeoutOf } = require('./request.js')
+const { isPrivate } = require('./redirect.js')
+const { limited } = require('./response.js')
+const { parsed } = require('./target.js')
+const { runtimeFetch } = require('./platform.js')
+
+/**
+ * @param {any} input
+ * @param {any} init as it was given
+ * @param {import('./init.js').Init | null} read what it says
+ * @param {ReadonlySet<string> | null} confined
+ * @returns {Promise<Response>}
+ */
+function foreignFetch(input, init, read, confined) {
+  // The runtime's fetch takes fields that it knows nothing of along to wherever a redirect leads.
+  const staysHere = confined !== null && [...confined].some((name) => !isPrivate(name))
+  if (
+    read === null ||
+    (read.agent === undefined && read.timeout === undefined && read.maxResponseSize === undefined && !staysHere)
+  ) {
+    return runtimeFetch(input, init)
+  }
+  const { agent, timeout, maxResponseSize, ...rest } = plainInit(init)
+  const most = mostOf(maxResponseSize)
+  refuseAgent(input, agent)
+  const timeoutMs = timeoutOf(timeout)
+  if (timeoutMs > 0) {
+    const late = AbortSignal.timeout(timeoutMs)
+    const signal = 'signal' in rest ? rest.signal : input?.signal
+    rest.signal = signal ? AbortSignal.any([signal, late]) : late
+  }
+  if (staysHere && (rest.redirect ?? 'follow') === 'follow') rest.redirect = 'error'
+  const response = runtimeFetch(input, rest)
+  return most > 0 && most < Number.POSITIVE_INFINITY ? response.then((whole) => limited(whole, most)) : response
+}
+
+/**
+ * An agent's trust and limits would not count.
+ * @param {any} input
+ * @param {any} agent
+ */
+function refuseAgent(input, agent) {
+  const url = parsed(input instanceof Request ? input.url : String(input))
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return
+  const chosen = typeof agent === 'function' ? agent(url) : agent
+  if (chosen === undefined || chosen === null) return
+  throw invalidValue('agent', chosen, "can't be combined with options that only the runtime's own fetch understands")
+}
+
+module.exports = { foreignFetch }

@@ -1,0 +1,64 @@
+'use strict'
+
+// fetch(): the standard's function, carried by the engine, with the runtime's own Response, Headers, Request and
+// AbortSignal. lib/fetch/ has its parts.
+
+const { HttpError, withDefaults } = require('./defaults.js')
+const { isDispatched } = require('./dispatcher.js')
+const { FetchExchange } = require('./exchange.js')
+const { foreignFetch } = require('./fallback.js')
+const { readInit } = require('./init.js')
+const { anyOrder, isForeign, simpleOrder } = require('./request.js')
+
+/**
+ * @param {any} input
+ * @param {any} [init]
+ * @returns {Promise<Response>}
+ */
+function fetch(input, init) {
+  return start(input, init, null)
+}
+
+/**
+ * @param {any} input
+ * @param {any} init
+ * @param {ReadonlySet<string> | null} confined names of header fields that no redirect may take to another origin
+ * @returns {Promise<Response>}
+ */
+function start(input, init, confined) {
+  try {
+    const given = readInit(init)
+    if (typeof input === 'object' && !(input instanceof URL) && typeof input?.url !== 'string') input = `${input}`
+    if (isSpecial(input, given) || isDispatched(input, given)) return foreignFetch(input, init, given, confined)
+    const order = simpleOrder(input, given)
+    if (order === null) return anyOrder(input, given).then((made) => begin(made, confined))
+    return begin(order, confined)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
+/**
+ * @param {any} input
+ * @param {import('./init.js').Init | null} init
+ */
+function isSpecial(input, init) {
+  // The usual case is told by its first letters.
+  if (init === null && typeof input === 'string' && input.startsWith('http')) return false
+  return isForeign(input, init)
+}
+
+/**
+ * @param {import('./request.js').Order} order
+ * @param {ReadonlySet<string> | null} confined
+ * @returns {Promise<Response>}
+ */
+function begin(order, confined) {
+  order.confined = confined
+  return new Promise((resolve, reject) => new FetchExchange(order, resolve, reject).start())
+}
+
+fetch.withDefaults = (/** @type {any} */ defaults) => withDefaults(start, defaults)
+fetch.HttpError = HttpError
+
+module.exports = { fetch }
