@@ -1,6 +1,6 @@
 'use strict'
 
-// What the engine does not carry goes the runtime's own way (DESIGN, decision 6): upgrades, CONNECT, connections made
+// What the engine does not carry falls back to the runtime's sockets: upgrades, CONNECT, connections made
 // by the user, custom look-ups. The agent's tables and limits hold for them as for all others.
 
 const assert = require('node:assert')

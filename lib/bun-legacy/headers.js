@@ -1,6 +1,6 @@
 'use strict'
 
-// The header fields of a plain-request.js, and its head as Node would say it.
+// The header fields of a request.js, and its head as Node would say it.
 
 const { Buffer } = require('node:buffer')
 const http = require('node:http')

@@ -1,7 +1,7 @@
 'use strict'
 
 // A complete http.ClientRequest of our own, for runtimes whose own one has its own pool and ignores agents: it serializes
-// as Node's does and hands itself to the agent's addRequest(), from where carry.js goes on.
+// as Node's does and hands itself to the agent's addRequest(), from where client-request/exchange.js goes on.
 
 const { Buffer } = require('node:buffer')
 const { EventEmitter } = require('node:events')

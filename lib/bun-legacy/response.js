@@ -1,6 +1,6 @@
 'use strict'
 
-// The response of a plain-request.js: an http.IncomingMessage for runtimes whose own one reads from a parser that nobody
+// The response of a request.js: an http.IncomingMessage for runtimes whose own one reads from a parser that nobody
 // else can feed.
 
 const http = require('node:http')

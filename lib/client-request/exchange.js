@@ -1,8 +1,8 @@
 'use strict'
 
 // Carries one of the runtime's ClientRequests over the engine: the bytes it serializes go out on the leased connection
-// (outgoing.js), what the engine reports comes back as the events that the runtime's own socket and parser would cause
-// (incoming.js).
+// (upload.js), what the engine reports comes back as the events that the runtime's own socket and parser would cause
+// (response.js).
 //
 // - An exchange has its connection from the lease to its check-in, or to the connection's end.
 // - It settles once: response end, error or abort. After that the port does not know it any more.

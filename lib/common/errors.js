@@ -1,7 +1,7 @@
 'use strict'
 
 // The errors that users see, with the runtime's own codes and messages. Those that the engine tells of are in
-// engine-errors.js.
+// exchange/errors.js.
 
 const diagnostics = require('node:diagnostics_channel')
 

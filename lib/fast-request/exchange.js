@@ -2,7 +2,7 @@
 
 // Carries a lean request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
 // by a response that its user reads by 'data' and 'end'. Everything else that can happen makes request, response and
-// exchange whole first (whole.js) and is then carry.js's business.
+// exchange whole first (promote.js) and is then client-request/exchange.js's business.
 //
 // 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
 

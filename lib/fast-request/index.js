@@ -2,7 +2,7 @@
 
 // Our own request(): an http.ClientRequest without the runtime's state, as long as its user only listens, ends it, and
 // reads the answer by 'data' and 'end'. Whatever else is asked of it, before or after it was sent, makes it the runtime's
-// own (whole.js). order.js tells which requests it is made for.
+// own (promote.js). template.js tells which requests it is made for.
 
 const { EventEmitter } = require('node:events')
 

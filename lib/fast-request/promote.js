@@ -1,7 +1,7 @@
 'use strict'
 
 // Makes a lean request and its response the runtime's own, in whatever state they are: the runtime's constructors run on
-// the same objects, listeners stay, and carry.js goes on with the exchange. What was told is not told again.
+// the same objects, listeners stay, and client-request/exchange.js goes on with the exchange. What was told is not told again.
 
 const { EventEmitter } = require('node:events')
 const http = require('node:http')

@@ -1,7 +1,7 @@
 'use strict'
 
 // The response of a lean request: an http.IncomingMessage without stream state, as long as its user only looks at its
-// head and listens to 'data' and 'end'. Whatever else is asked of it makes it the runtime's own (whole.js).
+// head and listens to 'data' and 'end'. Whatever else is asked of it makes it the runtime's own (promote.js).
 
 const { EventEmitter } = require('node:events')
 const http = require('node:http')

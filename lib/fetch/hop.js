@@ -1,6 +1,6 @@
 'use strict'
 
-// One request of a fetch over an agent's connections, as lease.js, waiting.js and connection.js know requests: its pool,
+// One request of a fetch over an agent's connections, as lease.js, queue.js and connection.js know requests: its pool,
 // limits, deadlines, retries, counters and diagnostics are those of http.request over the same agent.
 //
 // A hop is also what those show of it: the `request` of diagnostics messages, an entry of `agent.requests`. Its owner hears
