@@ -104,11 +104,13 @@ test('process.exit() in the middle of requests ends the process with its code', 
 for (const where of ['socket', 'response', 'data', 'end']) {
   test(`an exception in a '${where}' listener ends the process as it does on the runtime`, async (scope) => {
     const remote = await scope.remote()
-    const [ours, theirs] = [
-      await runScript('throw-in-callback', [remote.port, where]),
-      await runScript('throw-in-callback', [remote.port, where], THEIRS),
-    ]
+    const ours = await runScript('throw-in-callback', [remote.port, where])
     assert.ok(!ours.late)
+    // One in twenty of Node 22.23's own processes neither hears of the body nor ends, with its own agent.
+    let theirs = { late: true }
+    for (let times = 0; theirs.late && times < 5; times += 1) {
+      theirs = await runScript('throw-in-callback', [remote.port, where], { ...THEIRS, deadlineMs: 4_000 })
+    }
     assert.deepStrictEqual([ours.code, ours.signal], [theirs.code, theirs.signal])
     const told = new RegExp(`thrown in ${where}`)
     // Deno loses some of them on the way, with its own agent as well.
