@@ -11,6 +11,7 @@
 
 const { nextTick, queueMicrotask, setImmediate } = require('../runtime/captured.js')
 const { coded, throwSoon } = require('../common/errors.js')
+const { wakesBeforeTicks } = require('../runtime/probes.js')
 const native = require('./native.js')
 const { Completion } = require('./records.js')
 const { Submission } = require('./commands.js')
@@ -28,7 +29,8 @@ const MOST_BYTES = 128 * 1024
 class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
   connections = new Map()
-  #wake = () => this.drain()
+  /** What was put off to this tick comes first, as a request that is given its socket. */
+  #wake = wakesBeforeTicks ? () => this.drainSoon() : () => this.drain()
   /** By which the engine knows it: nothing of the engine's is held here. */
   id = native.openPort(native.contexts.wake)
   #completion = new Completion(this.id)

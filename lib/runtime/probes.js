@@ -248,6 +248,9 @@ const hasOlderParser = isNode && Number.parseInt(process.versions.llhttp ?? '', 
 /** Whether a 101 that nobody asked for ends its request with an error, after its response. */
 const pausesAtSwitching = isDeno
 
+/** Whether what an addon calls may run before ticks that were put off earlier. */
+const wakesBeforeTicks = isDeno
+
 /** Whether sockets have a type of service: Node from 24.14 on, Bun. */
 const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'
 
@@ -290,4 +293,5 @@ module.exports = {
   pausesAtSwitching,
   runtimeName,
   tellsCanceledAtOnce,
+  wakesBeforeTicks,
 }
