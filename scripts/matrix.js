@@ -47,6 +47,7 @@ runScript(async () => {
   if (quick) process.env.KEEPWIRE_TEST_QUICK = '1'
 
   const rows = []
+  const failures = []
   const total = { passed: 0, failed: 0, skipped: 0 }
   for (const runtime of runtimes) {
     const startedAt = performance.now()
@@ -55,11 +56,13 @@ runScript(async () => {
       ? files
       : files.filter((file) => NEEDS_NO_AGENT.some((start) => file.startsWith(start)))
     const counts = await runSuite(runtime, suitable)
+    failures.push(...counts.failures)
     rows.push({ name: runtime.name, ...counts, took: secondsSince(startedAt) })
     total.passed += counts.passed
     total.failed += counts.failed
     total.skipped += counts.skipped
   }
+  for (const failure of failures) console.log(`\n${failure}`)
   printTable(rows)
   console.log(closingLine(total))
   if (total.failed > 0) process.exitCode = 1

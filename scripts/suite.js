@@ -24,6 +24,8 @@ const { secondsSince } = require('./report.js')
  */
 
 const FILE_TIMEOUT_MS = 5 * 60_000
+/** How much of a failed file's output is said again at the end, where whoever reads a long log looks first. */
+const FAILURE_CHARACTERS = 3000
 const TEST_FOLDER = '__test__'
 
 /** How each kind runs one test file, how its closing lines count, and which of its lines are `noise` if a test fails. */
@@ -106,16 +108,20 @@ async function runFile(runtime, file) {
  * @param {Runtime} runtime
  * @param {string[]} files
  * @param {{ jobs?: number }} [options] `jobs`: files at a time, default 2
- * @returns {Promise<Counts>}
+ * @returns {Promise<Counts & { failures: string[] }>} `failures`: the line and the last words of each file that failed
  */
 async function runSuite(runtime, files, { jobs = 2 } = {}) {
-  const total = { passed: 0, failed: 0, skipped: 0 }
+  const total = { passed: 0, failed: 0, skipped: 0, failures: /** @type {string[]} */ ([]) }
   const waiting = [...files]
   const work = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const { passed, failed, skipped, line, output } = await runFile(runtime, file)
       console.log(`  ${line}`)
-      if (failed > 0) console.log(output.replace(/^/gm, '  | '))
+      if (failed > 0) {
+        console.log(output.replace(/^/gm, '  | '))
+        const last = output.slice(-FAILURE_CHARACTERS).replace(/^/gm, '  | ')
+        total.failures.push(`${runtime.name}: ${line}\n${last}`)
+      }
       total.passed += passed
       total.failed += failed
       total.skipped += skipped
