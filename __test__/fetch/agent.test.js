@@ -46,6 +46,25 @@ test('a fetch and an http.request of one agent use the same connection', async (
   assert.strictEqual(peer.accepted, isBun && process.versions.bun.startsWith('1.3') ? 2 : 1)
 })
 
+test('a guard on a connection judges the one that takes its place before a fetch is sent on it', async (scope) => {
+  const { agent, origin, peer, text } = await serve(scope, answer)
+  const seen = []
+  const done = deferred()
+  const req = http.get(origin, { agent }, (response) => response.resume().on('end', done.resolve))
+  req.on('error', done.reject).on('socket', (socket) => {
+    socket.on('connect', () => {
+      seen.push(peer.requests.length)
+      if (seen.length > 1) socket.destroy(new Error('refused'))
+    })
+  })
+  await done.promise
+  const fetched = text('/secret')
+  // It has its connection, which dies before a byte of it is written.
+  for (const connection of peer.open) connection.reset()
+  await assert.rejects(fetched, (error) => error.cause.message === 'refused')
+  assert.deepStrictEqual([seen, peer.requests.length], [[0, 1], 1])
+})
+
 test('the agent shows the connections of its fetches', async (scope) => {
   const held = deferred()
   const { agent, peer, text } = await serve(scope, (_, connection) => held.resolve(connection))

@@ -70,3 +70,9 @@ test('no modules require each other in a circle', () => {
   }
   for (const file of modules.keys()) visit(file, [])
 })
+
+test('one module says BEGIN and gives connections back to the engine', () => {
+  const only = /\bnative\.checkIn\(|\bsubmission\.begin\(/
+  const saying = [...imports().keys()].filter((file) => only.test(fs.readFileSync(path.join(lib, file), 'utf8')))
+  assert.deepStrictEqual(saying, ['exchange/exchange.js'])
+})

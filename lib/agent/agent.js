@@ -6,7 +6,7 @@
 // options and set its properties. What an agent shows of its connections is made by origins.js when somebody looks.
 
 const { nextTick } = require('../runtime/captured.js')
-const { Exchange } = require('../client-request/exchange.js')
+const { ClientExchange } = require('../client-request/exchange.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('../client-request/fallback.js')
 const { kStandsFor, RuntimeAgent } = require('../runtime/genuine.js')
 const { giveBack, lease } = require('../exchange/lease.js')
@@ -108,7 +108,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
     carryForeign(this, req, wanted, origin, reason)
     return
   }
-  const exchange = new Exchange(req, this, origin, wanted)
+  const exchange = new ClientExchange(req, this, origin, wanted)
   exchange.isPlain = plain !== undefined
   lease(exchange, false, startSoon)
 }
@@ -159,12 +159,12 @@ Agent.prototype[kReason] = function reason(_origin, req, wanted, plain) {
   return foreignReason(this, req, wanted, plain !== undefined)
 }
 
-/** @param {Exchange} exchange */
+/** @param {ClientExchange} exchange */
 function startSoon(exchange) {
   if (!startsInPlace(exchange, start)) nextTick(start, exchange)
 }
 
-/** @param {Exchange} exchange */
+/** @param {ClientExchange} exchange */
 function start(exchange) {
   const { connection, req } = exchange
   // Its connection failed in the meantime, and the runtime has taken it over.
@@ -176,7 +176,7 @@ function start(exchange) {
 
 /**
  * The Upgrade header came after the request was made: its connection goes back unused.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  */
 function reroute(exchange) {
   const { agent, connection, options, origin, req } = exchange

@@ -22,7 +22,8 @@ const {
 const { createTlsView } = require('../socket/tls-socket.js')
 
 /** @typedef {import('./origins.js').Origins} Origins */
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
+/** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../tls/settings.js').Secure} Secure */
 /** @typedef {Record<string, any>} Options */
@@ -114,7 +115,7 @@ class SecureOrigin extends Origin {
 
   /**
    * What comes of that is the outcome.
-   * @param {Exchange} exchange
+   * @param {ClientExchange} exchange
    * @param {boolean} isLikely
    */
   takeOver(exchange, isLikely) {

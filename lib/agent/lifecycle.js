@@ -3,11 +3,12 @@
 // What an agent does beside requests: connections opened in advance, and an end in good order.
 
 const { clearTimeout, setTimeout } = require('../runtime/captured.js')
-const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO, UNUSED } = require('../bridge/layout.js')
+const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO } = require('../bridge/layout.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { Connection } = require('../exchange/connection.js')
 const { fromRecord } = require('../exchange/errors.js')
+const { Exchange } = require('../exchange/exchange.js')
 const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
 
 /** @typedef {import('./origins.js').Origin} Origin */
@@ -15,16 +16,8 @@ const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
 
 const MOST_TIMER_MS = 0x7fffffff
 
-/** Stands where an exchange does while a connection is opened for nobody yet. */
-class Opening {
-  /** @type {Connection | null} */
-  connection = null
-  wait = null
-  useCount = 0
-  req = null
-  resource = { runInAsyncScope: run }
-  setRef = doNothing
-  outgoing = { connected: () => this.#done(), pending: 0 }
+/** Opens a connection for nobody yet. */
+class Opening extends Exchange {
   /** @type {Promise<boolean>} whether it was opened */
   opened
   /** @type {(opened: boolean) => void} */
@@ -34,9 +27,10 @@ class Opening {
 
   /** @param {Origin} origin */
   constructor(origin) {
+    super(origin.origins.agent, origin.options)
     this.origin = origin
     this.port = origin.origins.port
-    this.id = this.port.open(/** @type {any} */ (this))
+    this.open()
     this.opened = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -47,7 +41,7 @@ class Opening {
    * @param {number} profile
    * @returns {boolean} whether it holds a connection now
    */
-  begin(profile) {
+  start(profile) {
     const { id, origin, port } = this
     port.setLooksUp(isLookupReplaced())
     const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, FOR_REPEATABLE)
@@ -55,32 +49,31 @@ class Opening {
     if (kind === DIALING || kind === IDLE || kind === ADOPTING) {
       const conn = answer >>> 3
       const known = port.connections.get(conn)
-      this.connection = kind === IDLE && known ? known : new Connection(origin, conn, origin.options)
-      this.connection.lease(/** @type {any} */ (this))
-      this.connection.uses -= 1
-      if (kind === IDLE) this.#done()
+      const connection = kind === IDLE && known ? known : new Connection(origin, conn, origin.options)
+      this.connect(connection)
+      connection.uses -= 1
+      if (kind === IDLE) this.onConnection()
       return true
     }
     // There is no room for one more: whoever waits in earnest goes first.
     native.cancel(port.id, id)
-    port.release(id)
+    this.settle()
     this.#resolve(false)
     return false
   }
 
-  #done() {
+  onConnection() {
     this.#resolve(true)
   }
 
+  /** It keeps the event loop alive until it is over, whoever looks its name up. */
+  setLookingUp() {}
+
   /** The connection is free for whoever wants it. */
   release() {
-    const { connection, port } = this
-    port.release(this.id)
-    if (connection === null || connection.exchange !== /** @type {any} */ (this)) return
-    const outcome = native.checkIn(connection.id, UNUSED)
-    connection.free()
-    if (outcome === 0) connection.view.destroy()
-    port.drainSoon()
+    const { connection } = this
+    if (connection === null || connection.exchange !== this) this.settle()
+    else if (!this.returnUnused()) connection.view.destroy()
   }
 
   /**
@@ -107,23 +100,12 @@ class Opening {
     else this.#reject(error)
   }
 
-  onTimeout() {}
-
   #drop() {
     const connection = /** @type {Connection} */ (this.connection)
     connection.exchange = null
     connection.noteClosed()
     connection.view.destroy()
   }
-}
-
-/**
- * @param {(...values: any[]) => unknown} action
- * @param {unknown} receiver
- * @param {...unknown} values
- */
-function run(action, receiver, ...values) {
-  return action.apply(receiver, values)
 }
 
 /**
@@ -151,7 +133,7 @@ async function preconnect(agent, origins, where, count = 1) {
   const most = Math.min(count, agent.maxFreeSockets)
   while (openings.length < most) {
     const opening = new Opening(origin)
-    if (!opening.begin(origin.profile(agent, wanted))) break
+    if (!opening.start(origin.profile(agent, wanted))) break
     openings.push(opening)
   }
   const outcomes = await Promise.allSettled(openings.map(({ opened }) => opened))
@@ -160,8 +142,6 @@ async function preconnect(agent, origins, where, count = 1) {
   if (failed !== undefined) throw /** @type {PromiseRejectedResult} */ (failed).reason
   return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value).length
 }
-
-function doNothing() {}
 
 /** What a connection is opened for when there is no request yet. */
 const NO_REQUEST = Object.freeze({ method: 'GET', _header: null, getHeader: () => undefined })

@@ -25,7 +25,7 @@ const { SocketView } = require('../socket/socket.js')
 const { noteAgent } = require('../common/warnings.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 
@@ -196,7 +196,7 @@ class Origin {
 
   /**
    * A request's connection could not be opened, but the runtime may have one. False: it has none.
-   * @param {Exchange} _exchange nothing of it was written
+   * @param {import('../client-request/exchange.js').ClientExchange} _exchange nothing of it was written
    * @param {boolean} _isLikely
    */
   takeOver(_exchange, _isLikely) {

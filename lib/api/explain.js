@@ -9,7 +9,7 @@ const { kLean } = require('../fast-request/symbols.js')
 const { kExchange } = require('../socket/socket.js')
 const { NAMED } = require('../tls/settings.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../agent/origins.js').Origin} Origin */
 
 /** The parts of a getName(), in order. */

@@ -22,7 +22,7 @@ const MOST_BATCHES = 16
 /** The same in bytes: tiny pieces of bodies are thousands in one batch. */
 const MOST_BYTES = 128 * 1024
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../agent/origins.js').Origins} Origins */
 

@@ -24,6 +24,7 @@ const {
   ERROR,
   EVICT,
   EXTERNAL,
+  INFORMATIONAL,
   LOOKUP,
   PARTED,
   RECORD_HEADER,
@@ -42,7 +43,7 @@ class Completion {
   #heads = []
   #at = 0
   #end = 0
-  /** Whom the record is about that was dispatched last. @type {{ resource?: import('node:async_hooks').AsyncResource } | null | undefined} */
+  /** Whom the record is about that was dispatched last. @type {import('../exchange/exchange.js').Exchange | null | undefined} */
   subject = undefined
 
   /** @param {number} port */
@@ -101,14 +102,16 @@ class Completion {
         case RESPONSE: {
           const exchange = port.exchange(id)
           this.subject = exchange
-          if (exchange?.isBehind?.(flags)) return false
+          if (exchange?.isBehind(flags)) return false
           const bodyAt = next
           next += (extra + 3) & ~3
           this.#at = next
           // Also for an exchange that is over: its head may be told by number from now on.
           const head = this.#head(at, length, aux >>> SLOT_SHIFT)
           if (exchange === undefined) break
-          exchange.onResponse(aux & STATUS_MASK, flags, head, extra > 0 ? this.#copy(bodyAt, extra, exchange) : null)
+          const status = aux & STATUS_MASK
+          if ((flags & INFORMATIONAL) !== 0) exchange.onInformation(status, flags, head)
+          else exchange.onHead(status, flags, head, extra > 0 ? this.#copy(bodyAt, extra, exchange) : null)
           break
         }
         case DATA: {
@@ -124,7 +127,7 @@ class Completion {
         case RESPONSE_END: {
           const exchange = port.exchange(id) ?? port.lingering(id)
           this.subject = exchange
-          if (exchange?.isBehind?.(flags)) return false
+          if (exchange?.isBehind(flags)) return false
           this.#at = next
           exchange?.onEnd(flags, length > 0 ? this.#text(at, length) : '')
           break
@@ -132,7 +135,7 @@ class Completion {
         case ERROR: {
           const exchange = port.exchange(id)
           this.subject = exchange
-          if (exchange?.isBehind?.(flags)) return false
+          if (exchange?.isBehind(flags)) return false
           this.#at = next
           exchange?.onError(flags, extra, this.#text(at, length))
           break
@@ -141,7 +144,7 @@ class Completion {
           this.#at = next
           const exchange = port.exchange(id)
           this.subject = exchange
-          exchange?.onWritten(this.#doubles.getFloat64(at, true))
+          exchange?.onSent(this.#doubles.getFloat64(at, true))
           break
         }
         case ASSIGNED:
@@ -220,7 +223,7 @@ class Completion {
   /**
    * @param {number} at
    * @param {number} length
-   * @param {{ copiesChunks?: boolean }} exchange whose it is: its user may send the memory elsewhere, unless that is a copy anyway
+   * @param {import('../exchange/exchange.js').Exchange} exchange whose it is: its user may send the memory elsewhere, unless that is a copy anyway
    */
   #copy(at, length, exchange) {
     const chunk = exchange.copiesChunks ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length)

@@ -4,28 +4,28 @@
 // (upload.js), what the engine reports comes back as the events that the runtime's own socket and parser would cause
 // (response.js).
 //
-// - An exchange has its connection from the lease to its check-in, or to the connection's end.
-// - It settles once: response end, error or abort. After that the port does not know it any more.
+// - It settles by the response's end, an error or an abort.
 // - Everything is delivered in the asynchronous context of the request's creation.
 
 const { setImmediate } = require('../runtime/captured.js')
 const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, RENEGOTIATES, WINDOW } = require('../bridge/layout.js')
 const { tellUnknown } = require('../exchange/connection.js')
+const { Exchange } = require('../exchange/exchange.js')
 const { fromRecord } = require('../exchange/errors.js')
 const { connectionReset, emitRequestError } = require('../common/errors.js')
 const {
-  checkIn,
   complete,
   completeResponse,
   deliverBody,
   deliverResponse,
+  inform,
   isDelimitedByClose,
   keepConnection,
 } = require('./response.js')
 const { Outgoing } = require('../exchange/upload.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')
-const { settleUnserved, takeTurn } = require('../exchange/queue.js')
+const { settleUnserved } = require('../exchange/queue.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../agent/origins.js').Origin} Origin */
@@ -33,58 +33,26 @@ const { settleUnserved, takeTurn } = require('../exchange/queue.js')
 /** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
 const CREDIT_STEP = WINDOW / 4
 
-class Exchange {
-  /** @type {Connection | null} */
-  connection = null
-  /** Its place in the queue, while it waits. @type {import('../exchange/queue.js').Wait | null} */
-  wait = null
-  /** Whether it wants a slot for a real socket only. */
-  isForeign = false
+class ClientExchange extends Exchange {
   /** What req.setTimeout() was told before there was an open connection; undefined: nothing. @type {any} */
   timeoutMs = undefined
   /** Whether that was before it had a socket: the runtime listens for any socket then. */
   hasEarlyTimeout = false
-  /** Whether 'timeout' was emitted while it waited. */
-  hasTimedOut = false
-  /** How it got its connection, as lease() answered. */
-  foundBy = 0
-  /** What the engine said with that. */
-  foundMore = 0
-  /** How long it waited for it, in ms. */
-  queuedMs = 0
-  /** Requests that its connection had served before. */
-  useCount = 0
-  /** Why the connection that it had first was replaced; 0: it was not. */
-  replaced = 0
-  /** Whether it had been written to that one. */
-  isResent = false
-  /** Whether its options say no more about the connection than host and port. */
-  isPlain = false
-  /** Whether port and engine have forgotten it. */
-  isSettled = false
   /** Whether it keeps the event loop alive. */
   isRef = true
   /** Whether the program looks its name up: it is that which keeps the event loop alive then, or nothing does. */
   isLookingUp = false
-  /** Users get what comes as it is. */
-  copiesChunks = false
   /** Whether its connection was destroyed under it. */
   isAborted = false
   /** Of a response whose user destroys it, so many bytes of what is there still count: as much as the runtime reads at once. */
   atHand = 64 * 1024
   /** Whether the response's last byte was read by the user. */
   isResponseEnded = false
-  /** Whether the user's side is over, and the connection is checked in as soon as the request's last byte is out. */
-  isCheckInDue = false
   /** Whether the user has ended the connection, which closes when the response is here. */
   isLast = false
-  /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
-  idleHintMs = -1
-  resource = new AsyncResource('HTTPCLIENTREQUEST')
   outgoing = new Outgoing(this)
   #unread = 0
   #held = false
-  #keepsAlive = true
   #timeoutDue = false
 
   /**
@@ -92,22 +60,21 @@ class Exchange {
    * @param {any} agent
    * @param {Origin} origin
    * @param {Record<string, any>} options as addRequest() got them
-   * @param {number} [id] under which the port knows it already
+   * @param {import('../fast-request/exchange.js').LeanExchange} [lean] what carried it so far
    */
-  constructor(req, agent, origin, options, id) {
+  constructor(req, agent, origin, options, lean) {
+    super(agent, options)
     this.req = req
-    this.agent = agent
     this.origin = origin
-    this.options = options
     this.port = origin.origins.port
-    this.id = id ?? this.port.open(this)
+    if (lean === undefined) {
+      this.resource = new AsyncResource('HTTPCLIENTREQUEST')
+      this.open()
+    } else {
+      this.resource = lean.resource
+      this.id = lean.id
+    }
     req[kExchange] = this
-  }
-
-  /** @param {Connection} connection */
-  connect(connection) {
-    this.connection = connection
-    connection.lease(this)
   }
 
   /** The request's turn, in the tick after its connection was found. */
@@ -183,7 +150,7 @@ class Exchange {
   }
 
   /** @param {number} written bytes the kernel has */
-  onWritten(written) {
+  onSent(written) {
     this.connection?.touch()
     this.resource.runInAsyncScope(acknowledge, null, this, written)
   }
@@ -209,12 +176,12 @@ class Exchange {
   }
 
   /** More of the request is sent. The response may have ended before: the connection is free when both are over. */
-  onSent() {
+  afterSending() {
     const { req } = this
-    if (this.#held) this.#keepAlive()
+    if (this.#held) this.#weigh()
     if (this.isSettled || !this.isResponseEnded) return
     if (this.isCheckInDue) {
-      if (this.outgoing.isDone) checkIn(this)
+      if (this.outgoing.isDone) this.checkIn()
     } else if (req.shouldKeepAlive && !req.destroyed && req.writableFinished) {
       keepConnection(this)
     }
@@ -224,12 +191,20 @@ class Exchange {
    * @param {number} status
    * @param {number} flags
    * @param {import('../bridge/response-heads.js').Head} head
+   */
+  onInformation(status, flags, head) {
+    this.noteReceived(head.size)
+    this.resource.runInAsyncScope(inform, null, this, status, flags, head)
+  }
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    */
-  onResponse(status, flags, head, body) {
-    const connection = /** @type {Connection} */ (this.connection)
-    connection.touch()
-    connection.bytesRead += head.size + (body === null ? 0 : body.length)
+  onHead(status, flags, head, body) {
+    this.noteReceived(head.size + (body === null ? 0 : body.length))
     this.resource.runInAsyncScope(deliverResponse, null, this, status, flags, head, body)
   }
 
@@ -238,9 +213,7 @@ class Exchange {
    * @param {Buffer} chunk
    */
   onData(flags, chunk) {
-    const connection = /** @type {Connection} */ (this.connection)
-    connection.touch()
-    connection.bytesRead += chunk.length
+    this.noteReceived(chunk.length)
     this.resource.runInAsyncScope(deliverBody, null, this, flags, chunk)
   }
 
@@ -267,18 +240,18 @@ class Exchange {
   hold() {
     if (this.#held) return
     this.#held = true
-    this.#keepAlive()
+    this.#weigh()
   }
 
   resume() {
     if (!this.#held) return
     this.#held = false
-    this.#keepAlive()
+    this.#weigh()
     if (this.#unread >= CREDIT_STEP) this.#grant()
   }
 
   #grant() {
-    if (!this.isSettled) this.port.submission.acknowledge(this.id, this.#unread)
+    this.acknowledge(this.#unread)
     this.#unread = 0
   }
 
@@ -289,15 +262,6 @@ class Exchange {
    */
   onError(flags, errno, fields) {
     this.resource.runInAsyncScope(fail, null, this, flags, fromRecord(fields, errno))
-  }
-
-  /**
-   * Its turn has come.
-   * @param {number} kind
-   * @param {number} connection
-   */
-  onAssigned(kind, connection) {
-    takeTurn(this, kind, connection)
   }
 
   /** The user has ended the connection. */
@@ -313,49 +277,50 @@ class Exchange {
     if (this.isLast) setImmediate(part, this)
   }
 
-  /** The connection has closed since the response was complete, and its user has not read it to its end. */
   onParted() {
     this.resource.runInAsyncScope(part, null, this)
   }
 
-  /** Of fetches alone. */
-  onStalled() {}
-
-  /** The engine has nothing more to say about it. */
-  settle() {
-    if (this.isSettled) return
-    if (!this.#keepsAlive) this.port.hold()
-    this.isSettled = true
-    this.port.release(this.id)
-  }
-
-  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
+  /** @param {boolean} on */
   setRef(on) {
     if (this.isSettled) return
     this.isRef = on
-    this.#keepAlive()
+    this.#weigh()
   }
 
   /** @param {boolean} on */
   setLookingUp(on) {
     this.isLookingUp = on
-    this.#keepAlive()
+    this.#weigh()
   }
 
   /** As a socket of the runtime's that is not read: while nobody wants more of the response, it keeps no event loop alive. */
-  #keepAlive() {
-    if (this.isSettled) return
-    const on = this.isRef && !this.isLookingUp && !(this.#held && this.outgoing.isDone)
-    if (on === this.#keepsAlive) return
-    this.#keepsAlive = on
-    if (on) this.port.hold()
-    else this.port.loosen()
+  #weigh() {
+    this.keepAlive(this.isRef && !this.isLookingUp && !(this.#held && this.outgoing.isDone))
   }
 
-  /**
-   * It gets no connection.
-   * @param {Error | undefined} error
-   */
+  onConnection() {
+    this.outgoing.connected()
+  }
+
+  get pending() {
+    return this.outgoing.pending
+  }
+
+  cork() {
+    this.outgoing.cork()
+  }
+
+  uncork() {
+    this.outgoing.uncork()
+  }
+
+  /** @param {boolean} isClosed */
+  failCallbacks(isClosed) {
+    this.outgoing.failCallbacks(isClosed)
+  }
+
+  /** @param {Error | undefined} error */
   failUnserved(error) {
     settleUnserved(this.req, error)
   }
@@ -419,7 +384,7 @@ class Exchange {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {number} written
  */
 function acknowledge(exchange, written) {
@@ -431,7 +396,7 @@ function acknowledgeAll(outgoing) {
   outgoing.acknowledgeAll()
 }
 
-/** @param {Exchange} exchange */
+/** @param {ClientExchange} exchange */
 function releaseUnguarded({ connection, outgoing }) {
   if (connection === null) return
   connection.noteGuards()
@@ -448,7 +413,7 @@ function onRequestTimeout() {
   this._httpMessage?.emit('timeout')
 }
 
-/** @param {Exchange} exchange */
+/** @param {ClientExchange} exchange */
 function reportTimeout(exchange) {
   const { req, connection } = exchange
   if (exchange.takeTimeout()) req.emit('timeout')
@@ -456,7 +421,7 @@ function reportTimeout(exchange) {
   if (!exchange.isResponseEnded && req.res) req.res.emit('timeout')
 }
 
-/** @param {Exchange} exchange */
+/** @param {ClientExchange} exchange */
 function part(exchange) {
   const { view } = /** @type {Connection} */ (exchange.connection)
   if (exchange.isSettled || view.destroyed) return
@@ -469,7 +434,7 @@ function part(exchange) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {number} flags
  * @param {Error & { code?: string, syscall?: string }} error
  */
@@ -518,4 +483,4 @@ function fail(exchange, flags, error) {
   }
 }
 
-module.exports = { Exchange }
+module.exports = { ClientExchange }

@@ -7,7 +7,7 @@
 // the agent; a slot is released exactly once.
 
 const { now } = require('../runtime/captured.js')
-const { Exchange } = require('./exchange.js')
+const { ClientExchange } = require('./exchange.js')
 const {
   connectGeneration,
   observes,
@@ -153,7 +153,7 @@ function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
     use(agent, req, origin, socket)
     return
   }
-  lease(new Exchange(req, agent, origin, options), true, (exchange) => {
+  lease(new ClientExchange(req, agent, origin, options), true, (exchange) => {
     exchange.settle()
     create(exchange, spentMs)
   })
@@ -233,7 +233,7 @@ function assign(agent, req, socket, origin) {
 
 /**
  * Creates the socket that the exchange got a slot for.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {number} spentMs
  */
 function create(exchange, spentMs) {

@@ -9,19 +9,9 @@ const diagnostics = require('node:diagnostics_channel')
 const http = require('node:http')
 
 const { nextTick } = require('../runtime/captured.js')
-const {
-  CHECKED_IN_CLOSED,
-  CHECKED_IN_HANDED,
-  HTTP_1_0,
-  INFORMATIONAL,
-  KEEP_ALIVE,
-  MESSAGE_END,
-} = require('../bridge/layout.js')
-const { isBinding } = require('../bridge/response-heads.js')
-const native = require('../bridge/native.js')
+const { HTTP_1_0, KEEP_ALIVE, MESSAGE_END } = require('../bridge/layout.js')
 const { parseError } = require('../exchange/errors.js')
 const { emitRequestError } = require('../common/errors.js')
-const { keepAliveBuffer } = require('../common/options.js')
 const { PlainResponse } = require('../bun-legacy/response.js')
 const {
   endMeasurement,
@@ -32,7 +22,7 @@ const {
 } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')
 
-/** @typedef {import('./exchange.js').Exchange} Exchange */
+/** @typedef {import('./exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 
 /** @type {new (socket: any) => any} */
@@ -70,7 +60,7 @@ function readHead(req, status, flags, head, res) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {number} status
  * @param {number} flags
  * @param {import('../bridge/response-heads.js').Head} head
@@ -81,12 +71,8 @@ function deliverResponse(exchange, status, flags, head, body) {
   if (exchange.isSettled) return
   const { view } = /** @type {Connection} */ (exchange.connection)
   const res = readHead(exchange.req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
-  if ((flags & INFORMATIONAL) !== 0) {
-    inform(exchange.req, res)
-    return
-  }
   try {
-    noteHint(exchange, head.hint())
+    exchange.noteHint(head.hint())
     announce(exchange, res, flags)
   } finally {
     // A listener that throws must not cost the request its body or its end.
@@ -96,7 +82,7 @@ function deliverResponse(exchange, status, flags, head, body) {
 
 /**
  * What came with a response's head, when its user has heard of the head.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {any} res
  * @param {Buffer | null} body
  * @param {boolean} ended
@@ -112,7 +98,7 @@ function arrive(exchange, res, body, ended) {
 
 /**
  * What was here of a response when its user destroyed it: as in the runtime, whose parser goes on to the end of what it has.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {any} res
  * @param {Buffer | null} chunk
  * @param {boolean} ended
@@ -128,24 +114,18 @@ function goOn(exchange, res, chunk, ended) {
 }
 
 /**
- * @param {Exchange} exchange
- * @param {import('../bridge/response-heads.js').Hint} hint
- */
-function noteHint(exchange, { binds, timeoutMs, max }) {
-  const connection = /** @type {Connection} */ (exchange.connection)
-  if (binds && exchange.origin.origins.isShared) native.bind(connection.id)
-  // Some servers count down, others repeat their limit and close in time: the least that was ever said holds for both.
-  connection.usesLeft = Math.min(connection.usesLeft - 1, max)
-  if (connection.usesLeft <= 0) exchange.idleHintMs = 0
-  else exchange.idleHintMs = timeoutMs < 0 ? -1 : Math.max(0, timeoutMs - keepAliveBuffer(exchange.agent))
-}
-
-/**
  * A 1xx response: not the final one.
- * @param {any} req
- * @param {any} res
+ * @param {ClientExchange} exchange
+ * @param {number} status
+ * @param {number} flags
+ * @param {import('../bridge/response-heads.js').Head} head
  */
-function inform(req, res) {
+function inform(exchange, status, flags, head) {
+  exchange.noteWritten(flags)
+  if (exchange.isSettled) return
+  const { req } = exchange
+  const { view } = /** @type {Connection} */ (exchange.connection)
+  const res = readHead(req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
   if (res.statusCode === CONTINUE) req.emit('continue')
   const { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, headers, rawHeaders } = res
   const information = {
@@ -161,7 +141,7 @@ function inform(req, res) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {any} res
  * @param {number} flags
  */
@@ -181,7 +161,7 @@ function announce(exchange, res, flags) {
 
 /**
  * Deno's parser stops at the head of a 101 that nobody asked for: an empty response, and an error of the request.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {any} res
  */
 function pauseAtSwitching(exchange, res) {
@@ -194,7 +174,7 @@ function pauseAtSwitching(exchange, res) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {any} res
  * @param {Buffer} chunk
  */
@@ -209,7 +189,7 @@ function complete(res) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {number} flags
  * @param {Buffer} chunk
  */
@@ -229,7 +209,7 @@ function deliverBody(exchange, flags, chunk) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {number} flags
  * @param {string} trailers
  */
@@ -248,7 +228,7 @@ function completeResponse(exchange, flags, trailers) {
 }
 
 /**
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  * @param {any} res
  */
 function finish(exchange, res) {
@@ -259,7 +239,7 @@ function finish(exchange, res) {
 /** @this {any} a response whose user has read all of it */
 function onResponseEnd() {
   const { req } = this
-  /** @type {Exchange} */
+  /** @type {ClientExchange} */
   const exchange = req[kExchange]
   if (kDetachAbortSignal !== undefined) this[kDetachAbortSignal]()
   req._ended = true
@@ -279,18 +259,16 @@ function onResponseEnd() {
 
 /** @this {any} a request whose response was over before */
 function onLateFinish() {
-  this[kExchange]?.onSent()
+  this[kExchange]?.afterSending()
 }
 
 /**
  * The exchange is over and its connection is not to be used again: the request closes with it.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  */
 function closeConnection(exchange) {
   const connection = /** @type {Connection} */ (exchange.connection)
-  native.checkIn(connection.id, 0)
-  exchange.settle()
-  connection.noteClosed()
+  exchange.retire()
   if (isDelimitedByClose(exchange.req)) connection.view.emit('end')
   connection.view.destroy()
 }
@@ -308,7 +286,7 @@ function isDelimitedByClose({ method, res }) {
 /**
  * The exchange is over for its user, who hears so in the next tick; its connection is free for the next one as soon as
  * the request's last byte is out.
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  */
 function keepConnection(exchange) {
   const { req } = exchange
@@ -319,7 +297,7 @@ function keepConnection(exchange) {
   }
   view.timeout = exchange.agent.options.timeout || 0
   if (exchange.outgoing.isDone) {
-    checkIn(exchange)
+    exchange.checkIn()
   } else {
     exchange.isCheckInDue = true
     exchange.outgoing.demandAcknowledgement()
@@ -330,35 +308,7 @@ function keepConnection(exchange) {
   if (req.res) req.res.socket = null
 }
 
-/**
- * Gives the connection back; the engine decides at once whether it is idle, serves a waiter or is closed.
- * @param {Exchange} exchange
- * @param {{ getHeader: (name: string) => unknown }} [request] who knows what was said on it
- */
-function checkIn(exchange, request = exchange.req) {
-  const { origin, port } = exchange
-  const connection = /** @type {Connection} */ (exchange.connection)
-  origin.origins.syncLimits()
-  if (origin.origins.isShared && isBound(request)) native.bind(connection.id)
-  const outcome = native.checkIn(connection.id, exchange.idleHintMs)
-  exchange.settle()
-  connection.free()
-  if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
-  else if (outcome === CHECKED_IN_HANDED) port.drainSoon()
-  if (exchange.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.view.destroy()
-}
-
-/**
- * Whether the server may know the connection's user by what a request has said on it.
- * @param {{ getHeader: (name: string) => unknown }} request
- */
-function isBound(request) {
-  const isTold = isBinding(request.getHeader('authorization')) || isBinding(request.getHeader('proxy-authorization'))
-  // Headers given as an array are serialized without being kept: not worth a look into the text.
-  return isTold || request.getHeader('host') === undefined
-}
-
-/** @param {Exchange} exchange whose connection is destroyed */
+/** @param {ClientExchange} exchange whose connection is destroyed */
 function emitClose({ connection, req }) {
   if (req._closed) return
   const { view } = /** @type {Connection} */ (connection)
@@ -367,7 +317,7 @@ function emitClose({ connection, req }) {
   req.emit('close')
 }
 
-/** @param {Exchange} exchange */
+/** @param {ClientExchange} exchange */
 function emitFree(exchange) {
   const { req, agent } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
@@ -385,16 +335,15 @@ function emitFree(exchange) {
 
 module.exports = {
   arrive,
-  checkIn,
   complete,
   completeResponse,
   deliverBody,
   deliverResponse,
   finish,
+  inform,
   isDelimitedByClose,
   keepConnection,
   MOST_HEADER_LINES,
-  noteHint,
   onResponseEnd,
   push,
   readHead,

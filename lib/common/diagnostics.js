@@ -7,7 +7,7 @@ const diagnostics = require('node:diagnostics_channel')
 
 const { closeReason } = require('./reasons.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 
 const opens = diagnostics.channel('keepwire.connection.open')

@@ -7,6 +7,8 @@ const diagnostics = require('node:diagnostics_channel')
 
 const { nextTick } = require('../runtime/captured.js')
 
+/** In whose asynchronous context something runs. @typedef {{ runInAsyncScope: (action: (...values: any[]) => any, receiver: unknown, ...values: any[]) => any }} Scope */
+
 const requestErrors = diagnostics.channel('http.client.request.error')
 /** Node 18 has no such channel. */
 const publishesErrors = Number.parseInt(process.versions.node, 10) >= 20
@@ -106,7 +108,7 @@ function emitRequestError(request, error) {
 /**
  * Throws what a listener has thrown, to nobody's harm but the process's, in the context of the request that it listened to.
  * @param {unknown} error
- * @param {import('node:async_hooks').AsyncResource} [resource] the request's; none: there is no request
+ * @param {Scope} [resource] the request's; none: there is no request
  */
 function throwSoon(error, resource) {
   if (resource === undefined) nextTick(rethrow, error)

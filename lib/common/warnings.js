@@ -7,7 +7,7 @@ const path = require('node:path')
 
 const { now, setTimeout } = require('../runtime/captured.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../agent/origins.js').Origins} Origins */
 
 /** So many agents in a row, made at the same place, with one request each. */

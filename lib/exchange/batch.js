@@ -7,7 +7,7 @@ const { nextTick } = require('../runtime/captured.js')
 const { reuses, retries } = require('../common/diagnostics.js')
 const { hasListeners, measuresRequests } = require('../runtime/probes.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../fast-request/exchange.js').LeanExchange} LeanExchange */
 
 /** In order of their creation. @type {LeanExchange[]} */
@@ -20,8 +20,8 @@ function add(exchange) {
 }
 
 /**
- * @param {Exchange} exchange of a request that may have been made whole while it is pending
- * @param {(exchange: Exchange) => void} start
+ * @param {ClientExchange} exchange of a request that may have been made whole while it is pending
+ * @param {(exchange: ClientExchange) => void} start
  * @returns {boolean} whether it starts in its place among the pending ones
  */
 function startsInPlace(exchange, start) {

@@ -13,7 +13,7 @@ const { CLOSE_REASONS } = require('../common/reasons.js')
 const { ADOPTED, ASKS, REPLACES, RESENT } = require('../bridge/layout.js')
 const { typeOfService } = require('../bridge/native.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('./exchange.js').Exchange} Exchange */
 /** @typedef {import('../agent/origins.js').Origin} Origin */
 
 /**
@@ -315,7 +315,7 @@ function connected(connection) {
   connection.view.connecting = false
   connection.isConnected = true
   tell(connection)
-  connection.exchange?.outgoing.connected()
+  connection.exchange?.onConnection()
 }
 
 /**

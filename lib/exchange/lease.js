@@ -13,23 +13,24 @@ const {
   FOREIGN,
   IDLE,
   QUEUED,
-  UNUSED,
 } = require('../bridge/layout.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { Connection } = require('./connection.js')
+const { discard } = require('./exchange.js')
 const { queued, reuses, tellQueued, tellReused } = require('../common/diagnostics.js')
 const { coded } = require('../common/errors.js')
 const { isRepeatable, SAFE_METHODS } = require('./upload.js')
 const { kDestroyError } = require('../runtime/probes.js')
 const { failUnserved, settleUnserved, Wait } = require('./queue.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('./exchange.js').Exchange} Exchange */
 
 /**
- * @param {Exchange} exchange
+ * @template {Exchange} T
+ * @param {T} exchange
  * @param {boolean} foreign whether it only wants a slot, for a real socket
- * @param {(exchange: Exchange) => void} onServed it has its connection, or its slot
+ * @param {(exchange: T) => void} onServed it has its connection, or its slot
  * @param {number} [answered] the engine's answer, if it was asked already
  */
 function lease(exchange, foreign, onServed, answered = -1) {
@@ -73,20 +74,16 @@ function lease(exchange, foreign, onServed, answered = -1) {
  * @param {import('../fast-request/exchange.js').LeanExchange} exchange
  */
 function leaseIdle(exchange) {
-  const { agent, order } = exchange
-  const origin = /** @type {import('../agent/origins.js').Origin} */ (order.origin)
+  const { agent, options, order, origin, port } = exchange
   // It was swept since the order was given.
   if (origin.key === 0) return false
   const { origins } = origin
-  const { port } = origins
   origins.requests += 1
   origins.syncLimits()
   port.setLooksUp(isLookupReplaced())
   if (port.submission.hasClosed) port.submission.flush()
-  exchange.origin = origin
-  exchange.port = port
-  exchange.id = port.open(/** @type {any} */ (exchange))
-  const profile = origin.plainProfile(agent, order.options)
+  exchange.open()
+  const profile = origin.plainProfile(agent, options)
   const purpose = origins.retries && SAFE_METHODS.has(order.method) ? FOR_REPEATABLE : FOR_ONCE
   for (;;) {
     const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
@@ -94,10 +91,10 @@ function leaseIdle(exchange) {
     const id = answer >>> 3
     const known = kind === IDLE ? port.connections.get(id) : undefined
     if (kind === IDLE && (known === undefined || known.view.destroyed)) {
-      native.checkIn(id, 0)
+      discard(id)
     } else if (known?.isConnected || kind === ADOPTING) {
       exchange.foundMore = (answer / 0x100000000) | 0
-      exchange.connect(known ?? new Connection(origin, id, order.options))
+      exchange.connect(known ?? new Connection(origin, id, options))
       return true
     } else {
       exchange.answer = answer
@@ -138,7 +135,7 @@ function take(exchange, kind, id, more) {
   }
   if (known === undefined || known.view.destroyed) {
     // It closed while its record was under way, or the user destroyed it and the engine has not heard yet.
-    native.checkIn(id, 0)
+    discard(id)
     return false
   }
   exchange.connect(known)
@@ -162,17 +159,14 @@ function refuse(exchange) {
  * @param {Exchange} exchange
  */
 function giveBack(exchange) {
-  const { connection, port, req } = exchange
+  const { connection, req } = exchange
   // It hears of its end from here, not from its connection's.
   if (connection !== null && connection.view._httpMessage === req) connection.view._httpMessage = null
   if (connection !== null && !exchange.isSettled) {
     if (connection.view.connecting) {
       connection.view.destroy()
     } else {
-      native.checkIn(connection.id, UNUSED)
-      exchange.settle()
-      connection.free()
-      port.drainSoon()
+      exchange.returnUnused()
     }
   }
   settleUnserved(req, req[kDestroyError])

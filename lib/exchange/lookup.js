@@ -12,7 +12,7 @@ const { optionError } = require('../common/errors.js')
 const { pick } = require('../common/options.js')
 const { defaultAutoSelectFamily, isWindows } = require('../runtime/probes.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('./exchange.js').Exchange} Exchange */
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {{ address: unknown, family: unknown }} Address */
 
@@ -33,7 +33,7 @@ function lookUp(connection, exchange) {
   const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns.ADDRCONFIG : 0 })
   if (isOpen && !option('localAddress') && (option('autoSelectFamily') ?? defaultAutoSelectFamily())) wanted.all = true
   const answer = new Answer(connection, exchange, host, option('port'))
-  exchange?.setLookingUp?.(true)
+  exchange?.setLookingUp(true)
   try {
     // As the runtime calls it: without its module.
     const { lookup } = /** @type {any} */ (dns)
@@ -115,7 +115,7 @@ class Answer {
   #isFirst() {
     if (this.#isThere) return false
     this.#isThere = true
-    this.#exchange?.setLookingUp?.(false)
+    this.#exchange?.setLookingUp(false)
     return true
   }
 

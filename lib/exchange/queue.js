@@ -4,13 +4,12 @@
 // runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
 
 const { clearTimeout, nextTick, now, setTimeout } = require('../runtime/captured.js')
-const { FOREIGN, IDLE, UNUSED } = require('../bridge/layout.js')
 const native = require('../bridge/native.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { kDestroyError } = require('../runtime/probes.js')
 const { watchQueue } = require('../common/warnings.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('./exchange.js').Exchange} Exchange */
 
 const MOST_TIMER_MS = 0x7fffffff
 
@@ -81,7 +80,7 @@ class Wait {
   #giveUp() {
     const exchange = this.#exchange
     this.end()
-    // False: its turn has come already, and the record of that is under way; see returnTurn().
+    // False: its turn has come already, and the record of that is under way; see Exchange.onAssigned().
     if (native.cancel(exchange.port.id, exchange.id)) exchange.settle()
   }
 
@@ -145,37 +144,6 @@ function remove(list, item) {
 }
 
 /**
- * What the engine has assigned to a request that waits, or waited.
- * @param {Exchange} exchange
- * @param {number} kind
- * @param {number} connection
- */
-function takeTurn(exchange, kind, connection) {
-  const { wait } = exchange
-  if (wait === null) {
-    returnTurn(exchange, kind, connection)
-    return
-  }
-  wait.end()
-  exchange.resource.runInAsyncScope(wait.onTurn, null, kind, connection)
-}
-
-/**
- * A request's turn came when it had given up: the connection or slot goes to whoever is next.
- * @param {Exchange} exchange
- * @param {number} kind
- * @param {number} connection
- */
-function returnTurn(exchange, kind, connection) {
-  const { id, origin, port } = exchange
-  exchange.settle()
-  if (kind === FOREIGN) native.releaseForeign(origin.origins.id, origin.key)
-  else if (kind === IDLE) native.checkIn(connection, UNUSED)
-  else port.submission.abort(id, connection)
-  port.drainSoon()
-}
-
-/**
  * Ends a request that got no connection, as the runtime ends one that was destroyed before its socket came.
  * @param {any} req
  * @param {Error | undefined} error
@@ -191,4 +159,4 @@ function settleUnserved(req, error) {
   }
 }
 
-module.exports = { failUnserved, remove, settleUnserved, shadow, takeTurn, Wait }
+module.exports = { failUnserved, remove, settleUnserved, shadow, Wait }

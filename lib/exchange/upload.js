@@ -13,20 +13,11 @@ const { maxHeaderSize } = require('node:http')
 const { getSystemErrorMap } = require('node:util')
 
 const { nextTick } = require('../runtime/captured.js')
-const {
-  ADOPTING,
-  BEGIN_GUARDED,
-  BEGIN_IDEMPOTENT,
-  BEGIN_KEEP,
-  BEGIN_NO_BODY,
-  BEGIN_REUSED,
-  IDLE,
-  WRITE_WANT_ACK,
-} = require('../bridge/layout.js')
+const { WRITE_WANT_ACK } = require('../bridge/layout.js')
 const { coded, optionError, streamDestroyed } = require('../common/errors.js')
 const { forgetsCanceledWrites, isBun, kNeedDrain, tellsCanceledAtOnce } = require('../runtime/probes.js')
 
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 /** @typedef {{ data: string | Uint8Array, encoding: BufferEncoding | null | undefined, flags: number }} Held */
 
 const SEND_BUFFER = 256 * 1024
@@ -74,7 +65,7 @@ class Outgoing {
   #corkedAt = -1
   #exchange
 
-  /** @param {Exchange} exchange */
+  /** @param {ClientExchange} exchange */
   constructor(exchange) {
     this.#exchange = exchange
   }
@@ -96,16 +87,9 @@ class Outgoing {
 
   #begin() {
     this.#began = true
-    const { connection, foundBy, id, origin, port, req } = this.#exchange
-    const { patience, retries } = origin.origins
-    let flags = req.shouldKeepAlive && !saysClose(req) ? BEGIN_KEEP : 0
-    if (req.method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (retries && isIdempotent(req)) flags |= BEGIN_IDEMPOTENT
-    if (foundBy === IDLE || foundBy === ADOPTING) flags |= BEGIN_REUSED
-    const { id: connectionId, isGuarded } = /** @type {import('./connection.js').Connection} */ (connection)
-    if (isGuarded) flags |= BEGIN_GUARDED
-    port.submission.begin(id, flags, req.maxHeaderSize || maxHeaderSize, connectionId)
-    if (patience !== null) port.submission.patience(id, patience.headersMs, patience.bodyMs)
+    const { req } = this.#exchange
+    const mayStay = req.shouldKeepAlive && !saysClose(req)
+    this.#exchange.begin(req.method, 0, mayStay, isIdempotent(req), req.maxHeaderSize || maxHeaderSize)
   }
 
   /**
@@ -261,7 +245,7 @@ class Outgoing {
     if (total > this.#acknowledged) this.#acknowledged = Math.min(total, this.#written)
     if (this.isEnded && this.#acknowledged === this.#written) this.isDone = true
     this.report()
-    this.#exchange.onSent()
+    this.#exchange.afterSending()
   }
 
   /** The kernel has the whole request. */
@@ -269,7 +253,7 @@ class Outgoing {
     this.isDone = true
     this.#acknowledged = this.#written
     this.report()
-    this.#exchange.onSent()
+    this.#exchange.afterSending()
   }
 
   #reportSoon() {
@@ -297,7 +281,7 @@ class Outgoing {
     const sent = this.#sent
     if (this.#callbacks !== null) this.#callBack(this.#callbacks, this.#due)
     if (this.#needDrain && sent === this.#written) this.#drained()
-    exchange.onSent()
+    exchange.afterSending()
   }
 
   /**

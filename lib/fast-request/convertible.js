@@ -2,46 +2,25 @@
 
 // An exchange that can be made whole at any time: who carries it then, and all that only that one can do.
 
-const { AsyncResource } = require('node:async_hooks')
-
 const { ALL_WRITTEN, IDLE } = require('../bridge/layout.js')
+const { Exchange } = require('../exchange/exchange.js')
+const { AsyncResource } = require('../runtime/probes.js')
 const { ENDED, MADE } = require('./state.js')
 const { makeWhole } = require('./promote.js')
 
-/** @typedef {import('../exchange/connection.js').Connection} Connection */
-/** @typedef {import('../client-request/exchange.js').Exchange} Exchange */
+/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 
-class Convertible extends AsyncResource {
+class Convertible extends Exchange {
   /** @type {number} */
   phase = MADE
   /** @type {any} */
-  req = null
-  /** @type {any} */
   res = null
-  id = 0
-  /** @type {any} */
-  origin = null
-  /** @type {any} */
-  port = null
-  /** @type {Connection | null} */
-  connection = null
   /** Starts what carries it in its place, if it was made whole while it was pending. @type {(() => void) | null} */
   successor = null
   /** What the engine answered instead of an idle connection; -1: it has not. */
   answer = -1
   /** Bytes sent. */
   sent = 0
-  idleHintMs = -1
-  // What explain() tells of it.
-  foundBy = IDLE
-  foundMore = 0
-  queuedMs = 0
-  useCount = 0
-  replaced = 0
-  isResent = false
-  wait = null
-  isSettled = false
-  isCheckInDue = false
   /** Of its records so far. */
   flags = 0
   /** @type {import('./promote.js').Whole | null} */
@@ -52,8 +31,12 @@ class Convertible extends AsyncResource {
    * @param {import('./template.js').Order} order
    */
   constructor(agent, order) {
-    super('HTTPCLIENTREQUEST')
-    this.agent = agent
+    super(agent, order.options)
+    this.origin = /** @type {import('../agent/origins.js').Origin} */ (order.origin)
+    this.port = this.origin.origins.port
+    this.resource = new AsyncResource('HTTPCLIENTREQUEST')
+    this.foundBy = IDLE
+    this.isPlain = true
     this.order = order
   }
 
@@ -68,41 +51,32 @@ class Convertible extends AsyncResource {
   whole() {
     if (this.#whole === null) {
       this.#whole = { exchange: null }
-      this.runInAsyncScope(makeWhole, null, /** @type {any} */ (this), this.#whole)
+      this.resource.runInAsyncScope(makeWhole, null, this, this.#whole)
     }
     return this.#whole
   }
 
-  /** @returns {Exchange} what carries it once it is whole */
+  /** @returns {ClientExchange} what carries it once it is whole */
   get carrier() {
-    return /** @type {Exchange} */ (this.whole().exchange)
+    return /** @type {ClientExchange} */ (this.whole().exchange)
   }
 
-  /** @param {Connection} connection */
-  connect(connection) {
-    this.connection = connection
-    connection.lease(/** @type {any} */ (this))
-  }
-
-  /** The engine has nothing more to say about it. */
-  settle() {
-    if (this.isSettled) return
-    this.isSettled = true
-    this.port.release(this.id)
-  }
-
-  /** @param {number} written bytes the kernel has */
-  onWritten(written) {
+  /** @param {number} total bytes the kernel has */
+  onSent(total) {
     this.connection?.touch()
-    if (written === this.sent) this.flags |= ALL_WRITTEN
-  }
-
-  /** Nobody waits to hear that its bytes are sent. */
-  isBehind() {
-    return false
+    if (total === this.sent) this.flags |= ALL_WRITTEN
   }
 
   // What happens from here on is more than the lean way can carry.
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/response-heads.js').Head} head
+   */
+  onInformation(status, flags, head) {
+    this.carrier.onInformation(status, flags, head)
+  }
 
   /**
    * @param {number} flags
@@ -160,32 +134,17 @@ class Convertible extends AsyncResource {
     if (this.phase < ENDED) this.carrier.resume()
   }
 
-  /** What a connection asks of requests under way. */
-  get outgoing() {
-    return this
-  }
-
-  /** A lent connection is told of as open. The request is on its way. */
-  connected() {}
-
-  /** Nobody waits to hear that its bytes are sent. */
-  failCallbacks() {}
-
   /** Bytes that do not count as sent yet. */
   get pending() {
-    return this.carrier.outgoing.pending
+    return this.carrier.pending
   }
 
   cork() {
-    this.carrier.outgoing.cork()
+    this.carrier.cork()
   }
 
   uncork() {
-    this.carrier.outgoing.uncork()
-  }
-
-  get resource() {
-    return this
+    this.carrier.uncork()
   }
 }
 

@@ -9,20 +9,8 @@
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
-const {
-  ALL_WRITTEN,
-  BEGIN_GUARDED,
-  BEGIN_IDEMPOTENT,
-  BEGIN_KEEP,
-  BEGIN_NO_BODY,
-  BEGIN_REUSED,
-  HTTP_1_0,
-  INFORMATIONAL,
-  KEEP_ALIVE,
-  MESSAGE_END,
-  WINDOW,
-} = require('../bridge/layout.js')
-const { arrive, checkIn, MOST_HEADER_LINES, noteHint } = require('../client-request/response.js')
+const { ALL_WRITTEN, HTTP_1_0, KEEP_ALIVE, MESSAGE_END, WINDOW } = require('../bridge/layout.js')
+const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
 const { leaseIdle } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
 const { hasListeners } = require('../runtime/probes.js')
@@ -112,13 +100,7 @@ class LeanExchange extends Convertible {
   #send(connection, { head, method }) {
     const { body, id } = this
     const { submission } = this.port
-    const { patience, retries } = this.origin.origins
-    let flags = BEGIN_KEEP | BEGIN_REUSED
-    if (connection.isGuarded) flags |= BEGIN_GUARDED
-    if (method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (retries && SAFE_METHODS.has(method)) flags |= BEGIN_IDEMPOTENT
-    submission.begin(id, flags, maxHeaderSize, connection.id)
-    if (patience !== null) submission.patience(id, patience.headersMs, patience.bodyMs)
+    this.begin(method, 0, true, SAFE_METHODS.has(method), maxHeaderSize)
     if (body === undefined) {
       this.sent = submission.write(id, head.bare, undefined, 0)
     } else {
@@ -135,28 +117,25 @@ class LeanExchange extends Convertible {
    * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    */
-  onResponse(status, flags, head, body) {
+  onHead(status, flags, head, body) {
     const ended = (flags & MESSAGE_END) !== 0
     if (
-      (flags & INFORMATIONAL) !== 0 ||
       status === SWITCHING_PROTOCOLS ||
       (ended && (flags & KEPT) !== KEPT) ||
       (flags & KEEP_ALIVE) === 0 ||
       head.lines.length > MOST_HEADER_LINES ||
       hasListeners()
     ) {
-      this.carrier.onResponse(status, flags, head, body)
+      this.carrier.onHead(status, flags, head, body)
       return
     }
-    const connection = /** @type {Connection} */ (this.connection)
-    connection.touch()
-    connection.bytesRead += head.size + (body === null ? 0 : body.length)
+    this.noteReceived(head.size + (body === null ? 0 : body.length))
     this.head = head
     this.flags |= flags
     this.status = status
     this.phase = ANSWERED
     this.res = new /** @type {any} */ (LeanResponse)(this)
-    this.runInAsyncScope(answer, null, this, body, ended)
+    this.resource.runInAsyncScope(answer, null, this, body, ended)
   }
 
   /**
@@ -169,10 +148,8 @@ class LeanExchange extends Convertible {
       this.carrier.onData(flags, chunk)
       return
     }
-    const connection = /** @type {Connection} */ (this.connection)
-    connection.touch()
-    connection.bytesRead += chunk.length
-    this.runInAsyncScope(tellChunk, null, this, chunk, ended)
+    this.noteReceived(chunk.length)
+    this.resource.runInAsyncScope(tellChunk, null, this, chunk, ended)
   }
 
   /**
@@ -228,7 +205,7 @@ class LeanExchange extends Convertible {
   consume(bytes) {
     this.unread += bytes
     if (this.unread < CREDIT_STEP) return
-    if (!this.isSettled) this.port.submission.acknowledge(this.id, this.unread)
+    this.acknowledge(this.unread)
     this.unread = 0
   }
 
@@ -256,7 +233,7 @@ class LeanExchange extends Convertible {
     this.phase = ENDED
     view.timeout = agent.options.timeout || 0
     if (view._httpMessage === this.req) view._httpMessage = null
-    checkIn(/** @type {any} */ (this), this.order.head)
+    this.checkIn(this.order.head)
     this.#isDue = true
     enqueue(this)
     try {
@@ -323,7 +300,7 @@ function hasEarlyListeners(req) {
  */
 function answer(exchange, body, ended) {
   const { req, res } = exchange
-  noteHint(/** @type {any} */ (exchange), exchange.head.hint())
+  exchange.noteHint(exchange.head.hint())
   try {
     if (!req.emit('response', res) && !exchange.isWhole) {
       exchange.isDumped = true

@@ -7,7 +7,7 @@ const { EventEmitter } = require('node:events')
 const http = require('node:http')
 
 const { startSoon } = require('../agent/agent.js')
-const { Exchange } = require('../client-request/exchange.js')
+const { ClientExchange } = require('../client-request/exchange.js')
 const { ClientRequest } = require('../runtime/genuine.js')
 const { arrive, onResponseEnd, readHead } = require('../client-request/response.js')
 const { lease } = require('../exchange/lease.js')
@@ -17,7 +17,7 @@ const { ANSWERED, CLOSED, ENDED, MADE } = require('./state.js')
 const { kLean } = require('./symbols.js')
 
 /** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
-/** @typedef {{ exchange: Exchange | null }} Whole `exchange`: what carries it, unless it is over */
+/** @typedef {{ exchange: ClientExchange | null }} Whole `exchange`: what carries it, unless it is over */
 
 const { IncomingMessage } = /** @type {any} */ (http)
 const { removeListener } = EventEmitter.prototype
@@ -55,7 +55,7 @@ function makeWhole(lean, whole) {
     req.socket = view
     req.reusedSocket = true
     if (whole.exchange !== null) whole.exchange.resumeSent(lean)
-    if (phase === ANSWERED) announceAgain(lean, /** @type {Exchange} */ (whole.exchange))
+    if (phase === ANSWERED) announceAgain(lean, /** @type {ClientExchange} */ (whole.exchange))
     else if (phase >= ENDED) finishAgain(lean)
     else if (res !== null) req.res = res
   }
@@ -101,10 +101,9 @@ function standIn(agent, addRequest) {
  */
 function takeOver(lean, options) {
   const { agent, connection, id, origin, port, req } = lean
-  const exchange = new Exchange(req, agent, origin, options, id)
+  const exchange = new ClientExchange(req, agent, origin, options, lean)
   port.replace(id, exchange)
   exchange.isPlain = true
-  exchange.resource = lean
   exchange.foundBy = lean.foundBy
   exchange.foundMore = lean.foundMore
   exchange.useCount = lean.useCount
@@ -153,7 +152,7 @@ function remake(lean, socket) {
 
 /**
  * @param {LeanExchange} lean
- * @param {Exchange} exchange
+ * @param {ClientExchange} exchange
  */
 function announceAgain(lean, exchange) {
   const { chunk, isComplete, isDumped, isFlowing } = lean

@@ -23,7 +23,7 @@ function tellAll() {
     while (at < exchanges.length) {
       const exchange = exchanges[at]
       at += 1
-      exchange.runInAsyncScope(tell, null, exchange)
+      exchange.resource.runInAsyncScope(tell, null, exchange)
     }
   } finally {
     // A listener has thrown: the others have their turn all the same.

@@ -13,6 +13,7 @@ const {
 const { threadPort } = require('../bridge/port.js')
 const native = require('../bridge/native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
+const { Exchange } = require('../exchange/exchange.js')
 const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 
@@ -37,16 +38,10 @@ function clientNumber() {
   return number
 }
 
-class ClientHop {
-  id = 0
-  /** Users get copies of what comes. */
-  copiesChunks = true
+class ClientHop extends Exchange {
   #owner
   #order
   #head
-  #port = threadPort()
-  #isOpen = true
-  #keepsAlive = true
 
   /**
    * @param {Order} order
@@ -54,6 +49,9 @@ class ClientHop {
    * @param {string} head what the client is told of the order (head.js)
    */
   constructor(order, owner, head) {
+    super(null, order.target.wanted)
+    this.port = threadPort()
+    this.copiesChunks = true
     this.#order = order
     this.#owner = owner
     this.#head = head
@@ -61,9 +59,9 @@ class ClientHop {
 
   start() {
     const { body } = this.#order
-    const { submission } = this.#port
+    const { submission } = this.port
     const number = clientNumber()
-    this.id = this.#port.open(/** @type {any} */ (this))
+    this.open()
     const isWhole = typeof body === 'string' || body instanceof Uint8Array
     const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM
     submission.fetch(this.id, flags, number, this.#head)
@@ -82,30 +80,25 @@ class ClientHop {
    * @param {boolean} isLast
    */
   send(bytes, isLast) {
-    if (!this.#isOpen) return
-    if (bytes.byteLength > 0) this.#port.submission.write(this.id, bytes, null, 0)
+    if (this.isSettled) return
+    if (bytes.byteLength > 0) this.port.submission.write(this.id, bytes, null, 0)
     if (!isLast) return
-    this.#port.submission.end(this.id, 0)
+    this.port.submission.end(this.id, 0)
     this.#order.trace?.sendEnd()
-  }
-
-  /** @param {number} bytes */
-  acknowledge(bytes) {
-    if (this.#isOpen) this.#port.submission.acknowledge(this.id, bytes)
   }
 
   /** @param {number} most bytes of the body, which is read at once; 0: it is read piece by piece */
   read(most) {
-    if (this.#isOpen) this.#port.submission.readFetch(this.id, most)
+    if (!this.isSettled) this.port.submission.readFetch(this.id, most)
   }
 
   abandon() {
-    if (!this.#isOpen) return
-    this.#port.submission.abortFetch(this.id)
-    this.#settle()
+    if (this.isSettled) return
+    this.port.submission.abortFetch(this.id)
+    this.settle()
   }
 
-  onWritten() {
+  onSent() {
     this.#owner.onTaken()
   }
 
@@ -115,9 +108,9 @@ class ClientHop {
    * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    */
-  onResponse(status, flags, head, body) {
+  onHead(status, flags, head, body) {
     const ended = (flags & MESSAGE_END) !== 0
-    if (ended) this.#settle()
+    if (ended) this.settle()
     this.#owner.onResponse(status, head, body, ended)
   }
 
@@ -130,7 +123,7 @@ class ClientHop {
   }
 
   onEnd() {
-    this.#settle()
+    this.settle()
     this.#owner.onEnd()
   }
 
@@ -140,7 +133,7 @@ class ClientHop {
    * @param {string} text
    */
   onError(flags, errno, text) {
-    this.#settle()
+    this.settle()
     const error = bodyFailed(flags, text, errno)
     if ((flags & RENEGOTIATES) !== 0) secureOrigin(this.#order).noteRenegotiation()
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
@@ -156,20 +149,6 @@ class ClientHop {
 
   onStalled() {
     this.#owner.onStalled()
-  }
-
-  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
-  keepAlive(on) {
-    if (this.#keepsAlive === on || !this.#isOpen) return
-    this.#keepsAlive = on
-    if (on) this.#port.hold()
-    else this.#port.loosen()
-  }
-
-  #settle() {
-    this.keepAlive(true)
-    this.#isOpen = false
-    this.#port.release(this.id)
   }
 }
 

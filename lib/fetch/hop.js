@@ -9,15 +9,8 @@
 const { maxHeaderSize } = require('node:http')
 
 const {
-  ADOPTING,
   ALL_WRITTEN,
   BEGIN_FETCH,
-  BEGIN_IDEMPOTENT,
-  BEGIN_KEEP,
-  BEGIN_NO_BODY,
-  BEGIN_REUSED,
-  IDLE,
-  INFORMATIONAL,
   KEEP_ALIVE,
   MAY_DO,
   MESSAGE_END,
@@ -26,13 +19,11 @@ const {
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
-const native = require('../bridge/native.js')
 const { connectionReset } = require('../common/errors.js')
-const { checkIn, noteHint } = require('../client-request/response.js')
+const { Exchange } = require('../exchange/exchange.js')
 const { lease } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
 const { AsyncResource } = require('../runtime/probes.js')
-const { takeTurn } = require('../exchange/queue.js')
 const { bodyFailed, closedBySomebody, fetchFailed } = require('./errors.js')
 const { fieldOf, wireHead } = require('./head.js')
 
@@ -66,40 +57,7 @@ const NOBODY = Object.freeze({
   onUnmatched() {},
 })
 
-/** What a connection may ask of those that are sent piece by piece. */
-const OUTGOING = Object.freeze({ pending: 0, connected() {}, cork() {}, uncork() {} })
-/** Callbacks are in the context of fetch()'s promise already. */
-const RESOURCE = Object.freeze({ runInAsyncScope: run })
-
-/**
- * @param {(...values: any[]) => unknown} action
- * @param {unknown} receiver
- * @param {...unknown} values
- */
-function run(action, receiver, ...values) {
-  return action.apply(receiver, values)
-}
-
-class Hop {
-  id = 0
-  /** Users get copies of what comes. */
-  copiesChunks = true
-  /** @type {Connection | null} */
-  connection = null
-  /** @type {import('../exchange/queue.js').Wait | null} */
-  wait = null
-  isForeign = false
-  isSettled = false
-  isCheckInDue = false
-  idleHintMs = -1
-  // What is told of how it got its connection.
-  foundBy = 0
-  foundMore = 0
-  queuedMs = 0
-  useCount = 0
-  replaced = 0
-  isResent = false
-  hasTimedOut = false
+class Hop extends Exchange {
   reusedSocket = false
   /** @type {undefined} */
   _header = undefined
@@ -107,14 +65,10 @@ class Hop {
   timeout = 0
   /** The response is its owner's. */
   res = null
-  outgoing = OUTGOING
-  /** @type {{ runInAsyncScope: (...values: any[]) => any }} */
-  resource = RESOURCE
   /** @type {Owner} */
   #owner
   #order
   #mayStay = true
-  #keepsAlive = true
   /** Whether all of the request was handed to the engine. */
   #isComplete = false
   /** Whether the kernel has all of it. */
@@ -129,17 +83,14 @@ class Hop {
    * @param {Owner} owner
    */
   constructor(order, agent, owner) {
+    super(agent, order.target.wanted)
+    this.req = this
+    this.copiesChunks = true
     this.#order = order
     this.#owner = owner
-    this.agent = agent
-    this.options = order.target.wanted
   }
 
   // What requests show.
-
-  get req() {
-    return this
-  }
 
   get method() {
     return this.#order.method
@@ -181,35 +132,24 @@ class Hop {
     this.origin = origin
     this.isPlain = isPlain
     this.port = origin.origins.port
-    this.id = this.port.open(/** @type {any} */ (this))
+    this.open()
     // Whoever looks names up for it does so in the context of whoever fetches.
     if (isLookupReplaced()) this.resource = new AsyncResource('HTTPCLIENTREQUEST')
-    lease(/** @type {any} */ (this), false, begin)
+    lease(this, false, send)
   }
 
-  /** @param {Connection} connection */
-  connect(connection) {
-    this.connection = connection
-    connection.lease(/** @type {any} */ (this))
-  }
-
-  begin() {
+  /** It has its connection. */
+  sendHead() {
     const { agent, id } = this
     const connection = /** @type {Connection} */ (this.connection)
-    const { submission } = /** @type {import('../bridge/port.js').Port} */ (this.port)
-    const { patience, retries } = /** @type {Origin} */ (this.origin).origins
+    const { submission } = this.port
     const order = this.#order
     const { body, method } = order
     connection.startTimeout(0)
     const keepAlive = agent.keepAlive || Number.isFinite(agent.maxSockets)
     this.#mayStay = keepAlive && !/\bclose\b/i.test(fieldOf(order, 'connection') ?? '')
-    let flags = BEGIN_FETCH
-    if (this.#mayStay) flags |= BEGIN_KEEP
-    if (this.foundBy === IDLE || this.foundBy === ADOPTING) flags |= BEGIN_REUSED
-    if (method === 'HEAD') flags |= BEGIN_NO_BODY
-    if (retries && (SAFE_METHODS.has(method) || this.#hasKey())) flags |= BEGIN_IDEMPOTENT
-    submission.begin(id, flags, maxHeaderSize, connection.id)
-    if (patience !== null) submission.patience(id, patience.headersMs, patience.bodyMs)
+    const isIdempotent = SAFE_METHODS.has(method) || this.#hasKey()
+    this.begin(method, BEGIN_FETCH, this.#mayStay, isIdempotent, maxHeaderSize)
     this.#sent = submission.write(id, wireHead(order, keepAlive), 'latin1', 0)
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
       if (body !== null) this.#sent += submission.write(id, body, 'utf8', 0)
@@ -236,8 +176,8 @@ class Hop {
    */
   send(bytes, isLast) {
     if (this.isSettled) return
-    const { submission } = /** @type {import('../bridge/port.js').Port} */ (this.port)
-    const { id } = this
+    const { id, port } = this
+    const { submission } = port
     const isChunked = this.#order.length < 0
     let sent = 0
     if (bytes.byteLength > 0) {
@@ -256,14 +196,9 @@ class Hop {
     connection.bytesWritten += sent
   }
 
-  /** @param {number} bytes of the response's body that were consumed */
-  acknowledge(bytes) {
-    if (!this.isSettled) this.port?.submission.acknowledge(this.id, bytes)
-  }
-
   /** @param {number} most bytes of the body, which is read at once; 0: it is read piece by piece */
   read(most) {
-    if (!this.isSettled) this.port?.submission.readFetch(this.id, most)
+    if (!this.isSettled) this.port.submission.readFetch(this.id, most)
   }
 
   /** Its owner has no more interest in it. */
@@ -273,10 +208,10 @@ class Hop {
   }
 
   /** @param {number} written bytes the kernel has */
-  onWritten(written) {
+  onSent(written) {
     if (written !== this.#sent) return
     if (this.#isComplete) this.#isSent = true
-    if (this.isCheckInDue) this.#checkIn()
+    if (this.isCheckInDue) this.#checkInNow()
     else this.#owner.onTaken()
   }
 
@@ -286,11 +221,9 @@ class Hop {
    * @param {import('../bridge/response-heads.js').Head} head
    * @param {Buffer | null} body
    */
-  onResponse(status, flags, head, body) {
-    if ((flags & INFORMATIONAL) !== 0) return
-    const connection = /** @type {Connection} */ (this.connection)
-    connection.bytesRead += head.size + (body === null ? 0 : body.length)
-    noteHint(/** @type {any} */ (this), head.hint())
+  onHead(status, flags, head, body) {
+    this.noteReceived(head.size + (body === null ? 0 : body.length))
+    this.noteHint(head.hint())
     this.#note(flags)
     const ended = (flags & MESSAGE_END) !== 0
     if (ended) this.#finish()
@@ -302,8 +235,7 @@ class Hop {
    * @param {Buffer} chunk
    */
   onData(flags, chunk) {
-    const connection = /** @type {Connection} */ (this.connection)
-    connection.bytesRead += chunk.length
+    this.noteReceived(chunk.length)
     const ended = (flags & MESSAGE_END) !== 0
     if (ended) this.#finish()
     this.#owner.onData(chunk, ended)
@@ -325,25 +257,22 @@ class Hop {
   /** The response is complete: the connection is free as soon as the request's last byte is out. */
   #finish() {
     if (this.#mayStay && this.#isSent) {
-      this.#checkIn()
+      this.#checkInNow()
     } else if (this.#mayStay && this.#isComplete) {
       this.isCheckInDue = true
-      this.port?.submission.write(this.id, '', 'latin1', WRITE_WANT_ACK)
+      this.port.submission.write(this.id, '', 'latin1', WRITE_WANT_ACK)
     } else {
-      const connection = /** @type {Connection} */ (this.connection)
-      native.checkIn(connection.id, 0)
-      this.settle()
-      connection.noteClosed()
-      connection.view.destroy()
+      this.retire()
+      this.connection?.view.destroy()
     }
   }
 
-  #checkIn() {
-    checkIn(/** @type {any} */ (this))
+  #checkInNow() {
+    this.checkIn()
     const { view, isClosed } = /** @type {Connection} */ (this.connection)
     if (view._httpMessage === this) view._httpMessage = null
     if (isClosed) view.destroy()
-    else if (this.agent.listenerCount('free') > 1) this.agent.emit('free', view, this.origin?.options)
+    else if (this.agent.listenerCount('free') > 1) this.agent.emit('free', view, this.origin.options)
   }
 
   /**
@@ -357,10 +286,10 @@ class Hop {
     connection.noteClosed()
     connection.view.destroy()
     const error = bodyFailed(flags, text, errno)
-    if ((flags & RENEGOTIATES) !== 0) /** @type {Origin} */ (this.origin).noteRenegotiation()
+    if ((flags & RENEGOTIATES) !== 0) this.origin.noteRenegotiation()
     // The engine leaves it to who asked whether such a failure is one.
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
-      const origin = /** @type {Origin} */ (this.origin)
+      const { origin } = this
       if (origin.handsOver((flags & MAY_DO) !== 0)) {
         this.#owner.onUnmatched(this.agent, origin)
         return
@@ -370,54 +299,19 @@ class Hop {
     this.#owner.onFailed(error)
   }
 
-  /**
-   * Its turn has come.
-   * @param {number} kind
-   * @param {number} connection
-   */
-  onAssigned(kind, connection) {
-    takeTurn(/** @type {any} */ (this), kind, connection)
-  }
-
-  /**
-   * Its connection is being destroyed.
-   * @param {Error | null} error
-   */
+  /** @param {Error | null} error */
   onDestroyed(error) {
     if (this.isSettled) return
-    const { submission } = /** @type {import('../bridge/port.js').Port} */ (this.port)
+    const { submission } = this.port
     submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
     submission.abortFetch(this.id)
     this.settle()
     this.#owner.onFailed(fetchFailed(error ?? closedBySomebody()))
   }
 
-  /**
-   * It gets no connection.
-   * @param {Error | undefined} error
-   */
+  /** @param {Error | undefined} error */
   failUnserved(error) {
     this.#owner.onFailed(fetchFailed(error ?? this.#reason ?? connectionReset('socket hang up')))
-  }
-
-  settle() {
-    if (this.isSettled) return
-    this.keepAlive(true)
-    this.isSettled = true
-    this.port?.release(this.id)
-  }
-
-  /** @param {boolean} on whether it keeps the event loop alive, until it is over */
-  keepAlive(on) {
-    if (this.#keepsAlive === on || this.isSettled) return
-    this.#keepsAlive = on
-    if (on) this.port?.hold()
-    else this.port?.loosen()
-  }
-
-  /** @param {boolean} on whether the program looks its name up, which keeps the event loop alive then, or nothing does */
-  setLookingUp(on) {
-    this.keepAlive(!on)
   }
 
   /** The user of an agent's socket has ended it: it takes no further request. */
@@ -425,30 +319,14 @@ class Hop {
     this.#mayStay = false
   }
 
-  onTimeout() {}
-
-  onParted() {}
-
   onStalled() {
     this.#owner.onStalled()
   }
-
-  /** That is for whoever reads it to say. */
-  setRef() {}
-
-  hold() {}
-
-  resume() {}
-
-  /** Whoever writes to an agent's socket while it carries a fetch does nothing. */
-  write() {
-    return false
-  }
 }
 
-/** @param {any} hop */
-function begin(hop) {
-  hop.begin()
+/** @param {Hop} hop */
+function send(hop) {
+  hop.sendHead()
 }
 
 module.exports = { Hop }

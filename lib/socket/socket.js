@@ -104,7 +104,7 @@ class SocketView extends Socket {
 
   /** Bytes that are not sent yet. */
   get writableLength() {
-    return this.#connection.exchange?.outgoing.pending ?? 0
+    return this.#connection.exchange?.pending ?? 0
   }
 
   get bufferSize() {
@@ -145,12 +145,12 @@ class SocketView extends Socket {
 
   cork() {
     super.cork()
-    this.#connection.exchange?.outgoing.cork()
+    this.#connection.exchange?.cork()
   }
 
   uncork() {
     super.uncork()
-    if (this.writableCorked === 0) this.#connection.exchange?.outgoing.uncork()
+    if (this.writableCorked === 0) this.#connection.exchange?.uncork()
   }
 
   destroySoon() {
@@ -317,9 +317,10 @@ function close(view, connection, hadError) {
   const req = view._httpMessage
   // Those who listen for a body that breaks off count the bytes of the socket, which the view does not have: of a complete
   // one they hear nothing before the request has closed, and with that ends their interest.
-  const outgoing = req?.[kExchange]?.outgoing
+  /** @type {import('../exchange/exchange.js').Exchange | undefined} */
+  const exchange = req?.[kExchange]
   try {
-    outgoing?.failCallbacks(false)
+    exchange?.failCallbacks(false)
   } finally {
     try {
       if (req?.res && !req.res.complete) closings.set(view, req)
@@ -328,7 +329,7 @@ function close(view, connection, hadError) {
     } finally {
       // Somebody has thrown, or has taken all listeners off.
       onClose.call(view)
-      outgoing?.failCallbacks(true)
+      exchange?.failCallbacks(true)
     }
   }
 }

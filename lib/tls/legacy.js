@@ -98,7 +98,7 @@ function mayBeLegacy(host, port) {
 
 /**
  * Takes a request back from a connection that never opened: as it was before it had a socket, with all that it has said.
- * @param {import('../client-request/exchange.js').Exchange} exchange
+ * @param {import('../client-request/exchange.js').ClientExchange} exchange
  */
 function rewind(exchange) {
   const { outgoing, req } = exchange
