@@ -159,7 +159,7 @@ impl Engine {
                 let profile = self.lock().waiting.remove(&waiter);
                 let _ = self.dial(waiter, conn, profile, true);
             }
-            Effect::Assign { waiter, conn, .. } => {
+            Effect::Assign { waiter, conn } => {
                 self.lock().waiting.remove(&waiter);
                 if let Some(events) = self.events(waiter.port) {
                     events.assigned(waiter.exchange, conn, Assigned::Idle);

@@ -9,7 +9,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::error::{Failure, Phase, ENGINE_FAILED};
+use crate::error::{Failure, ENGINE_FAILED};
 
 /// Does `work`; a panic becomes a failure.
 ///
@@ -48,5 +48,5 @@ fn failure(payload: &(dyn Any + Send)) -> Box<Failure> {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a panic");
     let message = format!("keepwire's engine failed: {said}");
-    Box::new(Failure::new(ENGINE_FAILED, message, Phase::Head))
+    Box::new(Failure::new(ENGINE_FAILED, message))
 }

@@ -16,23 +16,6 @@ mod tls;
 pub(crate) use errno::is_in_progress;
 pub use tls::TlsFault;
 
-/// How far a request had come when it failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// Waiting for a connection.
-    Queue,
-    /// Resolving the host's name.
-    Dns,
-    /// Opening the connection.
-    Connect,
-    /// Writing the request.
-    Write,
-    /// Waiting for, or reading, the response head.
-    Head,
-    /// Reading the response body.
-    Body,
-}
-
 /// The code of what is our own fault: the engine has panicked, or was told what makes no sense.
 pub const ENGINE_FAILED: &str = "ERR_KEEPWIRE_ENGINE";
 
@@ -62,9 +45,6 @@ pub struct Failure {
     pub bytes_parsed: Option<u64>,
     /// What had been read when a parser refused it.
     pub packet: Bytes,
-    pub phase: Phase,
-    /// The connection is at fault, and a fresh one might do. Whether the request may be sent again is another question (invariant I5).
-    pub retryable: bool,
     /// Whether the runtime's own TLS may get on with the peer.
     pub prospect: Prospect,
     /// What became of each address when several were tried; empty otherwise.
@@ -94,11 +74,7 @@ impl Failure {
     }
 
     /// A failure without a system call behind it.
-    pub fn new(
-        code: impl Into<Cow<'static, str>>,
-        message: impl Into<String>,
-        phase: Phase,
-    ) -> Self {
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Failure {
             code: code.into(),
             errno: 0,
@@ -112,8 +88,6 @@ impl Failure {
             reason: None,
             bytes_parsed: None,
             packet: Bytes::new(),
-            phase,
-            retryable: false,
             prospect: Prospect::None,
             causes: Vec::new(),
         }
@@ -125,16 +99,37 @@ impl Failure {
         syscall: &'static str,
         address: Option<&str>,
         port: Option<u16>,
-        phase: Phase,
     ) -> Self {
-        if let Some(fault) = err
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<TlsFault>())
-        {
-            return fault.failure(phase);
+        if let Some(fault) = tls_fault(err) {
+            let code = format!("ERR_SSL_{}", fault.reason.to_uppercase().replace(' ', "_"));
+            return Failure {
+                reason: Some(fault.reason.clone().into()),
+                ..Self::new(code, format!("{}\n", openssl_message(fault)))
+            };
         }
         let (code, errno) = errno::describe(err);
-        Self::system(code, errno, syscall, address, port, phase)
+        Self::system(code, errno, syscall, address, port)
+    }
+
+    /// A TLS handshake that failed: `EPROTO` if TLS is at fault, else as [`from_io`](Self::from_io).
+    pub(crate) fn from_handshake(err: &io::Error) -> Self {
+        let Some(fault) = tls_fault(err) else {
+            return Self::from_io(err, "read", None, None);
+        };
+        Failure {
+            errno: errno::number("EPROTO"),
+            syscall: "write",
+            reason: Some(fault.reason.clone().into()),
+            prospect: if fault.incompatible {
+                Prospect::Good
+            } else {
+                Prospect::None
+            },
+            ..Self::new(
+                "EPROTO",
+                format!("write EPROTO {}\n", openssl_message(fault)),
+            )
+        }
     }
 
     /// What the runtime reports for the system error `name` without having made the call: `connect ETIMEDOUT 192.0.2.1:80`
@@ -144,7 +139,6 @@ impl Failure {
         syscall: &'static str,
         address: Option<&str>,
         port: Option<u16>,
-        phase: Phase,
     ) -> Self {
         Self::system(
             Cow::Borrowed(name),
@@ -152,7 +146,6 @@ impl Failure {
             syscall,
             address,
             port,
-            phase,
         )
     }
 
@@ -162,7 +155,6 @@ impl Failure {
         syscall: &'static str,
         address: Option<&str>,
         port: Option<u16>,
-        phase: Phase,
     ) -> Self {
         let port = port.filter(|port| *port != 0);
         let mut message = format!("{syscall} {code}");
@@ -173,17 +165,12 @@ impl Failure {
                 message.push_str(&format!(":{port}"));
             }
         }
-        let connection_died = matches!(
-            &*code,
-            "ECONNRESET" | "ECONNABORTED" | "EPIPE" | "ETIMEDOUT" | "ENOTCONN" | "ESHUTDOWN"
-        );
         Failure {
             errno,
             syscall,
             address: address.map(str::to_owned),
             port: port.filter(|_| address.is_some()),
-            retryable: connection_died && matches!(phase, Phase::Write | Phase::Head),
-            ..Self::new(code, message, phase)
+            ..Self::new(code, message)
         }
     }
 
@@ -195,7 +182,7 @@ impl Failure {
             errno,
             syscall: "getaddrinfo",
             hostname: Some(hostname.to_owned()),
-            ..Self::new(code, message, Phase::Dns)
+            ..Self::new(code, message)
         }
     }
 
@@ -214,23 +201,34 @@ impl Failure {
     }
 
     /// The peer closed the connection before it had answered: `socket hang up`.
-    pub fn hang_up(phase: Phase) -> Self {
-        Failure {
-            retryable: true,
-            ..Self::new("ECONNRESET", "socket hang up", phase)
-        }
+    pub fn hang_up() -> Self {
+        Self::new("ECONNRESET", "socket hang up")
     }
 
     /// Several addresses were tried, none answered. The code is that of the first, as in the runtime's `AggregateError`.
-    pub(crate) fn aggregate(causes: Vec<Failure>, phase: Phase) -> Self {
+    pub(crate) fn aggregate(causes: Vec<Failure>) -> Self {
         let code = causes
             .first()
             .map_or(Cow::Borrowed("ECONNREFUSED"), |first| first.code.clone());
         Failure {
             causes,
-            ..Self::new(code, "", phase)
+            ..Self::new(code, "")
         }
     }
+}
+
+/// The TLS fault that an error carries, if it does.
+fn tls_fault(err: &io::Error) -> Option<&TlsFault> {
+    err.get_ref()?.downcast_ref()
+}
+
+/// OpenSSL's sentence for a fault.
+fn openssl_message(fault: &TlsFault) -> String {
+    let mut message = format!("error:SSL routines::{}:", fault.reason);
+    if fault.alert > 0 {
+        message.push_str(&format!("SSL alert number {}", fault.alert));
+    }
+    message
 }
 
 impl fmt::Display for Failure {
@@ -260,56 +258,33 @@ mod tests {
 
     #[test]
     fn a_failed_call_is_worded_as_the_runtime_words_it() {
-        let failure = Failure::from_io(&refused(), "connect", Some("::1"), Some(1), Phase::Connect);
+        let failure = Failure::from_io(&refused(), "connect", Some("::1"), Some(1));
         assert_eq!(failure.message, "connect ECONNREFUSED ::1:1");
         assert_eq!(
             (failure.address.as_deref(), failure.port),
             (Some("::1"), Some(1))
         );
-        assert!(
-            !failure.retryable,
-            "a fresh connection is what has just failed"
-        );
     }
 
     #[test]
     fn a_call_without_a_port_or_an_address_leaves_them_out() {
-        let path = Failure::from_io(&refused(), "connect", Some("/run/x"), None, Phase::Connect);
+        let path = Failure::from_io(&refused(), "connect", Some("/run/x"), None);
         assert_eq!(path.message, "connect ECONNREFUSED /run/x");
-        let zero = Failure::from_io(&refused(), "bind", Some("1.2.3.4"), Some(0), Phase::Connect);
+        let zero = Failure::from_io(&refused(), "bind", Some("1.2.3.4"), Some(0));
         assert_eq!(
             (zero.message.as_str(), zero.port),
             ("bind ECONNREFUSED 1.2.3.4", None)
         );
         let reset: io::Error = io::ErrorKind::ConnectionReset.into();
-        let read = Failure::from_io(&reset, "read", None, None, Phase::Head);
+        let read = Failure::from_io(&reset, "read", None, None);
         assert_eq!(read.message, "read ECONNRESET");
     }
 
     #[test]
-    fn only_a_dead_connection_before_the_body_is_retryable() {
-        let at = |kind: io::ErrorKind, phase| {
-            Failure::from_io(&kind.into(), "read", None, None, phase).retryable
-        };
-        assert!(at(io::ErrorKind::ConnectionReset, Phase::Head));
-        assert!(at(io::ErrorKind::BrokenPipe, Phase::Write));
-        assert!(!at(io::ErrorKind::ConnectionReset, Phase::Body));
-        assert!(!at(io::ErrorKind::TimedOut, Phase::Connect));
-        assert!(!at(io::ErrorKind::OutOfMemory, Phase::Head));
-        assert!(Failure::hang_up(Phase::Head).retryable);
-    }
-
-    #[test]
     fn several_causes_show_the_first_code_and_every_sentence() {
-        let one = Failure::from_io(&refused(), "connect", Some("::1"), Some(1), Phase::Connect);
-        let two = Failure::from_name(
-            "ETIMEDOUT",
-            "connect",
-            Some("127.0.0.1"),
-            Some(1),
-            Phase::Connect,
-        );
-        let both = Failure::aggregate(vec![one, two], Phase::Connect);
+        let one = Failure::from_io(&refused(), "connect", Some("::1"), Some(1));
+        let two = Failure::from_name("ETIMEDOUT", "connect", Some("127.0.0.1"), Some(1));
+        let both = Failure::aggregate(vec![one, two]);
         assert_eq!(
             (&*both.code, both.message.as_str(), both.errno),
             ("ECONNREFUSED", "", 0)

@@ -20,7 +20,7 @@ use crate::agent::{PortId, ENGINE};
 use crate::config::LAZY_WAKE;
 use crate::connect::{Profile, SocketOption};
 use crate::contain::{contain, Contained};
-use crate::error::{Failure, Phase, ENGINE_FAILED};
+use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::connection::{Host, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
@@ -77,15 +77,7 @@ pub fn ready() -> Result<(), Box<Failure>> {
 
 fn start() -> Result<mpsc::UnboundedSender<Job>, Box<Failure>> {
     let refused = |syscall| {
-        move |error: std::io::Error| {
-            Box::new(Failure::from_io(
-                &error,
-                syscall,
-                None,
-                None,
-                Phase::Connect,
-            ))
-        }
+        move |error: std::io::Error| Box::new(Failure::from_io(&error, syscall, None, None))
     };
     // Built here, so that whoever needs it hears why there is none.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -120,7 +112,7 @@ fn live(runtime: Runtime, jobs: mpsc::UnboundedReceiver<Job>) {
 /// What is told of what was under way when the thread ended.
 pub fn ended() -> Failure {
     let message = "keepwire's engine failed: its thread ended before it could do this";
-    Failure::new(ENGINE_FAILED, message, Phase::Head)
+    Failure::new(ENGINE_FAILED, message)
 }
 
 thread_local! {

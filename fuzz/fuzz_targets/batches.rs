@@ -5,9 +5,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use keepwire::bridge::layout::{command, ALIGN};
-use keepwire::bridge::submission::{Command, Commands};
-use keepwire::exchange::mailbox::Input;
+use keepwire::fuzzing::{command, Command, Commands, Input, ALIGN};
 use libfuzzer_sys::fuzz_target;
 
 const LARGEST: u64 = (1 << 53) - 1;

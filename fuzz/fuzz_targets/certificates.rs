@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use keepwire::connect::tls::{Dialect, Trust};
+use keepwire::fuzzing::{Dialect, Trust};
 use libfuzzer_sys::fuzz_target;
 use rustls_pki_types::{CertificateDer, UnixTime};
 

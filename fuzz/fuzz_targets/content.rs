@@ -4,7 +4,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use keepwire::fetch::content::{Coding, Content, Progress};
+use keepwire::fuzzing::{Coding, Content, Progress};
 use libfuzzer_sys::fuzz_target;
 
 const CODINGS: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];

@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use keepwire::http1::reader::{Event, Fault, Reader};
+use keepwire::fuzzing::{Event, Fault, Reader};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncRead, ReadBuf};
 

@@ -4,9 +4,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use keepwire::bridge::layout::COMMAND_HEADER;
-use keepwire::bridge::submission::{Command, Commands};
-use keepwire::exchange::mailbox::Input;
+use keepwire::fuzzing::{Command, Commands, Input, COMMAND_HEADER};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,6 +1,6 @@
 'use strict'
 
-// The layout of both batches, equal to src/bridge/layout.rs (a test compares them).
+// The layout of both batches, equal to src/bridge/layout.rs (__test__/package/layout.test.js compares them whole).
 //
 // Everything is little endian and starts on a multiple of four. A command is 16 bytes (op u8, flags u8, aux u16, length u32,
 // id u64) and its payload of that length; a record is 20 bytes (kind u8, flags u8, aux u16, length u32, id u64, extra u32)
@@ -92,12 +92,11 @@ module.exports = Object.freeze({
   FOR_ONCE: 1,
   FOR_FOREIGN: 2,
 
-  // Answers of lease() (low three bits) and kinds of ASSIGNED (aux).
+  // What a lease came to: answers of lease() (low three bits) and ASSIGNED (aux).
   QUEUED: 0,
   IDLE: 1,
   DIALING: 2,
   FOREIGN: 3,
-  QUEUE_FULL: 4,
   ADOPTING: 5,
 
   /** What checkIn() is told of a connection on which nothing was sent: its idle time goes on. */
@@ -105,6 +104,5 @@ module.exports = Object.freeze({
 
   // Answers of checkIn().
   CHECKED_IN_CLOSED: 0,
-  CHECKED_IN_IDLE: 1,
   CHECKED_IN_HANDED: 2,
 })

@@ -284,7 +284,6 @@ module.exports = {
   isWindows,
   kDestroyError,
   kDetachAbortSignal,
-  kEndCallbacks,
   kNeedDrain,
   knowsTypeOfService,
   measuresRequests,

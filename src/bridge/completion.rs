@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 
 use super::interning::{Heads, Told};
-use super::layout::{record, ALIGN, RECORD_HEADER};
+use super::layout::{leased, record, ALIGN, RECORD_HEADER};
 use super::tls::secured_text;
 use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
 use crate::connect::tls::Secured;
@@ -304,6 +304,11 @@ impl Events for Completions {
     }
 
     fn assigned(&self, exchange: ExchangeId, conn: ConnId, how: Assigned) {
+        let how = match how {
+            Assigned::Idle => leased::IDLE,
+            Assigned::Dialing => leased::DIALING,
+            Assigned::Foreign => leased::FOREIGN,
+        };
         self.push(false, |queue| {
             queue.record(record::ASSIGNED, 0, how as u16, exchange, conn, [&[], &[]]);
         });

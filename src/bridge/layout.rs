@@ -70,12 +70,41 @@ pub mod command {
 
 /// What a connection is leased for.
 pub mod purpose {
-    /// A request that may be sent again.
+    /// A request that may be sent again: what is neither of the others.
+    #[allow(dead_code)]
     pub const REPEATABLE: u32 = 0;
     /// One that may not.
     pub const ONCE: u32 = 1;
     /// A socket of the runtime's own.
     pub const FOREIGN: u32 = 2;
+}
+
+/// What a lease came to: the low three bits of its answer.
+pub mod leased {
+    /// Its turn comes later.
+    pub const QUEUED: u32 = 0;
+    /// A connection that was idle; above it how many ms.
+    pub const IDLE: u32 = 1;
+    /// A connection that is being opened; above it why.
+    pub const DIALING: u32 = 2;
+    /// A place for a socket of the runtime's own.
+    pub const FOREIGN: u32 = 3;
+    /// As many wait as may.
+    pub const QUEUE_FULL: u32 = 4;
+    /// A connection that was another agent's.
+    pub const ADOPTING: u32 = 5;
+}
+
+/// How a lease ends.
+pub mod check_in {
+    /// In place of a limit: nothing was sent on the connection. Any other negative number: it has no limit.
+    pub const UNUSED: f64 = -2.0;
+    /// It is closed.
+    pub const CLOSED: u32 = 0;
+    /// It is idle.
+    pub const IDLE: u32 = 1;
+    /// It serves the next waiter.
+    pub const HANDED: u32 = 2;
 }
 
 /// Records.

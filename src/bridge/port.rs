@@ -13,7 +13,7 @@ use once_cell::sync::{Lazy, OnceCell};
 use super::bell::Bell;
 use super::completion::{Completions, Fetched, Wake};
 use super::content::close_contents;
-use super::layout::purpose;
+use super::layout::{check_in as checked, leased, purpose};
 use super::submission::{self, Submission};
 use super::tls::settings;
 use crate::agent::{PortId, ADOPTS, ENGINE};
@@ -364,9 +364,8 @@ pub fn take_chunk<'env>(env: &'env Env, port: PortId) -> Result<BufferSlice<'env
     BufferSlice::from_data(env, chunk.unwrap_or_default())
 }
 
-/// Asks for a connection, for a purpose: `conn * 8 + kind`, kind 0 queued, 1 idle, 2 dialing, 3 a foreign slot, 4 the queue
-/// is full, 5 one that was another agent's; plus 2^32 times, for an idle one, how many ms it was, for one that is dialed,
-/// why ([`crate::pool::Miss::number`]).
+/// Asks for a connection, for a purpose: `conn * 8`, plus what came of it ([`leased`]), plus 2^32 times, for an idle
+/// connection, how many ms it was, for one that is dialed, why ([`crate::pool::Miss::number`]).
 #[napi]
 pub fn lease(
     port: PortId,
@@ -377,37 +376,40 @@ pub fn lease(
     purpose: u32,
 ) -> f64 {
     let kind = match purpose {
-        purpose::REPEATABLE => Kind::Engine,
+        purpose::FOREIGN => Kind::Foreign,
         purpose::ONCE => Kind::Once,
-        _ => Kind::Foreign,
+        _ => Kind::Engine,
     };
     let exchange = exchange as ExchangeId;
     let waiter = WaiterId { port, exchange };
     let (lease, miss) = ENGINE.lease(agent, key, profile, waiter, kind);
     let (conn, code, more) = match lease {
-        Lease::Queued => (0, 0, 0),
-        Lease::Idle { conn, idle_ms, .. } => (conn, 1, idle_ms.min(MOST_IDLE_MS) as u32),
-        Lease::Dial { conn } if miss == ADOPTS => (conn, 5, 0),
-        Lease::Dial { conn } => (conn, 2, u32::from(miss)),
-        Lease::Granted => (0, 3, 0),
-        Lease::QueueFull => (0, 4, 0),
+        Lease::Queued => (0, leased::QUEUED, 0),
+        Lease::Idle { conn, idle_ms } => {
+            let idle_ms = idle_ms.min(MOST_IDLE_MS);
+            (conn, leased::IDLE, idle_ms as u32)
+        }
+        Lease::Dial { conn } if miss == ADOPTS => (conn, leased::ADOPTING, 0),
+        Lease::Dial { conn } => (conn, leased::DIALING, u32::from(miss)),
+        Lease::Granted => (0, leased::FOREIGN, 0),
+        Lease::QueueFull => (0, leased::QUEUE_FULL, 0),
     };
     f64::from(more) * 4_294_967_296.0 + f64::from(conn) * 8.0 + f64::from(code)
 }
 
-/// Ends the lease of a connection that is in order: 0 closed, 1 idle, 2 handed to a waiter. `idle_limit_ms`: -1 none, -2
-/// nothing was sent on it.
+/// Ends the lease of a connection that is in order, and says how ([`checked`]). It may be idle for `idle_limit_ms`, which
+/// may also be [`checked::UNUSED`] or, without a limit, another negative number.
 #[napi]
 pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
     let stay = match idle_limit_ms {
         limit if limit >= 0.0 => Stay::For(limit as u64),
-        -1.0 => Stay::Unlimited,
-        _ => Stay::Unused,
+        checked::UNUSED => Stay::Unused,
+        _ => Stay::Unlimited,
     };
     match ENGINE.check_in(conn, stay) {
-        CheckIn::Closed(_) | CheckIn::Unknown => 0,
-        CheckIn::Idle => 1,
-        CheckIn::Handed(_) => 2,
+        CheckIn::Closed(_) | CheckIn::Unknown => checked::CLOSED,
+        CheckIn::Idle => checked::IDLE,
+        CheckIn::Handed(_) => checked::HANDED,
     }
 }
 

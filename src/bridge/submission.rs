@@ -9,7 +9,7 @@ use super::layout::{command, ALIGN, COMMAND_HEADER};
 use crate::agent::{PortId, ENGINE};
 use crate::connect::{KeepAlive, SocketOption};
 use crate::contain::contain;
-use crate::error::{Failure, Phase, ENGINE_FAILED};
+use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::patience::Patience;
 use crate::faults::{self, Stage};
@@ -286,11 +286,7 @@ fn dispatch(io: &Io, port: PortId, command: Command) {
             io.kill_exchange(port, exchange, CloseReason::Error);
             fetch::abort(port, exchange);
             let message = format!("keepwire's engine refused a command: {why}");
-            fail(
-                port,
-                exchange,
-                &Failure::new(ENGINE_FAILED, message, Phase::Queue),
-            );
+            fail(port, exchange, &Failure::new(ENGINE_FAILED, message));
         }
     }
 }

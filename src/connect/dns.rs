@@ -10,7 +10,7 @@ use socket2::Domain;
 
 use super::threads::off_thread;
 use super::{Profile, Target};
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 
 /// libuv's limit for a name.
 const LONGEST_NAME: usize = 255;
@@ -161,8 +161,7 @@ fn addresses(name: &str, hints: AddrInfoHints) -> Result<Vec<SocketAddr>, Lookup
 /// For the runtime it is `connect` that fails then, before it has a local end.
 fn no_such_zone(host: &str, port: u16) -> Failure {
     let nowhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-    Failure::from_name("EINVAL", "connect", Some(host), Some(port), Phase::Connect)
-        .with_local_detail(nowhere)
+    Failure::from_name("EINVAL", "connect", Some(host), Some(port)).with_local_detail(nowhere)
 }
 
 fn not_found(host: &str) -> Failure {

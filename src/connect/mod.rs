@@ -7,14 +7,14 @@
 //! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
-use std::future::{Future, Ready};
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::{timeout, Instant};
 
 use crate::config::GRACE;
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 use crate::faults::{self, Stage};
 
 mod dns;
@@ -86,7 +86,7 @@ struct Target {
     text: String,
 }
 
-/// Opens a connection.
+/// Opens a connection. A name's addresses are what `lookup` says, if it is given: it is polled if there is a name to look up.
 ///
 /// # Errors
 ///
@@ -97,19 +97,6 @@ struct Target {
 ///
 /// Dropping the future closes the socket that is under way. A lookup cannot be interrupted: it ends on its own thread and
 /// nobody hears of it.
-pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
-    connect_by(profile, None::<Ready<Vec<String>>>).await
-}
-
-/// [`connect`], where a name's addresses are what `lookup` says, if it is given: it is polled if there is a name to look up.
-///
-/// # Errors
-///
-/// Those of [`connect`].
-///
-/// # Cancel safety
-///
-/// That of [`connect`].
 pub async fn connect_by(
     profile: &Profile,
     lookup: Option<impl Future<Output = Vec<String>>>,
@@ -122,6 +109,12 @@ pub async fn connect_by(
         Some(outcome) => outcome,
         None => Err(timed_out(profile)),
     }
+}
+
+/// The same with the system's resolver.
+#[cfg(test)]
+pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
+    connect_by(profile, None::<std::future::Ready<Vec<String>>>).await
 }
 
 /// Waits for `future` no longer than `limit`.
@@ -223,19 +216,13 @@ async fn open_path(path: &str) -> Result<Connected, Failure> {
             connect_ms: millis_since(began),
             secured: None,
         }),
-        Err(err) => Err(Failure::from_io(
-            &err,
-            "connect",
-            Some(path),
-            None,
-            Phase::Connect,
-        )),
+        Err(err) => Err(Failure::from_io(&err, "connect", Some(path), None)),
     }
 }
 
 #[cfg(not(unix))]
 async fn open_path(path: &str) -> Result<Connected, Failure> {
-    let failure = Failure::from_name("ENOTSUP", "connect", Some(path), None, Phase::Connect);
+    let failure = Failure::from_name("ENOTSUP", "connect", Some(path), None);
     let message = format!("{}: named pipes go the runtime's own way", failure.message);
     Err(Failure { message, ..failure })
 }
@@ -249,7 +236,7 @@ fn timed_out(profile: &Profile) -> Failure {
         "No connection to {peer} within connectTimeout, {} ms",
         profile.connect_timeout_ms
     );
-    Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message, Phase::Connect)
+    Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message)
 }
 
 fn millis_since(began: Instant) -> f64 {

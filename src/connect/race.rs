@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{sleep_until, Instant};
 
 use super::Target;
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 
 /// RFC 8305 section 4 as the runtime does it: within a family the resolver's order stays, an address counts once.
 pub(super) fn order(resolved: Vec<Target>) -> Vec<Target> {
@@ -97,7 +97,7 @@ where
         Some(only) if failures.is_empty() => Err(only),
         last => {
             failures.extend(last);
-            Err(Failure::aggregate(failures, Phase::Connect))
+            Err(Failure::aggregate(failures))
         }
     }
 }
@@ -158,11 +158,7 @@ mod tests {
                 if succeeds {
                     Ok(index)
                 } else {
-                    Err(Failure::new(
-                        "ECONNREFUSED",
-                        format!("attempt {index}"),
-                        Phase::Connect,
-                    ))
+                    Err(Failure::new("ECONNREFUSED", format!("attempt {index}")))
                 }
             }
         })

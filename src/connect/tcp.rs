@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::{within, Profile, Target};
-use crate::error::{is_in_progress, Failure, Phase};
+use crate::error::{is_in_progress, Failure};
 
 /// Connects to `target`; the second value is the peer's address. Dropping the future closes the socket.
 pub(super) async fn open(
@@ -16,13 +16,7 @@ pub(super) async fn open(
     profile: &Profile,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
     let failed = |err: &io::Error| {
-        Failure::from_io(
-            err,
-            "connect",
-            Some(&target.text),
-            Some(target.addr.port()),
-            Phase::Connect,
-        )
+        Failure::from_io(err, "connect", Some(&target.text), Some(target.addr.port()))
     };
     let late = |err: &io::Error| with_local_port(failed(err), target, profile);
     let socket = Socket::new(
@@ -37,7 +31,7 @@ pub(super) async fn open(
             let ip = local.ip().to_string();
             Failure {
                 target: Some(target.addr),
-                ..Failure::from_io(&err, "bind", Some(&ip), Some(local.port()), Phase::Connect)
+                ..Failure::from_io(&err, "bind", Some(&ip), Some(local.port()))
             }
         })?;
     }
@@ -56,13 +50,7 @@ pub(super) async fn open(
             Some(writable) => writable.map_err(|err| late(&err))?,
             None => {
                 let port = Some(target.addr.port());
-                let failure = Failure::from_name(
-                    "ETIMEDOUT",
-                    "connect",
-                    Some(&target.text),
-                    port,
-                    Phase::Connect,
-                );
+                let failure = Failure::from_name("ETIMEDOUT", "connect", Some(&target.text), port);
                 return Err(with_local_port(failure, target, profile));
             }
         },

@@ -3,10 +3,10 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{ready, Context, Poll};
+use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -30,8 +30,6 @@ pub enum IdleState {
     Open,
     /// The peer has closed it.
     Closed,
-    /// The peer has reset it, or it has failed otherwise.
-    Reset,
     /// The peer has sent bytes that nobody asked for. They may be followed by its end.
     TalkingUnasked,
 }
@@ -51,15 +49,10 @@ impl Transport {
     /// Looks at an idle connection without taking a byte of data from it: one system call, no waiting.
     ///
     /// The kernel tells of a reset only once, so a connection that is not [`IdleState::Open`] is to be closed.
-    pub fn idle_state(&mut self) -> IdleState {
-        self.look().unwrap_or(IdleState::Reset)
-    }
-
-    /// [`Transport::idle_state`], with the reason in place of [`IdleState::Reset`].
     ///
     /// # Errors
     ///
-    /// The system's, or in TLS what the peer has said of it.
+    /// The system's, if the peer has reset it or it has failed otherwise, or in TLS what the peer has said of it.
     pub fn look(&mut self) -> io::Result<IdleState> {
         match self {
             Transport::Tcp(stream) => judge(peek(SockRef::from(&*stream))),
@@ -90,31 +83,6 @@ impl Transport {
         match self {
             Transport::Tls(stream) => stream.take_work(),
             _ => 0,
-        }
-    }
-
-    /// Waits for an idle connection to stop being [`IdleState::Open`]. Takes no byte from it.
-    ///
-    /// It shares the reader's one waker: for a connection that nobody reads.
-    pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleState> {
-        loop {
-            // `try_io` takes the readiness back when there was nothing to read after all.
-            let seen = match self {
-                Transport::Tls(stream) => return stream.poll_idle(cx),
-                Transport::Tcp(stream) => match ready!(stream.poll_read_ready(cx)) {
-                    Ok(()) => stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream))),
-                    Err(_) => return Poll::Ready(IdleState::Reset),
-                },
-                #[cfg(unix)]
-                Transport::Unix(stream) => match ready!(stream.poll_read_ready(cx)) {
-                    Ok(()) => stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream))),
-                    Err(_) => return Poll::Ready(IdleState::Reset),
-                },
-            };
-            let state = judge(seen).unwrap_or(IdleState::Reset);
-            if state != IdleState::Open {
-                return Poll::Ready(state);
-            }
         }
     }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::{errno, Failure, Phase, Prospect};
-
 /// A failed handshake or a broken record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFault {
@@ -22,32 +20,3 @@ impl fmt::Display for TlsFault {
 }
 
 impl std::error::Error for TlsFault {}
-
-impl TlsFault {
-    /// As the runtime reports it: `EPROTO` while hands are shaken, `ERR_SSL_` and the reason afterwards.
-    pub(super) fn failure(&self, phase: Phase) -> Failure {
-        let mut message = format!("error:SSL routines::{}:", self.reason);
-        if self.alert > 0 {
-            message.push_str(&format!("SSL alert number {}", self.alert));
-        }
-        let reason = Some(self.reason.clone().into());
-        if phase == Phase::Connect {
-            return Failure {
-                errno: errno::number("EPROTO"),
-                syscall: "write",
-                reason,
-                prospect: if self.incompatible {
-                    Prospect::Good
-                } else {
-                    Prospect::None
-                },
-                ..Failure::new("EPROTO", format!("write EPROTO {message}\n"), phase)
-            };
-        }
-        let code = format!("ERR_SSL_{}", self.reason.to_uppercase().replace(' ', "_"));
-        Failure {
-            reason,
-            ..Failure::new(code, format!("{message}\n"), phase)
-        }
-    }
-}

@@ -10,14 +10,13 @@ use crate::pool::{CloseReason, ConnId, ExchangeId};
 
 /// How a waiting request got its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
 pub enum Assigned {
     /// A live connection.
-    Idle = 1,
+    Idle,
     /// A connection that is being opened.
-    Dialing = 2,
+    Dialing,
     /// A place for a socket of the runtime's own.
-    Foreign = 3,
+    Foreign,
 }
 
 /// What a connection was opened in place of, under the same lease.

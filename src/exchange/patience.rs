@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::config::GRACE;
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 
 /// Both limits in milliseconds; 0: none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -109,12 +109,10 @@ fn impatient(awaited: Awaited, ms: u32) -> Failure {
         Awaited::Body(_) => Failure::new(
             "ERR_KEEPWIRE_BODY_TIMEOUT",
             format!("No more of the response's body within bodyTimeout, {ms} ms"),
-            Phase::Body,
         ),
         _ => Failure::new(
             "ERR_KEEPWIRE_HEADERS_TIMEOUT",
             format!("No response head within headersTimeout, {ms} ms"),
-            Phase::Head,
         ),
     }
 }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::events::Response;
 use super::service::{Answer, Exchange, Outcome, Service};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 use crate::faults::{self, Stage};
 use crate::http1::llhttp_errors::ParseFault;
 use crate::http1::reader::{Event, Fault};
@@ -297,14 +297,8 @@ impl Service<'_> {
             (Some(Fault::Parse(fault, packet)), _) => {
                 return Step::Over(Outcome::Failed(Box::new(parse_failure(fault, packet))))
             }
-            (Some(Fault::Io(error)), _) => Failure::from_io(
-                &error,
-                "read",
-                None,
-                None,
-                if has_head { Phase::Body } else { Phase::Head },
-            ),
-            (_, Some(error)) => Failure::from_io(&error, "write", None, None, Phase::Write),
+            (Some(Fault::Io(error)), _) => Failure::from_io(&error, "read", None, None),
+            (_, Some(error)) => Failure::from_io(&error, "write", None, None),
             _ if has_head => aborted(),
             _ => hang_up(),
         };
@@ -364,11 +358,11 @@ fn without_empty_lines(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 pub(super) fn hang_up() -> Failure {
-    Failure::hang_up(Phase::Head)
+    Failure::hang_up()
 }
 
 fn aborted() -> Failure {
-    Failure::new("ECONNRESET", "aborted", Phase::Body)
+    Failure::new("ECONNRESET", "aborted")
 }
 
 fn parse_failure(fault: ParseFault, packet: Bytes) -> Failure {
@@ -376,10 +370,6 @@ fn parse_failure(fault: ParseFault, packet: Bytes) -> Failure {
         reason: Some(fault.reason.into()),
         bytes_parsed: Some(fault.offset as u64),
         packet,
-        ..Failure::new(
-            fault.code,
-            format!("Parse Error: {}", fault.reason),
-            Phase::Head,
-        )
+        ..Failure::new(fault.code, format!("Parse Error: {}", fault.reason))
     }
 }

@@ -16,7 +16,7 @@ use super::patience::{Awaited, Clock, Patience};
 use super::reading::{hang_up, Step};
 use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 use crate::http1::head::Head;
 use crate::http1::reader::Reader;
 use crate::pool::CloseReason;
@@ -247,9 +247,9 @@ impl<'a> Service<'a> {
             Ok(IdleState::Open) => true,
             // A server that talks first answers the first request.
             Ok(IdleState::TalkingUnasked) => first,
-            Ok(IdleState::Closed | IdleState::Reset) => false,
+            Ok(IdleState::Closed) => false,
             Err(error) => {
-                let failure = Failure::from_io(&error, "read", None, None, Phase::Head);
+                let failure = Failure::from_io(&error, "read", None, None);
                 return Err(if first && error.kind() == io::ErrorKind::InvalidData {
                     // What it says of the handshake, it would say again.
                     Outcome::Failed(Box::new(failure))

@@ -11,7 +11,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use http::{header, HeaderMap};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, Operation};
 
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 
 /// Most codings of one body; more are an attack.
 const MOST_CODINGS: usize = 5;
@@ -588,15 +588,11 @@ impl Gzip {
 
 /// In zlib's words, as the runtimes'.
 fn undecodable(message: impl Into<String>) -> io::Error {
-    io::Error::other(Failure::new("Z_DATA_ERROR", message, Phase::Body))
+    io::Error::other(Failure::new("Z_DATA_ERROR", message))
 }
 
 fn truncated() -> io::Error {
-    io::Error::other(Failure::new(
-        "Z_BUF_ERROR",
-        "unexpected end of file",
-        Phase::Body,
-    ))
+    io::Error::other(Failure::new("Z_BUF_ERROR", "unexpected end of file"))
 }
 
 /// Content whose decoders panic.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::content::{codings, Content, Progress, PIECE};
 use super::decoders::{self, Worked};
 use super::receiving::{now, Gathered};
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 
 /// What ends a body early.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -133,7 +133,7 @@ impl Incoming {
 /// A body of more than `most` bytes.
 pub fn too_large(most: usize) -> BoxError {
     let message = format!("The response's body has more than {most} bytes");
-    Failure::new(TOO_LARGE, message, Phase::Body).into()
+    Failure::new(TOO_LARGE, message).into()
 }
 
 /// The next bytes of a body as it came.

@@ -22,7 +22,7 @@ use super::{accompany, failure, receiving};
 use crate::agent::PortId;
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::exchange::mailbox::Input;
 use crate::faults::{self, Stage};
@@ -143,12 +143,9 @@ async fn tell(
             .await
             .map_err(|error| {
                 let own = locked().failure.take();
-                own.map_or_else(
-                    || failure::describe(&*error, "", 0, Phase::Body),
-                    |own| *own,
-                )
+                own.map_or_else(|| failure::describe(&*error, "", 0, true), |own| *own)
             }),
-        Err(message) => Err(Failure::new("", message, Phase::Head)),
+        Err(message) => Err(Failure::new("", message)),
     };
     match told {
         Ok(rest) => {

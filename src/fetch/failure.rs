@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use crate::connect::tls;
-use crate::error::{Failure, Phase, Prospect};
+use crate::error::{Failure, Prospect};
 
 /// Whether the connection ended without a word: what a fresh one may do better.
 pub fn is_lost_connection(error: &reqwest::Error) -> bool {
@@ -22,8 +22,8 @@ pub fn is_lost_connection(error: &reqwest::Error) -> bool {
     })
 }
 
-/// A failure of a request, or of its response's body.
-pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Phase) -> Failure {
+/// A failure of a request, or of its response's body (`in_body`).
+pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, in_body: bool) -> Failure {
     let causes: Vec<_> = chain(error).collect();
     let request = causes
         .iter()
@@ -51,12 +51,12 @@ pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Pha
             "Client network socket disconnected before secure TLS connection was established";
         return Failure {
             prospect: Prospect::Faint,
-            ..Failure::new("ECONNRESET", message, Phase::Connect)
+            ..Failure::new("ECONNRESET", message)
         };
     }
     if connecting && request.is_some_and(reqwest::Error::is_timeout) {
         let message = "No connection was established within connectTimeout";
-        return Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message, Phase::Connect);
+        return Failure::new("ERR_KEEPWIRE_CONNECT_TIMEOUT", message);
     }
     let system = causes.iter().find_map(|cause| {
         let error = cause.downcast_ref::<io::Error>()?;
@@ -65,31 +65,28 @@ pub fn describe(error: &(dyn Error + 'static), host: &str, port: u16, phase: Pha
     match system {
         Some(error) if connecting => {
             let address = host.trim_matches(|c| c == '[' || c == ']');
-            return Failure::from_io(error, "connect", Some(address), Some(port), Phase::Connect);
+            return Failure::from_io(error, "connect", Some(address), Some(port));
         }
-        Some(error) => return Failure::from_io(error, "read", None, None, phase),
+        Some(error) => return Failure::from_io(error, "read", None, None),
         None => {}
     }
     if let Some(error) = causes
         .iter()
         .find_map(|cause| cause.downcast_ref::<hyper::Error>())
     {
-        return message(error, phase);
+        return message(error, in_body);
     }
     match causes
         .iter()
         .find_map(|cause| cause.downcast_ref::<io::Error>())
     {
         // A connection's errors have a number; what is left is a decoder's.
-        Some(error) if phase == Phase::Body => {
-            Failure::new("Z_DATA_ERROR", error.to_string(), phase)
-        }
+        Some(error) if in_body => Failure::new("Z_DATA_ERROR", error.to_string()),
         _ => Failure::new(
             "",
             causes
                 .last()
                 .map_or_else(String::new, |last| last.to_string()),
-            phase,
         ),
     }
 }
@@ -112,51 +109,41 @@ fn is_silent_end(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// A response that breaks off, or that is none.
-fn message(error: &hyper::Error, phase: Phase) -> Failure {
+fn message(error: &hyper::Error, in_body: bool) -> Failure {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        return Failure::new("UND_ERR_SOCKET", "other side closed", phase);
+        return Failure::new("UND_ERR_SOCKET", "other side closed");
     }
     if error.to_string().contains("too large") {
-        return Failure::new("UND_ERR_HEADERS_OVERFLOW", "Headers Overflow Error", phase);
+        return Failure::new("UND_ERR_HEADERS_OVERFLOW", "Headers Overflow Error");
     }
     let text = error.to_string();
-    if phase == Phase::Body {
+    if in_body {
         if chain(error).any(|cause| cause.to_string().contains("chunk")) {
-            return parse(
-                "HPE_INVALID_CHUNK_SIZE",
-                "Invalid character in chunk size",
-                phase,
-            );
+            return parse("HPE_INVALID_CHUNK_SIZE", "Invalid character in chunk size");
         }
-        return Failure::new("UND_ERR_SOCKET", "other side closed", phase);
+        return Failure::new("UND_ERR_SOCKET", "other side closed");
     }
     if error.is_parse() {
         return match () {
-            () if text.contains("version") => {
-                parse("HPE_INVALID_VERSION", "Invalid HTTP version", phase)
-            }
-            () if error.is_parse_status() => {
-                parse("HPE_INVALID_STATUS", "Invalid status code", phase)
-            }
+            () if text.contains("version") => parse("HPE_INVALID_VERSION", "Invalid HTTP version"),
+            () if error.is_parse_status() => parse("HPE_INVALID_STATUS", "Invalid status code"),
             () if text.contains("content-length") => {
                 let reason = "Invalid character in Content-Length";
-                parse("HPE_INVALID_CONTENT_LENGTH", reason, phase)
+                parse("HPE_INVALID_CONTENT_LENGTH", reason)
             }
-            () if text.contains("transfer-encoding") => parse(
-                "HPE_INVALID_TRANSFER_ENCODING",
-                "Invalid transfer encoding",
-                phase,
-            ),
-            () => parse("HPE_INVALID_HEADER_TOKEN", "Invalid header token", phase),
+            () if text.contains("transfer-encoding") => {
+                parse("HPE_INVALID_TRANSFER_ENCODING", "Invalid transfer encoding")
+            }
+            () => parse("HPE_INVALID_HEADER_TOKEN", "Invalid header token"),
         };
     }
-    Failure::new("UND_ERR_SOCKET", text, phase)
+    Failure::new("UND_ERR_SOCKET", text)
 }
 
-fn parse(code: &'static str, reason: &'static str, phase: Phase) -> Failure {
+fn parse(code: &'static str, reason: &'static str) -> Failure {
     Failure {
         reason: Some(reason.into()),
-        ..Failure::new(code, reason, phase)
+        ..Failure::new(code, reason)
     }
 }
 

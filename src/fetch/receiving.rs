@@ -19,7 +19,7 @@ use super::failure;
 use super::order::{Link, Order, Wanted};
 use super::settled;
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
-use crate::error::{Failure, Phase};
+use crate::error::Failure;
 use crate::exchange::events;
 use crate::http1::head::{Framing, Head};
 
@@ -33,8 +33,8 @@ pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Res
     let expected = response.content_length().unwrap_or_default();
     let response = http::Response::<reqwest::Body>::from(response);
     let (parts, body) = response.into_parts();
-    let mut body = Incoming::new(body, &parts.headers)
-        .map_err(|message| Failure::new("", message, Phase::Head))?;
+    let mut body =
+        Incoming::new(body, &parts.headers).map_err(|message| Failure::new("", message))?;
     let written = true;
     let rest = tell(&head, &mut body, link, written, expected)
         .await
@@ -177,7 +177,7 @@ fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool, request_written: 
 
 fn broken(error: &(dyn std::error::Error + 'static), order: &Order) -> Failure {
     let host = order.head.url.host_str().unwrap_or_default();
-    failure::describe(error, host, 0, Phase::Body)
+    failure::describe(error, host, 0, true)
 }
 
 /// `name\0value…`, the reason.

@@ -16,7 +16,7 @@ use super::order::{Body, Head, Link, Order};
 use super::receiving;
 use super::stats::Counted;
 use super::{clients, settled};
-use crate::error::{Failure, Phase, Prospect};
+use crate::error::{Failure, Prospect};
 use crate::faults::{self, Stage};
 
 /// Carries an order out, and tells its failure.
@@ -109,18 +109,18 @@ fn request(order: &Order, link: &Arc<Link>) -> Result<Request, &'static str> {
 }
 
 fn refused(message: &'static str) -> Failure {
-    Failure::new("", message, Phase::Head)
+    Failure::new("", message)
 }
 
 fn unusable(message: String) -> Failure {
-    Failure::new("ERR_INVALID_ARG_VALUE", message, Phase::Connect)
+    Failure::new("ERR_INVALID_ARG_VALUE", message)
 }
 
 fn described(error: &reqwest::Error, order: &Order) -> Failure {
     let Head { figures, url, .. } = &*order.head;
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
-    let failure = failure::describe(error, host, port, Phase::Head);
+    let failure = failure::describe(error, host, port, false);
     // A server that has shaken hands before can do it.
     if failure.prospect == Prospect::Faint && figures.metrics.created.load(Relaxed) > 0 {
         return Failure {

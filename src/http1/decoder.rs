@@ -106,11 +106,6 @@ impl Decoder {
         matches!(self.state, State::Idle)
     }
 
-    /// Whether the final head of a message is due.
-    pub fn awaits_head(&self) -> bool {
-        matches!(self.state, State::Head(_))
-    }
-
     /// Informational heads of the message so far.
     pub fn informational(&self) -> u32 {
         self.informational

@@ -245,7 +245,7 @@ impl Model {
         &mut self,
         a: usize,
         key: usize,
-        (id, idle_ms, uses): (ConnId, u64, u32),
+        (id, idle_ms): (ConnId, u64),
         age_limit: u64,
         now: u64,
     ) {
@@ -256,10 +256,7 @@ impl Model {
             usable.max_by_key(|conn| conn.idle_order)
         });
         let best = best.expect("leased an idle connection that is not usable");
-        assert_eq!(
-            (best.id, now - best.idle_since, best.uses),
-            (id, idle_ms, uses)
-        );
+        assert_eq!((best.id, now - best.idle_since), (id, idle_ms));
         let conn = self.conn(id);
         let age = now - conn.quiet_since;
         assert!(age < age_limit, "quiet for {age} of {age_limit} ms");
@@ -365,12 +362,7 @@ impl Model {
                     assert!(self.none_suits(a, key, u64::MAX, now), "{BESIDE_IDLE}");
                     self.dialed((a, key), kind, (conn, adopts), now);
                 }
-                Effect::Assign {
-                    waiter,
-                    conn,
-                    idle_ms,
-                    use_count,
-                } => {
+                Effect::Assign { waiter, conn } => {
                     let (a, key, kind) = self.serve(waiter);
                     assert_ne!(kind, Kind::Foreign);
                     let limit = self.age_limit(key, kind, now, |_, _| false);
@@ -378,10 +370,6 @@ impl Model {
                     assert_eq!(
                         (conn.agent, conn.key, conn.state),
                         (Some(a), key, State::Leased)
-                    );
-                    assert_eq!(
-                        (idle_ms, use_count),
-                        (conn.idled.unwrap_or_default(), conn.uses)
                     );
                     assert!(conn.idled.is_none_or(|age| age < limit));
                 }

@@ -153,15 +153,8 @@ impl Fuzzer {
             .apply(&mut self.pool, &mut self.effects, self.now);
         let model = &mut self.model;
         match (answer, kind) {
-            (
-                Lease::Idle {
-                    conn,
-                    idle_ms,
-                    use_count,
-                },
-                Kind::Engine | Kind::Once,
-            ) => {
-                let leased = (conn, idle_ms, use_count);
+            (Lease::Idle { conn, idle_ms }, Kind::Engine | Kind::Once) => {
+                let leased = (conn, idle_ms);
                 model.leased_idle(a, key, leased, age_limit, self.now);
             }
             (Lease::Dial { conn }, Kind::Engine | Kind::Once) => {

@@ -68,6 +68,7 @@ impl Keys {
     }
 
     /// What a key stands for; `None` if nobody holds it.
+    #[cfg(test)]
     pub fn identity(&self, key: KeyId) -> Option<&str> {
         let index = self.entries.find(key)?;
         Some(&self.entries[index].identity)
@@ -76,10 +77,5 @@ impl Keys {
     /// How many are held.
     pub fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Whether none is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

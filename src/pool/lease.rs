@@ -34,7 +34,6 @@ impl Pool {
                 return Lease::Idle {
                     conn: self.conns.id(c),
                     idle_ms,
-                    use_count: self.conns[c].uses,
                 };
             }
         }
@@ -114,7 +113,7 @@ impl Pool {
         }
     }
 
-    /// The connection is open: from now on it counts as leased. Nothing depends on it but [`counts`](Self::counts).
+    /// The connection is open: from now on it counts as leased. Nothing depends on it but what is counted.
     pub fn connected(&mut self, conn: ConnId) {
         let Some(c) = self.conns.find(conn) else {
             return;
@@ -188,12 +187,7 @@ impl Pool {
             let waiter = self.serve_waiter(w);
             self.origins[o].metrics.reused.fetch_add(1, Relaxed);
             self.keep_turn(o);
-            effects.push(Effect::Assign {
-                waiter,
-                conn,
-                idle_ms: self.conns[c].idled.unwrap_or(0),
-                use_count: self.conns[c].uses,
-            });
+            effects.push(Effect::Assign { waiter, conn });
             return CheckIn::Handed(waiter);
         }
         if let Some(reason) = self.unwanted(o) {

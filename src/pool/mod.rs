@@ -203,6 +203,7 @@ impl Pool {
     }
 
     /// What the agent holds of a key.
+    #[cfg(test)]
     pub fn counts(&self, agent: AgentId, key: KeyId) -> Counts {
         let found = self
             .agents

@@ -128,8 +128,6 @@ pub enum Lease {
         conn: ConnId,
         /// How long it was idle.
         idle_ms: u64,
-        /// Exchanges it has finished.
-        use_count: u32,
     },
     /// The exchange has a slot: the caller opens this connection for it.
     Dial {
@@ -209,10 +207,6 @@ pub enum Effect {
         waiter: WaiterId,
         /// The connection.
         conn: ConnId,
-        /// How long it was idle.
-        idle_ms: u64,
-        /// Exchanges it has finished.
-        use_count: u32,
     },
     /// A queued foreign waiter got a slot.
     Grant {
@@ -257,6 +251,7 @@ pub struct Counts {
     pub queued: u32,
 }
 
+#[cfg(test)]
 impl Counts {
     /// Slots in use: everything that counts against a limit.
     pub fn live(&self) -> u32 {

@@ -11,7 +11,7 @@ use rustls::{
 
 use super::settings::{SignaturesOnly, Tls};
 use super::verify;
-use crate::error::{Failure, Phase, Prospect};
+use crate::error::{Failure, Prospect};
 
 /// A configuration that has these settings, and judges the peer within the handshake. A refusal is a [`Failure`] within
 /// rustls' own error, see [`refusal`].
@@ -78,7 +78,7 @@ impl ServerCertVerifier for AtOnce {
             // The subject may name it, which only the runtime says.
             return Err(refused(Failure {
                 prospect: Prospect::Good,
-                ..Failure::new(code, message, Phase::Connect)
+                ..Failure::new(code, message)
             }));
         }
         Ok(ServerCertVerified::assertion())

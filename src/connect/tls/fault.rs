@@ -2,7 +2,7 @@
 
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
-use crate::error::{Failure, Phase, Prospect, TlsFault};
+use crate::error::{Failure, Prospect, TlsFault};
 
 /// OpenSSL's words for what rustls says.
 pub(super) fn of(error: &Error) -> TlsFault {
@@ -74,7 +74,7 @@ pub(super) fn refused(error: &Error) -> Failure {
         } else {
             Prospect::None
         },
-        ..Failure::new("EPROTO", fault.reason, Phase::Connect)
+        ..Failure::new("EPROTO", fault.reason)
     }
 }
 

@@ -22,7 +22,7 @@ use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
 use tokio::time::Instant;
 
 use super::{dns, millis_since, Connected, Profile, Transport};
-use crate::error::{Failure, Phase, Prospect};
+use crate::error::{Failure, Prospect};
 
 mod certificate;
 mod client;
@@ -45,7 +45,7 @@ pub(crate) mod tests;
 
 pub use client::{judging, refusal};
 pub use registry::{get, held, hold, intern, intern_trust};
-pub use settings::{Rules, Settings, SettingsError, Tls};
+pub use settings::{Settings, SettingsError, Tls};
 pub use stream::TlsStream;
 pub use trust::{Dialect, Trust};
 pub use verify::Distrust;
@@ -194,7 +194,7 @@ fn handshake_failure(error: &io::Error, is_answered: bool, profile: &Profile) ->
         Prospect::Faint
     };
     if error.kind() != io::ErrorKind::UnexpectedEof {
-        let failure = Failure::from_io(error, "read", None, None, Phase::Connect);
+        let failure = Failure::from_handshake(error);
         return match &*failure.code {
             "ECONNRESET" => Failure {
                 prospect,
@@ -208,6 +208,6 @@ fn handshake_failure(error: &io::Error, is_answered: bool, profile: &Profile) ->
         hostname: Some(dns::host(profile).to_owned()),
         port: Some(profile.port),
         prospect,
-        ..Failure::new("ECONNRESET", message, Phase::Connect)
+        ..Failure::new("ECONNRESET", message)
     }
 }

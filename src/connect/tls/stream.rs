@@ -246,24 +246,6 @@ impl TlsStream {
         }
     }
 
-    /// Waits for an idle connection to stop being open.
-    pub(in crate::connect) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleState> {
-        loop {
-            if !self.surplus.is_empty() {
-                return Poll::Ready(IdleState::TalkingUnasked);
-            }
-            if self.failed.is_some() {
-                return Poll::Ready(IdleState::Reset);
-            }
-            if self.ended {
-                return Poll::Ready(IdleState::Closed);
-            }
-            if ready!(self.poll_fill(cx, &mut ReadBuf::new(&mut []))).is_err() {
-                return Poll::Ready(IdleState::Reset);
-            }
-        }
-    }
-
     /// Reads once from the kernel, and tells how much; what it decrypts goes into `out` as far as there is room.
     fn poll_fill(
         &mut self,

@@ -16,7 +16,7 @@ use super::certificate::{Certificate, Rank};
 use super::names::Standing;
 use super::revocation::RevocationList;
 use super::trust::{Dialect, Trust, Trusted, Word};
-use crate::error::{Failure, Phase, Prospect};
+use crate::error::{Failure, Prospect};
 
 /// Why a peer is not authorized: OpenSSL's code and sentence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +90,7 @@ impl Distrust {
         };
         Failure {
             prospect,
-            ..Failure::new(self.code, self.message, Phase::Connect)
+            ..Failure::new(self.code, self.message)
         }
     }
 }
@@ -145,6 +145,7 @@ impl Trust {
     /// # Errors
     ///
     /// As of a handshake's.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub fn judge(
         &self,
         chain: &[CertificateDer<'static>],

@@ -136,13 +136,9 @@ fn a_connection_that_comes_back_unused_is_as_old_as_before() {
     b.effects.clear();
     let unused = b.pool.check_in(conn, Stay::Unused, 350, &mut b.effects);
     assert_eq!(unused, CheckIn::Idle);
-    // Neither its age nor the peer's hint begins anew, and it has served one request.
+    // Neither its age nor the peer's hint begins anew.
     let again = lease(&mut b, Kind::Engine, 2, 380);
-    let expected = Lease::Idle {
-        conn,
-        idle_ms: 380,
-        use_count: 1,
-    };
+    let expected = Lease::Idle { conn, idle_ms: 380 };
     assert_eq!(again, expected);
     assert_eq!(lease(&mut b, Kind::Once, 3, 380), Lease::Queued);
     let unused = b.pool.check_in(conn, Stay::Unused, 390, &mut b.effects);
