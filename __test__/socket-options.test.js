@@ -10,7 +10,7 @@ const net = require('node:net')
 const { get, read, request } = require('./support/client')
 const { reply } = require('./support/peer')
 const { isNode } = require('./support/runtime')
-const { testBoth } = require('./support/suite')
+const { test, testBoth } = require('./support/suite')
 const { once, until } = require('./support/wait')
 
 const OK = (_, connection) => connection.write(reply('ok'))
@@ -109,6 +109,33 @@ testBoth(
     assert.strictEqual(await probesOf(socket), 'in 500 s')
   },
 )
+
+// Over TLS, Node before 24 pays no heed to it.
+test('probes come as a request says whose agent says nothing of them', { skip }, async (scope) => {
+  const peer = await scope.peer(OK)
+  const wanted = [
+    { keepAlive: true, keepAliveInitialDelay: 500_000 },
+    {},
+    { keepAlive: true, keepAliveInitialDelay: 600_000 },
+    { keepAlive: false, keepAliveInitialDelay: 700_000 },
+  ]
+  const seen = []
+  for (const agent of [scope.runtimeAgent({}), scope.agent({})]) {
+    const outcomes = []
+    for (const options of wanted) {
+      const sent = request({ method: 'POST', port: peer.port, agent, headers: { 'content-length': 1 }, ...options })
+      const answer = read(sent)
+      sent.flushHeaders()
+      const [socket] = await once(sent, 'socket')
+      await until(() => socket.remotePort !== undefined, 'it is open')
+      outcomes.push(await probesOf(socket))
+      sent.end('x')
+      await answer
+    }
+    seen.push(outcomes)
+  }
+  assert.deepStrictEqual(seen[1], seen[0])
+})
 
 testBoth(
   'an agent that shares finds a connection as it would have opened it',

@@ -5,7 +5,7 @@
 const assert = require('node:assert')
 const { createHash, randomBytes } = require('node:crypto')
 const diagnostics = require('node:diagnostics_channel')
-const { mkdtempSync, rmSync } = require('node:fs')
+const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const http = require('node:http')
 const https = require('node:https')
 const os = require('node:os')
@@ -316,6 +316,29 @@ test('50 clients in a closed loop use 50 connections', async (scope) => {
   await Promise.all(Array.from({ length: 50 }, worker))
   assert.strictEqual(served.connections, 50)
 })
+
+// Bun 1.4 reads certificates from files; to the others these options mean nothing.
+for (const where of ['agent', 'request']) {
+  test(`an authority in a file that the ${where} names is trusted as by the runtime’s agent`, async (scope) => {
+    const { root, server } = await authorities
+    const { port } = await secureServer(scope, server)
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'keepwire-'))
+    scope.defer(() => rmSync(folder, { recursive: true }))
+    const caFile = path.join(folder, 'ca.pem')
+    writeFileSync(caFile, root.pem)
+    const outcomes = []
+    for (const Agent of [https.Agent, SecureAgent]) {
+      const agent = scope.adopt(new Agent({ keepAlive: true, ...(where === 'agent' ? { caFile } : {}) }))
+      const wanted = where === 'request' ? { caFile } : {}
+      // What the first one trusts, the second one does not.
+      for (const options of [wanted, {}]) {
+        const { status, code } = await get({ port, agent, ...options }).catch((error) => error)
+        outcomes.push(status ?? code)
+      }
+    }
+    assert.deepStrictEqual(outcomes.slice(2), outcomes.slice(0, 2))
+  })
+}
 
 test('a Unix domain socket carries TLS', { skip: process.platform === 'win32' }, async (scope) => {
   const { root, server } = await authorities

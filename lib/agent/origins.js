@@ -12,6 +12,7 @@ const native = require('../bridge/native.js')
 const {
   limitsDiffer,
   limitsOf,
+  LIVE,
   milliseconds,
   PROFILE_KEYS,
   patienceOf,
@@ -255,30 +256,8 @@ class Origin {
 }
 
 /** @param {Options} options an agent's */
-function seenOf({
-  headersTimeout,
-  bodyTimeout,
-  connectTimeout,
-  queueTimeout,
-  tcpUserTimeout,
-  freeSocketTimeout,
-  socketActiveTTL,
-  maxRequestsPerSocket,
-  maxPending,
-  retry,
-}) {
-  return {
-    headersTimeout,
-    bodyTimeout,
-    connectTimeout,
-    queueTimeout,
-    tcpUserTimeout,
-    freeSocketTimeout,
-    socketActiveTTL,
-    maxRequestsPerSocket,
-    maxPending,
-    retry,
-  }
+function seenOf(options) {
+  return Object.fromEntries(LIVE.map((name) => [name, options[name]]))
 }
 
 /** Of an agent that has had no request: whatever it has was not looked at since its construction. */

@@ -17,6 +17,7 @@ const {
 } = require('../runtime/genuine.js')
 const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
+const { CONNECTION, namesOf } = require('../common/option-table.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { mayBeForbidden } = require('../runtime/permission.js')
 const { isWindows, parsesLeniently } = require('../runtime/probes.js')
@@ -43,7 +44,7 @@ function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocke
 const SOCKETS_REPLACED = 'sockets-replaced'
 
 /** Options of net.connect that only a real socket can honour. */
-const SOCKET_OPTIONS = ['lookup', 'hints', 'signal', 'fd', 'handle', 'onread', 'blockList']
+const SOCKET_OPTIONS = namesOf(CONNECTION, ({ fallback }) => fallback)
 
 /** An Upgrade line in a head that is serialized already. */
 const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i

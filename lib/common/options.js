@@ -5,6 +5,7 @@
 
 const net = require('node:net')
 
+const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const {
   defaultAttemptTimeout,
@@ -105,12 +106,21 @@ function plainName(own, options) {
   return `${host}:${port}:`
 }
 
-/** @param {string | undefined} value */
-function number(value, name, least = 0) {
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function number(value, name) {
   if (value === undefined) return
   if (typeof value !== 'number') throw notANumber(name, value)
-  if (Number.isNaN(value) || value < least) throw outOfRange(name, `>= ${least}`, value)
+  if (Number.isNaN(value) || value < 0) throw outOfRange(name, '>= 0', value)
 }
+
+/** Options that must be numbers. */
+const NUMBERS = namesOf([...AGENT, ...CONNECTION], (row) => row.number)
+
+/** Options of ours that an agent heeds when they are changed. */
+const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
 
 /**
  * Checks the options that are ours, at construction as the runtime checks its own.
@@ -118,15 +128,7 @@ function number(value, name, least = 0) {
  */
 function validate(options) {
   if (options === undefined || options === null) return
-  number(options.freeSocketTimeout, 'freeSocketTimeout')
-  number(options.socketActiveTTL, 'socketActiveTTL')
-  number(options.connectTimeout, 'connectTimeout')
-  number(options.headersTimeout, 'headersTimeout')
-  number(options.bodyTimeout, 'bodyTimeout')
-  number(options.queueTimeout, 'queueTimeout')
-  number(options.tcpUserTimeout, 'tcpUserTimeout')
-  number(options.maxRequestsPerSocket, 'maxRequestsPerSocket')
-  number(options.maxPending, 'maxPending')
+  for (const name of NUMBERS) number(options[name], name)
   const { retry, shared, warnings } = options
   if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
@@ -229,19 +231,7 @@ function limitsDiffer(limits, agent) {
 }
 
 /** Every request option that a connection's profile is made of. */
-const PROFILE_KEYS = [
-  'host',
-  'port',
-  'socketPath',
-  'family',
-  'localAddress',
-  'localPort',
-  'noDelay',
-  'autoSelectFamily',
-  'autoSelectFamilyAttemptTimeout',
-  'connectTimeout',
-  'tcpUserTimeout',
-]
+const PROFILE_KEYS = namesOf(CONNECTION, ({ profile }) => profile)
 
 /**
  * How the engine is to connect; as net.connect takes the same options.
@@ -262,7 +252,9 @@ function profileOf(agent, options) {
     localAddress: pick(own, options, 'localAddress') || undefined,
     localPort: pick(own, options, 'localPort') || 0,
     keepAlive: Boolean(agent.keepAlive || pick(own, options, 'keepAlive')),
-    keepAliveInitialDelayMs: agent.keepAlive ? milliseconds(agent.keepAliveMsecs) : 0,
+    keepAliveInitialDelayMs: milliseconds(
+      agent.keepAlive ? agent.keepAliveMsecs : pick(own, options, 'keepAliveInitialDelay'),
+    ),
     noDelay: Boolean(pick(own, options, 'noDelay')),
     autoSelectFamily: pick(own, options, 'autoSelectFamily') ?? defaultAutoSelectFamily(),
     firstFamily: firstFamily(),
@@ -319,6 +311,7 @@ module.exports = {
   leavesTarget,
   limitsDiffer,
   limitsOf,
+  LIVE,
   merge,
   milliseconds,
   nameOf,

@@ -283,4 +283,4 @@ function isKept(path, { headerNames, headerValues }) {
   return weight <= LONGEST_KEPT
 }
 
-module.exports = { Order, orderOf, unsent, usualRequest }
+module.exports = { isSimple, Order, orderOf, unsent, usualRequest }

@@ -11,6 +11,7 @@ const tls = require('node:tls')
 
 const { RuntimeSecureAgent } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
+const { namesOf, TLS } = require('../common/option-table.js')
 const { isNode } = require('../runtime/probes.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
 const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./values.js')
@@ -27,26 +28,6 @@ const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./valu
  * @property {string[] | undefined} ca
  * @property {string | undefined} cert
  */
-
-/** Options that the engine has no equal for. */
-const FOREIGN = [
-  'pfx',
-  'secureContext',
-  'secureProtocol',
-  'secureOptions',
-  'session',
-  'ecdhCurve',
-  'dhparam',
-  'sigalgs',
-  'clientCertEngine',
-  'privateKeyEngine',
-  'privateKeyIdentifier',
-  'pskCallback',
-  'requestOCSP',
-  'enableTrace',
-  'certificateCompression',
-  'socket',
-]
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3']
 
@@ -68,41 +49,33 @@ const { connect } = tls
 const defaultCiphers = tls.DEFAULT_CIPHERS
 
 /** What the names of https agents have after those of http agents, in this order. */
-const NAMED = [
-  'ca',
-  'cert',
-  'clientCertEngine',
-  'ciphers',
-  'key',
-  'pfx',
-  'rejectUnauthorized',
-  'servername',
-  'minVersion',
-  'maxVersion',
-  'secureProtocol',
-  'crl',
-  'honorCipherOrder',
-  'ecdhCurve',
-  'dhparam',
-  'secureOptions',
-  'sessionIdContext',
-  'sigalgs',
-]
+const NAMED = namesOf(TLS, ({ named }) => named)
 
 /** Certificates and keys. */
-const TEXTS = ['ca', 'cert', 'key', 'crl', 'pfx']
+const TEXTS = namesOf(TLS, ({ text }) => text)
+
+/** Options whose values may change in place. */
+const COPIED = namesOf(TLS, ({ copied }) => copied)
+
+/** Options whose values are told apart by what they are, not by what is in them. */
+const TAGGED = namesOf(TLS, ({ tagged }) => tagged)
 
 /** Whether the runtime's names say anything of TLS; those of Bun up to 1.3 do not. */
-const namesSecurity = nameOfRuntime({ ca: 'x' }) !== nameOfRuntime({})
+const namesSecurity = isInName('ca')
+
+/** Options that the engine has no equal for. */
+const FOREIGN = namesOf(TLS, ({ fallback, known, name }) => fallback && (!known || isInName(name)))
 
 /** What only the runtime can do, and its names do not tell. */
-const UNNAMED = [
-  'privateKeyEngine',
-  'privateKeyIdentifier',
-  'requestOCSP',
-  'enableTrace',
-  'certificateCompression',
-].filter((key) => nameOfRuntime({ [key]: 'x' }) === nameOfRuntime({}))
+const UNNAMED = namesOf(
+  TLS,
+  ({ fallback, known, name, named, tagged }) => fallback && !known && !named && !tagged && !isInName(name),
+)
+
+/** @param {string} key */
+function isInName(key) {
+  return nameOfRuntime({ [key]: 'x' }) !== nameOfRuntime({})
+}
 
 /** @param {Options} options */
 function nameOfRuntime(options) {
@@ -140,7 +113,7 @@ function nameSuffix(options) {
     if (difference !== '') suffix += `:${key}${difference}`
   }
   for (const key of UNNAMED) if (isGiven(options[key])) suffix += `:${key}=${String(options[key])}`
-  for (const key of ['checkServerIdentity', 'secureContext', 'pskCallback', 'session', 'socket']) {
+  for (const key of TAGGED) {
     const value = options[key]
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
   }
@@ -338,6 +311,9 @@ function isPlain(options) {
     options.requestOCSP === undefined &&
     options.enableTrace === undefined &&
     options.certificateCompression === undefined &&
+    options.caFile === undefined &&
+    options.certFile === undefined &&
+    options.keyFile === undefined &&
     options.socket === undefined
   )
 }
@@ -357,8 +333,7 @@ function isSilent(options) {
  */
 function recordOf(options) {
   const record = { ...options }
-  for (const key of TEXTS) record[key] = copyOf(options[key])
-  record.ALPNProtocols = copyOf(options.ALPNProtocols)
+  for (const key of COPIED) record[key] = copyOf(options[key])
   return record
 }
 
@@ -399,6 +374,9 @@ function isSame(now, then) {
     now.requestOCSP === then.requestOCSP &&
     now.enableTrace === then.enableTrace &&
     now.certificateCompression === then.certificateCompression &&
+    now.caFile === then.caFile &&
+    now.certFile === then.certFile &&
+    now.keyFile === then.keyFile &&
     now.socket === then.socket
   )
 }
