@@ -8,6 +8,7 @@ const { once } = require('node:events')
 
 const { request, send } = require('./support/client')
 const { DEAD_PORT, reply } = require('./support/peer')
+const { isDeno } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
 const { until } = require('./support/wait')
 
@@ -80,6 +81,44 @@ for (const [what, end] of Object.entries(ENDS)) {
       assert.deepStrictEqual(await endWhileWriting(scope, scope.agent(), isWaiting, end), expected)
     }
   })
+}
+
+/** So much that more of the same write waits. */
+const BEGUN = 3 * 1024 * 1024
+
+/** What is told of an upload that the peer resets when it takes no more. */
+async function resetWhileWriting(scope, agent, pieces) {
+  const peer = await scope.peer({
+    onBytes(_, connection) {
+      if (connection.bytesReceived > BEGUN) connection.socket.pause()
+    },
+  })
+  const size = 32 * 1024 * 1024
+  const headers = { 'content-length': size }
+  const req = request({ port: peer.port, agent, method: 'PUT', headers })
+  const log = []
+  const told = (what) => (error) => log.push(error ? `${what}: ${error.code} ${error.errno} ${error.message}` : what)
+  for (const event of ['error', 'finish']) req.on(event, told(event))
+  const closed = new Promise((resolve) => req.on('close', resolve))
+  for (let at = 0; at < pieces; at += 1) req.write(Buffer.alloc(size / pieces), told(`write ${at}`))
+  await until(() => peer.connections[0]?.bytesReceived > BEGUN)
+  peer.connections[0].reset()
+  await closed
+  await turn()
+  return log
+}
+
+// Deno's own TLS notices when it writes on: EPIPE.
+const onlyHttp = isDeno ? (sentence, ...rest) => test(`http: ${sentence}`, ...rest) : testBoth
+
+for (const pieces of [1, 3]) {
+  onlyHttp(
+    `a reset in an upload that waits is told as by the runtime, with ${pieces} of its writes waiting`,
+    async (scope) => {
+      const expected = await resetWhileWriting(scope, scope.runtimeAgent(), pieces)
+      assert.deepStrictEqual(await resetWhileWriting(scope, scope.agent(), pieces), expected)
+    },
+  )
 }
 
 testBoth(

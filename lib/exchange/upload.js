@@ -15,7 +15,7 @@ const { getSystemErrorMap } = require('node:util')
 const { nextTick } = require('../runtime/captured.js')
 const { WRITE_WANT_ACK } = require('../bridge/layout.js')
 const { coded, optionError, streamDestroyed } = require('../common/errors.js')
-const { forgetsCanceledWrites, isBun, kNeedDrain, tellsCanceledAtOnce } = require('../runtime/probes.js')
+const { forgetsCanceledWrites, isBun, isDeno, kNeedDrain, tellsCanceledAtOnce } = require('../runtime/probes.js')
 
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 /** @typedef {{ data: string | Uint8Array, encoding: BufferEncoding | null | undefined, flags: number }} Held */
@@ -328,8 +328,9 @@ class Outgoing {
     this.#callbacks = null
     this.#needDrain = false
     const { connection, origin } = this.#exchange
-    const isOwn = connection?.isConnected && !this.#reason?.syscall
-    if (isOwn && tellsCanceledAtOnce(origin.secure !== undefined)) this.failCallbacks(false)
+    // What fails ends Deno's writes as well, before anybody hears of the socket.
+    const isEndedHere = connection?.isConnected && (isDeno || !this.#reason?.syscall)
+    if (isEndedHere && tellsCanceledAtOnce(origin.secure !== undefined)) this.failCallbacks(false)
   }
 
   /**
@@ -340,11 +341,11 @@ class Outgoing {
   failCallbacks(isClosed) {
     const callbacks = this.#failedCallbacks
     if (callbacks === null) return
-    const { isConnected } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
+    const { isConnected, origin } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
     if (isConnected === isClosed) return
     this.#failedCallbacks = null
     const reason = this.#reason
-    const underWay = isConnected ? canceled(reason) : closedBeforeConnection()
+    const underWay = isConnected ? canceled(reason, origin.secure !== undefined) : closedBeforeConnection()
     const waiting = reason ?? underWay ?? streamDestroyed('write')
     this.#exchange.resource.runInAsyncScope(failWrites, null, callbacks, this.#underWayTo, underWay, waiting)
   }
@@ -353,12 +354,14 @@ class Outgoing {
 /**
  * What the runtime says of a write that was under way when its socket was destroyed.
  * @param {(Error & { syscall?: string }) | null} reason why it was
+ * @param {boolean} isSecure
  */
-function canceled(reason) {
+function canceled(reason, isSecure) {
   if (forgetsCanceledWrites()) return null
   if (isBun && !reason?.syscall) return coded('ERR_SOCKET_CLOSED', 'Socket is closed')
   // As libuv tells of it.
-  const error = /** @type {any} */ (coded('ECANCELED', 'write ECANCELED'))
+  const why = isBun && isSecure ? ' Canceled because of SSL destruction' : ''
+  const error = /** @type {any} */ (coded('ECANCELED', `write ECANCELED${why}`))
   for (const [errno, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') error.errno = errno
   error.syscall = 'write'
   return error

@@ -1,5 +1,6 @@
 //! What comes back on a transport: heads, bodies, ends and faults of the current exchange.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -292,13 +293,23 @@ impl Service<'_> {
         let write_error = self
             .current
             .as_mut()
-            .and_then(|exchange| exchange.write_error.take());
+            .and_then(|exchange| Some((exchange.write_error.take()?, exchange.has_waited)));
         let failure = match (fault, write_error) {
             (Some(Fault::Parse(fault, packet)), _) => {
                 return Step::Over(Outcome::Failed(Box::new(parse_failure(fault, packet))))
             }
             (Some(Fault::Io(error)), _) => Failure::from_io(&error, "read", None, None),
-            (_, Some(error)) => Failure::from_io(&error, "write", None, None),
+            (_, Some((error, has_waited))) => {
+                // The kernel tells of a reset once, to whoever comes first. While bytes wait to be written, that is the reader
+                // on the runtimes' sockets.
+                let is_reset = error.kind() == io::ErrorKind::ConnectionReset;
+                let syscall = if is_reset && has_waited {
+                    "read"
+                } else {
+                    "write"
+                };
+                Failure::from_io(&error, syscall, None, None)
+            }
             _ if has_head => aborted(),
             _ => hang_up(),
         };
@@ -334,6 +345,7 @@ impl Service<'_> {
             exchange.resent |= !unsent;
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;
+            exchange.has_waited = false;
             return Outcome::Replace(reason, !unsent);
         }
         Outcome::Failed(Box::new(failure()))

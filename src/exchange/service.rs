@@ -66,6 +66,8 @@ pub(super) struct Exchange {
     /// It has been moved once already after bytes of it were written.
     pub(super) resent: bool,
     pub(super) write_error: Option<io::Error>,
+    /// The transport has not taken all of it at once.
+    pub(super) has_waited: bool,
 }
 
 impl Exchange {
@@ -81,6 +83,7 @@ impl Exchange {
             told_written: 0,
             resent: false,
             write_error: None,
+            has_waited: false,
         }
     }
 
@@ -281,7 +284,7 @@ impl<'a> Service<'a> {
         let wrote = exchange.outgoing.poll_write(cx, &mut reader.transport);
         drop(reader);
         match wrote {
-            Poll::Pending => {}
+            Poll::Pending => exchange.has_waited = true,
             // The peer may have answered before it closed: reading goes on and decides.
             Poll::Ready(Err(error)) => exchange.write_error = Some(error),
             Poll::Ready(Ok(())) => {

@@ -509,6 +509,27 @@ fn a_body_cut_short_fails_after_its_head_by_close_and_by_reset() {
 }
 
 #[test]
+fn a_reset_while_bytes_wait_to_be_written_is_told_by_who_reads() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.begin(1, false);
+        // More than any kernel takes of it while nobody reads.
+        client.mailbox.push(Input::Write {
+            bytes: Bytes::from(vec![b'x'; 64 * 1024 * 1024]),
+            end: true,
+            want_ack: false,
+        });
+        peer.read_exact(&mut [0; 16]).await.unwrap();
+        reset(peer);
+        assert_eq!(
+            client.recorder.line("1 failed").await,
+            "1 failed early ECONNRESET read ECONNRESET"
+        );
+        client.task.await.unwrap();
+    });
+}
+
+#[test]
 fn bytes_after_the_end_are_told_to_their_request_and_reach_no_other() {
     run(async {
         let (client, _listener, mut peer) = Client::connect().await;

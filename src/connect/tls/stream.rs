@@ -192,11 +192,8 @@ impl TlsStream {
             match self.read_now() {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    self.failed = Some(error);
-                }
-                // The reader will hear it from the kernel.
-                Err(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => self.failed = Some(error),
             }
         }
     }
@@ -257,8 +254,9 @@ impl TlsStream {
             let mut read = ReadBuf::new(&mut scratch[..appetite]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
             let taken = self.take_in(read.filled(), out);
-            if self.session.wants_write() {
-                // An alert, new keys: what the kernel does not take now goes out with the next write.
+            if self.session.wants_write() && self.unreported == 0 {
+                // An alert, new keys: what the kernel does not take now goes out with the next write. Behind bytes of the
+                // caller's they go out with those, and it is the caller who hears what becomes of them.
                 let _ = self.poll_send(cx);
             }
             Poll::Ready(taken.map(|()| read.filled().len()))
