@@ -6,6 +6,7 @@ const assert = require('node:assert')
 const zlib = require('node:zlib')
 
 const { Agent, fetch } = require('../..')
+const native = require('../../lib/bridge/native.js')
 const { bomb, BOMB_CODINGS } = require('../support/bomb')
 const { runScript } = require('../support/child')
 const { test } = require('../support/suite')
@@ -254,6 +255,77 @@ test('what a body is read into is its reader’s alone: it can be sent to other 
       assert.strictEqual(buffer.byteLength, 0, `${path}, ${how}: it is still here`)
       assert.strictEqual((await came).byteLength, length)
     }
+  }
+})
+
+/** The buffers that the engine is lent from now on. */
+function watchLending(scope) {
+  const lent = []
+  const { lendBuffer } = native
+  native.lendBuffer = (port, exchange, buffer) => {
+    lent.push(buffer.buffer)
+    lendBuffer(port, exchange, buffer)
+  }
+  scope.defer(() => {
+    native.lendBuffer = lendBuffer
+  })
+  return lent
+}
+
+test('a body of known length is written where its reader finds it, without a copy', async (scope) => {
+  const { origin } = await serving(scope, {
+    large: { body: Buffer.from(TEXT.repeat(8)) },
+    small: { body: Buffer.from('small') },
+    gzip: { body: zlib.gzipSync(TEXT.repeat(8)), codings: 'gzip' },
+  })
+  const agent = scope.adopt(new Agent({ keepAlive: true }))
+  const lent = watchLending(scope)
+  for (const init of [{}, { agent }]) {
+    const read = await (await fetch(`${origin}/large`, init)).arrayBuffer()
+    assert.strictEqual(read, lent.pop())
+    assert.strictEqual(Buffer.from(read).toString(), TEXT.repeat(8))
+    if ('bytes' in Response.prototype) {
+      const bytes = await (await fetch(`${origin}/large`, init)).bytes()
+      assert.strictEqual(bytes.buffer, lent.pop())
+    }
+    const blob = await (await fetch(`${origin}/large`, init)).blob()
+    assert.strictEqual(await blob.text(), TEXT.repeat(8))
+    assert.strictEqual(blob.type, 'application/x-www-form-urlencoded')
+    lent.length = 0
+    // These need no buffer made for them.
+    assert.strictEqual(await (await fetch(`${origin}/large`, init)).text(), TEXT.repeat(8))
+    for (const path of ['small', 'gzip']) await (await fetch(`${origin}/${path}`, init)).arrayBuffer()
+    assert.deepStrictEqual(lent, [])
+  }
+  assert.strictEqual(native.held().lent, 0)
+})
+
+test('a body that breaks off, is aborted or too large leaves no buffer with the engine', async (scope) => {
+  const LENGTH = 300_000
+  const coming = []
+  const { origin } = await contentPeer(scope, ({ target }, connection) => {
+    connection.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${LENGTH}\r\n\r\n`)
+    connection.socket.write(Buffer.alloc(LENGTH - 1, 'x'))
+    if (target === '/breaks') connection.socket.end()
+    else coming.push(connection.socket)
+  })
+  const agent = scope.adopt(new Agent({ keepAlive: true }))
+  const lent = watchLending(scope)
+  for (const init of [{}, { agent }]) {
+    const broken = await fetch(`${origin}/breaks`, init)
+    await assert.rejects(broken.arrayBuffer(), TypeError)
+    const controller = new AbortController()
+    const aborted = await fetch(`${origin}/stalls`, { ...init, signal: controller.signal })
+    const reading = aborted.arrayBuffer()
+    await until(() => native.held().lent === 1)
+    setImmediate(() => controller.abort())
+    await assert.rejects(reading, { name: 'AbortError' })
+    assert.strictEqual(lent.length, 2)
+    const large = await fetch(`${origin}/stalls`, { ...init, maxResponseSize: LENGTH - 1 })
+    await assert.rejects(large.arrayBuffer(), failsWith(TOO_LARGE))
+    assert.strictEqual(lent.length, 2, 'nothing is set aside for what is too large')
+    assert.strictEqual(native.held().lent, 0)
+    lent.length = 0
   }
 })
 

@@ -103,7 +103,7 @@ const BUILT = path.join(__dirname, '../native')
  * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
- * @property {() => { keys: number, profiles: number, trusts: number, settings: number }} held
+ * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort
  * @property {(port: number) => void} closePort
@@ -130,7 +130,9 @@ const BUILT = path.join(__dirname, '../native')
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
  * @property {(port: number, batch: Uint8Array, length: number) => void} submit
  * @property {(port: number, into: Uint8Array) => number} drain
- * @property {(port: number) => Buffer} takeChunk
+ * @property {(port: number, isOwned: boolean) => Buffer} takeChunk
+ * @property {(port: number, exchange: number, buffer: Buffer) => void} lendBuffer
+ * @property {(port: number, exchange: number) => void} reclaimBuffer
  * @property {(port: number, exchange: number, chunk: Uint8Array, flags: number) => void} submitBody
  * @property {(tls: number) => number} fetchClient
  * @property {(port: number, encodings: string[]) => number} openContent

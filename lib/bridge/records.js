@@ -116,10 +116,10 @@ class Completion {
         }
         case DATA: {
           this.#at = next
-          const external = (flags & EXTERNAL) !== 0
-          const chunk = external ? takeChunk(this.#port) : null
           const exchange = port.exchange(id) ?? port.lingering(id)
           this.subject = exchange
+          const external = (flags & EXTERNAL) !== 0
+          const chunk = external ? takeChunk(this.#port, exchange?.ownsChunks === true) : null
           if (exchange === undefined) break
           exchange.onData(flags, chunk ?? this.#copy(at, length, exchange))
           break

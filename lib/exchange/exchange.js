@@ -72,6 +72,8 @@ class Exchange {
   hasTimedOut = false
   /** Whether its users get copies of what comes. */
   copiesChunks = false
+  /** Whether larger pieces come in memory of the runtime's own as well. */
+  ownsChunks = false
   /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
   idleHintMs = -1
   /** How it got its connection, as the engine answered. */

@@ -13,7 +13,7 @@ const {
 const { threadPort } = require('../bridge/port.js')
 const native = require('../bridge/native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
-const { Exchange } = require('../exchange/exchange.js')
+const { BaseHop } = require('./base-hop.js')
 const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 
@@ -38,7 +38,7 @@ function clientNumber() {
   return number
 }
 
-class ClientHop extends Exchange {
+class ClientHop extends BaseHop {
   #owner
   #order
   #head
@@ -51,7 +51,6 @@ class ClientHop extends Exchange {
   constructor(order, owner, head) {
     super(null, order.target.wanted)
     this.port = threadPort()
-    this.copiesChunks = true
     this.#order = order
     this.#owner = owner
     this.#head = head
@@ -87,11 +86,6 @@ class ClientHop extends Exchange {
     this.#order.trace?.sendEnd()
   }
 
-  /** @param {number} most bytes of the body, which is read at once; 0: it is read piece by piece */
-  read(most) {
-    if (!this.isSettled) this.port.submission.readFetch(this.id, most)
-  }
-
   abandon() {
     if (this.isSettled) return
     this.port.submission.abortFetch(this.id)
@@ -119,6 +113,7 @@ class ClientHop extends Exchange {
    * @param {Buffer} chunk
    */
   onData(_flags, chunk) {
+    this.noteReturned(chunk)
     this.#owner.onData(chunk, false)
   }
 

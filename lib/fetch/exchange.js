@@ -24,10 +24,20 @@ const MOST_WHOLE = 1024 * 1024 * 1024
 /** Of a body that the engine puts together, whatever its user allows: its length is told in 32 bits. */
 const MOST_AT_ONCE = 0xffff_ffff
 
+/** Of bodies that have a buffer made for them before they come: no server decides about more. */
+const MOST_ROOM = 16 * 1024 * 1024
+/** Shorter ones are copied for less. */
+const LEAST_ROOM = 16 * 1024
+
+/** How a body is read: the next piece, all that is left, or all in memory that can be transferred to other threads. */
+const PIECE = 0
+const WHOLE = 1
+const OWNED = 2
+
 /**
  * @typedef {object} Waiting whoever waits for body bytes
  * @property {BodyHandle} handle kept alive as long as somebody waits
- * @property {boolean} all wants the whole body
+ * @property {number} how PIECE, WHOLE or OWNED
  * @property {(chunk: Buffer | null) => void} resolve null: the end
  * @property {(error: unknown) => void} reject
  */
@@ -48,7 +58,15 @@ class BodyHandle {
    * @returns {Promise<Buffer>}
    */
   all() {
-    return this.#exchange.read(this, true).then(orNothing)
+    return this.#exchange.read(this, WHOLE).then(orNothing)
+  }
+
+  /**
+   * The same as memory of the runtime's own, which can be transferred to other threads.
+   * @returns {Promise<ArrayBuffer>}
+   */
+  buffer() {
+    return this.#exchange.read(this, OWNED).then(toBuffer)
   }
 
   /**
@@ -56,7 +74,7 @@ class BodyHandle {
    * @returns {Promise<Uint8Array | null>}
    */
   next() {
-    return this.#exchange.read(this, false).then(ownMemory)
+    return this.#exchange.read(this, PIECE).then(toBytes)
   }
 
   /**
@@ -87,9 +105,14 @@ function orNothing(bytes) {
   return bytes ?? NOTHING
 }
 
-/** @param {Buffer | null} bytes */
-function ownMemory(bytes) {
-  return bytes === null ? null : new Uint8Array(bytes)
+/** @param {Buffer | null} bytes in memory of their own */
+function toBuffer(bytes) {
+  return bytes === null ? new ArrayBuffer(0) : /** @type {ArrayBuffer} */ (bytes.buffer)
+}
+
+/** @param {Buffer | null} bytes in memory of their own */
+function toBytes(bytes) {
+  return bytes === null ? null : new Uint8Array(bytes.buffer)
 }
 
 /** Nobody can read these any more: their connections are freed. */
@@ -116,6 +139,8 @@ class FetchExchange {
   #isDumped = false
   /** Body bytes that nobody has read. @type {Buffer[]} */
   #chunks = []
+  /** Of the response whose body is still coming. @type {import('../bridge/response-heads.js').Head | null} */
+  #head = null
   /** Bytes of the body that have come. */
   #received = 0
   /** Whether whoever reads the body puts it together. */
@@ -286,6 +311,7 @@ class FetchExchange {
       resolve(makeResponse(this.order, status, head, body, null))
       return
     }
+    this.#head = head
     resolve(makeResponse(this.order, status, head, null, new BodyHandle(this)))
     if (body !== null) this.onData(body, ended)
   }
@@ -306,7 +332,7 @@ class FetchExchange {
       this.#discarded = 0
       if (ended) this.#follow()
       else {
-        this.#hop?.read(0)
+        this.#hop?.read(0, false, null)
         this.#discard(body?.length ?? 0)
       }
     } catch (error) {
@@ -338,7 +364,7 @@ class FetchExchange {
   #dump(body) {
     this.#isDumped = true
     this.#discarded = 0
-    this.#hop?.read(0)
+    this.#hop?.read(0, false, null)
     this.#discard(body?.length ?? 0)
   }
 
@@ -366,7 +392,7 @@ class FetchExchange {
     this.#chunks.push(chunk)
     const waiting = this.#waiting
     if (waiting !== null) {
-      if (waiting.all) this.#hop?.acknowledge(chunk.length)
+      if (waiting.how !== PIECE) this.#hop?.acknowledge(chunk.length)
       else {
         this.#waiting = null
         waiting.resolve(this.#take())
@@ -407,7 +433,7 @@ class FetchExchange {
     const waiting = this.#waiting
     if (waiting === null) return
     this.#waiting = null
-    waiting.resolve(waiting.all ? this.#rest() : null)
+    waiting.resolve(waiting.how === PIECE ? null : this.#rest(waiting.how))
   }
 
   /** @param {unknown} error */
@@ -479,27 +505,31 @@ class FetchExchange {
 
   /**
    * @param {BodyHandle} handle
-   * @param {boolean} all
-   * @returns {Promise<Buffer | null>}
+   * @param {number} how PIECE, WHOLE or OWNED
+   * @returns {Promise<Buffer | null>} but for WHOLE in memory of its own
    */
-  read(handle, all) {
+  read(handle, how) {
+    const isPiece = how === PIECE
     if (this.#failed) return Promise.reject(this.#error)
-    if (this.#ended && all) return Promise.resolve(this.#rest())
-    if (!all && this.#chunks.length > 0) return Promise.resolve(this.#take())
+    if (this.#ended && !isPiece) return Promise.resolve(this.#rest(how))
+    if (isPiece && this.#chunks.length > 0) return Promise.resolve(this.#take())
     if (this.#ended) return Promise.resolve(null)
-    if (all) this.#isWhole = true
+    if (!isPiece) this.#isWhole = true
     for (const chunk of this.#chunks) this.#hop?.acknowledge(chunk.length)
-    if (!this.#isRead) this.#hop?.read(all ? this.#most() : 0)
+    if (!this.#isRead) {
+      const room = how === OWNED ? this.#makeRoom() : null
+      this.#hop?.read(isPiece ? 0 : this.#most(), how !== WHOLE, room)
+    }
     this.#isRead = true
     this.#hop?.keepAlive(true)
     return new Promise((resolve, reject) => {
-      this.#waiting = { handle, all, resolve, reject }
+      this.#waiting = { handle, how, resolve, reject }
     })
   }
 
   /** What has come: pieces that are there go together, however many they are. */
   #take() {
-    const bytes = this.#rest()
+    const bytes = this.#rest(PIECE)
     if (this.#open) {
       this.#hop?.keepAlive(true)
       this.#hop?.acknowledge(bytes.length)
@@ -507,10 +537,26 @@ class FetchExchange {
     return bytes
   }
 
-  #rest() {
+  /** @param {number} how PIECE, WHOLE or OWNED */
+  #rest(how) {
     const chunks = this.#chunks
     this.#chunks = []
-    return chunks.length === 1 ? chunks[0] : joined(chunks)
+    return chunks.length === 1 && (how === WHOLE || this.#isOwn(chunks[0])) ? chunks[0] : joined(chunks)
+  }
+
+  /**
+   * Whether a chunk has memory of the runtime's own, and nothing else is in it: the engine's can't be transferred to other threads.
+   * @param {Buffer} chunk
+   */
+  #isOwn(chunk) {
+    return this.#hop?.ownsChunks === true && chunk.byteLength === chunk.buffer.byteLength
+  }
+
+  /** What the body is read into, if its length is known. */
+  #makeRoom() {
+    const length = this.#head === null ? 0 : lengthOf(this.#head.lines)
+    const fits = length >= LEAST_ROOM && length <= Math.min(this.#most(), MOST_ROOM)
+    return fits ? Buffer.allocUnsafeSlow(length) : null
   }
 }
 
@@ -548,6 +594,21 @@ function joined(chunks) {
     at += chunk.length
   }
   return bytes
+}
+
+/**
+ * How long a body is, as its head says.
+ * @param {string[]} lines
+ * @returns {number} NaN: it doesn't
+ */
+function lengthOf(lines) {
+  let length = Number.NaN
+  for (let at = 0; at < lines.length; at += 2) {
+    const name = lines[at].toLowerCase()
+    if (name === 'content-encoding' || name === 'transfer-encoding') return Number.NaN
+    if (name === 'content-length') length = Number(lines[at + 1])
+  }
+  return length
 }
 
 function timedOut() {

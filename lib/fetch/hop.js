@@ -20,7 +20,7 @@ const {
 } = require('../bridge/layout.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const { connectionReset } = require('../common/errors.js')
-const { Exchange } = require('../exchange/exchange.js')
+const { BaseHop } = require('./base-hop.js')
 const { lease } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
 const { AsyncResource } = require('../runtime/probes.js')
@@ -57,7 +57,7 @@ const NOBODY = Object.freeze({
   onUnmatched() {},
 })
 
-class Hop extends Exchange {
+class Hop extends BaseHop {
   reusedSocket = false
   /** @type {undefined} */
   _header = undefined
@@ -85,7 +85,6 @@ class Hop extends Exchange {
   constructor(order, agent, owner) {
     super(agent, order.target.wanted)
     this.req = this
-    this.copiesChunks = true
     this.#order = order
     this.#owner = owner
   }
@@ -196,11 +195,6 @@ class Hop extends Exchange {
     connection.bytesWritten += sent
   }
 
-  /** @param {number} most bytes of the body, which is read at once; 0: it is read piece by piece */
-  read(most) {
-    if (!this.isSettled) this.port.submission.readFetch(this.id, most)
-  }
-
   /** Its owner has no more interest in it. */
   abandon() {
     this.#owner = NOBODY
@@ -236,6 +230,7 @@ class Hop extends Exchange {
    */
   onData(flags, chunk) {
     this.noteReceived(chunk.length)
+    this.noteReturned(chunk)
     const ended = (flags & MESSAGE_END) !== 0
     if (ended) this.#finish()
     this.#owner.onData(chunk, ended)

@@ -58,16 +58,14 @@ function parse(bytes) {
   return JSON.parse(decode(bytes))
 }
 
-/** @param {Buffer} bytes @returns {ArrayBuffer} its own, whatever it was cut from */
-function toArrayBuffer(bytes) {
-  const { buffer, byteOffset, byteLength } = bytes
-  // Memory of the engine's can't be transferred to other threads.
+/** @param {Buffer} bytes */
+function copied({ buffer, byteOffset, byteLength }) {
   return /** @type {ArrayBuffer} */ (buffer.slice(byteOffset, byteOffset + byteLength))
 }
 
-/** @param {Buffer} bytes */
-function toBytes(bytes) {
-  return new Uint8Array(toArrayBuffer(bytes))
+/** @param {ArrayBuffer} buffer */
+function toBytes(buffer) {
+  return new Uint8Array(buffer)
 }
 
 /**
@@ -166,13 +164,32 @@ class Fetched {
     this.handle?.limit()
   }
 
-  /** Consumes the body. @returns {Promise<Buffer>} */
-  take() {
+  /**
+   * Consumes the body.
+   * @template T
+   * @param {(handle: BodyHandle) => Promise<T>} read
+   * @param {(bytes: Buffer) => T} convert what came with the head
+   * @returns {Promise<T>}
+   */
+  #consume(read, convert) {
     this.used = !this.isNull
     const { signal } = this.order
     if (signal?.aborted && this.used) return Promise.reject(signal.reason)
-    if (this.isNull) return Promise.resolve(NOTHING)
-    return this.handle === null ? Promise.resolve(this.bytes ?? NOTHING) : this.handle.all()
+    if (this.isNull) return Promise.resolve(convert(NOTHING))
+    return this.handle === null ? Promise.resolve(convert(this.bytes ?? NOTHING)) : read(this.handle)
+  }
+
+  /** Consumes the body. */
+  take() {
+    return this.#consume(
+      (handle) => handle.all(),
+      (bytes) => bytes,
+    )
+  }
+
+  /** Consumes the body, as memory of its own. */
+  takeBuffer() {
+    return this.#consume((handle) => handle.buffer(), copied)
   }
 
   /** @returns {any} */
@@ -209,6 +226,36 @@ class Fetched {
     const status = this.status < 200 || this.status > 599 ? 200 : this.status
     return { status, statusText: printable(this.head.reason), headers }
   }
+}
+
+/** @param {Fetched} of */
+function takeText(of) {
+  return of.take().then(decode)
+}
+
+/** @param {Fetched} of */
+function takeJson(of) {
+  return of.take().then(parse)
+}
+
+/** @param {Fetched} of */
+function takeBuffer(of) {
+  return of.takeBuffer()
+}
+
+/** @param {Fetched} of whose body is still coming: its pieces need not go through a stream */
+async function takeBlob(of) {
+  const init = of.init({ 'content-type': of.headers.get('content-type') ?? '' })
+  // Bun's Blob makes other types of some.
+  if (!isNode) return of.takeBuffer().then((buffer) => new Response(buffer, init).blob())
+  const typed = new Response('', init)
+  const [buffer, { type }] = await Promise.all([of.takeBuffer(), typed.blob()])
+  return new Blob([buffer], { type })
+}
+
+/** @param {Fetched} of */
+function takeBytes(of) {
+  return of.takeBuffer().then(toBytes)
 }
 
 /** @param {string | undefined} reason */
@@ -254,8 +301,8 @@ class LazyResponse {
     return this.#real
   }
 
-  /** @template T @param {(bytes: Buffer) => T} convert @param {(response: any) => Promise<T>} read @returns {Promise<T>} */
-  #read(convert, read) {
+  /** @template T @param {(of: Fetched) => Promise<T>} take @param {(response: any) => Promise<T>} read @returns {Promise<T>} */
+  #read(take, read) {
     const of = this.#of
     if (this.#real !== null) {
       const { signal } = of.order
@@ -264,8 +311,7 @@ class LazyResponse {
       of.limit()
       return read(this.#real)
     }
-    if (of.used) return read(usedResponse())
-    return of.take().then(convert)
+    return of.used ? read(usedResponse()) : take(of)
   }
 
   get status() {
@@ -310,25 +356,27 @@ class LazyResponse {
   }
 
   text() {
-    return this.#read(decode, (response) => response.text())
+    return this.#read(takeText, (response) => response.text())
   }
 
   json() {
-    return this.#read(parse, (response) => response.json())
+    return this.#read(takeJson, (response) => response.json())
   }
 
   arrayBuffer() {
-    return this.#read(toArrayBuffer, (response) => response.arrayBuffer())
+    return this.#read(takeBuffer, (response) => response.arrayBuffer())
   }
 
   bytes() {
-    if (hasBytes) return this.#read(toBytes, (response) => response.bytes())
+    if (hasBytes) return this.#read(takeBytes, (response) => response.bytes())
     return this.arrayBuffer().then((buffer) => new Uint8Array(buffer))
   }
 
   blob() {
-    if (this.#of.used) return usedResponse().blob()
-    this.#of.limit()
+    const of = this.#of
+    if (of.used) return usedResponse().blob()
+    if (of.handle !== null && this.#real === null) return takeBlob(of)
+    of.limit()
     return this.#made().blob()
   }
 
@@ -393,39 +441,41 @@ class EagerResponse extends Response {
 
   /**
    * @template T
-   * @param {(bytes: Buffer) => T} convert
+   * @param {(of: Fetched) => Promise<T>} take
    * @param {() => Promise<T>} read
    * @returns {Promise<T>}
    */
-  #read(convert, read) {
+  #read(take, read) {
     const of = this.#of
     if (of.used) return /** @type {any} */ (usedResponse().text())
     if (of.order.signal?.aborted && !super.bodyUsed && !of.isNull) return Promise.reject(of.order.signal.reason)
     // A body that is still coming needs no stream of the runtime's to be read at once.
-    if ((of.handle !== null || isDeno) && !this.#touched && !super.bodyUsed) return of.take().then(convert)
+    if ((of.handle !== null || isDeno) && !this.#touched && !super.bodyUsed) return take(of)
     of.limit()
     return read()
   }
 
   text() {
-    return this.#read(decode, () => super.text())
+    return this.#read(takeText, () => super.text())
   }
 
   json() {
-    return this.#read(parse, () => super.json())
+    return this.#read(takeJson, () => super.json())
   }
 
   arrayBuffer() {
-    return this.#read(toArrayBuffer, () => super.arrayBuffer())
+    return this.#read(takeBuffer, () => super.arrayBuffer())
   }
 
   bytes() {
-    return this.#read(toBytes, () => /** @type {any} */ (super.bytes()))
+    return this.#read(takeBytes, () => /** @type {any} */ (super.bytes()))
   }
 
   blob() {
-    if (this.#of.used) return usedResponse().blob()
-    this.#of.limit()
+    const of = this.#of
+    if (of.used) return usedResponse().blob()
+    if (of.handle !== null && !this.#touched && !super.bodyUsed) return takeBlob(of)
+    of.limit()
     this.#touched = true
     return super.blob()
   }

@@ -26,6 +26,8 @@ const WINDOW = 512 * 1024
 const BODYLESS = new Set([204, 304])
 
 class RuntimeHop {
+  /** Others may hold the memory of what comes. */
+  ownsChunks = false
   #order
   #owner
   /** @type {import('node:http').ClientRequest | null} */

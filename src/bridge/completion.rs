@@ -43,9 +43,18 @@ struct Queue {
     bytes: Vec<u8>,
     /// Where the records begin that have not been fetched.
     start: usize,
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     closed_idle: Vec<ConnId>,
     heads: Heads,
+}
+
+/// What DATA records announce.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Bytes of the engine's.
+    Owned(Vec<u8>),
+    /// The buffer that JavaScript has lent for this exchange.
+    Lent(ExchangeId),
 }
 
 /// What a fetch gave.
@@ -131,7 +140,7 @@ impl Completions {
     }
 
     /// The next chunk that a DATA record announced.
-    pub fn take_chunk(&self) -> Option<Vec<u8>> {
+    pub fn take_chunk(&self) -> Option<Chunk> {
         self.queue().chunks.pop_front()
     }
 
@@ -154,6 +163,14 @@ impl Completions {
                 runtime::wake_when_done(me);
             }
         }
+    }
+
+    fn push_chunk(&self, exchange: ExchangeId, flags: u8, len: usize, chunk: Chunk) {
+        let flags = record::EXTERNAL | flags;
+        self.push(false, |queue| {
+            queue.record(record::DATA, flags, 0, exchange, len as u32, [&[], &[]]);
+            queue.chunks.push_back(chunk);
+        });
     }
 
     fn wake_now(&self) {
@@ -240,19 +257,11 @@ impl Events for Completions {
             });
             return;
         }
-        let flags = record::EXTERNAL | last;
-        let chunk = Vec::from(bytes);
-        self.push(false, |queue| {
-            queue.record(
-                record::DATA,
-                flags,
-                0,
-                exchange,
-                chunk.len() as u32,
-                [&[], &[]],
-            );
-            queue.chunks.push_back(chunk);
-        });
+        self.push_chunk(exchange, last, bytes.len(), Chunk::Owned(Vec::from(bytes)));
+    }
+
+    fn filled(&self, exchange: ExchangeId, len: usize) {
+        self.push_chunk(exchange, 0, len, Chunk::Lent(exchange));
     }
 
     fn end(&self, exchange: ExchangeId, keep_alive: bool, request_written: bool, trailers: &[u8]) {
@@ -458,6 +467,22 @@ fn base_fields(failure: &Failure) -> [String; 10] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lent_buffer_comes_back_in_its_place_among_the_chunks() {
+        let completions = Completions::new(Box::new(|| {}));
+        let chunk = vec![7; INLINE_BODY];
+        completions.data(1, chunk.clone().into(), false);
+        completions.filled(2, INLINE_BODY);
+        completions.data(3, chunk.clone().into(), false);
+        let mut buffer = [0; 200];
+        let length = 3 * RECORD_HEADER;
+        assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(length));
+        assert_eq!(completions.take_chunk(), Some(Chunk::Owned(chunk.clone())));
+        assert_eq!(completions.take_chunk(), Some(Chunk::Lent(2)));
+        assert_eq!(completions.take_chunk(), Some(Chunk::Owned(chunk)));
+        assert_eq!(completions.take_chunk(), None);
+    }
 
     #[test]
     fn a_fetch_moves_whole_records_only() {

@@ -7,6 +7,7 @@
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
 //! * [`fetch`]: identities and limits of `fetch()`.
 //! * [`content`]: content codings of responses that came over the runtime's own sockets.
+//! * [`lending`]: buffers of JavaScript's that bodies are written to.
 //! * `faults`: panics on demand, in no release.
 //! * [`port`]: the ports, and the calls that are answered at once.
 //!
@@ -20,6 +21,7 @@ mod faults;
 pub mod fetch;
 pub mod interning;
 pub mod layout;
+pub mod lending;
 pub mod port;
 pub mod stats;
 pub mod submission;

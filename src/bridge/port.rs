@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use napi::bindgen_prelude::{BufferSlice, Function, Object, Uint32Array};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Function, Object, Uint32Array};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
 use once_cell::sync::{Lazy, OnceCell};
 
 use super::bell::Bell;
-use super::completion::{Completions, Fetched, Wake};
+use super::completion::{Chunk, Completions, Fetched, Wake};
 use super::content::close_contents;
 use super::layout::{check_in as checked, leased, purpose};
+use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
 use crate::agent::{PortId, ADOPTS, ENGINE};
@@ -185,6 +186,7 @@ pub fn close_port(env: Env, port: PortId) -> Result<()> {
 fn shut(id: PortId) -> Option<Arc<Bell>> {
     let port = ports().remove(&id)?;
     close_contents(id);
+    lending::reclaim_all(id);
     port.completions.close();
     ENGINE.close_port(id);
     port.active.then_some(port.bell)
@@ -357,11 +359,29 @@ pub fn drain(port: PortId, mut buffer: BufferSlice<'_>) -> f64 {
     }
 }
 
-/// The next chunk that a DATA record announced.
+/// The next chunk that a DATA record announced: the buffer that was lent for it, else memory of the engine's, or `owned`, a copy.
 #[napi]
-pub fn take_chunk<'env>(env: &'env Env, port: PortId) -> Result<BufferSlice<'env>> {
+pub fn take_chunk<'env>(
+    env: &'env Env,
+    port: PortId,
+    owned: bool,
+) -> Result<Either<BufferSlice<'env>, Buffer>> {
     let chunk = completions(port).and_then(|completions| completions.take_chunk());
-    BufferSlice::from_data(env, chunk.unwrap_or_default())
+    let bytes = match chunk {
+        Some(Chunk::Lent(exchange)) => match lending::reclaim(port, exchange) {
+            Some(buffer) => return Ok(Either::B(buffer)),
+            // Whoever has lent it has given up.
+            None => Vec::new(),
+        },
+        Some(Chunk::Owned(bytes)) => bytes,
+        None => Vec::new(),
+    };
+    let chunk = if owned {
+        BufferSlice::copy_from(env, bytes)
+    } else {
+        BufferSlice::from_data(env, bytes)
+    };
+    chunk.map(Either::A)
 }
 
 /// Asks for a connection, for a purpose: `conn * 8`, plus what came of it ([`leased`]), plus 2^32 times, for an idle

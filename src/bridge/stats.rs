@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use napi_derive::napi;
 
+use super::lending;
 use crate::agent::{OriginStats, ENGINE};
 use crate::connect::tls;
 use crate::fetch;
@@ -40,6 +41,8 @@ pub struct BindingHeld {
     pub profiles: u32,
     pub trusts: u32,
     pub settings: u32,
+    /// Buffers of JavaScript's for bodies that are on their way.
+    pub lent: u32,
 }
 
 /// The counters of an agent, or of all agents in the process and all fetches.
@@ -62,6 +65,7 @@ pub fn held() -> BindingHeld {
         profiles: profiles as u32,
         trusts: trusts as u32,
         settings: settings as u32,
+        lent: lending::count() as u32,
     }
 }
 

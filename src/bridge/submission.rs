@@ -6,6 +6,7 @@
 use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
+use super::lending;
 use crate::agent::{PortId, ENGINE};
 use crate::connect::{KeepAlive, SocketOption};
 use crate::contain::contain;
@@ -279,7 +280,9 @@ fn dispatch(io: &Io, port: PortId, command: Command) {
             }
         }
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
-        Command::FetchRead(exchange, wanted) => fetch::read(port, exchange, wanted),
+        Command::FetchRead(exchange, wanted) => {
+            fetch::read(port, exchange, wanted, lending::room(port, exchange));
+        }
         Command::Approve(conn) => io.approve(conn),
         Command::Resolved(conn, addresses) => io.resolved(conn, addresses),
         Command::Refused(exchange, why) => {

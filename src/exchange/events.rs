@@ -51,6 +51,8 @@ pub trait Events: Send + Sync {
     fn response(&self, exchange: ExchangeId, response: Response<'_>);
     /// Body bytes.
     fn data(&self, exchange: ExchangeId, bytes: bytes::Bytes, end: bool);
+    /// All of the body, in the buffer that was lent for it.
+    fn filled(&self, _exchange: ExchangeId, _len: usize) {}
     /// The message is complete; `trailers` as `name\0value…`.
     fn end(&self, exchange: ExchangeId, keep_alive: bool, request_written: bool, trailers: &[u8]);
     /// The connection was closed after the exchange's response was complete and before its caller has checked it in.

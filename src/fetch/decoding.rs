@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::content::{codings, Content, Progress, PIECE};
 use super::decoders::{self, Worked};
+use super::order::Room;
 use super::receiving::{now, Gathered};
 use crate::error::Failure;
 
@@ -108,6 +109,33 @@ impl Incoming {
         }
     }
 
+    /// Whether it has no codings: its length is that of the message.
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    /// Puts all of it into room that was made for it: what is there already, and what is still to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::piece`]; it has another length.
+    pub async fn fill(&mut self, first: Bytes, room: &dyn Room) -> Result<(), BoxError> {
+        let mut filled = 0;
+        let mut next = Some(first);
+        while let Some(piece) = next {
+            if !room.put(filled, &piece) {
+                return Err(misfit());
+            }
+            filled += piece.len();
+            next = self.piece().await.transpose()?;
+        }
+        if filled == room.len() {
+            Ok(())
+        } else {
+            Err(misfit())
+        }
+    }
+
     /// All that is still to come, behind what is there already.
     ///
     /// # Errors
@@ -134,6 +162,12 @@ impl Incoming {
 pub fn too_large(most: usize) -> BoxError {
     let message = format!("The response's body has more than {most} bytes");
     Failure::new(TOO_LARGE, message).into()
+}
+
+/// A body that is not as long as its message says, which whoever has read the message sees to.
+fn misfit() -> BoxError {
+    let message = "the response's body has another length than its head says";
+    Failure::new("", message).into()
 }
 
 /// The next bytes of a body as it came.
@@ -284,5 +318,44 @@ impl Decoded {
             bytes?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    struct Place(Mutex<Vec<u8>>);
+
+    impl Room for Place {
+        fn len(&self) -> usize {
+            self.0.lock().unwrap().len()
+        }
+
+        fn put(&self, at: usize, bytes: &[u8]) -> bool {
+            let mut all = self.0.lock().unwrap();
+            let Some(place) = all.get_mut(at..at + bytes.len()) else {
+                return false;
+            };
+            place.copy_from_slice(bytes);
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_fills_the_room_that_was_made_for_it_and_no_other() {
+        for (len, fits) in [(11, true), (10, false), (12, false), (5, false)] {
+            let body = reqwest::Body::from("and so on");
+            let mut incoming = Incoming::new(body, &HeaderMap::new()).unwrap();
+            assert!(incoming.is_plain());
+            let place = Place(Mutex::new(vec![0; len]));
+            let filled = incoming.fill(Bytes::from_static(b"1,"), &place).await;
+            assert_eq!(filled.is_ok(), fits, "{len}");
+            if fits {
+                assert_eq!(&place.0.into_inner().unwrap()[..], b"1,and so on");
+            }
+        }
     }
 }

@@ -167,11 +167,16 @@ pub fn acknowledge(port: PortId, exchange: ExchangeId, bytes: usize) -> bool {
     })
 }
 
-/// Somebody reads the body of a response that is told from here. I/O thread only.
-pub fn read(port: PortId, exchange: ExchangeId, wanted: order::Wanted) {
+/// Somebody reads the body of a response that is told from here, and may have made room for it. I/O thread only.
+pub fn read(
+    port: PortId,
+    exchange: ExchangeId,
+    wanted: order::Wanted,
+    room: Option<Arc<dyn order::Room>>,
+) {
     UNDER_WAY.with_borrow(|all| {
         if let Some(fetch) = all.get(&(port, exchange)) {
-            fetch.link.want(wanted);
+            fetch.link.want(wanted, room);
         }
     });
 }

@@ -143,6 +143,14 @@ pub enum Wanted {
     Whole { most: u32 },
 }
 
+/// Memory of JavaScript's for all of a body.
+pub trait Room: Send + Sync {
+    /// The body's length.
+    fn len(&self) -> usize;
+    /// Puts bytes at a place of it. False: there is none for them, or nobody wants them any more.
+    fn put(&self, at: usize, bytes: &[u8]) -> bool;
+}
+
 /// Both directions between a fetch and JavaScript.
 pub struct Link {
     /// The caller's number for the fetch.
@@ -154,6 +162,7 @@ pub struct Link {
     unacknowledged: AtomicUsize,
     acknowledged: Notify,
     wanted: Mutex<Option<Wanted>>,
+    room: Mutex<Option<Arc<dyn Room>>>,
     asked: Notify,
     /// Only if the body comes piece by piece.
     pieces: Option<mpsc::UnboundedSender<Piece>>,
@@ -177,6 +186,7 @@ impl Link {
             unacknowledged: AtomicUsize::new(0),
             acknowledged: Notify::new(),
             wanted: Mutex::default(),
+            room: Mutex::default(),
             asked: Notify::new(),
             pieces,
             coming: Mutex::new(coming),
@@ -191,8 +201,9 @@ impl Link {
         self.acknowledged.notify_one();
     }
 
-    /// Somebody reads the response's body.
-    pub(super) fn want(&self, wanted: Wanted) {
+    /// Somebody reads the response's body, and may have made room for it.
+    pub(super) fn want(&self, wanted: Wanted, room: Option<Arc<dyn Room>>) {
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.asked.notify_one();
     }
@@ -200,6 +211,14 @@ impl Link {
     /// How the response's body is read; `None`: nobody does, so far.
     pub fn wanted(&self) -> Option<Wanted> {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the response's body goes, if somebody has made room for one of that length.
+    pub fn room(&self, len: u64) -> Option<Arc<dyn Room>> {
+        let room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.as_ref()
+            .filter(|room| room.len() as u64 == len)
+            .map(Arc::clone)
     }
 
     /// Waits until [`Self::wanted`] has changed.

@@ -107,6 +107,11 @@ pub async fn tell(
                 if expected > most as u64 || gathered.len() > most {
                     return Err(too_large(most));
                 }
+                if let Some(room) = link.room(expected).filter(|_| body.is_plain()) {
+                    body.fill(gathered.take(), &*room).await?;
+                    link.events.filled(link.exchange, room.len());
+                    return Ok(Rest::End);
+                }
                 let reserved = expected.min(MOST_RESERVED) as usize;
                 let all = body.rest(gathered.into_vec(reserved), most).await?;
                 if !all.is_empty() {
