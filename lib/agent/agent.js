@@ -23,22 +23,33 @@ const { connectionReset } = require('../common/errors.js')
 const runtimeGetName = RuntimeAgent.prototype.getName
 
 /**
- * @this {any}
- * @param {Record<string, any>} [options]
+ * Makes an agent's constructor, which extends the runtime's.
+ * @param {any} Runtime
+ * @param {(agent: any) => void} begin what is to be done with one that the runtime's has constructed
+ * @returns {any}
  */
-function Agent(options) {
-  if (!(this instanceof Agent)) {
-    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
-    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
-    return new /** @type {any} */ (Agent)(options)
+function agentOver(Runtime, begin) {
+  /**
+   * @this {any}
+   * @param {Record<string, any>} [options]
+   */
+  function Agent(options) {
+    if (!(this instanceof Agent)) {
+      // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
+      if (this instanceof Runtime) return Runtime.call(this, options)
+      return new /** @type {any} */ (Agent)(options)
+    }
+    validate(options)
+    Runtime.call(this, options)
+    begin(this)
   }
-  validate(options)
-  RuntimeAgent.call(this, options)
-  initialize(this)
+  Object.setPrototypeOf(Agent.prototype, Runtime.prototype)
+  Object.setPrototypeOf(Agent, Runtime)
+  Object.defineProperty(Agent, kStandsFor, { value: () => Runtime })
+  return Agent
 }
-Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
-Object.setPrototypeOf(Agent, RuntimeAgent)
-Object.defineProperty(Agent, kStandsFor, { value: () => RuntimeAgent })
+
+const Agent = agentOver(RuntimeAgent, initialize)
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {
@@ -250,4 +261,4 @@ function method(value) {
 
 Object.defineProperties(Agent.prototype, additions)
 
-module.exports = { additions, Agent, initialize, originsOf, route, startSoon }
+module.exports = { additions, Agent, agentOver, initialize, originsOf, route, startSoon }

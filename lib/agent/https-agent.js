@@ -7,11 +7,11 @@
 
 const net = require('node:net')
 
-const { additions, Agent: HttpAgent, initialize, originsOf } = require('./agent.js')
+const { additions, Agent: HttpAgent, agentOver, initialize, originsOf } = require('./agent.js')
 const { foreignReason, removeSocket } = require('../client-request/fallback.js')
-const { kStandsFor, RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
+const { RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
-const { merge, nameOf, validate } = require('../common/options.js')
+const { merge, nameOf } = require('../common/options.js')
 const { SecureOrigin } = require('./https-origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
 
@@ -32,24 +32,10 @@ class Known {
   options = {}
 }
 
-/**
- * @this {any}
- * @param {Options} [options]
- */
-function Agent(options) {
-  if (!(this instanceof Agent)) {
-    // After install(): a subclass of the runtime's agent, made before, calls the constructor by its name.
-    if (this instanceof RuntimeAgent) return RuntimeAgent.call(this, options)
-    return new /** @type {any} */ (Agent)(options)
-  }
-  validate(options)
-  RuntimeAgent.call(this, options)
-  initialize(this)
-  Object.defineProperty(this, kKnown, { value: new Known() })
-}
-Object.setPrototypeOf(Agent.prototype, RuntimeAgent.prototype)
-Object.setPrototypeOf(Agent, RuntimeAgent)
-Object.defineProperty(Agent, kStandsFor, { value: () => RuntimeAgent })
+const Agent = agentOver(RuntimeAgent, (agent) => {
+  initialize(agent)
+  Object.defineProperty(agent, kKnown, { value: new Known() })
+})
 
 /**
  * Two requests may use one connection if and only if their names are equal. Beside what is in the runtime's names, these

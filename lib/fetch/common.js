@@ -17,13 +17,13 @@ let secure
 
 /** Over whose connections those for `http:` go. It shares its idle connections with the other threads'. */
 function plainAgent() {
-  plain ??= new /** @type {any} */ (Agent)(OPTIONS)
+  plain ??= new Agent(OPTIONS)
   return plain
 }
 
 /** Over whose connections those for `https:` go that the engine's client can't carry. */
 function secureAgent() {
-  secure ??= new /** @type {any} */ (HttpsAgent)(OPTIONS)
+  secure ??= new HttpsAgent(OPTIONS)
   return secure
 }
 
