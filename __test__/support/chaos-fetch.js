@@ -4,7 +4,7 @@
 
 /** A bomb is many times larger. */
 const MOST_DECODED = 65_536
-const SETTLE_DEADLINE_MS = 20_000
+const SETTLE_DEADLINE_MS = 60_000
 const CREDENTIALS = 'Bearer chaos'
 
 /** As in support/chaos.js; `code`: what it must fail with. `fetched`: no other way. */

@@ -6,11 +6,12 @@
 const { bodyOf, POISON } = require('./chaos-bodies')
 const { ALSO_FETCHED, FETCH_KINDS, fetchOne, portFor } = require('./chaos-fetch')
 const { threadPort } = require('../../lib/bridge/port.js')
+const { Exchange } = require('../../lib/exchange/exchange.js')
 const { random, request: begin } = require('./client')
 const { baseline } = require('./runtime')
 
 const SHORT = 60
-const SETTLE_DEADLINE_MS = 20_000
+const SETTLE_DEADLINE_MS = 60_000
 
 /** `fails`: always, never, or maybe (a reset may overtake its response). */
 const KINDS = {
@@ -152,8 +153,8 @@ function one(agent, remote, plan) {
 function spoilBatch() {
   return new Promise((resolve, reject) => {
     const port = threadPort()
-    const exchange = { id: 0, onError }
-    function onError(_flags, _errno, text) {
+    const exchange = new Exchange()
+    exchange.onError = (_flags, _errno, text) => {
       port.release(exchange.id)
       if (text.startsWith('ERR_KEEPWIRE_ENGINE')) resolve('refused')
       else reject(new Error(`a command that makes no sense came to ${text}`))

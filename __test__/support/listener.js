@@ -105,8 +105,10 @@ class Cable extends Duplex {
 
 /** Closes a TCP connection with a reset, where the runtime can. */
 function reset(raw) {
-  if (typeof raw.resetAndDestroy === 'function') raw.resetAndDestroy()
-  else raw.destroy()
+  if (typeof raw.resetAndDestroy !== 'function') raw.destroy()
+  // While its end is being sent, Node's refuses with EINVAL, and such a socket never tells of its close.
+  else if (raw.writableEnded && raw.writableLength === 0 && !raw.writableFinished) raw.once('finish', () => reset(raw))
+  else raw.resetAndDestroy()
 }
 
 module.exports = { Cable, createListener, reset }
