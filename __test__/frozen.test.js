@@ -46,10 +46,16 @@ async function freeze(scope, { port, sockets, paths, isReady, meanwhile }) {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
+    .filter(({ path }) => path !== undefined)
   return Object.fromEntries(lines.map(({ path, body, code }) => [path, body ?? code]))
 }
 
-const isBody = (path) => path.startsWith('/body')
+const isBody = (path) => /^\/(fetch-)?body/.test(path)
+
+/** As many paths of each kind as there are requests. */
+const pathsOf = (...kinds) => Array.from({ length: REQUESTS }, (_, at) => kinds.map((kind) => `/${kind}${at}`)).flat()
+
+const served = (paths) => Object.fromEntries(paths.map((path) => [path, 'hello']))
 
 const WAYS = { engine: 'the engine', runtime: "the runtime's sockets" }
 
@@ -63,21 +69,42 @@ for (const [sockets, name] of Object.entries(WAYS)) {
         waiting[request.target] = connection
         if (isBody(request.target)) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
       })
-      const paths = Array.from({ length: REQUESTS }, (_, at) => [`/head${at}`, `/body${at}`]).flat()
+      // Only the engine's sockets carry fetches over an agent.
+      const paths = name === WAYS.engine ? pathsOf('head', 'body', 'fetch', 'fetch-body') : pathsOf('head', 'body')
+      const bodies = paths.filter(isBody).length
       const outcomes = await freeze(scope, {
         port: peer.port,
         sockets,
         paths,
-        isReady: (text) => paths.every((path) => waiting[path]) && text.split('hasHead').length > REQUESTS,
+        isReady: (text) => paths.every((path) => waiting[path]) && text.split('hasHead').length > bodies,
         meanwhile: () => {
           for (const path of paths) waiting[path].write(isBody(path) ? 'hello' : reply('hello'))
         },
       })
-      const told = paths.map((path) => `${path} ${outcomes[path]}`)
-      assert.deepStrictEqual(
-        told,
-        paths.map((path) => `${path} hello`),
-      )
+      assert.deepStrictEqual(outcomes, served(paths))
+    },
+  )
+
+  test(
+    `a connection that became free while the process was stopped is a waiting request's before queueTimeout is told: ${name}`,
+    OURS,
+    async (scope) => {
+      const before = {}
+      const peer = await scope.peer(({ target }, connection) => {
+        if (target.startsWith('/before')) before[target] = connection
+        else connection.write(reply('hello'))
+      })
+      const paths = pathsOf('queue')
+      const outcomes = await freeze(scope, {
+        port: peer.port,
+        sockets,
+        paths,
+        isReady: () => paths.every((path) => before[`/before${path}`]),
+        meanwhile: () => {
+          for (const connection of Object.values(before)) connection.write(reply('hello'))
+        },
+      })
+      assert.deepStrictEqual(outcomes, served([...Object.keys(before), ...paths]))
     },
   )
 

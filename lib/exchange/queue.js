@@ -5,6 +5,7 @@
 
 const { clearTimeout, nextTick, now, setTimeout } = require('../runtime/captured.js')
 const native = require('../bridge/native.js')
+const { Deadline } = require('../common/deadline.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { kDestroyError } = require('../runtime/probes.js')
 const { watchQueue } = require('../common/warnings.js')
@@ -20,7 +21,7 @@ class Wait {
   #since
   /** @type {NodeJS.Timeout | null} */
   #timer = null
-  /** @type {NodeJS.Timeout | null} */
+  /** @type {Deadline | null} */
   #lastCall = null
 
   /**
@@ -42,8 +43,7 @@ class Wait {
     this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
     const { queueTimeoutMs } = origin.origins
     if (queueTimeoutMs > 0) {
-      this.#lastCall = setTimeout(() => this.#onLastCall(), Math.min(queueTimeoutMs, MOST_TIMER_MS))
-      this.#lastCall.unref()
+      this.#lastCall = new Deadline(Math.min(queueTimeoutMs, MOST_TIMER_MS), () => this.#onLastCall()).unref()
     }
   }
 
@@ -91,7 +91,7 @@ class Wait {
     exchange.wait = null
     exchange.queuedMs += now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
-    if (this.#lastCall !== null) clearTimeout(this.#lastCall)
+    this.#lastCall?.end()
     Reflect.deleteProperty(req, 'destroy')
     Reflect.deleteProperty(req, 'setTimeout')
     origin.dequeue(exchange)

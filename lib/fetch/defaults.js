@@ -9,6 +9,7 @@
 const { Buffer } = require('node:buffer')
 
 const { clearTimeout, dateNow, setTimeout } = require('../runtime/captured.js')
+const { Deadline } = require('../common/deadline.js')
 const { notA, notANumber, outOfRange } = require('../common/errors.js')
 const { plainInit } = require('./init.js')
 
@@ -278,10 +279,10 @@ async function excerptOf(response) {
   /** @type {Uint8Array[]} */
   const read = []
   let length = 0
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer
+  /** @type {Deadline | undefined} */
+  let deadline
   const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, EXCERPT_MS, LATE)
+    deadline = new Deadline(EXCERPT_MS, () => resolve(LATE))
   })
   try {
     while (length < EXCERPT_BYTES) {
@@ -293,7 +294,7 @@ async function excerptOf(response) {
   } catch {
     // What has come is what there is.
   }
-  clearTimeout(timer)
+  deadline?.end()
   reader.cancel().catch(() => {})
   return new TextDecoder().decode(Buffer.concat(read).subarray(0, EXCERPT_BYTES))
 }

@@ -7,7 +7,8 @@
 
 const { Buffer } = require('node:buffer')
 
-const { clearTimeout, queueMicrotask, setTimeout } = require('../runtime/captured.js')
+const { queueMicrotask } = require('../runtime/captured.js')
+const { Deadline } = require('../common/deadline.js')
 const { Trace, isHeard } = require('./channels.js')
 const { fetchFailed, tooLarge } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
@@ -155,8 +156,8 @@ class FetchExchange {
   #waiting = null
   /** @type {(() => void) | null} */
   #onAbort = null
-  /** @type {NodeJS.Timeout | null} */
-  #timer = null
+  /** @type {Deadline | null} */
+  #deadline = null
   /** Told when the piece of the request's body that was sent last has been taken. @type {(() => void) | null} */
   #onTaken = null
   /** The piece that was sent last, until it has been taken. @type {{ bytes: Uint8Array, isLast: boolean } | null} */
@@ -184,7 +185,7 @@ class FetchExchange {
       letManyListen(signal)
       signal.addEventListener('abort', this.#onAbort, { once: true })
     }
-    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#abort(timedOut()), timeoutMs)
+    if (timeoutMs > 0) this.#deadline = new Deadline(timeoutMs, () => this.#abort(timedOut()))
     this.#open = true
     this.#send()
   }
@@ -483,8 +484,8 @@ class FetchExchange {
       signal.removeEventListener('abort', this.#onAbort)
       this.#onAbort = null
     }
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
+    this.#deadline?.end()
+    this.#deadline = null
     if (!this.#open) return
     this.#open = false
     this.#sent.trace?.complete()
