@@ -9,6 +9,7 @@ const net = require('node:net')
 const tls = require('node:tls')
 
 const { makeAuthority } = require('../support/authority')
+const { hasNginx, startNginx } = require('../support/nginx')
 const { isBun, isDeno, isNode } = require('../support/runtime')
 const { listen, outcome, plainServer, SecureAgent, secureServer } = require('../support/secure')
 const { test } = require('../support/suite')
@@ -91,6 +92,34 @@ for (const [what, server] of Object.entries(servers)) {
     else assert.ok(isBun, 'the engine has it')
   })
 }
+
+const SHA1 = 'ssl_protocols TLSv1.2; ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0'
+
+test("a server that signs with SHA-1 only: the outcome is the runtime's own, by the engine where it is a response", {
+  skip: !hasNginx && 'nginx is not installed',
+}, async (scope) => {
+  const { root, rsa } = await authorities
+  const port = await startNginx(
+    scope,
+    { 'cert.pem': rsa.pem, 'key.pem': rsa.key },
+    (free) => `
+      listen 127.0.0.1:${free} ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem;
+      ${SHA1}; ssl_conf_command SignatureAlgorithms RSA+SHA1;
+      location / { return 200 'hello'; }`,
+  )
+  const attempt = async (Agent) => {
+    const agent = scope.adopt(new Agent({ ca: root.pem }))
+    return [await outcome({ port, agent }), await outcome({ port, agent }), agent]
+  }
+  const [theirs, theirsAgain] = await attempt(https.Agent)
+  const [ours, oursAgain, agent] = await attempt(SecureAgent)
+  assert.deepStrictEqual([ours, oursAgain], [theirs, theirsAgain])
+  // BoringSSL takes such signatures.
+  assert.strictEqual(ours.status, isBun ? 200 : undefined)
+  if (agent.stats === undefined) return
+  const [told] = Object.values(agent.stats().origins)
+  assert.deepStrictEqual([told.created, told.foreign], isBun ? [2, {}] : [0, { [REASON]: 2 }])
+})
 
 /** What is limited everywhere. */
 const legacy = (scope, answer) => limited(scope, servers['CBC suites'], answer)

@@ -8,6 +8,7 @@
 //! * `client`: for whoever shakes hands by itself.
 //! * `sessions`: what later handshakes resume, never across settings or endpoints.
 //! * `stream`: the encrypted connection, and whether an idle one is still fit for a request.
+//! * `sha1`: signatures that only some runtimes take.
 //! * `fault`: alerts and refusals in OpenSSL's words.
 //!
 //! As in the runtime, a handshake is completed before the peer's certificate is judged: who wants an unauthorized peer gets
@@ -34,6 +35,7 @@ mod registry;
 mod revocation;
 mod sessions;
 mod settings;
+mod sha1;
 mod stream;
 mod trust;
 mod verify;

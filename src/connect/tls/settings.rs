@@ -20,7 +20,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::revocation::RevocationList;
 use super::sessions::Sessions;
-use super::{Endpoint, Trust, SECRETS};
+use super::sha1::with_sha1;
+use super::{Dialect, Endpoint, Trust, SECRETS};
 use crate::connect::Profile;
 
 /// What a user may set, less what differs from host to host. Two connections with equal settings are interchangeable.
@@ -135,7 +136,7 @@ impl Tls {
     ///
     /// What of it cannot be read, or not be combined.
     pub fn new(id: u32, settings: Settings, trust: Arc<Trust>) -> Result<Self, SettingsError> {
-        let provider = Arc::new(provider(&settings.ciphers)?);
+        let provider = Arc::new(provider(&settings.ciphers, trust.dialect)?);
         let mut versions: Vec<&SupportedProtocolVersion> = Vec::new();
         versions.extend(settings.tls13.then_some(&TLS13));
         versions.extend(settings.tls12.then_some(&TLS12));
@@ -239,8 +240,12 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn provider(ciphers: &[String]) -> Result<CryptoProvider, SettingsError> {
+fn provider(ciphers: &[String], dialect: Dialect) -> Result<CryptoProvider, SettingsError> {
     let mut provider = ring::default_provider();
+    // OpenSSL refuses it at the security level that Node has by default; Deno's TLS is rustls.
+    if dialect == Dialect::BoringSsl {
+        provider.signature_verification_algorithms = with_sha1();
+    }
     if !ciphers.is_empty() {
         let mut wanted = Vec::new();
         for name in ciphers {

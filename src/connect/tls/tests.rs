@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{generate_simple_self_signed, CertifiedKey};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::cipher::{MessageEncrypter, OutboundPlainMessage};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{
-    ConnectionTrafficSecrets, ContentType, ServerConfig, ServerConnection, StreamOwned,
-    SupportedCipherSuite,
+    ConnectionTrafficSecrets, ContentType, ServerConfig, ServerConnection, SignatureScheme,
+    StreamOwned, SupportedCipherSuite,
 };
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -370,6 +371,21 @@ async fn another_name_is_asked_about() {
         let connected = connect(&profile).await.unwrap();
         assert_eq!(secured(&connected).ask, ask, "{servername}");
         serving.await.unwrap();
+    }
+}
+
+#[test]
+fn signatures_with_sha1_are_for_the_runtime_that_takes_them() {
+    for dialect in [Dialect::OpenSsl, Dialect::BoringSsl, Dialect::Webpki] {
+        let trust = Arc::new(Trust::from_pem(b"", false, dialect));
+        let (_, signatures) = Tls::new(0, settings(), trust)
+            .unwrap()
+            .config_and_signatures();
+        let schemes = signatures.supported_verify_schemes();
+        // The one that is wanted least.
+        let has_it = schemes.last() == Some(&SignatureScheme::RSA_PKCS1_SHA1);
+        assert_eq!(has_it, dialect == Dialect::BoringSsl, "{dialect:?}");
+        assert_eq!(schemes.contains(&SignatureScheme::RSA_PKCS1_SHA1), has_it);
     }
 }
 
