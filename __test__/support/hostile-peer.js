@@ -1,8 +1,9 @@
 'use strict'
 
-// The server process of hostile-streams.test.js: responses that never end, as fast as the client takes them or byte by
-// byte. A request's path names one; any other path is answered as it should be.
+// The server process of hostile-streams.test.js and support/beside.js: responses that never end, as fast as the client takes
+// them or byte by byte, and bombs. A request's path names one; any other path is answered as it should be.
 
+const { bomb, BOMB_CODINGS } = require('./bomb')
 const { createListener } = require('./listener')
 const { RequestReader, reply } = require('./peer')
 const { Records } = require('./records')
@@ -70,6 +71,9 @@ const server = createListener(identity, (stream, raw) => {
         const name = target.slice(1)
         if (floods[name]) flood(stream, floods[name])
         else if (trickles[name]) trickle(stream, trickles[name])
+        else if (name === 'bomb')
+          stream.write(reply(bomb().toString('latin1'), [`Content-Encoding: ${BOMB_CODINGS}`]), 'latin1')
+        else if (name.startsWith('own/')) stream.write(reply(name.slice('own/'.length)))
         else stream.write(reply('hello'))
       },
     ),

@@ -1,0 +1,100 @@
+'use strict'
+
+// What requests pay for a bomb beside them: see HELP.
+
+const { readArguments } = require('../support/arguments')
+const { bombard, innocents, readings } = require('../support/beside')
+const { startRemote } = require('../support/remote')
+const { trusting } = require('../support/schemes')
+
+const HELP = `npm run beside [-- rounds [ms [seed]]] [http|https]
+
+Requests one after another, by fetch and by http.request, alone and beside bombs: responses of some kilobytes that decode to
+10 GB. In each round (10 unless told otherwise) both last so long (1,000 ms). Prints the medians over all rounds of p50 and p99.
+Ends with code 1 if p99 beside a bomb is more than twice that without, or if a request gets another body than its own.`
+
+const MOST = 2
+
+const at = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
+const sorted = (numbers) => numbers.slice().sort((a, b) => a - b)
+const median = (numbers) => at(sorted(numbers), 0.5)
+
+/** What windows of the same kind came to. */
+class Windows {
+  #p50s = []
+  #p99s = []
+  #requests = 0
+
+  add(took) {
+    const inOrder = sorted(took)
+    this.#p50s.push(at(inOrder, 0.5))
+    this.#p99s.push(at(inOrder, 0.99))
+    this.#requests += took.length
+  }
+
+  get p99() {
+    return median(this.#p99s)
+  }
+
+  toString() {
+    return `p50 ${median(this.#p50s).toFixed(2)} ms, p99 ${this.p99.toFixed(2)} ms (${this.#requests} requests)`
+  }
+}
+
+/** @param {import('../support/schemes').Scheme} scheme */
+async function over(scheme, { rounds, ms, seed }) {
+  const identity = await scheme.identity()
+  const remote = await startRemote('hostile-peer.js', { identity })
+  const agent = new scheme.Agent(trusting({ keepAlive: true }, identity))
+  const origin = `${scheme.name}://127.0.0.1:${remote.port}`
+  let windows = 0
+  const window = async (lasting) => {
+    const end = performance.now() + lasting
+    return innocents({
+      origin,
+      port: remote.port,
+      agent,
+      seed: seed + windows++,
+      goesOn: () => performance.now() < end,
+    })
+  }
+  try {
+    for (const reading of Object.keys(readings)) {
+      const [alone, beside] = [new Windows(), new Windows()]
+      // The server makes its bomb, and the runtime compiles what is hot.
+      const first = bombard({ origin, agent, reading })
+      await first.begun
+      await window(ms)
+      await first.stop()
+      for (let round = 0; round < rounds; round++) {
+        alone.add(await window(ms))
+        const bombs = bombard({ origin, agent, reading })
+        await bombs.begun
+        beside.add(await window(ms))
+        await bombs.stop()
+      }
+      const ratio = beside.p99 / alone.p99
+      const holds = ratio <= MOST
+      if (!holds) process.exitCode = 1
+      console.log(`${holds ? 'good ' : 'WRONG'}  ${scheme.name}: a bomb ${reading}: p99 ${ratio.toFixed(2)} times`)
+      console.log(`       alone  ${alone}\n       beside ${beside}`)
+    }
+  } finally {
+    agent.destroy()
+    await remote.stop()
+  }
+}
+
+async function main() {
+  const args = process.argv.slice(2)
+  if (args.includes('--help')) return console.log(HELP)
+  const { numbers, chosen } = readArguments(args)
+  const [rounds = 10, ms = 1_000, seed = Date.now() % 1_000_000] = numbers
+  console.log(`seed ${seed}`)
+  for (const scheme of chosen) await over(scheme, { rounds, ms, seed })
+}
+
+main().catch((error) => {
+  console.error(error)
+  process.exitCode = 1
+})
