@@ -80,7 +80,7 @@ fuzz_target!(|input: &[u8]| {
         .map(|command| match command {
             Command::Exchange(id, Input::Write { bytes, .. }) => Expected::Write(id, bytes.to_vec()),
             Command::Exchange(id, Input::Ack(bytes)) => Expected::Ack(id, bytes),
-            Command::Begin(conn, begin, _) => Expected::Begin(begin.exchange, conn),
+            Command::Begin(conn, begin) => Expected::Begin(begin.exchange, conn),
             Command::Close(conn) => Expected::Close(conn),
             Command::Refused(id, _) => Expected::Refused(id),
             other => panic!("nobody wrote {other:?}"),

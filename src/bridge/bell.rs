@@ -10,7 +10,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 
-use crate::agent::PortId;
+use crate::pool::PortId;
 
 type Ring = ThreadsafeFunction<PortId, (), PortId, Status, false, true>;
 

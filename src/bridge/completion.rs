@@ -18,8 +18,8 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Prospect};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
+use crate::io_thread::{self, AfterTurn};
 use crate::pool::{CloseReason, ConnId, ExchangeId};
-use crate::runtime;
 
 /// Calls into JavaScript's thread.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -156,11 +156,11 @@ impl Completions {
         if lazy || self.woken.load(Ordering::Acquire) {
             return;
         }
-        if !runtime::on_io_thread() || undelivered >= WAKE_AFTER_RECORDS {
+        if !io_thread::is_current() || undelivered >= WAKE_AFTER_RECORDS {
             self.wake_now();
         } else if !self.listed.swap(true, Ordering::AcqRel) {
             if let Some(me) = self.me.upgrade() {
-                runtime::wake_when_done(me);
+                io_thread::tell_after_turn(me);
             }
         }
     }
@@ -414,6 +414,12 @@ impl Events for Completions {
         if self.undelivered.load(Ordering::Relaxed) > 0 {
             self.wake_now();
         }
+    }
+}
+
+impl AfterTurn for Completions {
+    fn after_turn(&self) {
+        self.wake();
     }
 }
 

@@ -12,9 +12,9 @@ use napi::{Env, Error, Result, Status, Task};
 use napi_derive::napi;
 use once_cell::sync::Lazy;
 
-use crate::agent::PortId;
 use crate::error::Failure;
 use crate::fetch::content::{codings, Content, Progress, PIECE};
+use crate::pool::PortId;
 
 /// Bodies being decoded, by port and number; one that is being worked on is `None`.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use napi_derive::napi;
 
 use crate::faults::{self, Stage};
-use crate::runtime;
+use crate::io_thread;
 
 /// The next time that the I/O thread comes to the stage of that name, it panics. Returns when that is so; false: there is no such
 /// stage.
@@ -15,7 +15,7 @@ pub fn inject_fault(stage: String) -> bool {
         return false;
     };
     let (tell, armed) = mpsc::channel();
-    runtime::run(move |_| {
+    io_thread::run(move || {
         faults::inject(stage);
         let _ = tell.send(());
     });

@@ -13,9 +13,8 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use once_cell::sync::Lazy;
 
-use crate::agent::PortId;
 use crate::fetch::order::Room;
-use crate::pool::ExchangeId;
+use crate::pool::{ExchangeId, PortId};
 
 struct Lent {
     /// `None`: JavaScript has it back.

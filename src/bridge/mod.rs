@@ -25,4 +25,6 @@ pub mod lending;
 pub mod port;
 pub mod stats;
 pub mod submission;
+#[cfg(test)]
+mod tests;
 mod tls;

@@ -17,12 +17,13 @@ use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
-use crate::agent::{PortId, ADOPTS, ENGINE};
 use crate::connect::{tls, Profile, SocketOption};
+use crate::engine::{connections, ADOPTS, ENGINE};
+use crate::fetch;
+use crate::io_thread;
 use crate::pool::{
-    AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, Scheduling, Stay, WaiterId,
+    AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, PortId, Scheduling, Stay, WaiterId,
 };
-use crate::runtime;
 
 /// What fits beside a connection in a double.
 const MOST_IDLE_MS: u64 = (1 << 21) - 1;
@@ -188,6 +189,7 @@ fn shut(id: PortId) -> Option<Arc<Bell>> {
     close_contents(id);
     lending::reclaim_all(id);
     port.completions.close();
+    io_thread::run(move || fetch::abort_port(id));
     ENGINE.close_port(id);
     port.active.then_some(port.bell)
 }
@@ -305,14 +307,14 @@ pub fn bind(conn: u32) {
 #[napi]
 pub fn type_of_service(conn: u32, class: i32) -> Option<i32> {
     let (tell, told) = std::sync::mpsc::channel();
-    runtime::run(move |io| {
+    connections::run(move |all| {
         let done = match u8::try_from(class) {
-            Ok(class) => io.set_option(conn, SocketOption::TypeOfService(class)),
+            Ok(class) => all.set_option(conn, SocketOption::TypeOfService(class)),
             Err(_) => None,
         };
         let now = match done {
             Some(Err(err)) => Some(Err(err)),
-            _ => io.type_of_service(conn),
+            _ => all.type_of_service(conn),
         };
         drop(tell.send(now));
     });
@@ -439,8 +441,8 @@ pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
     let length = (length as usize).min(commands.len());
     let bytes = Bytes::copy_from_slice(&commands[..length]);
     let submission = Submission::new(port, bytes);
-    match runtime::ready() {
-        Ok(()) => runtime::run(move |io| submission.carry_out(io)),
+    match io_thread::ready() {
+        Ok(()) => connections::run(move |all| submission.carry_out(all)),
         Err(failure) => submission.refuse(&failure),
     }
 }
@@ -450,5 +452,6 @@ pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
 pub fn submit_body(port: PortId, exchange: f64, chunk: BufferSlice<'_>, flags: u32) {
     let bytes = Bytes::copy_from_slice(&chunk);
     let exchange = exchange as ExchangeId;
-    runtime::run(move |io| io.input(port, exchange, submission::write(bytes, flags as u8)));
+    let input = submission::write(bytes, flags as u8);
+    connections::run(move |all| submission::deliver(all, port, exchange, input));
 }

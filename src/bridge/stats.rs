@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use napi_derive::napi;
 
 use super::lending;
-use crate::agent::{OriginStats, ENGINE};
 use crate::connect::tls;
+use crate::engine::{OriginStats, ENGINE};
 use crate::fetch;
 
 /// How often something happened.

@@ -7,24 +7,24 @@ use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
 use super::lending;
-use crate::agent::{PortId, ENGINE};
 use crate::connect::{KeepAlive, SocketOption};
 use crate::contain::contain;
+use crate::engine::connections::Connections;
+use crate::engine::ENGINE;
 use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::patience::Patience;
 use crate::faults::{self, Stage};
 use crate::fetch;
-use crate::fetch::engine::Content;
 use crate::fetch::order::{Body, Order, Wanted};
-use crate::pool::{CloseReason, ConnId, ExchangeId};
-use crate::runtime::{self, Io};
+use crate::io_thread;
+use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// One decoded command.
 #[derive(Debug)]
 pub enum Command {
     /// An exchange begins on a connection.
-    Begin(ConnId, Begin, Content),
+    Begin(ConnId, Begin),
     /// For an exchange.
     Exchange(ExchangeId, Input),
     /// An option of a connection's socket.
@@ -49,7 +49,7 @@ impl Command {
     /// The exchange that it is about; 0: none.
     fn exchange(&self) -> ExchangeId {
         match self {
-            Self::Begin(_, begin, _) => begin.exchange,
+            Self::Begin(_, begin) => begin.exchange,
             Self::Fetch(order) => order.exchange,
             Self::Exchange(exchange, _)
             | Self::FetchAbort(exchange)
@@ -62,7 +62,7 @@ impl Command {
     /// The connection that it is about, if it names one.
     fn connection(&self) -> Option<ConnId> {
         match self {
-            Self::Begin(conn, ..)
+            Self::Begin(conn, _)
             | Self::Socket(conn, _)
             | Self::Close(conn)
             | Self::Approve(conn) => Some(*conn),
@@ -135,14 +135,10 @@ fn decode(
                 reused: flags & command::REUSED != 0,
                 says_close: flags & command::KEEP == 0,
                 guarded: flags & command::GUARDED != 0,
+                is_fetch: flags & command::FETCHED != 0,
                 max_header_size,
             };
-            let content = if flags & command::FETCHED == 0 {
-                Content::AsItComes
-            } else {
-                Content::Fetched
-            };
-            Command::Begin(conn, begin, content)
+            Command::Begin(conn, begin)
         }
         command::WRITE => Command::Exchange(id, write(payload, flags)),
         command::END => Command::Exchange(id, write(Bytes::new(), command::LAST)),
@@ -220,16 +216,16 @@ impl Submission {
     }
 
     /// Carries out each of its commands, whatever becomes of those before it.
-    pub fn carry_out(mut self, io: &Io) {
+    pub fn carry_out(mut self, connections: &Connections) {
         for command in Commands::new(std::mem::take(&mut self.bytes)) {
             let exchange = command.exchange();
             let conn = command.connection();
-            if let Err(failure) = contain(|| dispatch(io, self.port, command)) {
+            if let Err(failure) = contain(|| dispatch(connections, self.port, command)) {
                 // What JavaScript takes for gone is, and whoever waits for what was not done hears of its end.
                 if let Some(conn) = conn {
-                    io.kill(conn, CloseReason::Error);
+                    connections.kill(conn, CloseReason::Error);
                 }
-                io.kill_exchange(self.port, exchange, CloseReason::Error);
+                connections.kill_exchange(self.port, exchange, CloseReason::Error);
                 fetch::abort(self.port, exchange);
                 fail(self.port, exchange, &failure);
             }
@@ -252,7 +248,7 @@ impl Submission {
 
 impl Drop for Submission {
     fn drop(&mut self) {
-        self.tell_fetches(&runtime::ended());
+        self.tell_fetches(&io_thread::ended());
     }
 }
 
@@ -265,15 +261,32 @@ fn fail(port: PortId, exchange: ExchangeId, failure: &Failure) {
     }
 }
 
+/// Delivers a command of an exchange to its connection, or to the fetch of that number; one that has ended hears nothing.
+pub fn deliver(connections: &Connections, port: PortId, exchange: ExchangeId, input: Input) {
+    if let Input::Ack(bytes) = input {
+        if fetch::acknowledge(port, exchange, bytes) {
+            return;
+        }
+    }
+    if let Some(input) = connections.input(port, exchange, input) {
+        fetch::input(port, exchange, input);
+    }
+}
+
 /// Carries out a command of `port`.
-fn dispatch(io: &Io, port: PortId, command: Command) {
+fn dispatch(connections: &Connections, port: PortId, command: Command) {
     faults::at(Stage::Bridge);
     match command {
-        Command::Begin(conn, begin, content) => io.begin(port, conn, begin, content),
-        Command::Exchange(exchange, input) => io.input(port, exchange, input),
+        Command::Begin(conn, begin) => {
+            if begin.is_fetch {
+                fetch::stage::attach(connections, port, conn);
+            }
+            connections.begin(port, conn, begin);
+        }
+        Command::Exchange(exchange, input) => deliver(connections, port, exchange, input),
         // A socket that is closing may refuse it; to the runtime that is no error.
-        Command::Socket(conn, option) => drop(io.set_option(conn, option)),
-        Command::Close(conn) => io.kill(conn, CloseReason::UserAbort),
+        Command::Socket(conn, option) => drop(connections.set_option(conn, option)),
+        Command::Close(conn) => connections.kill(conn, CloseReason::UserAbort),
         Command::Fetch(order) => {
             if let Some(events) = ENGINE.events(port) {
                 fetch::begin(port, *order, events);
@@ -283,10 +296,10 @@ fn dispatch(io: &Io, port: PortId, command: Command) {
         Command::FetchRead(exchange, wanted) => {
             fetch::read(port, exchange, wanted, lending::room(port, exchange));
         }
-        Command::Approve(conn) => io.approve(conn),
-        Command::Resolved(conn, addresses) => io.resolved(conn, addresses),
+        Command::Approve(conn) => connections.approve(conn),
+        Command::Resolved(conn, addresses) => connections.resolved(conn, addresses),
         Command::Refused(exchange, why) => {
-            io.kill_exchange(port, exchange, CloseReason::Error);
+            connections.kill_exchange(port, exchange, CloseReason::Error);
             fetch::abort(port, exchange);
             let message = format!("keepwire's engine refused a command: {why}");
             fail(port, exchange, &Failure::new(ENGINE_FAILED, message));

@@ -47,6 +47,8 @@ pub struct Response<'a> {
 /// Every exchange settles exactly once: with an `end` (in `response`, `data` or by itself), or with `failed`; one that
 /// the caller aborted hears nothing more. `closed` is the last word about a connection.
 pub trait Events: Send + Sync {
+    /// An exchange begins on the connection that is told of; `is_fetch` as in [`Begin`](super::mailbox::Begin::is_fetch).
+    fn begins(&self, _exchange: ExchangeId, _is_fetch: bool) {}
     /// A head, informational or final, with the body bytes that came along.
     fn response(&self, exchange: ExchangeId, response: Response<'_>);
     /// Body bytes.

@@ -25,6 +25,8 @@ pub struct Begin {
     /// Listeners of its socket judge each connection before anything is written to it: a replacement waits for their
     /// word, as a peer's identity does.
     pub guarded: bool,
+    /// A fetch's: its response waits until it is read, and comes without its content codings.
+    pub is_fetch: bool,
     /// Largest response head.
     pub max_header_size: usize,
 }

@@ -1,6 +1,8 @@
 //! One request on one connection, again and again.
 //!
 //! * [`connection`]: the task that owns a connection for its whole life, dialing included.
+//! * [`context`]: what that task works with.
+//! * `state`: where an exchange is.
 //! * `service`, `reading`: the exchanges on one transport of it.
 //! * [`patience`]: how long it waits for its peer.
 //! * [`outgoing`]: request bytes, kept while they may be sent again.
@@ -10,11 +12,13 @@
 //! connection's task only watches it.
 
 pub mod connection;
+pub mod context;
 pub mod events;
 pub mod mailbox;
 pub mod outgoing;
 pub mod patience;
 mod reading;
 mod service;
+mod state;
 #[cfg(test)]
 mod tests;

@@ -6,20 +6,14 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use super::events::Response;
-use super::service::{Answer, Exchange, Outcome, Service};
+use super::service::Service;
+use super::state::{Answer, Exchange, Outcome, Step};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
 use crate::error::Failure;
 use crate::faults::{self, Stage};
 use crate::http1::llhttp_errors::ParseFault;
 use crate::http1::reader::{Event, Fault};
 use crate::pool::CloseReason;
-
-/// How reading goes on.
-pub(super) enum Step {
-    Again,
-    Wait,
-    Over(Outcome),
-}
 
 /// Pieces of a body that are told as one. A single one is not copied.
 #[derive(Default)]
@@ -89,7 +83,7 @@ impl Service<'_> {
             }
             if head.upgrades {
                 // Nobody asked for another protocol: such requests go the runtime's own way.
-                return Step::Over(Outcome::Failed(Box::new(hang_up())));
+                return Step::Over(Outcome::Failed(Box::new(Failure::hang_up())));
             }
             if let Some(asked) = exchange.asked {
                 let metrics = self.task.owner.metrics();
@@ -311,7 +305,7 @@ impl Service<'_> {
                 Failure::from_io(&error, syscall, None, None)
             }
             _ if has_head => aborted(),
-            _ => hang_up(),
+            _ => Failure::hang_up(),
         };
         if has_head {
             return Step::Over(Outcome::Failed(Box::new(failure)));
@@ -367,10 +361,6 @@ fn without_empty_lines(bytes: &[u8]) -> Option<&[u8]> {
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     Some(&bytes[at..])
-}
-
-pub(super) fn hang_up() -> Failure {
-    Failure::hang_up()
 }
 
 fn aborted() -> Failure {

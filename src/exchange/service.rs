@@ -9,104 +9,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::connection::Task;
-use super::mailbox::{Begin, Input};
-use super::outgoing::Outgoing;
+use super::context::Task;
+use super::mailbox::Input;
 use super::patience::{Awaited, Clock, Patience};
-use super::reading::{hang_up, Step};
+use super::state::{Answer, Exchange, Outcome, Step};
 use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
 use crate::error::Failure;
-use crate::http1::head::Head;
 use crate::http1::reader::Reader;
 use crate::pool::CloseReason;
 
 /// Turns of one poll before the task yields to the others.
 const BUDGET: u32 = 64;
-
-/// How a transport's service ended.
-pub(super) enum Outcome {
-    Closed(CloseReason),
-    /// It died with no exchange under way.
-    Died(CloseReason),
-    /// The exchange failed; tell its caller.
-    Failed(Box<Failure>),
-    /// The transport is dead and the current exchange goes to a fresh one; true: for the second time.
-    Replace(CloseReason, bool),
-}
-
-/// Where the response is.
-pub(super) enum Answer {
-    /// The connection was not handed over yet: not a byte of the request may be written.
-    NotAsked,
-    /// Its head is due.
-    Awaited,
-    /// The head is known; its body follows.
-    Body {
-        head: Head,
-        published: bool,
-        unacknowledged: usize,
-    },
-    /// The message is complete and its end was told.
-    Told,
-}
-
-pub(super) struct Exchange {
-    pub(super) begin: Begin,
-    pub(super) outgoing: Outgoing,
-    pub(super) answer: Answer,
-    pub(super) patience: Patience,
-    /// Bytes of the response's body so far.
-    pub(super) received: u64,
-    /// When it was handed over.
-    pub(super) asked: Option<Instant>,
-    pub(super) want_ack: bool,
-    /// Bytes up to here were told as written.
-    pub(super) told_written: u64,
-    /// It has been moved once already after bytes of it were written.
-    pub(super) resent: bool,
-    pub(super) write_error: Option<io::Error>,
-    /// The transport has not taken all of it at once.
-    pub(super) has_waited: bool,
-}
-
-impl Exchange {
-    pub(super) fn new(begin: Begin) -> Self {
-        Self {
-            begin,
-            outgoing: Outgoing::new(begin.idempotent),
-            answer: Answer::NotAsked,
-            patience: Patience::default(),
-            received: 0,
-            asked: None,
-            want_ack: false,
-            told_written: 0,
-            resent: false,
-            write_error: None,
-            has_waited: false,
-        }
-    }
-
-    pub(super) fn has_head(&self) -> bool {
-        matches!(
-            self.answer,
-            Answer::Body {
-                published: true,
-                ..
-            } | Answer::Told
-        )
-    }
-
-    /// Whether the request or the response's head said that the connection ends with them.
-    pub(super) fn says_close(&self) -> bool {
-        self.begin.says_close
-            || matches!(&self.answer, Answer::Body { head, .. } if !head.keep_alive)
-    }
-
-    pub(super) fn is_told(&self) -> bool {
-        matches!(self.answer, Answer::Told)
-    }
-}
 
 /// The exchanges on one transport.
 pub(super) struct Service<'a> {
@@ -265,7 +179,7 @@ impl<'a> Service<'a> {
         // Makes the task be woken by what comes, too.
         if !fit || reader.poll_silence(cx).is_ready() {
             drop(reader);
-            return Err(self.replace_or(CloseReason::PeerClosed, hang_up));
+            return Err(self.replace_or(CloseReason::PeerClosed, Failure::hang_up));
         }
         reader.begin(exchange.begin.bodiless, exchange.begin.max_header_size);
         exchange.answer = Answer::Awaited;

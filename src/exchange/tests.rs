@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::connection::{Host, Owner, Task};
+use super::context::{Host, Owner, Task};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
 use crate::config::RESPONSE_WINDOW;
@@ -194,6 +194,7 @@ impl Client {
             reused: exchange > 1,
             says_close: false,
             guarded: false,
+            is_fetch: false,
             max_header_size: 16 * 1024,
         }));
     }

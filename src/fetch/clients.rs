@@ -13,6 +13,7 @@ use reqwest::Client;
 
 use super::dials::Dials;
 use crate::connect::{self, tls};
+use crate::io_thread;
 
 /// As our agents' defaults: idle connections for each origin, how long they are kept, and when they are probed.
 const MOST_IDLE: usize = 256;
@@ -28,7 +29,11 @@ struct Registry {
     clients: HashMap<(u32, bool), Result<Client, String>>,
 }
 
-static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new(Mutex::default);
+static REGISTRY: Lazy<Mutex<Registry>> = Lazy::new(|| {
+    // The clients' connections end with the thread that they live on.
+    io_thread::at_end(|| registry().clients.clear());
+    Mutex::default()
+});
 
 fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,11 +75,6 @@ pub fn get(number: u32, fresh: bool) -> Result<Client, String> {
     Ok(client)
 }
 
-/// The clients' connections have ended with the thread that they lived on.
-pub fn restart() {
-    registry().clients.clear();
-}
-
 fn made(number: u32, fresh: bool) -> Result<Client, String> {
     let registry = &mut *registry();
     if let Some(client) = registry.clients.get(&(number, fresh)) {
@@ -102,6 +102,16 @@ fn build(tls: &Arc<tls::Tls>, fresh: bool) -> Result<Client, String> {
         .tcp_nodelay(true)
         .build()
         .map_err(|error| error.to_string())
+}
+
+/// Turns after which whatever follows from a message's end, the return of its connection included, has been done.
+const TURNS: usize = 2;
+
+/// Waits until all that is ready by now has had its turn.
+pub async fn settled() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The system's resolver, with its errors.

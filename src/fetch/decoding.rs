@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use super::content::{codings, Content, Progress, PIECE};
 use super::decoders::{self, Worked};
+use super::gathered::{now, Gathered};
 use super::order::Room;
-use super::receiving::{now, Gathered};
 use crate::error::Failure;
 
 /// What ends a body early.

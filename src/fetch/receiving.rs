@@ -3,21 +3,20 @@
 //! What is there at once goes with the head, in one record; the rest when somebody reads it, whole or piece by piece. The end
 //! is told when the connection is back in the pool.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use reqwest::Response;
 
+use super::clients;
 use super::content::PIECE;
 use super::decoding::{too_large, BoxError, Incoming};
 use super::failure;
+use super::gathered::Gathered;
 use super::order::{Link, Order, Wanted};
-use super::settled;
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::Failure;
 use crate::exchange::events;
@@ -41,7 +40,7 @@ pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Res
         .map_err(|error| broken(&*error, order))?;
     // Nothing is told before the connection is where the next request looks for it.
     drop(body);
-    settled().await;
+    clients::settled().await;
     rest.tell(&head, link, written, true);
     Ok(())
 }
@@ -209,69 +208,5 @@ fn head(response: &Response) -> Head {
         upgrades: false,
         len: text.len(),
         text,
-    }
-}
-
-/// What `future` has to say without waiting.
-pub fn now<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Pieces put together; a single one stays as it is.
-#[derive(Default)]
-pub struct Gathered {
-    first: Bytes,
-    all: Vec<u8>,
-}
-
-impl Gathered {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Bytes in it.
-    pub fn len(&self) -> usize {
-        self.first.len().max(self.all.len())
-    }
-
-    /// All of it, with room for so many bytes altogether.
-    fn into_vec(mut self, room: usize) -> Vec<u8> {
-        let mut all = if self.all.is_empty() {
-            Vec::from(self.take())
-        } else {
-            self.all
-        };
-        if all.capacity() < room {
-            all.reserve_exact(room - all.len());
-        }
-        all
-    }
-
-    /// Puts a piece behind the others.
-    pub fn add(&mut self, piece: Bytes) {
-        if self.first.is_empty() {
-            self.first = piece;
-            return;
-        }
-        if self.all.is_empty() {
-            self.all.extend_from_slice(&self.first);
-        }
-        self.all.extend_from_slice(&piece);
-    }
-
-    fn tell(&mut self, link: &Link) {
-        if !self.is_empty() {
-            link.data(self.take(), false);
-        }
-    }
-
-    /// Empties it.
-    pub fn take(&mut self) -> Bytes {
-        if self.all.is_empty() {
-            return std::mem::take(&mut self.first);
-        }
-        self.first = Bytes::new();
-        std::mem::take(&mut self.all).into()
     }
 }

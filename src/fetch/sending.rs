@@ -10,12 +10,12 @@ use std::time::Instant;
 use http::Method;
 use reqwest::{Request, Response};
 
+use super::clients;
 use super::dials::Attempt;
 use super::failure;
 use super::order::{Body, Head, Link, Order};
 use super::receiving;
 use super::stats::Counted;
-use super::{clients, settled};
 use crate::error::{Failure, Prospect};
 use crate::faults::{self, Stage};
 
@@ -55,7 +55,7 @@ async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
     let safe = is_safe(&order.head.method);
     if !safe {
         // What the kernel knows by now of a connection's end is heard before it is chosen.
-        settled().await;
+        clients::settled().await;
     }
     let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
     let metrics = &order.head.figures.metrics;

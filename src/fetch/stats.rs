@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::sync::Lazy;
 
-use crate::agent::OriginStats;
+use crate::engine::OriginStats;
 use crate::metrics::Metrics;
 use crate::pool::Counts;
 

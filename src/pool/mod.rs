@@ -57,7 +57,7 @@ use sharing::Peer;
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
     AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, ExchangeId, KeyId, Kind, LastAnswer,
-    Lease, Miss, State, Stay, WaiterId,
+    Lease, Miss, PortId, State, Stay, WaiterId,
 };
 use waiters::Waiter;
 

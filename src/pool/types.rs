@@ -12,6 +12,9 @@ pub type KeyId = u32;
 /// keep in mind as many connections whose end it has not heard of.
 pub type ConnId = u32;
 
+/// A JavaScript thread's way into the engine.
+pub type PortId = u32;
+
 /// An exchange, in its port's numbering: 1 to 2^53 - 1. No number comes back (`lib/bridge/numbers.js`), so whatever is late
 /// about an exchange, in either direction, reaches nobody else.
 pub type ExchangeId = u64;
@@ -20,7 +23,7 @@ pub type ExchangeId = u64;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WaiterId {
     /// The JavaScript thread's port.
-    pub port: u32,
+    pub port: PortId,
     /// The exchange.
     pub exchange: ExchangeId,
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::connections::{self, Leases};
 use super::{Engine, ADOPTS};
 use crate::exchange::mailbox::Input;
 use crate::pool::{
     AgentId, CheckIn, CloseReason, ConnId, Effect, KeyId, Kind, Lease, Miss, State, Stay, WaiterId,
 };
-use crate::runtime;
 
 impl Engine {
     /// Asks for the exclusive use of a connection; the answer holds at once, dialing goes on by itself. The second value
@@ -85,7 +85,7 @@ impl Engine {
         if result == CheckIn::Idle {
             self.expect_expiry(deadline);
             if stay == Stay::Unused {
-                runtime::run(move |io| io.socket(conn, Input::Idle));
+                connections::run(move |all| all.socket(conn, Input::Idle));
             }
         }
         result
@@ -105,20 +105,28 @@ impl Engine {
         })
     }
 
-    /// A connection is open.
-    pub fn connected(&self, conn: ConnId) {
+    /// The connection is its user's alone: it is never shared.
+    pub fn bind(&self, conn: ConnId) {
+        self.lock().pool.bind(conn);
+    }
+}
+
+impl Leases for Engine {
+    fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    fn connected(&self, conn: ConnId) {
         self.lock().pool.connected(conn);
     }
 
-    /// A leased connection was dead and is dialed anew.
-    pub fn redial(&self, conn: ConnId) {
+    fn redial(&self, conn: ConnId) {
         let mut shared = self.lock();
         shared.dead.remove(&conn);
         shared.pool.redial(conn, self.clock.now());
     }
 
-    /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.
-    pub fn died(&self, conn: ConnId, reason: CloseReason) -> bool {
+    fn died(&self, conn: ConnId, reason: CloseReason) -> bool {
         self.with_effects(|shared, now, effects| {
             if reason.is_peers() {
                 shared.pool.ended_by_peer(conn, now);
@@ -133,31 +141,23 @@ impl Engine {
         })
     }
 
-    /// The peer ended a leased connection: without an answer to the request on it, or behind its answer.
-    pub fn ended_by_peer(&self, conn: ConnId) {
+    fn ended_by_peer(&self, conn: ConnId) {
         self.lock().pool.ended_by_peer(conn, self.clock.now());
     }
 
-    /// A leased connection's present exchange is its last.
-    pub fn doom(&self, conn: ConnId, reason: CloseReason) {
+    fn doom(&self, conn: ConnId, reason: CloseReason) {
         let mut shared = self.lock();
         if shared.pool.state(conn) == Some(State::Leased) {
             shared.dead.insert(conn, reason);
         }
     }
 
-    /// A connection is gone: its place is given on. True if it was nobody's.
-    pub fn gone(&self, conn: ConnId, reason: CloseReason) -> bool {
+    fn gone(&self, conn: ConnId, reason: CloseReason) -> bool {
         let state = self.with_effects(|shared, now, effects| {
             shared.dead.remove(&conn);
             shared.pool.note_end(conn, reason);
             shared.pool.closed(conn, now, effects)
         });
         !matches!(state, Some(State::Leased | State::Dialing))
-    }
-
-    /// The connection is its user's alone: it is never shared.
-    pub fn bind(&self, conn: ConnId) {
-        self.lock().pool.bind(conn);
     }
 }

@@ -122,7 +122,7 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str) -> Self {
-        let turn = crate::runtime::tests::turn();
+        let turn = crate::io_thread::tests::turn();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sender, told) = channel();
         let watcher = Arc::new(Watcher {

@@ -4,36 +4,11 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Engine, PortId, Shared};
-use crate::connect::tls::{self, Tls};
+use super::owned::{Held, OriginStats, Owned};
+use super::{Engine, Shared};
+use crate::connect::tls;
 use crate::connect::Profile;
-use crate::metrics::Metrics;
-use crate::pool::{AgentId, Counts, KeyId, Limits};
-
-/// An agent, as the engine knows it.
-pub(super) struct Owned {
-    pub port: PortId,
-    origins: HashMap<KeyId, Held>,
-    /// Counters of its origins that were let go.
-    past: Arc<Metrics>,
-}
-
-/// What an agent's origin holds.
-struct Held {
-    /// What its owner calls it.
-    name: String,
-    /// Ways to connect that it has named.
-    profiles: HashSet<u32>,
-    /// How its connections are secured: kept even while no profile says so.
-    tls: Option<Arc<Tls>>,
-}
-
-/// What there is to tell of an agent's origin; without a name: of those that were let go.
-pub struct OriginStats {
-    pub name: String,
-    pub counts: Counts,
-    pub metrics: Arc<Metrics>,
-}
+use crate::pool::{AgentId, Counts, KeyId, Limits, PortId};
 
 impl Engine {
     /// Adds an agent of a thread.

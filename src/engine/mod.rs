@@ -5,28 +5,29 @@
 //! place first and tells its owner last.
 
 mod clock;
+pub mod connections;
 mod leases;
 mod origins;
+mod owned;
 mod profiles;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use clock::Clock;
+use connections::{Leases, Opening};
 use once_cell::sync::Lazy;
-pub use origins::OriginStats;
-use origins::Owned;
+pub use owned::OriginStats;
+use owned::Owned;
 use profiles::Profiles;
 
 use crate::connect::Profile;
 use crate::error::Failure;
 use crate::exchange::events::{Assigned, Events};
-use crate::pool::{AgentId, CloseReason, ConnId, Effect, Keys, Pool, WaiterId};
-use crate::runtime::{self, Books, Io};
-
-/// A JavaScript thread, as the engine knows it.
-pub type PortId = u32;
+use crate::io_thread;
+use crate::pool::{AgentId, CloseReason, ConnId, Effect, Keys, Pool, PortId, WaiterId};
 
 /// In place of why a connection is dialed: it is not, it was another agent's.
 pub const ADOPTS: u16 = u16::MAX;
@@ -57,6 +58,11 @@ struct Shared {
 
 impl Engine {
     fn new() -> Self {
+        io_thread::at_end(|| {
+            connections::forget_all();
+            // What was to happen at a certain time is not going to.
+            ENGINE.next_expiry.store(u64::MAX, Ordering::Release);
+        });
         Self {
             shared: Mutex::new(Shared {
                 pool: Pool::new(),
@@ -76,11 +82,6 @@ impl Engine {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // A panic elsewhere must not take every later request down with it.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Milliseconds of the engine's clock.
-    pub(crate) fn now(&self) -> u64 {
-        self.clock.now()
     }
 
     /// Registers a thread and whom to tell about its exchanges and connections.
@@ -112,7 +113,7 @@ impl Engine {
         for agent in agents {
             self.remove_agent(agent);
         }
-        runtime::run(move |io| io.kill_port(port, CloseReason::AgentDestroyed));
+        connections::run(move |all| all.kill_port(port, CloseReason::AgentDestroyed));
     }
 
     /// Whom to tell about what concerns a thread; none once it has ended.
@@ -127,14 +128,9 @@ impl Engine {
     fn expect_expiry(&self, deadline: Option<u64>) {
         let Some(deadline) = deadline else { return };
         if self.next_expiry.fetch_min(deadline, Ordering::AcqRel) > deadline {
-            let wait = deadline.saturating_sub(self.clock.now());
-            runtime::run(move |io| io.call_after(wait, || ENGINE.expire()));
+            let wait = Duration::from_millis(deadline.saturating_sub(self.clock.now()));
+            io_thread::run(move || io_thread::call_after(wait, || ENGINE.expire()));
         }
-    }
-
-    /// What was to happen at a certain time is not going to.
-    pub(crate) fn forget_timers(&self) {
-        self.next_expiry.store(u64::MAX, Ordering::Release);
     }
 
     fn expire(&self) {
@@ -166,8 +162,8 @@ impl Engine {
                 }
             }
             Effect::Grant { waiter } => self.grant(waiter),
-            Effect::Close { conn, reason } => runtime::run(move |io| io.kill(conn, reason)),
-            Effect::Leave { conn } => runtime::run(move |io| io.leave(conn)),
+            Effect::Close { conn, reason } => connections::run(move |all| all.kill(conn, reason)),
+            Effect::Leave { conn } => connections::run(move |all| all.leave(conn)),
             Effect::EvictForeign { agent, key } => {
                 let port = self.lock().agents.get(&agent).map(|owned| owned.port);
                 if let Some(events) = port.and_then(|port| self.events(port)) {
@@ -183,12 +179,12 @@ impl Engine {
             return;
         };
         // Without such a thread nothing is being closed.
-        if runtime::ready().is_err() {
+        if io_thread::ready().is_err() {
             events.assigned(waiter.exchange, 0, Assigned::Foreign);
             return;
         }
-        runtime::run(move |io| {
-            io.call_next(move || events.assigned(waiter.exchange, 0, Assigned::Foreign));
+        io_thread::run(move || {
+            io_thread::call_next(move || events.assigned(waiter.exchange, 0, Assigned::Foreign));
         });
     }
 
@@ -200,35 +196,41 @@ impl Engine {
         profile: Option<Arc<Profile>>,
         queued: bool,
     ) -> bool {
-        let (books, adopts) = {
+        let (counters, adopts) = {
             let mut shared = self.lock();
             let pool = &mut shared.pool;
-            let books = pool
-                .metrics(conn)
-                .zip(pool.answered(conn))
-                .map(|(metrics, answered)| Books { metrics, answered });
-            (books, pool.adoption(conn))
+            let counters = pool.metrics(conn).zip(pool.answered(conn));
+            (counters, pool.adoption(conn))
         };
-        match (profile, books, self.events(waiter.port)) {
-            (Some(profile), Some(books), Some(events)) => {
-                let mut opening = Opening {
+        match (profile, counters, self.events(waiter.port)) {
+            (Some(profile), Some((metrics, answered)), Some(events)) => {
+                let mut promise = Promise {
                     conn,
                     waiter,
                     queued,
-                    events,
+                    events: Arc::clone(&events),
                     failure: None,
-                    is_done: false,
+                    is_kept: false,
                 };
-                if let Err(failure) = runtime::ready() {
-                    opening.failure = Some(failure);
+                if let Err(failure) = io_thread::ready() {
+                    promise.failure = Some(failure);
                     return false;
                 }
-                runtime::run(move |io: &Io| {
+                let opening = Opening {
+                    waiter,
+                    conn,
+                    profile,
+                    events,
+                    metrics,
+                    answered,
+                    leases: &*ENGINE,
+                };
+                connections::run(move |all| {
                     // Told in the same job: an abort in answer to it finds the connection.
-                    let events = opening.done();
+                    promise.keep();
                     match adopts {
-                        Some(former) => io.adopt(former, waiter, conn, profile, events, books),
-                        None => io.open(waiter, conn, profile, events, books),
+                        Some(former) => all.adopt(former, opening),
+                        None => all.open(opening),
                     }
                 });
             }
@@ -236,7 +238,7 @@ impl Engine {
             _ => {
                 self.gone(conn, CloseReason::AgentDestroyed);
                 if let Some(former) = adopts {
-                    runtime::run(move |io| io.kill(former, CloseReason::AgentDestroyed));
+                    connections::run(move |all| all.kill(former, CloseReason::AgentDestroyed));
                 }
             }
         }
@@ -244,18 +246,18 @@ impl Engine {
     }
 }
 
-/// A connection that is about to be opened: unless that is [`done`](Opening::done), it fails when this is dropped.
-struct Opening {
+/// Of a connection that is about to be opened: unless it is [kept](Promise::keep), the connection fails when this is dropped.
+struct Promise {
     conn: ConnId,
     waiter: WaiterId,
     /// The waiter has not heard of the connection.
     queued: bool,
     events: Arc<dyn Events>,
     failure: Option<Box<Failure>>,
-    is_done: bool,
+    is_kept: bool,
 }
 
-impl Opening {
+impl Promise {
     fn assign(&self) {
         if self.queued {
             self.events
@@ -263,23 +265,22 @@ impl Opening {
         }
     }
 
-    fn done(mut self) -> Arc<dyn Events> {
+    fn keep(mut self) {
         self.assign();
-        self.is_done = true;
-        Arc::clone(&self.events)
+        self.is_kept = true;
     }
 }
 
-impl Drop for Opening {
+impl Drop for Promise {
     fn drop(&mut self) {
-        if self.is_done {
+        if self.is_kept {
             return;
         }
         self.assign();
         let failure = self
             .failure
             .take()
-            .unwrap_or_else(|| Box::new(runtime::ended()));
+            .unwrap_or_else(|| Box::new(io_thread::ended()));
         self.events.failed(self.waiter.exchange, &failure, false);
         let reason = CloseReason::Error;
         let idle = ENGINE.gone(self.conn, reason);

@@ -18,29 +18,25 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::decoding::Incoming;
 use super::order::Link;
-use super::{accompany, failure, receiving};
-use crate::agent::PortId;
+use super::under_way::accompany;
+use super::{failure, receiving};
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
+use crate::engine::connections::{self, Connections};
 use crate::error::Failure;
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::exchange::mailbox::Input;
 use crate::faults::{self, Stage};
 use crate::http1::head::{Framing, Head};
-use crate::pool::{CloseReason, ConnId, ExchangeId};
-use crate::runtime;
+use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
-/// How an exchange's response is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Byte for byte.
-    AsItComes,
-    /// When it is read, without its content codings.
-    Fetched,
+/// A connection of the thread `port` is about to carry a fetch.
+pub fn attach(connections: &Connections, port: PortId, conn: ConnId) {
+    connections.wrap(conn, |inner| Arc::new(Companion::new(port, inner)));
 }
 
 /// Stands between a connection and whoever is told of it.
-pub struct Companion {
+struct Companion {
     port: PortId,
     inner: Arc<dyn Events>,
     /// The exchange under way, if it is a fetch; 0: it is none.
@@ -62,21 +58,13 @@ enum Part {
 
 impl Companion {
     /// Tells `inner`, whose thread is `port`.
-    pub fn new(port: PortId, inner: Arc<dyn Events>) -> Self {
+    fn new(port: PortId, inner: Arc<dyn Events>) -> Self {
         Self {
             port,
             inner,
             exchange: AtomicU64::new(0),
             feed: Mutex::default(),
         }
-    }
-
-    /// An exchange begins on the connection.
-    pub fn begin(&self, exchange: ExchangeId, content: Content) {
-        let is_fetch = content == Content::Fetched;
-        let number = if is_fetch { exchange } else { 0 };
-        self.exchange.store(number, Ordering::Relaxed);
-        *self.feed() = None;
     }
 
     fn feed(&self) -> MutexGuard<'_, Option<UnboundedSender<Part>>> {
@@ -157,7 +145,7 @@ async fn tell(
         Err(failure) => {
             // What can't be decoded has left its connection open.
             let (port, exchange) = (locked().port, link.exchange);
-            runtime::run(move |io| io.kill_exchange(port, exchange, CloseReason::Error));
+            connections::run(move |all| all.kill_exchange(port, exchange, CloseReason::Error));
             let after_head = link.head_told.load(Ordering::Relaxed);
             link.events.failed(link.exchange, &failure, after_head);
         }
@@ -206,7 +194,7 @@ impl http_body::Body for Source {
         match std::task::ready!(parts.coming.poll_recv(cx)) {
             Some(Part::Bytes(bytes)) => {
                 let (port, exchange, taken) = (parts.port, parts.exchange, bytes.len());
-                runtime::run(move |io| io.input_to_connection(port, exchange, Input::Ack(taken)));
+                connections::run(move |all| drop(all.input(port, exchange, Input::Ack(taken))));
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Some(Part::End {
@@ -244,6 +232,12 @@ fn codings(head: &Head) -> HeaderMap {
 }
 
 impl Events for Companion {
+    fn begins(&self, exchange: ExchangeId, is_fetch: bool) {
+        let number = if is_fetch { exchange } else { 0 };
+        self.exchange.store(number, Ordering::Relaxed);
+        *self.feed() = None;
+    }
+
     fn response(&self, exchange: ExchangeId, response: Response<'_>) {
         if self.exchange.load(Ordering::Relaxed) == exchange && !response.head.is_informational() {
             let headers = codings(response.head);

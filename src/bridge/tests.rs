@@ -3,28 +3,27 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::*;
-use crate::bridge::layout::{command, ALIGN};
-use crate::bridge::submission::Submission;
+use super::layout::{command, ALIGN};
+use super::submission::Submission;
 use crate::connect::tests::profile;
 use crate::connect::{tls, Connected, Profile};
-use crate::exchange::events::{Assigned, Replaces, Response};
-use crate::faults;
-use crate::pool::{AgentId, CheckIn, KeyId, Kind, Lease, Limits, Scheduling, Stay};
+use crate::engine::{connections, ENGINE};
+use crate::error::{Failure, ENGINE_FAILED};
+use crate::exchange::events::{Assigned, Events, Replaces, Response};
+use crate::faults::{self, Stage};
+use crate::io_thread::{self, tests::turn};
+use crate::pool::{
+    AgentId, CheckIn, CloseReason, ConnId, ExchangeId, KeyId, Kind, Lease, Limits, PortId,
+    Scheduling, Stay, WaiterId,
+};
 
 /// Only turns a hang into a message.
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Faults are the I/O thread's: tests that use the engine take turns.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
@@ -141,7 +140,7 @@ impl Scene {
 
     fn submit(&self, commands: &[Vec<u8>]) {
         let submission = Submission::new(self.port, commands.concat().into());
-        run(move |io| submission.carry_out(io));
+        connections::run(move |all| submission.carry_out(all));
     }
 
     /// Sends a request on a connection.
@@ -213,7 +212,7 @@ fn encode(op: u8, flags: u8, exchange: ExchangeId, payload: &[u8]) -> Vec<u8> {
 /// Has the I/O thread panic when it comes to `stage`.
 fn arm(stage: Stage) {
     let (sender, armed) = channel();
-    run(move |_| {
+    io_thread::run(move || {
         faults::inject(stage);
         let _ = sender.send(());
     });
@@ -301,7 +300,7 @@ fn if_the_thread_ends_all_that_is_under_way_fails_and_the_next_requests_start_an
     waiting.send(0);
     let (mut socket, _) = silent.accept().unwrap();
     assert!(socket.read(&mut [0; 16]).unwrap() > 0);
-    run(|_| faults::inject(Stage::Thread));
+    io_thread::run(|| faults::inject(Stage::Thread));
     assert_eq!(waiting.told(), Told::Failed(1, ENGINE_FAILED.to_owned()));
     go_on(&mut scenes, Stage::Thread);
     // Its connection has gone with it.

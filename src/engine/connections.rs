@@ -1,0 +1,384 @@
+//! The open connections of the process and the exchanges on them: what the engine has on the I/O thread.
+//!
+//! Everything here is single-threaded: closures sent with [`run`] reach it in the order they were sent. What follows from
+//! what a connection tells is decided elsewhere ([`Leases`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use crate::config::LAZY_WAKE;
+use crate::connect::{Profile, SocketOption};
+use crate::contain::{contain, Contained};
+use crate::error::Failure;
+use crate::exchange::context::{Host, Owner, Task};
+use crate::exchange::events::Events;
+use crate::exchange::mailbox::{Begin, Input, Mailbox};
+use crate::io_thread;
+use crate::metrics::Metrics;
+use crate::pool::{CloseReason, ConnId, ExchangeId, LastAnswer, PortId, WaiterId};
+
+/// The port of connections whose thread has ended.
+const NO_PORT: PortId = 0;
+
+thread_local! {
+    static CONNECTIONS: Connections = Connections::default();
+}
+
+/// Runs `job` on the I/O thread, as [`io_thread::run`] does, with the connections that are there.
+pub fn run(job: impl FnOnce(&Connections) + Send + 'static) {
+    io_thread::run(move || CONNECTIONS.with(job));
+}
+
+/// Forgets what lived on an I/O thread that has ended.
+pub fn forget_all() {
+    CONNECTIONS.with(|all| {
+        all.connections.take();
+        all.exchanges.take();
+        all.reminders.take();
+    });
+}
+
+/// Whoever decides what becomes of connections and their leases.
+pub trait Leases: Sync {
+    /// Milliseconds of the engine's clock.
+    fn now(&self) -> u64;
+    /// A connection is open.
+    fn connected(&self, conn: ConnId);
+    /// A leased connection was dead and is dialed anew.
+    fn redial(&self, conn: ConnId);
+    /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.
+    fn died(&self, conn: ConnId, reason: CloseReason) -> bool;
+    /// The peer ended a leased connection: without an answer to the request on it, or behind its answer.
+    fn ended_by_peer(&self, conn: ConnId);
+    /// A leased connection's present exchange is its last.
+    fn doom(&self, conn: ConnId, reason: CloseReason);
+    /// A connection is gone: its place is given on. True if it was nobody's.
+    fn gone(&self, conn: ConnId, reason: CloseReason) -> bool;
+}
+
+/// A connection that is to be opened.
+pub struct Opening {
+    /// For whom.
+    pub waiter: WaiterId,
+    /// Its number.
+    pub conn: ConnId,
+    /// How.
+    pub profile: Arc<Profile>,
+    /// Who is told of it.
+    pub events: Arc<dyn Events>,
+    /// Counters of its origin.
+    pub metrics: Arc<Metrics>,
+    /// Its last response, in the engine's ms.
+    pub answered: Arc<LastAnswer>,
+    /// Who decides about it.
+    pub leases: &'static dyn Leases,
+}
+
+/// What the I/O thread holds.
+#[derive(Default)]
+pub struct Connections {
+    connections: RefCell<HashMap<ConnId, Rc<Connection>>>,
+    exchanges: RefCell<HashMap<(PortId, ExchangeId), Rc<Connection>>>,
+    reminders: RefCell<Vec<Rc<Connection>>>,
+}
+
+struct Connection {
+    owner: Rc<Owner>,
+    answered: Arc<LastAnswer>,
+    port: Cell<PortId>,
+    exchange: Cell<ExchangeId>,
+    /// The exchange has had its response, or its failure.
+    is_over: Cell<bool>,
+    mailbox: Rc<Mailbox>,
+    leases: &'static dyn Leases,
+    /// Somebody has been put between it and its owner.
+    is_wrapped: Cell<bool>,
+}
+
+impl Connections {
+    /// Opens a connection for a waiter.
+    pub fn open(&self, opening: Opening) {
+        let Opening {
+            waiter,
+            conn,
+            profile,
+            events,
+            metrics,
+            answered,
+            leases,
+        } = opening;
+        let connection = Rc::new(Connection {
+            owner: Rc::new(Owner::new(conn, profile, events, metrics)),
+            answered,
+            port: Cell::new(waiter.port),
+            exchange: Cell::new(waiter.exchange),
+            is_over: Cell::new(false),
+            mailbox: Rc::default(),
+            leases,
+            is_wrapped: Cell::new(false),
+        });
+        self.connections
+            .borrow_mut()
+            .insert(conn, Rc::clone(&connection));
+        let task = Task {
+            owner: Rc::clone(&connection.owner),
+            exchange: waiter.exchange,
+            mailbox: Rc::clone(&connection.mailbox),
+            host: Box::new(OnIoThread(Rc::clone(&connection))),
+        };
+        let mut ending = Ending {
+            connection,
+            is_told: false,
+        };
+        tokio::task::spawn_local(async move {
+            match Contained::new(task.run()).await {
+                Ok(reason) => ending.tell(reason),
+                Err(failure) => ending.fail(&failure),
+            }
+        });
+    }
+
+    /// Makes an idle connection another agent's, under another number, for a waiter. If it has ended, or is about to, one is
+    /// opened in its place.
+    pub fn adopt(&self, former: ConnId, opening: Opening) {
+        let found = self.connections.borrow_mut().remove(&former);
+        let Some(connection) = found.filter(|found| found.mailbox.killed().is_none()) else {
+            self.open(opening);
+            return;
+        };
+        let Opening {
+            waiter,
+            conn,
+            profile,
+            events,
+            metrics,
+            leases,
+            ..
+        } = opening;
+        self.end_exchange(&connection);
+        connection.port.set(waiter.port);
+        connection.exchange.set(waiter.exchange);
+        connection.is_over.set(false);
+        connection.owner.hand_over(conn, profile, events, metrics);
+        connection.is_wrapped.set(false);
+        self.connections.borrow_mut().insert(conn, connection);
+        leases.connected(conn);
+    }
+
+    fn forget(&self, connection: &Connection) {
+        self.connections
+            .borrow_mut()
+            .remove(&connection.owner.conn());
+        self.end_exchange(connection);
+    }
+
+    /// Forgets who has used a connection last. Numbers come again after some thousands of exchanges, so the same one may
+    /// be another connection's by now.
+    fn end_exchange(&self, connection: &Connection) {
+        let exchange = (connection.port.get(), connection.exchange.get());
+        let mut exchanges = self.exchanges.borrow_mut();
+        if exchanges
+            .get(&exchange)
+            .is_some_and(|holder| std::ptr::eq(&**holder, connection))
+        {
+            exchanges.remove(&exchange);
+        }
+    }
+
+    /// An exchange begins on a connection that it has leased.
+    pub fn begin(&self, port: PortId, conn: ConnId, begin: Begin) {
+        let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
+            return;
+        };
+        self.end_exchange(&connection);
+        connection.exchange.set(begin.exchange);
+        connection.is_over.set(false);
+        self.exchanges
+            .borrow_mut()
+            .insert((port, begin.exchange), Rc::clone(&connection));
+        connection.owner.begins(&begin);
+        connection.mailbox.push(Input::Begin(begin));
+    }
+
+    /// Puts what `make` makes between a connection and whoever is told of it, once.
+    pub fn wrap(&self, conn: ConnId, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            if !connection.is_wrapped.replace(true) {
+                let owner = &connection.owner;
+                owner.tell(make(owner.events()));
+            }
+        }
+    }
+
+    /// Delivers a command of an exchange to its connection; gives back what is for no connection.
+    pub fn input(&self, port: PortId, exchange: ExchangeId, input: Input) -> Option<Input> {
+        let exchanges = self.exchanges.borrow();
+        let Some(connection) = exchanges.get(&(port, exchange)) else {
+            return Some(input);
+        };
+        connection.mailbox.push(input);
+        None
+    }
+
+    /// Delivers a command of a connection.
+    pub fn socket(&self, conn: ConnId, input: Input) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.push(input);
+        }
+    }
+
+    /// Sets an option of a connection's socket.
+    pub fn set_option(&self, conn: ConnId, option: SocketOption) -> Option<std::io::Result<()>> {
+        self.connections
+            .borrow()
+            .get(&conn)?
+            .owner
+            .set_option(option)
+    }
+
+    /// The type of service of what a connection sends.
+    pub fn type_of_service(&self, conn: ConnId) -> Option<std::io::Result<u8>> {
+        self.connections
+            .borrow()
+            .get(&conn)?
+            .owner
+            .type_of_service()
+    }
+
+    /// Closes a connection, whatever it is doing.
+    pub fn kill(&self, conn: ConnId, reason: CloseReason) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.kill(reason);
+        }
+    }
+
+    /// The idle connection outlives its thread.
+    pub fn leave(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.port.set(NO_PORT);
+        }
+    }
+
+    /// Closes the connection of an exchange under way.
+    pub fn kill_exchange(&self, port: PortId, exchange: ExchangeId, reason: CloseReason) {
+        if let Some(connection) = self.exchanges.borrow().get(&(port, exchange)) {
+            connection.mailbox.kill(reason);
+        }
+    }
+
+    /// Lets a connection go on whose peer was asked about.
+    pub fn approve(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.approve();
+        }
+    }
+
+    /// Tells a connection that is being opened what its name stands for.
+    pub fn resolved(&self, conn: ConnId, addresses: Vec<String>) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.mailbox.resolve(addresses);
+        }
+    }
+
+    /// Closes every connection of a thread.
+    pub fn kill_port(&self, port: PortId, reason: CloseReason) {
+        let connections = self.connections.borrow();
+        for connection in connections
+            .values()
+            .filter(|connection| connection.port.get() == port)
+        {
+            connection.mailbox.kill(reason);
+        }
+    }
+
+    /// Has `connection` say a little later what it has not said by then; one timer serves all.
+    fn remind(&self, connection: Rc<Connection>) {
+        let mut reminders = self.reminders.borrow_mut();
+        reminders.push(connection);
+        if reminders.len() > 1 {
+            return;
+        }
+        drop(reminders);
+        io_thread::call_after(LAZY_WAKE, || {
+            for connection in CONNECTIONS.with(|all| all.reminders.take()) {
+                if connection.mailbox.ack_pending.get() {
+                    connection.mailbox.push(Input::Tick);
+                }
+                connection.owner.events().wake();
+            }
+        });
+    }
+}
+
+/// Tells a connection's end, however its task ends.
+struct Ending {
+    connection: Rc<Connection>,
+    is_told: bool,
+}
+
+impl Ending {
+    fn tell(&mut self, reason: CloseReason) {
+        self.is_told = true;
+        CONNECTIONS.with(|all| all.forget(&self.connection));
+        let owner = &self.connection.owner;
+        owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
+        let idle = self.connection.leases.gone(owner.conn(), reason);
+        owner.events().closed(owner.conn(), reason, idle);
+    }
+
+    /// The same for one that ended otherwise than it should: its exchange, if it is not over, hears why.
+    fn fail(&mut self, failure: &Failure) {
+        let owner = &self.connection.owner;
+        owner.metrics().errors.add(failure.code.clone());
+        if !self.connection.is_over.get() {
+            let exchange = self.connection.exchange.get();
+            owner.events().failed(exchange, failure, false);
+        }
+        self.tell(CloseReason::Error);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.is_told {
+            drop(contain(|| self.fail(&io_thread::ended())));
+        }
+    }
+}
+
+/// The engine, as a connection's task sees it.
+struct OnIoThread(Rc<Connection>);
+
+impl Host for OnIoThread {
+    fn remind(&self) {
+        CONNECTIONS.with(|all| all.remind(Rc::clone(&self.0)));
+    }
+
+    fn connected(&self) {
+        self.0.leases.connected(self.0.owner.conn());
+    }
+
+    fn died(&self, reason: CloseReason) -> bool {
+        self.0.leases.died(self.0.owner.conn(), reason)
+    }
+
+    fn doom(&self, reason: CloseReason) {
+        self.0.leases.doom(self.0.owner.conn(), reason);
+    }
+
+    fn answered(&self, says_close: bool) {
+        self.0.answered.note(self.0.leases.now(), says_close);
+        self.0.is_over.set(true);
+    }
+
+    fn ended_by_peer(&self) {
+        self.0.leases.ended_by_peer(self.0.owner.conn());
+    }
+
+    fn redial(&self) {
+        self.0.leases.redial(self.0.owner.conn());
+    }
+}

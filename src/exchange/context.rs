@@ -1,0 +1,211 @@
+//! What a connection's task works with: whose the connection is, and what the task asks of the rest of the engine.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+use super::events::Events;
+use super::mailbox::{Begin, Mailbox};
+use crate::connect::tls::Secured;
+use crate::connect::{Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
+use crate::http1::reader::Reader;
+use crate::metrics::Metrics;
+use crate::pool::{CloseReason, ConnId, ExchangeId};
+
+/// What a connection's task needs to live.
+pub struct Task {
+    /// Whose it is at the moment.
+    pub owner: Rc<Owner>,
+    /// The exchange it is opened for.
+    pub exchange: ExchangeId,
+    /// Where its commands arrive.
+    pub mailbox: Rc<Mailbox>,
+    /// What it asks of the rest of the engine.
+    pub host: Box<dyn Host>,
+}
+
+/// Whose a connection is. Idle ones of agents that share may change hands, and get another number then.
+pub struct Owner {
+    conn: Cell<ConnId>,
+    events: RefCell<Arc<dyn Events>>,
+    metrics: RefCell<Arc<Metrics>>,
+    /// Where it goes, as its owner wants it.
+    profile: RefCell<Arc<Profile>>,
+    /// What there is to tell of it once it is open.
+    facts: RefCell<Facts>,
+    /// What its user has set on its socket.
+    options: Cell<SocketOptions>,
+    /// The transport that it has at the moment.
+    reader: RefCell<Weak<RefCell<Reader<Transport>>>>,
+}
+
+/// What an open connection's next owner is told of it.
+#[derive(Default)]
+struct Facts {
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    secured: Option<Box<Secured>>,
+}
+
+impl Owner {
+    /// `events` is told, `metrics` counts; opened as `profile` says.
+    pub fn new(
+        conn: ConnId,
+        profile: Arc<Profile>,
+        events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            conn: Cell::new(conn),
+            events: RefCell::new(events),
+            metrics: RefCell::new(metrics),
+            profile: RefCell::new(profile),
+            facts: RefCell::default(),
+            options: Cell::default(),
+            reader: RefCell::default(),
+        }
+    }
+
+    /// The connection's number.
+    pub fn conn(&self) -> ConnId {
+        self.conn.get()
+    }
+
+    /// Who is told.
+    pub fn events(&self) -> Arc<dyn Events> {
+        Arc::clone(&self.events.borrow())
+    }
+
+    /// Somebody else is told from now on, on behalf of whoever was.
+    pub fn tell(&self, events: Arc<dyn Events>) {
+        self.events.replace(events);
+    }
+
+    /// An exchange begins on it.
+    pub fn begins(&self, begin: &Begin) {
+        self.events.borrow().begins(begin.exchange, begin.is_fetch);
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics.borrow())
+    }
+
+    pub(super) fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.profile.borrow())
+    }
+
+    /// The connection has a transport, on which its user's socket options hold from now on.
+    pub(super) fn carried_by(&self, reader: &Rc<RefCell<Reader<Transport>>>) {
+        self.reader.replace(Rc::downgrade(reader));
+        for option in self.options.get().noted() {
+            self.apply(option);
+        }
+    }
+
+    /// Does `what` to the transport, if there is one.
+    fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
+        let reader = self.reader.borrow().upgrade()?;
+        let reader = reader.borrow();
+        Some(what(&reader.transport))
+    }
+
+    /// `None`: there is nothing yet to set it on, or nothing that has it. A socket that is closing may refuse it.
+    fn apply(&self, option: SocketOption) -> Option<io::Result<()>> {
+        self.transport(|transport| match option {
+            SocketOption::NoDelay(on) => Some(transport.set_nodelay(on)),
+            SocketOption::KeepAlive(probes) => Some(transport.set_keepalive(probes)),
+            SocketOption::TypeOfService(class) => transport.set_type_of_service(class),
+        })?
+    }
+
+    /// Sets an option of its socket, now and on each transport that takes the place of this one.
+    pub fn set_option(&self, option: SocketOption) -> Option<io::Result<()>> {
+        let mut options = self.options.get();
+        options.note(option);
+        self.options.set(options);
+        self.apply(option)
+    }
+
+    /// The type of service of what it sends; `None`: it has none, or no transport yet.
+    pub fn type_of_service(&self) -> Option<io::Result<u8>> {
+        self.transport(Transport::type_of_service)?
+    }
+
+    /// Its next user finds the socket as their profile says.
+    fn reset_options(&self, profile: &Profile) {
+        for option in self.options.take().noted() {
+            let original = match option {
+                SocketOption::NoDelay(_) => SocketOption::NoDelay(profile.no_delay),
+                SocketOption::KeepAlive(_) => SocketOption::KeepAlive(KeepAlive {
+                    enable: profile.keep_alive,
+                    ..KeepAlive::after_ms(profile.keep_alive_initial_delay_ms)
+                }),
+                SocketOption::TypeOfService(_) => SocketOption::TypeOfService(0),
+            };
+            self.apply(original);
+        }
+    }
+
+    /// Keeps what another owner would be told of the open connection.
+    pub(super) fn note(&self, connected: &mut Connected) {
+        let mut secured = connected.secured.take();
+        if let Some(secured) = &mut secured {
+            // Answered, and told to whom it was for.
+            secured.ask = false;
+            secured.keylog = Vec::new();
+        }
+        self.facts.replace(Facts {
+            local: connected.local,
+            remote: connected.remote,
+            secured,
+        });
+    }
+
+    /// The idle connection goes to another owner, who is told of it as open; the former one is told that it is closed.
+    pub fn hand_over(
+        &self,
+        conn: ConnId,
+        profile: Arc<Profile>,
+        events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
+    ) {
+        let former = self.conn.replace(conn);
+        self.metrics().closed[CloseReason::Lent as usize].fetch_add(1, Relaxed);
+        self.events().closed(former, CloseReason::Lent, true);
+        let facts = self.facts.borrow();
+        if let Some(secured) = &facts.secured {
+            events.secured(conn, secured);
+        }
+        events.adopted(conn, facts.local, facts.remote);
+        self.reset_options(&profile);
+        self.profile.replace(profile);
+        self.events.replace(events);
+        self.metrics.replace(metrics);
+    }
+}
+
+/// What a connection's task asks of the rest of the engine.
+pub trait Host {
+    /// Something was told lazily, or was written and nobody waits to hear it: wake the events' owner, and send
+    /// [`Input::Tick`] if an acknowledgement is still pending, a little later.
+    fn remind(&self);
+    /// The transport is open.
+    fn connected(&self);
+    /// The transport died while no exchange was under way. True: the connection was idle and is forgotten. False: it
+    /// is on lease, so its holder will check it in, give it up, or begin an exchange, which goes to a fresh transport.
+    fn died(&self, reason: CloseReason) -> bool;
+    /// A response is complete: from now on its peer has nothing to do. `says_close`: it, or its request, said that the
+    /// connection ends with it.
+    fn answered(&self, says_close: bool);
+    /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
+    fn doom(&self, reason: CloseReason);
+    /// The peer has ended the transport: without an answer to the request that is under way, or about to be, or behind its
+    /// answer.
+    fn ended_by_peer(&self);
+    /// A dead transport is being replaced under the same lease.
+    fn redial(&self);
+}
