@@ -149,11 +149,10 @@ for (const isSecond of [true, false]) {
     const port = await listen(scope, server)
     const env = { NODE_EXTRA_CA_CERTS: trusted(scope) }
     const { lines, stderr } = await runScript('fetch-channels', [`https://127.0.0.1:${port}`], { env })
-    // The engine's client does not tell over which connection they go.
-    const whole = { text: '00-1', heard: ['create', 'bodySent', 'headers', 200, 'trailers'] }
+    const whole = { text: '00-1', heard: ['create', 'sendHeaders', 'bodySent', 'headers', 200, 'trailers'] }
     assert.deepStrictEqual(
       lines,
-      [whole, whole, whole, { failed: true, heard: ['create', 'bodySent', 'error'] }],
+      [whole, whole, whole, { failed: true, heard: ['create', 'sendHeaders', 'bodySent', 'error'] }],
       stderr,
     )
   })

@@ -5,6 +5,7 @@
 
 const diagnostics = require('node:diagnostics_channel')
 const { Buffer } = require('node:buffer')
+const { Socket } = require('node:net')
 
 const { fetchFailed } = require('./errors.js')
 const { FORBIDDEN, SENDABLE, wireHead } = require('./head.js')
@@ -23,8 +24,16 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** Those that undici keeps apart from its `headers`. */
 const APART = new Set(['connection', 'content-length', 'host'])
 
+/** On which dd-trace hears what is loaded. It listens to undici's channels only when it has heard of undici. */
+const loads = diagnostics.channel('dd-trace:instrumentation:load')
+let isIntroduced = false
+
 /** Whether a request is to be told of. */
 function isHeard() {
+  if (!isIntroduced && loads.hasSubscribers) {
+    isIntroduced = true
+    loads.publish({ name: 'undici' })
+  }
   for (const channel of CHANNELS) if (channel.hasSubscribers) return true
   return false
 }
@@ -126,7 +135,7 @@ class Trace {
   /**
    * Its head goes out.
    * @param {Order} order
-   * @param {any} socket
+   * @param {any} socket null: the engine's client chooses the connection, and tells nothing of it
    * @param {boolean} keepAlive
    */
   sendHead(order, socket, keepAlive) {
@@ -135,7 +144,8 @@ class Trace {
     if (!headSent.hasSubscribers) return
     // Without the empty line.
     const headers = wireHead(order, keepAlive).slice(0, -2)
-    headSent.publish({ request: this.#request, headers, socket })
+    // Listeners take it for granted that there is one.
+    headSent.publish({ request: this.#request, headers, socket: socket ?? new Socket() })
   }
 
   /** All of it has been handed over. */

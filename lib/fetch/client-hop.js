@@ -64,6 +64,7 @@ class ClientHop extends BaseHop {
     const isWhole = typeof body === 'string' || body instanceof Uint8Array
     const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM
     submission.fetch(this.id, flags, number, this.#head)
+    this.#order.trace?.sendHead(this.#order, null, true)
     if (isWhole) {
       submission.write(this.id, body, null, 0)
       submission.end(this.id, 0)

@@ -47,6 +47,8 @@ const TRACERS = {
     process.env.DD_TRACE_STARTUP_LOGS = 'false'
     const dd = requireProgram('dd-trace').init({ flushInterval: 100_000 })
     for (const name of ['http', 'https', 'dns', 'net']) require(name)
+    // Told of each span that it ends.
+    dd.use('undici', { hooks: { request: () => count('undici') } })
     const { channel } = require('node:diagnostics_channel')
     channel('apm:http:client:request:start').subscribe(() => count('http'))
     channel('apm:dns:lookup:start').subscribe(() => count('dns'))

@@ -2,7 +2,9 @@
 
 // A fetch without a body, one with, one of a stream, and one that fails: says what tracers hear of each.
 
+const assert = require('node:assert')
 const diagnostics = require('node:diagnostics_channel')
+const { Socket } = require('node:net')
 
 const { fetch } = require('../../..')
 
@@ -19,8 +21,14 @@ const NAMES = [
 async function main() {
   let heard = []
   for (const name of NAMES) {
-    diagnostics.subscribe(`undici:${name}`, ({ request, response }) => {
+    diagnostics.subscribe(`undici:${name}`, ({ request, response, headers, socket }) => {
       heard.push(name.split(':')[1])
+      // Where the engine's client chooses the connection, one that tells nothing.
+      if (name === 'client:sendHeaders') {
+        assert.match(headers, /^(GET|POST) .*[^\n]\r\n$/s)
+        assert.match(headers, /\ntraceparent: 00-1\r\n/)
+        assert.ok(socket instanceof Socket)
+      }
       if (name === 'request:create') request.addHeader('Traceparent', '00-1')
       if (response !== undefined) heard.push(response.statusCode)
     })
