@@ -71,6 +71,7 @@ module.exports = Object.freeze({
 
   // Flags of records.
   HTTP_1_0: 1,
+  ODD_VERSION: 32,
   EXTERNAL: 1,
   KEEP_ALIVE: 2,
   MESSAGE_END: 4,

@@ -5,6 +5,8 @@
 //
 // What is kept is shared by every response that has it, so users get copies of it: they may change what they get.
 
+const { HTTP_1_0, ODD_VERSION } = require('./layout.js')
+
 /** Bits of a RESPONSE's `aux` below the head's number. */
 const SLOT_SHIFT = 10
 const STATUS_MASK = (1 << SLOT_SHIFT) - 1
@@ -84,4 +86,16 @@ function hintOf(lines) {
   return timeoutMs < 0 && max === NO_HINT.max && !binds ? NO_HINT : { timeoutMs, max, binds }
 }
 
-module.exports = { Head, hintOf, isBinding, SLOT_SHIFT, STATUS_MASK }
+const OTHER_VERSION = HTTP_1_0 | ODD_VERSION
+
+/**
+ * `res.httpVersion`
+ * @param {number} flags of a RESPONSE
+ */
+function httpVersion(flags) {
+  if ((flags & OTHER_VERSION) === 0) return '1.1'
+  if ((flags & ODD_VERSION) === 0) return '1.0'
+  return (flags & HTTP_1_0) === 0 ? '2.0' : '0.9'
+}
+
+module.exports = { Head, hintOf, httpVersion, isBinding, SLOT_SHIFT, STATUS_MASK }

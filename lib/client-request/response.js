@@ -9,7 +9,8 @@ const diagnostics = require('node:diagnostics_channel')
 const http = require('node:http')
 
 const { nextTick } = require('../runtime/captured.js')
-const { HTTP_1_0, KEEP_ALIVE, MESSAGE_END } = require('../bridge/layout.js')
+const { KEEP_ALIVE, MESSAGE_END } = require('../bridge/layout.js')
+const { httpVersion } = require('../bridge/response-heads.js')
 const { parseError } = require('../exchange/errors.js')
 const { emitRequestError } = require('../common/errors.js')
 const { PlainResponse } = require('../bun-legacy/response.js')
@@ -48,10 +49,10 @@ function readHead(req, status, flags, head, res) {
   const lines = head.rawHeaders()
   res.statusMessage = head.reason
   res.statusCode = status
-  const old = (flags & HTTP_1_0) !== 0
-  res.httpVersionMajor = 1
-  res.httpVersionMinor = old ? 0 : 1
-  res.httpVersion = old ? '1.0' : '1.1'
+  const version = httpVersion(flags)
+  res.httpVersionMajor = Number(version[0])
+  res.httpVersionMinor = Number(version[2])
+  res.httpVersion = version
   res.joinDuplicateHeaders = req.joinDuplicateHeaders
   res.upgrade = false
   const most = typeof req.maxHeadersCount === 'number' ? req.maxHeadersCount * 2 : MOST_HEADER_LINES

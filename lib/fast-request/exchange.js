@@ -9,7 +9,8 @@
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
-const { ALL_WRITTEN, HTTP_1_0, KEEP_ALIVE, MESSAGE_END, WINDOW } = require('../bridge/layout.js')
+const { ALL_WRITTEN, KEEP_ALIVE, MESSAGE_END, WINDOW } = require('../bridge/layout.js')
+const { httpVersion } = require('../bridge/response-heads.js')
 const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
 const { leaseIdle } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
@@ -264,7 +265,7 @@ class LeanExchange extends Convertible {
   // What the lean request and response show.
 
   get version() {
-    return (this.flags & HTTP_1_0) !== 0 ? '1.0' : '1.1'
+    return httpVersion(this.flags)
   }
 
   get headers() {

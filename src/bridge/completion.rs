@@ -18,6 +18,7 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Prospect};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
+use crate::http1::head::Version;
 use crate::io_thread::{self, AfterTurn};
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
@@ -232,7 +233,10 @@ impl Events for Completions {
             end,
             request_written,
         } = response;
-        let flags = flag(head.http10, record::HTTP10)
+        let is_old = matches!(head.version, Version::Http10 | Version::Http09);
+        let is_odd = matches!(head.version, Version::Http20 | Version::Http09);
+        let flags = flag(is_old, record::HTTP10)
+            | flag(is_odd, record::ODD_VERSION)
             | flag(head.keep_alive, record::KEEP_ALIVE)
             | flag(end, record::LAST)
             | flag(request_written, record::REQUEST_WRITTEN)

@@ -139,8 +139,10 @@ pub mod record {
 
     /// RESPONSE: where the slot begins in `aux`.
     pub const SLOT_SHIFT: u16 = 10;
-    /// RESPONSE: the peer speaks HTTP/1.0. DATA: the bytes are fetched with `takeChunk`.
+    /// RESPONSE: the peer says that it speaks HTTP/1.0; with ODD_VERSION, 0.9.
     pub const HTTP10: u8 = 1;
+    /// RESPONSE: the peer says that it speaks HTTP/2.0, which is HTTP/1.0 all the same; with HTTP10, 0.9.
+    pub const ODD_VERSION: u8 = 32;
     /// DATA: the bytes are fetched with `takeChunk`.
     pub const EXTERNAL: u8 = 1;
     /// RESPONSE, END: the message allows another on its connection.

@@ -11,6 +11,7 @@ use super::state::{Answer, Exchange, Outcome, Step};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
 use crate::error::Failure;
 use crate::faults::{self, Stage};
+use crate::http1::head;
 use crate::http1::llhttp_errors::ParseFault;
 use crate::http1::reader::{Event, Fault};
 use crate::pool::CloseReason;
@@ -213,7 +214,7 @@ impl Service<'_> {
         if has_ended && self.reader.borrow().surplus().is_empty() {
             self.task.host.ended_by_peer();
         }
-        let keep_alive = head.keep_alive && !has_ended;
+        let (keep_alive, status) = (head.keep_alive, head.status);
         if !published {
             let end = trailers.is_empty();
             events.response(
@@ -240,18 +241,11 @@ impl Service<'_> {
         match reader.surplus() {
             [] if !has_ended => Step::Wait,
             [] => Step::Again,
-            // Empty lines, which old servers send behind bodies, or a response that nobody asked for: the runtime drops the
-            // connection without a word.
-            surplus
-                if without_empty_lines(surplus).is_none_or(|rest| rest.starts_with(b"HTTP/")) =>
-            {
-                Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes))
-            }
-            // They came along with the response, so its request hears of them, as from the runtime.
-            _ => Step::Over(Outcome::Failed(Box::new(parse_failure(
-                ParseFault::not_http(),
-                reader.packet(),
-            )))),
+            surplus => Step::Over(match surplus_fault(surplus, keep_alive, status) {
+                None => Outcome::Closed(CloseReason::UnsolicitedBytes),
+                // They came along with the response, so its request hears of them, as from the runtime.
+                Some(fault) => Outcome::Failed(Box::new(parse_failure(fault, reader.packet()))),
+            }),
         }
     }
 
@@ -355,12 +349,21 @@ fn unshared(body: Bytes) -> Bytes {
     }
 }
 
-/// What comes after leading empty lines, if anything does.
-fn without_empty_lines(bytes: &[u8]) -> Option<&[u8]> {
-    let at = bytes
-        .iter()
-        .position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    Some(&bytes[at..])
+/// What the runtime says of bytes that came along behind a response of this kind. Of empty lines, which old servers send behind
+/// bodies, and of a second response it says nothing: it drops the connection.
+fn surplus_fault(surplus: &[u8], keep_alive: bool, status: u16) -> Option<ParseFault> {
+    let is_empty = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let at = surplus.iter().position(|byte| !is_empty(byte))?;
+    match status {
+        // They are of the protocol that nobody has asked to switch to.
+        101 => None,
+        _ if keep_alive => head::parse(&surplus[at..], false, usize::MAX).err(),
+        _ => Some(ParseFault::new(
+            "HPE_CLOSED_CONNECTION",
+            "Data after `Connection: close`",
+            0,
+        )),
+    }
 }
 
 fn aborted() -> Failure {

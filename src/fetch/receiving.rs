@@ -20,7 +20,7 @@ use super::order::{Link, Order, Wanted};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::Failure;
 use crate::exchange::events;
-use crate::http1::head::{Framing, Head};
+use crate::http1::head::{Framing, Head, Version};
 
 /// Tells a response, from its head to its end.
 ///
@@ -202,7 +202,7 @@ fn head(response: &Response) -> Head {
     }
     Head {
         status: status.as_u16(),
-        http10: false,
+        version: Version::Http11,
         keep_alive: true,
         framing: Framing::None,
         upgrades: false,

@@ -1,19 +1,58 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), with the strictness, the limits and the codes of the runtimes'
 //! parser. The trailer section is kept as it was sent.
 
-use super::llhttp_errors::{self as diagnose, ParseFault};
+use super::llhttp_errors::{self as diagnose, is_token, ParseFault};
 use crate::config::MAX_HEADER_FIELDS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// In a chunk's size; whether a digit was seen.
     Size(bool),
-    Extension,
+    Extension(Part),
     SizeLf,
     Data,
     DataCr,
     DataLf,
     Trailer,
+}
+
+/// Where a chunk's extensions are. The grammar is the runtimes' parser's: a name, and if there is `=` a value, of tokens and quoted
+/// strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Begin,
+    Name,
+    Value,
+    Quoted,
+    /// Behind a backslash.
+    Escaped,
+    AfterQuotes,
+}
+
+impl Part {
+    /// Whether `byte` is the CR behind complete extensions.
+    fn is_over(self, byte: u8) -> bool {
+        byte == b'\r' && matches!(self, Self::Name | Self::Value | Self::AfterQuotes)
+    }
+
+    fn next(self, byte: u8) -> Result<Self, &'static str> {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Ok(Self::AfterQuotes),
+            (Self::Quoted, b'\\') => Ok(Self::Escaped),
+            (Self::Quoted | Self::Escaped, b'\t' | 0x20..=0x7e | 0x80..) => Ok(Self::Quoted),
+            (Self::Quoted, _) => Err("Invalid character in chunk extensions quoted value"),
+            (Self::Escaped, _) => Err("Invalid quoted-pair in chunk extensions quoted value"),
+            (Self::Begin, b'\r' | b' ') => Err("Invalid character in chunk extensions"),
+            (_, b';') => Ok(Self::Begin),
+            (Self::AfterQuotes, _) => Err("Invalid character in chunk extensions quote value"),
+            (Self::Begin | Self::Name, b'=') => Ok(Self::Value),
+            (Self::Value, b'"') => Ok(Self::Quoted),
+            (Self::Value, _) if is_token(byte) => Ok(Self::Value),
+            (Self::Value, _) => Err("Invalid character in chunk extensions value"),
+            (Self::Begin | Self::Name, _) if is_token(byte) => Ok(Self::Name),
+            (Self::Begin | Self::Name, _) => Err("Invalid character in chunk extensions name"),
+        }
+    }
 }
 
 /// Digits of a chunk's size, leading zeros included. llhttp sets no limit; the longest that are known pad to 16.
@@ -98,7 +137,7 @@ impl Chunked {
                 (State::Size(true), b'\r') => State::SizeLf,
                 (State::Size(true), b';') => {
                     (self.extensions, self.extensions_raw) = (0, 0);
-                    State::Extension
+                    State::Extension(Part::Begin)
                 }
                 (State::Size(true), b'\n') => {
                     return refused("HPE_CR_EXPECTED", "Missing expected CR after chunk size");
@@ -106,21 +145,25 @@ impl Chunked {
                 (State::Size(_), _) => {
                     return refused("HPE_INVALID_CHUNK_SIZE", "Invalid character in chunk size");
                 }
-                (State::Extension, b'\r') => State::SizeLf,
-                (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => {
-                    self.extensions_raw += 1;
-                    self.extensions += u32::from(!matches!(byte, b';' | b'='));
-                    if self.extensions > MAX_EXTENSIONS || self.extensions_raw > MAX_EXTENSIONS_RAW
-                    {
-                        return refused(
-                            "HPE_CHUNK_EXTENSIONS_OVERFLOW",
-                            "Chunk extensions overflow",
-                        );
+                (State::Extension(part), _) => {
+                    if part.is_over(byte) {
+                        State::SizeLf
+                    } else {
+                        self.extensions_raw += 1;
+                        self.extensions += u32::from(!matches!(byte, b';' | b'='));
+                        if self.extensions > MAX_EXTENSIONS
+                            || self.extensions_raw > MAX_EXTENSIONS_RAW
+                        {
+                            return refused(
+                                "HPE_CHUNK_EXTENSIONS_OVERFLOW",
+                                "Chunk extensions overflow",
+                            );
+                        }
+                        match part.next(byte) {
+                            Ok(part) => State::Extension(part),
+                            Err(reason) => return refused("HPE_STRICT", reason),
+                        }
                     }
-                    State::Extension
-                }
-                (State::Extension, _) => {
-                    return refused("HPE_STRICT", "Invalid character in chunk extensions");
                 }
                 (State::SizeLf, b'\n') => {
                     self.digits = 0;
@@ -196,12 +239,17 @@ impl Chunked {
         if self.section.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(at) = bare_line_feed(&self.section) {
+            let reason = "Missing expected CR after header value";
+            return Err(ParseFault::new("HPE_CR_EXPECTED", reason, at + 1));
+        }
         let mut headers = vec![httparse::EMPTY_HEADER; self.section.len() / 4 + 1];
         let parsed = httparse::parse_headers(&self.section, &mut headers)
             .map_err(|error| diagnose::trailers(&self.section, error))?;
         let mut text = Vec::new();
         if let httparse::Status::Complete((_, fields)) = parsed {
             for field in fields {
+                trailer_fault(field, &self.section).map_or(Ok(()), Err)?;
                 if !text.is_empty() {
                     text.push(0);
                 }
@@ -212,6 +260,32 @@ impl Chunked {
         }
         Ok(text)
     }
+}
+
+/// Where a line ends in LF alone, which httparse would take.
+fn bare_line_feed(section: &[u8]) -> Option<usize> {
+    let mut before = 0;
+    section.iter().position(|&byte| {
+        let is_bare = byte == b'\n' && before != b'\r';
+        before = byte;
+        is_bare
+    })
+}
+
+/// Fields about framing that the runtimes' parser refuses behind a body, too.
+fn trailer_fault(field: &httparse::Header<'_>, section: &[u8]) -> Option<ParseFault> {
+    let (code, reason) = if field.name.eq_ignore_ascii_case("content-length") {
+        (
+            "HPE_INVALID_CONTENT_LENGTH",
+            "Content-Length can't be present with Transfer-Encoding",
+        )
+    } else if field.name.eq_ignore_ascii_case("transfer-encoding") && field.value.is_empty() {
+        ("HPE_INVALID_TRANSFER_ENCODING", "Empty Transfer-Encoding")
+    } else {
+        return None;
+    };
+    let offset = diagnose::offset_of(field.value, section);
+    Some(ParseFault::new(code, reason, offset))
 }
 
 #[cfg(test)]
@@ -299,6 +373,59 @@ mod tests {
             refusal(b"3\r\nabcXX"),
             ("HPE_STRICT", "Expected LF after chunk data")
         );
+    }
+
+    #[test]
+    fn extensions_are_names_and_values_as_the_runtimes_take_them() {
+        for taken in [
+            "a",
+            "a=",
+            "a=b",
+            "a=\"b\"",
+            "a=\"b;c\";d",
+            "a=\"\t\u{e4}\"",
+            "=b",
+            "a=\"b\\\"c\"",
+            "a=b\"c\"",
+        ] {
+            let body = format!("1;{taken}\r\nx\r\n0\r\n\r\n");
+            let (data, surplus, refused) = decode(&mut Chunked::new(1024), &[body.as_bytes()]);
+            assert_eq!(
+                (&data[..], surplus, refused),
+                (&b"x"[..], Some(Vec::new()), None),
+                "{taken}"
+            );
+        }
+        for (extension, what) in [
+            ("", ""),
+            (" a", ""),
+            ("a;", ""),
+            ("a b", " name"),
+            ("\u{e4}", " name"),
+            ("a=b=c", " value"),
+            ("a= b", " value"),
+            ("a=\"b", " quoted value"),
+            ("a=\"b\"c", " quote value"),
+            ("a=\"b\" ", " quote value"),
+        ] {
+            let (code, reason) = refusal(format!("1;{extension}\r\n").as_bytes());
+            let expected = format!("Invalid character in chunk extensions{what}");
+            assert_eq!((code, reason), ("HPE_STRICT", &expected[..]), "{extension}");
+        }
+    }
+
+    #[test]
+    fn trailers_about_framing_and_bare_line_feeds_are_refused() {
+        for (line, code) in [
+            ("Content-Length: 1", "HPE_INVALID_CONTENT_LENGTH"),
+            ("Transfer-Encoding:", "HPE_INVALID_TRANSFER_ENCODING"),
+            ("X-A: b\nX-C: d", "HPE_CR_EXPECTED"),
+        ] {
+            let mut chunked = Chunked::new(1024);
+            let section = format!("{line}\r\n\r\n");
+            assert!(chunked.trailer(section.as_bytes()).is_ok());
+            assert_eq!(chunked.fields().expect_err(line).code, code);
+        }
     }
 
     #[test]

@@ -20,13 +20,39 @@ pub enum Framing {
     UntilClose,
 }
 
+/// The versions that the runtimes' parser takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `HTTP/0.9`, which nobody should say.
+    Http09,
+    /// `HTTP/1.0`
+    Http10,
+    /// `HTTP/1.1`
+    Http11,
+    /// `HTTP/2.0`, as some gateways say of what they forward. It is HTTP/1 all the same.
+    Http20,
+}
+
+impl Version {
+    /// That which `digits`, as `1.1`, stand for.
+    pub fn of(digits: &[u8]) -> Option<Self> {
+        match digits {
+            b"1.1" => Some(Self::Http11),
+            b"1.0" => Some(Self::Http10),
+            b"2.0" => Some(Self::Http20),
+            b"0.9" => Some(Self::Http09),
+            _ => None,
+        }
+    }
+}
+
 /// A complete response head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Status code, three digits.
     pub status: u16,
-    /// Whether the peer speaks HTTP/1.0.
-    pub http10: bool,
+    /// What the peer says it speaks.
+    pub version: Version,
     /// Whether the message allows another one on this connection (llhttp's `should_keep_alive`).
     pub keep_alive: bool,
     /// How the body ends.
@@ -148,22 +174,29 @@ fn parse_with<'b>(
     bodiless: bool,
     max_size: usize,
 ) -> Attempt {
-    let mut response = httparse::Response::new(headers);
-    let len = match response.parse(input)? {
-        httparse::Status::Complete(len) => len,
+    let line = match StatusLine::parse(input) {
+        Ok(Some(line)) => line,
+        Ok(None) => return Ok(None),
+        Err(fault) => return Ok(Some(Err(fault))),
+    };
+    let (len, lines) = match httparse::parse_headers(&input[line.len..], headers)? {
+        httparse::Status::Complete((len, lines)) => (line.len + len, lines),
         httparse::Status::Partial => return Ok(None),
     };
     if let Some(fault) = diagnose::bare_line_feed(&input[..len]) {
         return Ok(Some(Err(fault)));
     }
-    let status = response.code.unwrap_or(0);
-    let http10 = response.version == Some(0);
-    let reason = reason(&input[..len]);
+    let StatusLine {
+        version,
+        status,
+        reason,
+        ..
+    } = line;
 
     let mut counted = reason.len();
     let mut text = Vec::with_capacity(len);
     let mut fields = Fields::default();
-    for header in response.headers.iter() {
+    for header in lines {
         counted += header.name.len() + header.value.len();
         if let Err(fault) = fields.add(header.name, header.value, input) {
             return Ok(Some(Err(fault)));
@@ -179,35 +212,61 @@ fn parse_with<'b>(
     text.extend_from_slice(reason);
 
     let framing = fields.framing(status, bodiless);
-    let wanted = if http10 {
-        fields.connection_keep_alive
-    } else {
+    let wanted = if version == Version::Http11 {
         !fields.connection_close
+    } else {
+        fields.connection_keep_alive
     };
     Ok(Some(Ok(Head {
         status,
-        http10,
+        version,
         keep_alive: wanted && framing != Framing::UntilClose && status != 101,
         framing,
-        upgrades: status == 101 && fields.upgrade,
+        upgrades: status == 101 && fields.upgrade && fields.connection_upgrade,
         text,
         len,
     })))
 }
 
-/// The reason phrase as sent; httparse drops one that is not ASCII.
-fn reason(head: &[u8]) -> &[u8] {
-    let start = head
-        .iter()
-        .position(|byte| !matches!(byte, b'\r' | b'\n'))
-        .unwrap_or(0);
-    let line = &head[start..];
-    let end = line
-        .iter()
-        .position(|&byte| byte == b'\r')
-        .unwrap_or(line.len());
-    // "HTTP/1.1 200 " is 13 bytes; without a reason the line may be 12.
-    line.get(13..end).unwrap_or(&[])
+/// The first line. Not by httparse, which refuses versions and reasons that the runtimes' parser takes.
+struct StatusLine<'b> {
+    version: Version,
+    status: u16,
+    /// The reason phrase as sent, any bytes.
+    reason: &'b [u8],
+    /// Bytes of the line and of empty ones before it.
+    len: usize,
+}
+
+/// "HTTP/1.1 200 "; without a reason the space may be missing.
+const BEFORE_REASON: usize = 13;
+
+impl<'b> StatusLine<'b> {
+    /// `None`: it is incomplete. What can't become one is refused before its end.
+    fn parse(input: &'b [u8]) -> Result<Option<Self>, ParseFault> {
+        let is_empty = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let start = input.iter().position(|byte| !is_empty(byte));
+        let start = start.unwrap_or(input.len());
+        let rest = &input[start..];
+        let end = rest.iter().position(|&byte| byte == b'\n');
+        let line = &rest[..end.map_or(rest.len(), |end| end + 1)];
+        if let Some(fault) = diagnose::status_line(line, start) {
+            return Err(fault);
+        }
+        if end.is_none() {
+            return Ok(None);
+        }
+        let digit = |at: usize| u16::from(line[at] - b'0');
+        let Some(version) = Version::of(&line[5..8]) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            version,
+            status: digit(9) * 100 + digit(10) * 10 + digit(11),
+            reason: line.get(BEFORE_REASON..line.len() - 2).unwrap_or_default(),
+            len: start + line.len(),
+        }))
+    }
 }
 
 /// The fields that decide about body and connection.
@@ -218,6 +277,7 @@ struct Fields {
     chunked: bool,
     connection_close: bool,
     connection_keep_alive: bool,
+    connection_upgrade: bool,
     upgrade: bool,
 }
 
@@ -225,11 +285,16 @@ impl Fields {
     fn add(&mut self, name: &str, value: &[u8], input: &[u8]) -> Result<(), ParseFault> {
         let at = || diagnose::offset_of(value, input);
         match name.len() {
-            10 if name.eq_ignore_ascii_case("connection") => {
+            // The runtimes' parser makes no difference between them.
+            10 | 16
+                if name.eq_ignore_ascii_case("connection")
+                    || name.eq_ignore_ascii_case("proxy-connection") =>
+            {
                 for token in value.split(|&byte| byte == b',') {
                     let token = token.trim_ascii();
                     self.connection_close |= token.eq_ignore_ascii_case(b"close");
                     self.connection_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    self.connection_upgrade |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             }
             7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
@@ -257,6 +322,13 @@ impl Fields {
                     return Err(ParseFault::new(
                         "HPE_INVALID_TRANSFER_ENCODING",
                         "Transfer-Encoding can't be present with Content-Length",
+                        at(),
+                    ));
+                }
+                if value.is_empty() {
+                    return Err(ParseFault::new(
+                        "HPE_INVALID_TRANSFER_ENCODING",
+                        "Empty Transfer-Encoding",
                         at(),
                     ));
                 }

@@ -3,6 +3,8 @@
 //! Runs only when a message has been refused, so clarity beats speed. Codes and reasons were read off
 //! Node 20–26, Bun 1.4 and Deno 2, which agree.
 
+use crate::http1::head::Version;
+
 /// A refusal: what JavaScript shows as `err.code`, `err.reason` and `err.bytesParsed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseFault {
@@ -79,16 +81,17 @@ pub fn head(input: &[u8], error: httparse::Error) -> ParseFault {
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
         .unwrap_or(0);
-    match status_line(&input[start..]) {
-        Some(mut fault) => {
-            fault.offset += start;
-            fault
-        }
-        None => header_lines(input, start, error),
-    }
+    header_lines(input, start, error)
 }
 
-fn status_line(line: &[u8]) -> Option<ParseFault> {
+/// Why the first line, as far as it is there, is none; it begins at `start`.
+pub fn status_line(line: &[u8], start: usize) -> Option<ParseFault> {
+    let mut fault = status_line_fault(line)?;
+    fault.offset += start;
+    Some(fault)
+}
+
+fn status_line_fault(line: &[u8]) -> Option<ParseFault> {
     let prefix = b"HTTP/";
     if line.iter().zip(prefix).any(|(have, want)| have != want) {
         return Some(ParseFault::not_http());
@@ -112,7 +115,7 @@ fn status_line(line: &[u8]) -> Option<ParseFault> {
         ));
     }
     let version = line.get(5..8)?;
-    if version != b"1.1" && version != b"1.0" {
+    if Version::of(version).is_none() {
         return Some(ParseFault::new(
             "HPE_INVALID_VERSION",
             "Invalid HTTP version",
@@ -145,7 +148,28 @@ fn status_line(line: &[u8]) -> Option<ParseFault> {
             12,
         ));
     }
-    None
+    match line
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    {
+        // The runtimes' parser takes it. Here it stands between a head's parts.
+        Some(at) if line[at] == 0 => Some(ParseFault::new(
+            "HPE_INVALID_STATUS",
+            "Invalid response status",
+            at,
+        )),
+        Some(at) if line[at] == b'\n' => Some(ParseFault::new(
+            "HPE_CR_EXPECTED",
+            "Missing expected CR after response line",
+            at + 1,
+        )),
+        Some(at) if line.get(at + 1).is_some_and(|&byte| byte != b'\n') => Some(ParseFault::new(
+            "HPE_STRICT",
+            "Expected LF after CR",
+            at + 1,
+        )),
+        _ => None,
+    }
 }
 
 fn header_lines(input: &[u8], start: usize, error: httparse::Error) -> ParseFault {
@@ -218,7 +242,8 @@ fn header_line(line: &[u8], at: usize) -> Option<ParseFault> {
     })
 }
 
-fn is_token(byte: u8) -> bool {
+/// Whether a byte may be part of a name (RFC 9110, section 5.6.2).
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
