@@ -287,7 +287,7 @@ const scenarios = {
   },
   'a timeout in the middle of a body': {
     peer: (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf '),
-    options: { timeout: 80 },
+    options: { timeout: 400 },
     drive: (request) => {
       request.end()
       request.on('timeout', () => request.destroy())
