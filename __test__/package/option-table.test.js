@@ -128,6 +128,33 @@ test('a connection’s profile is made of the rows that say so, and of no other'
   assert.deepStrictEqual([...names].sort(), [...rows].sort())
 })
 
+test('a profile, and that of plain options, changes with each option of an agent that it is made of', () => {
+  // Names of origins have these; the agent's own property counts for this, and without it there is no delay.
+  const besides = ['host', 'port', 'keepAlive', 'keepAliveInitialDelay']
+  const usual = { autoSelectFamily: false, family: 6, localAddress: '127.0.0.2', noDelay: true, socketPath: '/socket' }
+  for (const { name, profile, rare } of CONNECTION) {
+    if (!profile || besides.includes(name)) continue
+    const agent = new keepwire.Agent({ noDelay: false })
+    const origins = originsOf(agent)
+    const options = { host: '127.0.0.1', port: 80 }
+    const origin = origins.add('name', options)
+    const look = () => [origin.profile(agent, options), ...(rare ? [] : [origin.plainProfile(agent, options)])]
+    const before = look()
+    agent.options[name] = usual[name] ?? 1234
+    look().forEach((profile, at) => assert.notStrictEqual(profile, before[at], name))
+  }
+})
+
+test('agents that share have in common what lasts', () => {
+  const identity = (options) =>
+    originsOf(new keepwire.Agent({ shared: true, keepAlive: true, ...options })).identity('', true)
+  for (const { lasting, name } of CONNECTION) {
+    if (['keepAlive', 'proxyEnv'].includes(name)) continue
+    const different = identity({ [name]: 1 }) !== identity({})
+    assert.strictEqual(different, lasting === true, name)
+  }
+})
+
 test('what the engine’s TLS settings are made of is in the table', () => {
   const names = readBy((given) => settings.secureOf(given, 0), { host: 'localhost' })
   assert.ok(names.has('ca'), [...names].join())

@@ -10,6 +10,7 @@ const { nextTick } = require('../runtime/captured.js')
 const { RuntimeAgent } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const {
+  LASTING,
   limitsDiffer,
   limitsOf,
   LIVE,
@@ -394,8 +395,7 @@ class Origins {
     if (!this.isShared) return name
     if (!isUsual) return `${name}\0agent ${this.id}`
     const { keepAliveMsecs, options } = this.agent
-    const { localPort, noDelay, tcpUserTimeout } = options
-    return `${name}\0${JSON.stringify([keepAliveMsecs, localPort, noDelay, tcpUserTimeout])}`
+    return `${name}\0${JSON.stringify([keepAliveMsecs, ...LASTING.map((key) => options[key])])}`
   }
 
   /**

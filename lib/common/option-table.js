@@ -8,6 +8,7 @@
  * @typedef {object} Row
  * @property {string} name
  * @property {boolean} [profile] how the engine connects depends on it
+ * @property {boolean} [lasting] what it does to a connection lasts, and no name tells: agents share those that have it in common
  * @property {boolean} [rare] an agent or a request that has it says more about connections than host and port
  * @property {boolean} [fallback] only the runtime's sockets can honour it
  * @property {boolean} [number] a number that is not negative, or it is refused
@@ -26,14 +27,14 @@ const CONNECTION = Object.freeze([
   { name: 'socketPath', profile: true, rare: true },
   { name: 'family', profile: true, rare: true },
   { name: 'localAddress', profile: true, rare: true },
-  { name: 'localPort', profile: true, rare: true },
-  { name: 'noDelay', profile: true },
+  { name: 'localPort', profile: true, lasting: true, rare: true },
+  { name: 'noDelay', profile: true, lasting: true },
   { name: 'keepAlive', profile: true },
   { name: 'keepAliveInitialDelay', profile: true },
   { name: 'autoSelectFamily', profile: true, rare: true },
   { name: 'autoSelectFamilyAttemptTimeout', profile: true, rare: true },
   { name: 'connectTimeout', profile: true, number: true, live: true },
-  { name: 'tcpUserTimeout', profile: true, number: true, live: true },
+  { name: 'tcpUserTimeout', profile: true, lasting: true, number: true, live: true },
   { name: 'typeOfService', rare: true },
   { name: 'proxyEnv', rare: true },
   { name: '_proxy', rare: true },

@@ -233,6 +233,9 @@ function limitsDiffer(limits, agent) {
 /** Every request option that a connection's profile is made of. */
 const PROFILE_KEYS = namesOf(CONNECTION, ({ profile }) => profile)
 
+/** What an agent has set once for all that agents must have in common to share connections. */
+const LASTING = namesOf(CONNECTION, ({ lasting }) => lasting)
+
 /**
  * How the engine is to connect; as net.connect takes the same options.
  * @param {any} agent
@@ -308,6 +311,7 @@ module.exports = {
   isPlain,
   isUnusual,
   keepAliveBuffer,
+  LASTING,
   leavesTarget,
   limitsDiffer,
   limitsOf,
