@@ -5,6 +5,8 @@
 
 const { bodyOf, POISON } = require('./chaos-bodies')
 const { ALSO_FETCHED, FETCH_KINDS, fetchOne, portFor } = require('./chaos-fetch')
+const { chosenName, isChosen, looksUp, replaceLookup } = require('./chaos-lookups')
+const { Writes } = require('./chaos-writes')
 const { threadPort } = require('../../lib/bridge/port.js')
 const { Exchange } = require('../../lib/exchange/exchange.js')
 const { random, request: begin } = require('./client')
@@ -64,15 +66,33 @@ const LOTTERIES = {
   https: lottery({ ...KINDS, ...OURS, ...SECURE_KINDS }),
 }
 
+/** Of requests to where names make no difference, so many are made by a name. */
+const NAMED = 0.1
+
 function planned(next, id, tickets) {
-  const { name, kind } = tickets[Math.floor(next() * tickets.length)]
+  const { name, kind: given } = tickets[Math.floor(next() * tickets.length)]
+  const { host, ...named } = looksUp && next() < NAMED ? chosenName(next) : {}
+  const isNamed = host !== undefined && !given.fetched && !given.isCut && !given.isAlerted
+  const kind = isNamed && named.fails ? { ...given, ...named, fails: 'always' } : given
   const number = Math.floor(next() * (next() < 0.1 ? 100_000 : 400))
   const method = kind.method ?? (next() < 0.3 ? 'POST' : 'GET')
   const sent = method === 'POST' ? bodyOf(id, Math.floor(next() * (next() < 0.1 ? 300_000 : 2_000))) : ''
   const expected = bodyOf(id, kind.length ? number : SHORT)
   const abort = kind.aborted ? next() * 8 : next() < 0.04 ? next() * 3 : -1
-  const fetched = kind.fetched || (!baseline && ALSO_FETCHED.has(name) && next() < 0.15)
-  return { id, name, kind, number, method, sent, expected, abort, fetched }
+  const fetched = kind.fetched || (!isNamed && !baseline && ALSO_FETCHED.has(name) && next() < 0.15)
+  return {
+    id,
+    name,
+    kind,
+    number,
+    method,
+    sent,
+    expected,
+    abort,
+    fetched,
+    host: isNamed ? host : '127.0.0.1',
+    pieces: next(),
+  }
 }
 
 /**
@@ -80,7 +100,7 @@ function planned(next, id, tickets) {
  * @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly
  */
 function one(agent, remote, plan) {
-  const { id, name, kind, number, method, sent, expected, abort } = plan
+  const { id, name, kind, host, number, method, sent, expected, abort, pieces } = plan
   return new Promise((resolve, reject) => {
     let outcome = ''
     let error
@@ -88,9 +108,13 @@ function one(agent, remote, plan) {
     let aborted = false
     const wrong = (what) => {
       clearTimeout(deadline)
-      reject(new Error(`request ${id} (${method} ${name} ${number}, abort ${abort}): ${what}`))
+      reject(new Error(`request ${id} (${method} ${name} ${number} at ${host}, abort ${abort}): ${what}`))
     }
+    const writes = new Writes(sent, pieces, wrong)
     const request = begin({
+      host,
+      // Certificates are for no other name.
+      ...(isChosen(host) ? { servername: 'localhost' } : {}),
       port: portFor(kind, remote),
       agent,
       method,
@@ -123,6 +147,7 @@ function one(agent, remote, plan) {
       })
     })
     request.on('error', (failure) => {
+      if (closes > 0) return wrong(`'error' (${failure.code}) after 'close'`)
       if (outcome === 'end') return wrong(`'error' (${failure.code}) after the end`)
       if (error === failure) return wrong("'error' twice")
       outcome = 'error'
@@ -131,13 +156,14 @@ function one(agent, remote, plan) {
     request.on('close', () => {
       closes++
       if (closes > 1) return wrong("'close' twice")
+      if (outcome === 'end' && !aborted && !writes.areSent) return wrong("'close' before all of it is told as sent")
       // What comes after 'close' would be told to nobody: look once more when everything queued has run.
       setImmediate(() => {
         clearTimeout(deadline)
         resolve({ settled: outcome, error })
       })
     })
-    request.end(sent)
+    writes.send(request)
     if (abort >= 0) {
       const destroy = () => {
         aborted = true
@@ -186,7 +212,12 @@ async function chaos({ agent, remote, requests, seed, lanes = 48, onProgress }) 
       onProgress?.(id)
     }
   }
-  await Promise.all(Array.from({ length: lanes }, lane))
+  const restore = replaceLookup()
+  try {
+    await Promise.all(Array.from({ length: lanes }, lane))
+  } finally {
+    restore()
+  }
   return counts
 }
 
@@ -196,7 +227,7 @@ const CONNECTION_ENDED = /^(ECONNRESET$|UND_ERR_SOCKET$|ERR_SSL_|EPROTO$)/
 /** Returns whether the connection ended while a POST was on its way: nobody can tell then whether it was read (I5). */
 function judge(plan, settled, error) {
   const failed = settled !== 'end'
-  const what = `request ${plan.id} (${plan.method} ${plan.name} ${plan.number})`
+  const what = `request ${plan.id} (${plan.method} ${plan.name} ${plan.number} at ${plan.host})`
   // An alert says nothing about what the server could do: no fetch is refused because of one.
   if (plan.kind.isAlerted && error?.code === 'ERR_INVALID_ARG_VALUE') throw new Error(`${what}: ${error.message}`)
   if (plan.abort >= 0 || plan.kind.fails === 'maybe') return false
