@@ -18,7 +18,7 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Prospect};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
-use crate::http1::head::Version;
+use crate::http1::version::Version;
 use crate::io_thread::{self, AfterTurn};
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 

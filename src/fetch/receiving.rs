@@ -20,7 +20,8 @@ use super::order::{Link, Order, Wanted};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::Failure;
 use crate::exchange::events;
-use crate::http1::head::{Framing, Head, Version};
+use crate::http1::head::{Framing, Head};
+use crate::http1::version::Version;
 
 /// Tells a response, from its head to its end.
 ///

@@ -5,6 +5,7 @@
 //! by [`super::llhttp_errors`] with llhttp's code and reason.
 
 use super::llhttp_errors::{self as diagnose, ParseFault};
+use super::version::Version;
 use crate::config::MAX_HEADER_FIELDS;
 
 /// How the body of a message ends (RFC 9112, section 6.3).
@@ -18,32 +19,6 @@ pub enum Framing {
     Chunked,
     /// Everything until the peer closes.
     UntilClose,
-}
-
-/// The versions that the runtimes' parser takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// `HTTP/0.9`, which nobody should say.
-    Http09,
-    /// `HTTP/1.0`
-    Http10,
-    /// `HTTP/1.1`
-    Http11,
-    /// `HTTP/2.0`, as some gateways say of what they forward. It is HTTP/1 all the same.
-    Http20,
-}
-
-impl Version {
-    /// That which `digits`, as `1.1`, stand for.
-    pub fn of(digits: &[u8]) -> Option<Self> {
-        match digits {
-            b"1.1" => Some(Self::Http11),
-            b"1.0" => Some(Self::Http10),
-            b"2.0" => Some(Self::Http20),
-            b"0.9" => Some(Self::Http09),
-            _ => None,
-        }
-    }
 }
 
 /// A complete response head.

@@ -3,7 +3,7 @@
 //! Runs only when a message has been refused, so clarity beats speed. Codes and reasons were read off
 //! Node 20–26, Bun 1.4 and Deno 2, which agree.
 
-use crate::http1::head::Version;
+use crate::http1::version::Version;
 
 /// A refusal: what JavaScript shows as `err.code`, `err.reason` and `err.bytesParsed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

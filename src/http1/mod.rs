@@ -4,6 +4,7 @@
 //! * [`decoder`]: the messages in what was read, without I/O.
 //! * [`head`], [`chunked`]: raw response heads; bodies in chunks, with their trailers.
 //! * [`llhttp_errors`]: why a message was refused, in the words of the runtimes' parser.
+//! * [`version`]: what a status line says of its version.
 
 pub mod chunked;
 pub mod decoder;
@@ -12,3 +13,4 @@ mod fuzz_tests;
 pub mod head;
 pub mod llhttp_errors;
 pub mod reader;
+pub mod version;
