@@ -12,17 +12,21 @@ const { once } = require('../support/wait')
 test('no number comes back, down to the last one of a small space, in any order of beginnings and ends', async () => {
   for (let seed = 1; seed <= 50; seed++) {
     const next = random(seed)
-    const slotBits = 1 + (seed % 4)
-    const generationBits = 1 + (seed % 5)
-    const numbers = new Numbers(slotBits, generationBits)
+    // More than the places that there are at the beginning, or fewer.
+    const most = [1, 3, 40, 200][seed % 4]
+    const largest = 5 + Math.floor(next() * 500)
+    const numbers = new Numbers(most, largest)
     const given = new Map()
     const open = []
-    const all = (2 ** slotBits - 1) * (2 ** generationBits - 1)
-    while (given.size < all) {
+    let latest = 0
+    for (let steps = 0; latest < largest; steps++) {
+      assert.ok(steps < 100 * largest, `it stops at ${latest} of ${largest} (seed ${seed})`)
       const value = { id: 0 }
+      const isFull = open.length === most
       const id = next() < 0.6 ? numbers.take(value) : NONE
       if (id !== NONE) {
-        assert.ok(!given.has(id), `${id} comes back (seed ${seed})`)
+        assert.ok(!isFull && id > latest, `${id} comes back (seed ${seed})`)
+        latest = id
         value.id = id
         given.set(id, value)
         open.push(value)
@@ -38,7 +42,31 @@ test('no number comes back, down to the last one of a small space, in any order 
   }
 })
 
-test('a number that has had its turn finds nobody when its slot is taken again, as often as it may be', async () => {
+test('numbers whose places are taken for long are left out, and each is found', async () => {
+  const numbers = new Numbers()
+  const take = () => {
+    const value = { id: 0 }
+    value.id = numbers.take(value)
+    return value
+  }
+  const lasting = []
+  for (let i = 0; i < 20_000; i++) {
+    const value = take()
+    if (i % 97 === 0) lasting.push(value)
+    else numbers.release(value.id)
+    assert.ok(lasting.every(({ id }) => numbers.get(id)?.id === id))
+  }
+  assert.strictEqual(new Set(lasting.map(({ id }) => id)).size, lasting.length)
+})
+
+test('numbers beyond 32 bits are told apart from those with the same low ones', async () => {
+  const numbers = new Numbers()
+  const value = { id: 0 }
+  value.id = numbers.take(value)
+  for (const beyond of [2 ** 32, 2 ** 40, 2 ** 52]) assert.strictEqual(numbers.get(value.id + beyond), undefined)
+})
+
+test('a number that has had its turn finds nobody when its place is taken again', async () => {
   const numbers = new Numbers()
   const first = { id: 0 }
   first.id = numbers.take(first)

@@ -280,7 +280,7 @@ class Submission {
  * @param {number} id
  */
 function upper(id) {
-  return Math.floor(id / 0x1_0000_0000)
+  return id <= 0x7fff_ffff ? 0 : Math.floor(id / 0x1_0000_0000)
 }
 
 module.exports = { Submission }

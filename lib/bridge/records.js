@@ -94,7 +94,10 @@ class Completion {
       const flags = (first >>> 8) & 0xff
       const aux = first >>> 16
       const length = words[word + 1]
-      const id = (words[word + 2] >>> 0) + words[word + 3] * 0x1_0000_0000
+      const low = words[word + 2]
+      const high = words[word + 3]
+      // Nearly always a small integer, which is kept one.
+      const id = high === 0 && low >= 0 ? low : (low >>> 0) + high * 0x1_0000_0000
       const extra = words[word + 4]
       const at = this.#at + RECORD_HEADER
       let next = at + ((length + 3) & ~3)
