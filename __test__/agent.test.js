@@ -534,6 +534,7 @@ test("the agent's timeout closes nothing by itself while a request is served, an
   const request = http.get({ host: '127.0.0.1', port: peer.port, agent })
   const answer = read(request)
   await once(request, 'timeout')
+  await until(() => hold.held.length === 1)
   hold.held[0].answer()
   assert.strictEqual((await answer).body, 'ok')
 })
@@ -549,7 +550,7 @@ test("the agent's timeout closes an idle connection", async (scope) => {
 
 test("an idle connection that times out tells 'timeout', then 'close'", async (scope) => {
   const peer = await scope.peer(OK)
-  const agent = scope.agent({ keepAlive: true, timeout: 80 })
+  const agent = scope.agent({ keepAlive: true, timeout: 300 })
   await send({ port: peer.port, agent })
   const [socket] = Object.values(agent.freeSockets)[0]
   const told = []

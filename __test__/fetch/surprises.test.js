@@ -251,7 +251,7 @@ test('timeout: a fetch that takes longer rejects, before its head and within its
     if (request.target === '/body') connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')
   })
   await assert.rejects(fetch(`${origin}/head`, { timeout: 20 }), { name: 'TimeoutError' })
-  const response = await fetch(`${origin}/body`, { timeout: 50 })
+  const response = await fetch(`${origin}/body`, { timeout: 400 })
   await assert.rejects(response.text(), { name: 'TimeoutError' })
   await until(() => peer.open.size === 0, 'both connections are closed')
 })

@@ -219,8 +219,8 @@ test("an agent's deadlines, and what it re-sends, count for lean requests", asyn
   })
   const codes = []
   for (const [options, path] of [
-    [{ headersTimeout: 50 }, '/silent'],
-    [{ bodyTimeout: 50 }, '/half'],
+    [{ headersTimeout: 400 }, '/silent'],
+    [{ bodyTimeout: 400 }, '/half'],
     [{ retry: false }, '/drop'],
     [{ retry: 'safe' }, '/drop'],
   ]) {
