@@ -3,7 +3,7 @@
 // What an agent does beside requests: connections opened in advance, and an end in good order.
 
 const { clearTimeout, setTimeout } = require('../runtime/captured.js')
-const { ADOPTING, DIALING, FOR_REPEATABLE, IDLE, MAY_DO, MIGHT_DO } = require('../bridge/layout.js')
+const { ADOPTING, DIALING, FOR_RETRYABLE, IDLE, MAY_DO, MIGHT_DO } = require('../bridge/layout.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { Connection } = require('../exchange/connection.js')
@@ -44,7 +44,7 @@ class Opening extends Exchange {
   start(profile) {
     const { id, origin, port } = this
     port.setLooksUp(isLookupReplaced())
-    const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, FOR_REPEATABLE)
+    const answer = native.lease(port.id, origin.origins.id, origin.key, profile, id, FOR_RETRYABLE)
     const kind = answer & 7
     if (kind === DIALING || kind === IDLE || kind === ADOPTING) {
       const conn = answer >>> 3

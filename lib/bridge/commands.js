@@ -22,7 +22,7 @@ const {
   FETCH_ABORT,
   FETCH_READ,
   LARGE_CHUNK,
-  PATIENCE,
+  TIMEOUTS,
   READ_WHOLE,
   RESOLVED,
   SOCKOPT,
@@ -88,7 +88,7 @@ class Submission {
    * @param {number} bodyMs
    */
   patience(exchange, headersMs, bodyMs) {
-    const at = this.#command(PATIENCE, 0, 0, exchange, 8)
+    const at = this.#command(TIMEOUTS, 0, 0, exchange, 8)
     this.#words[at >> 2] = Math.min(headersMs, LARGEST)
     this.#words[(at >> 2) + 1] = Math.min(bodyMs, LARGEST)
   }

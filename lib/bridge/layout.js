@@ -25,7 +25,7 @@ module.exports = Object.freeze({
   SOCKOPT: 6,
   CLOSE: 7,
   APPROVE: 8,
-  PATIENCE: 9,
+  TIMEOUTS: 9,
   FETCH: 10,
   FETCH_ABORT: 11,
   FETCH_READ: 12,
@@ -89,8 +89,8 @@ module.exports = Object.freeze({
   ASKS: 8,
 
   // What lease() is for.
-  FOR_REPEATABLE: 0,
-  FOR_ONCE: 1,
+  FOR_RETRYABLE: 0,
+  FOR_NOT_RETRYABLE: 1,
   FOR_FOREIGN: 2,
 
   // What a lease came to: answers of lease() (low three bits) and ASSIGNED (aux).

@@ -1,7 +1,7 @@
 'use strict'
 
 // Response heads as the engine tells them: in full, or by the number under which one that repeats was kept
-// (src/bridge/interning.rs decides).
+// (src/bridge/head_cache.rs decides).
 //
 // What is kept is shared by every response that has it, so users get copies of it: they may change what they get.
 

@@ -8,8 +8,8 @@ const {
   ADOPTING,
   DIALING,
   FOR_FOREIGN,
-  FOR_ONCE,
-  FOR_REPEATABLE,
+  FOR_NOT_RETRYABLE,
+  FOR_RETRYABLE,
   FOREIGN,
   IDLE,
   QUEUED,
@@ -84,7 +84,7 @@ function leaseIdle(exchange) {
   if (port.submission.hasClosed) port.submission.flush()
   exchange.open()
   const profile = origin.plainProfile(agent, options)
-  const purpose = origins.retries && SAFE_METHODS.has(order.method) ? FOR_REPEATABLE : FOR_ONCE
+  const purpose = origins.retries && SAFE_METHODS.has(order.method) ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
   for (;;) {
     const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
     const kind = answer & 7
@@ -105,7 +105,7 @@ function leaseIdle(exchange) {
 
 /** @param {Exchange} exchange */
 function purposeOf({ origin, req }) {
-  return origin.origins.retries && isRepeatable(req) ? FOR_REPEATABLE : FOR_ONCE
+  return origin.origins.retries && isRepeatable(req) ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
 }
 
 /** @param {Exchange} exchange */

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use super::interning::{Heads, Told};
+use super::head_cache::{HeadCache, Told};
 use super::layout::{leased, record, ALIGN, RECORD_HEADER};
 use super::tls::secured_text;
 use crate::config::{INLINE_BODY, WAKE_AFTER_RECORDS};
@@ -46,7 +46,7 @@ struct Queue {
     start: usize,
     chunks: VecDeque<Chunk>,
     closed_idle: Vec<ConnId>,
-    heads: Heads,
+    heads: HeadCache,
 }
 
 /// What DATA records announce.

@@ -3,7 +3,7 @@
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::fetch::{clients, order};
+use crate::fetch::{clients, request};
 
 /// The number of the client that has the TLS settings of a number.
 #[napi]
@@ -21,5 +21,5 @@ pub fn fetch_client(tls: u32) -> Result<u32> {
 /// Whether the client can make sense of a URL.
 #[napi]
 pub fn can_carry(url: String) -> bool {
-    order::makes_sense(&url)
+    request::makes_sense(&url)
 }

@@ -28,7 +28,7 @@ pub mod command {
 
     /// How long an exchange waits for its peer, in ms, 0: for ever: payload `u32` for the head, `u32` between two pieces of
     /// the body.
-    pub const PATIENCE: u8 = 9;
+    pub const TIMEOUTS: u8 = 9;
 
     /// A request for the client with number `aux`; payload: its text.
     pub const FETCH: u8 = 10;
@@ -72,9 +72,9 @@ pub mod command {
 pub mod purpose {
     /// A request that may be sent again: what is neither of the others.
     #[allow(dead_code)]
-    pub const REPEATABLE: u32 = 0;
+    pub const RETRYABLE: u32 = 0;
     /// One that may not.
-    pub const ONCE: u32 = 1;
+    pub const NOT_RETRYABLE: u32 = 1;
     /// A socket of the runtime's own.
     pub const FOREIGN: u32 = 2;
 }

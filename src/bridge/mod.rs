@@ -3,7 +3,7 @@
 //! * `bell`: what wakes a JavaScript thread.
 //! * [`submission`]: commands that JavaScript wrote into a buffer, one call a tick.
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
-//! * [`interning`]: response heads that repeat, told once.
+//! * [`head_cache`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
 //! * [`fetch`]: identities and limits of `fetch()`.
 //! * [`content`]: content codings of responses that came over the runtime's own sockets.
@@ -19,7 +19,7 @@ pub mod content;
 #[cfg(feature = "fault-injection")]
 mod faults;
 pub mod fetch;
-pub mod interning;
+pub mod head_cache;
 pub mod layout;
 pub mod lending;
 pub mod port;

@@ -399,8 +399,8 @@ pub fn lease(
 ) -> f64 {
     let kind = match purpose {
         purpose::FOREIGN => Kind::Foreign,
-        purpose::ONCE => Kind::Once,
-        _ => Kind::Engine,
+        purpose::NOT_RETRYABLE => Kind::NotRetryable,
+        _ => Kind::Retryable,
     };
     let exchange = exchange as ExchangeId;
     let waiter = WaiterId { port, exchange };

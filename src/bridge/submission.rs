@@ -13,10 +13,10 @@ use crate::engine::connections::Connections;
 use crate::engine::ENGINE;
 use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::mailbox::{Begin, Input};
-use crate::exchange::patience::Patience;
+use crate::exchange::timeouts::Timeouts;
 use crate::faults::{self, Stage};
 use crate::fetch;
-use crate::fetch::order::{Body, Order, Wanted};
+use crate::fetch::request::{Body, FetchRequest, Wanted};
 use crate::io_thread;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
@@ -32,7 +32,7 @@ pub enum Command {
     /// The connection is closed.
     Close(ConnId),
     /// A fetch begins.
-    Fetch(Box<Order>),
+    Fetch(Box<FetchRequest>),
     /// A fetch is given up.
     FetchAbort(ExchangeId),
     /// Somebody reads the body of a fetch's response.
@@ -50,7 +50,7 @@ impl Command {
     fn exchange(&self) -> ExchangeId {
         match self {
             Self::Begin(_, begin) => begin.exchange,
-            Self::Fetch(order) => order.exchange,
+            Self::Fetch(request) => request.exchange,
             Self::Exchange(exchange, _)
             | Self::FetchAbort(exchange)
             | Self::FetchRead(exchange, _)
@@ -158,7 +158,7 @@ fn decode(
             _ => return Err("there is no such option"),
         },
         command::CLOSE => Command::Close(connection()?),
-        command::FETCH => Command::Fetch(Box::new(order(id, aux, flags, &payload)?)),
+        command::FETCH => Command::Fetch(Box::new(fetch_request(id, aux, flags, &payload)?)),
         command::FETCH_ABORT => Command::FetchAbort(id),
         command::FETCH_READ if flags & command::WHOLE == 0 => {
             Command::FetchRead(id, Wanted::Pieces)
@@ -174,24 +174,29 @@ fn decode(
             let addresses = text.split('\0').map(str::to_owned).collect();
             Command::Resolved(connection, addresses)
         }
-        command::PATIENCE => {
-            let patience = Patience {
+        command::TIMEOUTS => {
+            let timeouts = Timeouts {
                 headers_ms: number()?,
                 body_ms: number()?,
             };
-            Command::Exchange(id, Input::Patience(patience))
+            Command::Exchange(id, Input::Timeouts(timeouts))
         }
         _ => return Err("there is no such command"),
     })
 }
 
-fn order(exchange: ExchangeId, client: u16, flags: u8, text: &[u8]) -> Result<Order, &'static str> {
+fn fetch_request(
+    exchange: ExchangeId,
+    client: u16,
+    flags: u8,
+    text: &[u8],
+) -> Result<FetchRequest, &'static str> {
     let body = match flags & (command::BODY_WHOLE | command::BODY_STREAM) {
         0 => Body::None,
         command::BODY_WHOLE => Body::Coming,
         _ => Body::Stream,
     };
-    Order::parse(exchange, client.into(), text, body).ok_or("its request can't be sent")
+    FetchRequest::parse(exchange, client.into(), text, body).ok_or("its request can't be sent")
 }
 
 /// Request bytes with the flags of a WRITE.
@@ -239,8 +244,8 @@ impl Submission {
 
     fn tell_fetches(&mut self, failure: &Failure) {
         for command in Commands::new(std::mem::take(&mut self.bytes)) {
-            if let Command::Fetch(order) = command {
-                fail(self.port, order.exchange, failure);
+            if let Command::Fetch(request) = command {
+                fail(self.port, request.exchange, failure);
             }
         }
     }
@@ -287,9 +292,9 @@ fn dispatch(connections: &Connections, port: PortId, command: Command) {
         // A socket that is closing may refuse it; to the runtime that is no error.
         Command::Socket(conn, option) => drop(connections.set_option(conn, option)),
         Command::Close(conn) => connections.kill(conn, CloseReason::UserAbort),
-        Command::Fetch(order) => {
+        Command::Fetch(request) => {
             if let Some(events) = ENGINE.events(port) {
-                fetch::begin(port, *order, events);
+                fetch::begin(port, *request, events);
             }
         }
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),
@@ -350,7 +355,7 @@ mod tests {
             (command(command::BEGIN, 0, 0, 7, &[1, 0, 0, 0]), 7),
             (command(command::ACK, 0, 0, 8, &[1]), 8),
             (command(command::ABORT, 0, 0, 9, &[]), 9),
-            (command(command::PATIENCE, 0, 0, 10, &[0; 4]), 10),
+            (command(command::TIMEOUTS, 0, 0, 10, &[0; 4]), 10),
             (command(command::FETCH, 0, 0, 11, no_order), 11),
             (command(command::FETCH, 0, 0, 12, &[]), 12),
             (command(0, 0, 0, 13, b"unknown"), 13),

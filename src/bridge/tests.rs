@@ -153,7 +153,8 @@ impl Scene {
         };
         let deadline = Instant::now() + DEADLINE;
         let conn = loop {
-            let (lease, _) = ENGINE.lease(self.agent, self.key, self.profile, waiter, Kind::Engine);
+            let (lease, _) =
+                ENGINE.lease(self.agent, self.key, self.profile, waiter, Kind::Retryable);
             match lease {
                 Lease::Idle { conn, .. } | Lease::Dial { conn } => break conn,
                 // A connection ends a moment after its exchange has heard of that.

@@ -54,7 +54,7 @@ pub trait Leases: Sync {
     /// The peer ended a leased connection: without an answer to the request on it, or behind its answer.
     fn ended_by_peer(&self, conn: ConnId);
     /// A leased connection's present exchange is its last.
-    fn doom(&self, conn: ConnId, reason: CloseReason);
+    fn close_after_response(&self, conn: ConnId, reason: CloseReason);
     /// A connection is gone: its place is given on. True if it was nobody's.
     fn gone(&self, conn: ConnId, reason: CloseReason) -> bool;
 }
@@ -365,8 +365,10 @@ impl Host for OnIoThread {
         self.0.leases.died(self.0.owner.conn(), reason)
     }
 
-    fn doom(&self, reason: CloseReason) {
-        self.0.leases.doom(self.0.owner.conn(), reason);
+    fn close_after_response(&self, reason: CloseReason) {
+        self.0
+            .leases
+            .close_after_response(self.0.owner.conn(), reason);
     }
 
     fn answered(&self, says_close: bool) {

@@ -145,7 +145,7 @@ impl Leases for Engine {
         self.lock().pool.ended_by_peer(conn, self.clock.now());
     }
 
-    fn doom(&self, conn: ConnId, reason: CloseReason) {
+    fn close_after_response(&self, conn: ConnId, reason: CloseReason) {
         let mut shared = self.lock();
         if shared.pool.state(conn) == Some(State::Leased) {
             shared.dead.insert(conn, reason);

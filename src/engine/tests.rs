@@ -145,7 +145,7 @@ impl Scene {
             conn: 0,
             listener,
         };
-        let Lease::Dial { conn } = scene.lease(1, Kind::Engine) else {
+        let Lease::Dial { conn } = scene.lease(1, Kind::Retryable) else {
             panic!("there is nothing to reuse yet");
         };
         scene.conn = conn;
@@ -209,7 +209,7 @@ fn a_waiter_that_gives_up_while_its_turn_is_being_told_is_told_all_the_same() {
         port: scene.port,
         exchange: WAITING,
     };
-    assert_eq!(scene.lease(WAITING, Kind::Engine), Lease::Queued);
+    assert_eq!(scene.lease(WAITING, Kind::Retryable), Lease::Queued);
     let mut effects = Vec::new();
     let not_reusable = Stay::For(0);
     ENGINE

@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::task::unconstrained;
 
 use super::context::Task;
+use super::driver::Driver;
 use super::events::Replaces;
 use super::mailbox::{Begin, Input};
-use super::service::Service;
 use super::state::{Exchange, Outcome};
 use crate::connect::{self, Transport};
 use crate::error::Prospect;
@@ -100,17 +100,17 @@ impl Task {
                 Reader::new(connected.transport).counting(Transport::take_work),
             ));
             self.owner.carried_by(&reader);
-            let mut service = Service::new(&self, reader, current.take());
-            // The service yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
-            let outcome = unconstrained(poll_fn(|cx| service.poll(cx))).await;
+            let mut driver = Driver::new(&self, reader, current.take());
+            // The driver yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
+            let outcome = unconstrained(poll_fn(|cx| driver.poll(cx))).await;
             match outcome {
                 Outcome::Closed(reason) => return reason,
                 Outcome::Failed(mut failure) => {
-                    if service.reader.borrow().transport.was_asked_again() {
+                    if driver.reader.borrow().transport.was_asked_again() {
                         failure.prospect = Prospect::Later;
                     }
-                    let after_head = service.current.as_ref().is_some_and(Exchange::has_head);
-                    let exchange = self.exchange_id(service.current.as_ref());
+                    let after_head = driver.current.as_ref().is_some_and(Exchange::has_head);
+                    let exchange = self.exchange_id(driver.current.as_ref());
                     self.owner.metrics().errors.add(failure.code.clone());
                     self.owner.events().failed(exchange, &failure, after_head);
                     return match failure.errno {
@@ -120,11 +120,11 @@ impl Task {
                     };
                 }
                 Outcome::Died(reason) => {
-                    let told = service
+                    let told = driver
                         .current
                         .as_ref()
                         .map(|exchange| exchange.begin.exchange);
-                    drop(service);
+                    drop(driver);
                     replaces = Some(Replaces {
                         reason,
                         resent: false,
@@ -145,7 +145,7 @@ impl Task {
                     }
                 }
                 Outcome::Replace(reason, resent) => {
-                    current = service.current.take();
+                    current = driver.current.take();
                     replaces = Some(Replaces {
                         reason,
                         resent,

@@ -191,7 +191,7 @@ impl Owner {
 /// What a connection's task asks of the rest of the engine.
 pub trait Host {
     /// Something was told lazily, or was written and nobody waits to hear it: wake the events' owner, and send
-    /// [`Input::Tick`] if an acknowledgement is still pending, a little later.
+    /// [`Input::Tick`](super::mailbox::Input::Tick) if an acknowledgement is still pending, a little later.
     fn remind(&self);
     /// The transport is open.
     fn connected(&self);
@@ -202,7 +202,7 @@ pub trait Host {
     /// connection ends with it.
     fn answered(&self, says_close: bool);
     /// The exchange under way is the last one: whoever checks the connection in, it goes to nobody else.
-    fn doom(&self, reason: CloseReason);
+    fn close_after_response(&self, reason: CloseReason);
     /// The peer has ended the transport: without an answer to the request that is under way, or about to be, or behind its
     /// answer.
     fn ended_by_peer(&self);

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
-use super::patience::Patience;
+use super::timeouts::Timeouts;
 use crate::pool::{CloseReason, ExchangeId};
 
 /// The opening of an exchange.
@@ -46,7 +46,7 @@ pub enum Input {
         want_ack: bool,
     },
     /// How long the exchange waits for its peer.
-    Patience(Patience),
+    Timeouts(Timeouts),
     /// So many body bytes were consumed.
     Ack(usize),
     /// The exchange that it was opened for needs it no more.

@@ -3,9 +3,9 @@
 //! * [`connection`]: the task that owns a connection for its whole life, dialing included.
 //! * [`context`]: what that task works with.
 //! * `state`: where an exchange is.
-//! * `service`, `reading`: the exchanges on one transport of it.
-//! * [`patience`]: how long it waits for its peer.
-//! * [`outgoing`]: request bytes, kept while they may be sent again.
+//! * `driver`, `reading`: the exchanges on one transport of it.
+//! * [`timeouts`]: how long it waits for its peer.
+//! * [`request_buffer`]: request bytes, kept while they may be sent again.
 //! * [`mailbox`], [`events`]: what goes in, and what comes out.
 //!
 //! The lease of a connection ends when the caller checks it in, not when the message ends: until then the
@@ -13,12 +13,12 @@
 
 pub mod connection;
 pub mod context;
+mod driver;
 pub mod events;
 pub mod mailbox;
-pub mod outgoing;
-pub mod patience;
 mod reading;
-mod service;
+pub mod request_buffer;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod timeouts;

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
+use super::driver::Driver;
 use super::events::Response;
-use super::service::Service;
 use super::state::{Answer, Exchange, Outcome, Step};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
 use crate::error::Failure;
@@ -47,7 +47,7 @@ impl Gathered {
     }
 }
 
-impl Service<'_> {
+impl Driver<'_> {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Step {
         match self.current.as_ref().map(|exchange| &exchange.answer) {
             // Leased, nothing to send yet: a connection that dies now is replaced when there is.
@@ -155,7 +155,7 @@ impl Service<'_> {
             return;
         };
         let id = exchange.begin.exchange;
-        let request_written = exchange.outgoing.is_finished();
+        let request_written = exchange.request.is_finished();
         let Answer::Body {
             head,
             published,
@@ -169,7 +169,7 @@ impl Service<'_> {
         if !*published {
             *published = true;
             if request_written {
-                exchange.told_written = exchange.outgoing.written();
+                exchange.told_written = exchange.request.written();
             }
             self.task.owner.events().response(
                 id,
@@ -193,15 +193,17 @@ impl Service<'_> {
         let has_ended = self.reader.borrow_mut().poll_silence(cx).is_ready();
         if !self.reader.borrow().surplus().is_empty() {
             // Before the end is told: the caller may check the connection in as soon as he hears of it.
-            self.task.host.doom(CloseReason::UnsolicitedBytes);
+            self.task
+                .host
+                .close_after_response(CloseReason::UnsolicitedBytes);
         }
         let Some(exchange) = self.current.as_mut() else {
             return Step::Wait;
         };
         let id = exchange.begin.exchange;
-        let request_written = exchange.outgoing.is_finished();
+        let request_written = exchange.request.is_finished();
         if request_written {
-            exchange.told_written = exchange.outgoing.written();
+            exchange.told_written = exchange.request.written();
         }
         let answer = std::mem::replace(&mut exchange.answer, Answer::Told);
         let Answer::Body {
@@ -263,7 +265,7 @@ impl Service<'_> {
         let unfinished = self
             .current
             .as_ref()
-            .is_some_and(|exchange| !exchange.outgoing.is_finished());
+            .is_some_and(|exchange| !exchange.request.is_finished());
         Step::Over(if unfinished {
             Outcome::Closed(reason)
         } else {
@@ -322,14 +324,14 @@ impl Service<'_> {
             return Outcome::Closed(CloseReason::PeerClosed);
         };
         let asked = !matches!(exchange.answer, Answer::NotAsked);
-        let unsent = exchange.outgoing.written() == 0;
+        let unsent = exchange.request.written() == 0;
         let lost = exchange.begin.reused && !(asked && answered);
         if lost {
             self.task.host.ended_by_peer();
         }
         // A fresh transport may have ended before the request came. That of one opened for this very request is the answer.
         let late = !asked && !self.is_second;
-        if (lost || late) && (unsent || !exchange.resent) && exchange.outgoing.rewind() {
+        if (lost || late) && (unsent || !exchange.resent) && exchange.request.rewind() {
             exchange.resent |= !unsent;
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;

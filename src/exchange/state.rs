@@ -4,13 +4,13 @@ use std::io;
 use std::time::Instant;
 
 use super::mailbox::Begin;
-use super::outgoing::Outgoing;
-use super::patience::Patience;
+use super::request_buffer::RequestBuffer;
+use super::timeouts::Timeouts;
 use crate::error::Failure;
 use crate::http1::head::Head;
 use crate::pool::CloseReason;
 
-/// How a transport's service ended.
+/// How a transport's driver ended.
 pub(super) enum Outcome {
     Closed(CloseReason),
     /// It died with no exchange under way.
@@ -39,9 +39,9 @@ pub(super) enum Answer {
 
 pub(super) struct Exchange {
     pub(super) begin: Begin,
-    pub(super) outgoing: Outgoing,
+    pub(super) request: RequestBuffer,
     pub(super) answer: Answer,
-    pub(super) patience: Patience,
+    pub(super) timeouts: Timeouts,
     /// Bytes of the response's body so far.
     pub(super) received: u64,
     /// When it was handed over.
@@ -60,9 +60,9 @@ impl Exchange {
     pub(super) fn new(begin: Begin) -> Self {
         Self {
             begin,
-            outgoing: Outgoing::new(begin.idempotent),
+            request: RequestBuffer::new(begin.idempotent),
             answer: Answer::NotAsked,
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             received: 0,
             asked: None,
             want_ack: false,

@@ -133,8 +133,8 @@ impl Host for Leased {
         self.1.note(format!("died {reason:?}"));
         !self.0.get()
     }
-    fn doom(&self, reason: CloseReason) {
-        self.1.note(format!("doomed {reason:?}"));
+    fn close_after_response(&self, reason: CloseReason) {
+        self.1.note(format!("closed after {reason:?}"));
     }
     fn answered(&self, says_close: bool) {
         if says_close {
@@ -645,7 +645,7 @@ fn a_failed_dial_is_told_to_the_exchange_it_was_for() {
 }
 
 #[test]
-fn a_connection_with_bytes_behind_a_response_is_doomed_before_its_end_is_told() {
+fn a_connection_with_bytes_behind_a_response_is_its_last_before_its_end_is_told() {
     let surplus: [&[u8]; 2] = [HELLO, b"what nobody asked for"];
     run(async {
         for behind in surplus {
@@ -656,7 +656,7 @@ fn a_connection_with_bytes_behind_a_response_is_doomed_before_its_end_is_told() 
             client.recorder.line("1 200 hello end").await;
             let log = client.log().await;
             let at = |start: &str| log.iter().position(|line| line.starts_with(start));
-            assert!(at("doomed UnsolicitedBytes").unwrap() < at("1 200").unwrap());
+            assert!(at("closed after UnsolicitedBytes").unwrap() < at("1 200").unwrap());
             client.task.await.unwrap();
         }
     });

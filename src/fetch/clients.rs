@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::Client;
 
-use super::dials::Dials;
+use super::dial_coalescing::DialCoalescing;
 use crate::connect::{self, tls};
 use crate::io_thread;
 
@@ -93,7 +93,7 @@ fn build(tls: &Arc<tls::Tls>, fresh: bool) -> Result<Client, String> {
         .referer(false)
         .retry(reqwest::retry::never())
         .dns_resolver(System)
-        .connector_layer(Dials::default())
+        .connector_layer(DialCoalescing::default())
         .tls_backend_preconfigured(tls::judging(tls))
         .http1_max_headers(MOST_FIELDS)
         .pool_max_idle_per_host(if fresh { 0 } else { MOST_IDLE })

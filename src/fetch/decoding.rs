@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::content::{codings, Content, Progress, PIECE};
 use super::decoders::{self, Worked};
 use super::gathered::{now, Gathered};
-use super::order::Room;
+use super::request::Room;
 use crate::error::Failure;
 
 /// What ends a body early.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::order::Link;
+use super::request::Channel;
 
 /// What `future` has to say without waiting.
 pub fn now<F: Future>(future: F) -> Poll<F::Output> {
@@ -56,9 +56,9 @@ impl Gathered {
         self.all.extend_from_slice(&piece);
     }
 
-    pub fn tell(&mut self, link: &Link) {
+    pub fn tell(&mut self, channel: &Channel) {
         if !self.is_empty() {
-            link.data(self.take(), false);
+            channel.data(self.take(), false);
         }
     }
 

@@ -16,7 +16,7 @@ use super::content::PIECE;
 use super::decoding::{too_large, BoxError, Incoming};
 use super::failure;
 use super::gathered::Gathered;
-use super::order::{Link, Order, Wanted};
+use super::request::{Channel, FetchRequest, Wanted};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::Failure;
 use crate::exchange::events;
@@ -28,7 +28,11 @@ use crate::http1::version::Version;
 /// # Errors
 ///
 /// What breaks it off.
-pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
+pub async fn deliver(
+    response: Response,
+    request: &FetchRequest,
+    channel: &Arc<Channel>,
+) -> Result<(), Failure> {
     let head = head(&response);
     let expected = response.content_length().unwrap_or_default();
     let response = http::Response::<reqwest::Body>::from(response);
@@ -36,13 +40,13 @@ pub async fn deliver(response: Response, order: &Order, link: &Arc<Link>) -> Res
     let mut body =
         Incoming::new(body, &parts.headers).map_err(|message| Failure::new("", message))?;
     let written = true;
-    let rest = tell(&head, &mut body, link, written, expected)
+    let rest = tell(&head, &mut body, channel, written, expected)
         .await
-        .map_err(|error| broken(&*error, order))?;
+        .map_err(|error| broken(&*error, request))?;
     // Nothing is told before the connection is where the next request looks for it.
     drop(body);
     clients::settled().await;
-    rest.tell(&head, link, written, true);
+    rest.tell(&head, channel, written, true);
     Ok(())
 }
 
@@ -56,17 +60,21 @@ pub enum Rest {
 
 impl Rest {
     /// Tells it. `keep_alive`: the message allows another one on its connection.
-    pub fn tell(self, head: &Head, link: &Link, written: bool, keep_alive: bool) {
+    pub fn tell(self, head: &Head, channel: &Channel, written: bool, keep_alive: bool) {
         match self {
             Self::All(body) if body.len() < INLINE_BODY => {
-                tell_head(link, head, &body, true, written);
+                tell_head(channel, head, &body, true, written);
             }
             Self::All(body) => {
-                tell_head(link, head, &[], false, written);
-                link.data(body, false);
-                link.events.end(link.exchange, keep_alive, written, &[]);
+                tell_head(channel, head, &[], false, written);
+                channel.data(body, false);
+                channel
+                    .events
+                    .end(channel.exchange, keep_alive, written, &[]);
             }
-            Self::End => link.events.end(link.exchange, keep_alive, written, &[]),
+            Self::End => channel
+                .events
+                .end(channel.exchange, keep_alive, written, &[]),
         }
     }
 }
@@ -80,7 +88,7 @@ impl Rest {
 pub async fn tell(
     head: &Head,
     body: &mut Incoming,
-    link: &Link,
+    channel: &Channel,
     written: bool,
     expected: u64,
 ) -> Result<Rest, BoxError> {
@@ -90,32 +98,32 @@ pub async fn tell(
             Poll::Ready(Some(Ok(piece))) => gathered.add(piece),
             // Told after the head.
             Poll::Ready(Some(Err(error))) => {
-                tell_head(link, head, &gathered.take(), false, written);
+                tell_head(channel, head, &gathered.take(), false, written);
                 return Err(error);
             }
             Poll::Ready(None) => return Ok(Rest::All(gathered.take())),
             Poll::Pending => break,
         }
     }
-    tell_head(link, head, &[], false, written);
+    tell_head(channel, head, &[], false, written);
     // Until somebody reads the body it waits here, as far as the window allows: read whole, it goes whole.
     loop {
-        match link.wanted() {
+        match channel.wanted() {
             Some(Wanted::Pieces) => break,
             Some(Wanted::Whole { most }) => {
                 let most = most as usize;
                 if expected > most as u64 || gathered.len() > most {
                     return Err(too_large(most));
                 }
-                if let Some(room) = link.room(expected).filter(|_| body.is_plain()) {
+                if let Some(room) = channel.room(expected).filter(|_| body.is_plain()) {
                     body.fill(gathered.take(), &*room).await?;
-                    link.events.filled(link.exchange, room.len());
+                    channel.events.filled(channel.exchange, room.len());
                     return Ok(Rest::End);
                 }
                 let reserved = expected.min(MOST_RESERVED) as usize;
                 let all = body.rest(gathered.into_vec(reserved), most).await?;
                 if !all.is_empty() {
-                    link.data(all.into(), false);
+                    channel.data(all.into(), false);
                 }
                 return Ok(Rest::End);
             }
@@ -123,25 +131,25 @@ pub async fn tell(
         }
         let has_room = gathered.len() < RESPONSE_WINDOW;
         if !has_room {
-            link.events.stalled(link.exchange);
+            channel.events.stalled(channel.exchange);
         }
         let piece = tokio::select! {
             biased;
-            () = link.asked() => continue,
+            () = channel.asked() => continue,
             piece = body.piece(), if has_room => piece,
         };
         match piece {
             Some(Ok(piece)) => gathered.add(piece),
             Some(Err(error)) => return Err(error),
             None => {
-                gathered.tell(link);
+                gathered.tell(channel);
                 return Ok(Rest::End);
             }
         }
     }
-    gathered.tell(link);
+    gathered.tell(channel);
     loop {
-        link.window().await;
+        channel.window().await;
         match body.piece().await {
             Some(Ok(piece)) => gathered.add(piece),
             Some(Err(error)) => return Err(error),
@@ -159,7 +167,7 @@ pub async fn tell(
                 Poll::Pending => break None,
             }
         };
-        gathered.tell(link);
+        gathered.tell(channel);
         if let Some(ended) = ended {
             return ended;
         }
@@ -169,19 +177,19 @@ pub async fn tell(
 /// What is set aside at once for a body that says its length: no server decides about more.
 const MOST_RESERVED: u64 = 16 * 1024 * 1024;
 
-fn tell_head(link: &Link, head: &Head, body: &[u8], end: bool, request_written: bool) {
-    link.head_told.store(true, Ordering::Relaxed);
+fn tell_head(channel: &Channel, head: &Head, body: &[u8], end: bool, request_written: bool) {
+    channel.head_told.store(true, Ordering::Relaxed);
     let response = events::Response {
         head,
         body,
         end,
         request_written,
     };
-    link.events.response(link.exchange, response);
+    channel.events.response(channel.exchange, response);
 }
 
-fn broken(error: &(dyn std::error::Error + 'static), order: &Order) -> Failure {
-    let host = order.head.url.host_str().unwrap_or_default();
+fn broken(error: &(dyn std::error::Error + 'static), request: &FetchRequest) -> Failure {
+    let host = request.head.url.host_str().unwrap_or_default();
     failure::describe(error, host, 0, true)
 }
 

@@ -11,22 +11,22 @@ use http::Method;
 use reqwest::{Request, Response};
 
 use super::clients;
-use super::dials::Attempt;
+use super::dial_coalescing::Attempt;
 use super::failure;
-use super::order::{Body, Head, Link, Order};
 use super::receiving;
+use super::request::{Body, Channel, FetchRequest, RequestHead};
 use super::stats::Counted;
 use crate::error::{Failure, Prospect};
 use crate::faults::{self, Stage};
 
-/// Carries an order out, and tells its failure.
+/// Carries a request out, and tells its failure.
 ///
 /// # Cancel safety
 ///
 /// Dropping it closes its connection unless the response is complete; nothing is told then.
-pub async fn carry_out(order: Order, link: &Arc<Link>) {
-    let figures = Arc::clone(&order.head.figures);
-    let result = exchange(&order, link).await;
+pub async fn carry_out(request: FetchRequest, channel: &Arc<Channel>) {
+    let counters = Arc::clone(&request.head.counters);
+    let result = exchange(&request, channel).await;
     if let Err(failure) = result {
         let code = if failure.code.is_empty() {
             "refused".into()
@@ -35,33 +35,35 @@ pub async fn carry_out(order: Order, link: &Arc<Link>) {
         };
         if matches!(failure.prospect, Prospect::None | Prospect::Later) {
             // Else the runtime's own TLS is to try, and what comes of that is counted.
-            figures.metrics.errors.add(code);
+            counters.metrics.errors.add(code);
         }
-        let after_head = link.head_told.load(Relaxed);
-        link.events.failed(link.exchange, &failure, after_head);
+        let after_head = channel.head_told.load(Relaxed);
+        channel
+            .events
+            .failed(channel.exchange, &failure, after_head);
     }
 }
 
-async fn exchange(order: &Order, link: &Arc<Link>) -> Result<(), Failure> {
-    let _under_way = Counted::new(&order.head.figures.under_way);
-    let response = send(order, link).await?;
-    receiving::deliver(response, order, link).await
+async fn exchange(request: &FetchRequest, channel: &Arc<Channel>) -> Result<(), Failure> {
+    let _under_way = Counted::new(&request.head.counters.under_way);
+    let response = send(request, channel).await?;
+    receiving::deliver(response, request, channel).await
 }
 
-async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
+async fn send(request: &FetchRequest, channel: &Arc<Channel>) -> Result<Response, Failure> {
     faults::at(Stage::Client);
-    let origin = &order.head.origin;
-    let client = clients::get(order.client, false).map_err(unusable)?;
-    let safe = is_safe(&order.head.method);
+    let origin = &request.head.origin;
+    let client = clients::get(request.client, false).map_err(unusable)?;
+    let safe = is_safe(&request.head.method);
     if !safe {
         // What the kernel knows by now of a connection's end is heard before it is chosen.
         clients::settled().await;
     }
-    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
-    let metrics = &order.head.figures.metrics;
+    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&request.head.counters));
+    let metrics = &request.head.counters.metrics;
     let begun = Instant::now();
     let error = match attempt
-        .scope(client.execute(request(order, link).map_err(refused)?))
+        .scope(client.execute(to_send(request, channel).map_err(refused)?))
         .await
     {
         Ok(response) => {
@@ -73,17 +75,17 @@ async fn send(order: &Order, link: &Arc<Link>) -> Result<Response, Failure> {
         }
         Err(error) => error,
     };
-    let known = !matches!(order.body, Body::Stream);
+    let known = !matches!(request.body, Body::Stream);
     if attempt.dialed() || !safe || !known || !failure::is_lost_connection(&error) {
-        return Err(described(&error, order));
+        return Err(described(&error, request));
     }
     metrics.retried.fetch_add(1, Relaxed);
-    let client = clients::get(order.client, true).map_err(unusable)?;
-    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&order.head.figures));
+    let client = clients::get(request.client, true).map_err(unusable)?;
+    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&request.head.counters));
     attempt
-        .scope(client.execute(request(order, link).map_err(refused)?))
+        .scope(client.execute(to_send(request, channel).map_err(refused)?))
         .await
-        .map_err(|error| described(&error, order))
+        .map_err(|error| described(&error, request))
 }
 
 /// Methods that change nothing (RFC 9110, section 9.2.1).
@@ -94,18 +96,18 @@ fn is_safe(method: &Method) -> bool {
     )
 }
 
-fn request(order: &Order, link: &Arc<Link>) -> Result<Request, &'static str> {
-    let mut request = Request::new(order.head.method.clone(), order.head.url.clone());
-    *request.headers_mut() = order.head.headers.clone();
-    *request.body_mut() = match &order.body {
+fn to_send(request: &FetchRequest, channel: &Arc<Channel>) -> Result<Request, &'static str> {
+    let mut sent = Request::new(request.head.method.clone(), request.head.url.clone());
+    *sent.headers_mut() = request.head.headers.clone();
+    *sent.body_mut() = match &request.body {
         Body::None | Body::Coming => None,
         Body::Whole(bytes) => Some(bytes.clone().into()),
         Body::Stream => {
             let gone = "the body of the request can't be sent again";
-            Some(reqwest::Body::wrap(link.upload().ok_or(gone)?))
+            Some(reqwest::Body::wrap(channel.upload().ok_or(gone)?))
         }
     };
-    Ok(request)
+    Ok(sent)
 }
 
 fn refused(message: &'static str) -> Failure {
@@ -116,13 +118,13 @@ fn unusable(message: String) -> Failure {
     Failure::new("ERR_INVALID_ARG_VALUE", message)
 }
 
-fn described(error: &reqwest::Error, order: &Order) -> Failure {
-    let Head { figures, url, .. } = &*order.head;
+fn described(error: &reqwest::Error, request: &FetchRequest) -> Failure {
+    let RequestHead { counters, url, .. } = &*request.head;
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
     let failure = failure::describe(error, host, port, false);
     // A server that has shaken hands before can do it.
-    if failure.prospect == Prospect::Faint && figures.metrics.created.load(Relaxed) > 0 {
+    if failure.prospect == Prospect::Faint && counters.metrics.created.load(Relaxed) > 0 {
         return Failure {
             prospect: Prospect::None,
             ..failure

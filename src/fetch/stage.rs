@@ -1,6 +1,6 @@
 //! Exchanges of the engine that are fetches: a body waits until it is read, and comes without its content codings.
 //!
-//! A connection that has carried a fetch tells its owner through a [`Companion`]. It passes on what it is told, except for a
+//! A connection that has carried a fetch tells its owner through a [`FetchStage`]. It passes on what it is told, except for a
 //! response whose body is still coming, or has content codings: its bytes go to a task, and what JavaScript hears of the
 //! response comes from there, the connection's end, should it come first, included. What JavaScript acknowledges goes to
 //! that task as well, which acknowledges to the engine what it takes: neither side runs ahead of its reader.
@@ -17,7 +17,7 @@ use http_body::Frame;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::decoding::Incoming;
-use super::order::Link;
+use super::request::Channel;
 use super::under_way::accompany;
 use super::{failure, receiving};
 use crate::connect::tls::Secured;
@@ -32,11 +32,11 @@ use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// A connection of the thread `port` is about to carry a fetch.
 pub fn attach(connections: &Connections, port: PortId, conn: ConnId) {
-    connections.wrap(conn, |inner| Arc::new(Companion::new(port, inner)));
+    connections.wrap(conn, |inner| Arc::new(FetchStage::new(port, inner)));
 }
 
 /// Stands between a connection and whoever is told of it.
-struct Companion {
+struct FetchStage {
     port: PortId,
     inner: Arc<dyn Events>,
     /// The exchange under way, if it is a fetch; 0: it is none.
@@ -56,7 +56,7 @@ enum Part {
     Closed(ConnId, CloseReason, bool),
 }
 
-impl Companion {
+impl FetchStage {
     /// Tells `inner`, whose thread is `port`.
     fn new(port: PortId, inner: Arc<dyn Events>) -> Self {
         Self {
@@ -100,13 +100,13 @@ impl Companion {
             ended: None,
             failure: None,
         }));
-        let link = Arc::new(Link::new(exchange, false, Arc::clone(&self.inner)));
+        let channel = Arc::new(Channel::new(exchange, false, Arc::clone(&self.inner)));
         let head = response.head.clone();
         let written = response.request_written;
         accompany(
             self.port,
-            Arc::clone(&link),
-            tell(head, headers, written, parts, link),
+            Arc::clone(&channel),
+            tell(head, headers, written, parts, channel),
         );
     }
 }
@@ -117,7 +117,7 @@ async fn tell(
     headers: HeaderMap,
     written: bool,
     parts: Arc<Mutex<Parts>>,
-    link: Arc<Link>,
+    channel: Arc<Channel>,
 ) {
     faults::at(Stage::Decode);
     let locked = || parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +127,7 @@ async fn tell(
     };
     let body = reqwest::Body::wrap(Source(Arc::clone(&parts)));
     let told = match Incoming::new(body, &headers) {
-        Ok(mut body) => receiving::tell(&head, &mut body, &link, written, expected)
+        Ok(mut body) => receiving::tell(&head, &mut body, &channel, written, expected)
             .await
             .map_err(|error| {
                 let own = locked().failure.take();
@@ -140,14 +140,16 @@ async fn tell(
             let (keep_alive, written_by_end) = locked().ended.unwrap_or_default();
             let keep_alive = keep_alive && head.keep_alive;
             let head = Head { keep_alive, ..head };
-            rest.tell(&head, &link, written || written_by_end, keep_alive);
+            rest.tell(&head, &channel, written || written_by_end, keep_alive);
         }
         Err(failure) => {
             // What can't be decoded has left its connection open.
-            let (port, exchange) = (locked().port, link.exchange);
+            let (port, exchange) = (locked().port, channel.exchange);
             connections::run(move |all| all.kill_exchange(port, exchange, CloseReason::Error));
-            let after_head = link.head_told.load(Ordering::Relaxed);
-            link.events.failed(link.exchange, &failure, after_head);
+            let after_head = channel.head_told.load(Ordering::Relaxed);
+            channel
+                .events
+                .failed(channel.exchange, &failure, after_head);
         }
     }
 }
@@ -231,7 +233,7 @@ fn codings(head: &Head) -> HeaderMap {
     headers
 }
 
-impl Events for Companion {
+impl Events for FetchStage {
     fn begins(&self, exchange: ExchangeId, is_fetch: bool) {
         let number = if is_fetch { exchange } else { 0 };
         self.exchange.store(number, Ordering::Relaxed);

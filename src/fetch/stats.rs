@@ -15,7 +15,7 @@ const MOST_ORIGINS: usize = 1024;
 
 /// The fetches of one origin.
 #[derive(Default)]
-pub struct Figures {
+pub struct Counters {
     /// What happened.
     pub metrics: Arc<Metrics>,
     /// Connections being opened.
@@ -24,9 +24,9 @@ pub struct Figures {
     pub under_way: AtomicU32,
 }
 
-impl std::fmt::Debug for Figures {
+impl std::fmt::Debug for Counters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Figures").finish_non_exhaustive()
+        f.debug_struct("Counters").finish_non_exhaustive()
     }
 }
 
@@ -47,13 +47,13 @@ impl Drop for Counted<'_> {
     }
 }
 
-static ORIGINS: Lazy<Mutex<HashMap<Arc<str>, Arc<Figures>>>> = Lazy::new(Mutex::default);
+static ORIGINS: Lazy<Mutex<HashMap<Arc<str>, Arc<Counters>>>> = Lazy::new(Mutex::default);
 
-/// The figures of an origin.
-pub fn of(origin: &Arc<str>) -> Arc<Figures> {
+/// The counters of an origin.
+pub fn of(origin: &Arc<str>) -> Arc<Counters> {
     let mut origins = ORIGINS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(figures) = origins.get(origin) {
-        return Arc::clone(figures);
+    if let Some(counters) = origins.get(origin) {
+        return Arc::clone(counters);
     }
     // Without a name: of no origin in particular.
     let name = if origins.len() < MOST_ORIGINS {
@@ -64,11 +64,11 @@ pub fn of(origin: &Arc<str>) -> Arc<Figures> {
     Arc::clone(origins.entry(name).or_default())
 }
 
-/// All figures, under the names that `stats()` has for them.
+/// All counters, under the names that `stats()` has for them.
 pub fn all() -> Vec<OriginStats> {
     let origins = ORIGINS.lock().unwrap_or_else(PoisonError::into_inner);
-    let told = origins.iter().map(|(origin, figures)| {
-        let dialing = figures.dialing.load(Relaxed);
+    let told = origins.iter().map(|(origin, counters)| {
+        let dialing = counters.dialing.load(Relaxed);
         OriginStats {
             name: if origin.is_empty() {
                 String::new()
@@ -77,10 +77,10 @@ pub fn all() -> Vec<OriginStats> {
             },
             counts: Counts {
                 dialing,
-                leased: figures.under_way.load(Relaxed).saturating_sub(dialing),
+                leased: counters.under_way.load(Relaxed).saturating_sub(dialing),
                 ..Counts::default()
             },
-            metrics: Arc::clone(&figures.metrics),
+            metrics: Arc::clone(&counters.metrics),
         }
     });
     told.collect()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::order::{self, Link, Order};
+use super::request::{self, Channel, FetchRequest};
 use super::sending;
 use crate::contain::{contain, Contained};
 use crate::engine::connections;
@@ -24,22 +24,22 @@ thread_local! {
 }
 
 struct UnderWay {
-    link: Arc<Link>,
+    channel: Arc<Channel>,
     task: Option<AbortHandle>,
     /// Not begun yet: its body comes with the next command.
-    order: Option<Order>,
+    request: Option<FetchRequest>,
 }
 
-/// Takes an order of a thread; it begins when its body is there. I/O thread only.
-pub fn begin(port: PortId, order: Order, events: Arc<dyn Events>) {
-    let exchange = order.exchange;
-    let uploads = matches!(order.body, order::Body::Stream);
-    let link = Arc::new(Link::new(exchange, uploads, events));
-    let waits = order.waits_for_body();
+/// Takes a request of a thread; it begins when its body is there. I/O thread only.
+pub fn begin(port: PortId, request: FetchRequest, events: Arc<dyn Events>) {
+    let exchange = request.exchange;
+    let uploads = matches!(request.body, request::Body::Stream);
+    let channel = Arc::new(Channel::new(exchange, uploads, events));
+    let waits = request.waits_for_body();
     let mut under_way = UnderWay {
-        link,
+        channel,
         task: None,
-        order: Some(order),
+        request: Some(request),
     };
     if !waits {
         under_way.start(port);
@@ -49,13 +49,13 @@ pub fn begin(port: PortId, order: Order, events: Arc<dyn Events>) {
 
 impl UnderWay {
     fn start(&mut self, port: PortId) {
-        let Some(order) = self.order.take() else {
+        let Some(request) = self.request.take() else {
             return;
         };
-        let link = Arc::clone(&self.link);
-        let carried_out = Arc::clone(&link);
-        self.task = Some(spawn(port, link, async move {
-            sending::carry_out(order, &carried_out).await;
+        let channel = Arc::clone(&self.channel);
+        let carried_out = Arc::clone(&channel);
+        self.task = Some(spawn(port, channel, async move {
+            sending::carry_out(request, &carried_out).await;
         }));
     }
 }
@@ -63,10 +63,10 @@ impl UnderWay {
 /// Does `work` for a fetch, which fails with it.
 fn spawn(
     port: PortId,
-    link: Arc<Link>,
+    channel: Arc<Channel>,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> AbortHandle {
-    let ending = Ending { port, link };
+    let ending = Ending { port, channel };
     // Not a task of the thread's LocalSet: all that takes part then waits in one queue, first come, first served.
     let task = tokio::spawn(async move {
         match Contained::new(work).await {
@@ -80,13 +80,13 @@ fn spawn(
 /// Sees to it that a fetch ends that nobody has given up, whatever ends its task.
 struct Ending {
     port: PortId,
-    link: Arc<Link>,
+    channel: Arc<Channel>,
 }
 
 impl Ending {
     /// What was under way; none: it was given up, or has been forgotten.
     fn forget(&self) -> Option<UnderWay> {
-        let key = (self.port, self.link.exchange);
+        let key = (self.port, self.channel.exchange);
         let forgotten = UNDER_WAY.try_with(|all| all.borrow_mut().remove(&key));
         forgotten.ok().flatten()
     }
@@ -95,11 +95,11 @@ impl Ending {
         if self.forget().is_none() {
             return;
         }
-        let (port, exchange) = (self.port, self.link.exchange);
+        let (port, exchange) = (self.port, self.channel.exchange);
         // The connection of an exchange has no reader any more.
         connections::run(move |all| all.kill_exchange(port, exchange, CloseReason::Error));
-        let after_head = self.link.head_told.load(Ordering::Relaxed);
-        self.link.events.failed(exchange, failure, after_head);
+        let after_head = self.channel.head_told.load(Ordering::Relaxed);
+        self.channel.events.failed(exchange, failure, after_head);
     }
 }
 
@@ -109,18 +109,18 @@ impl Drop for Ending {
     }
 }
 
-/// Does `work` for an exchange whose response is told by `link`, until it is given up.
+/// Does `work` for an exchange whose response is told by `channel`, until it is given up.
 pub(super) fn accompany(
     port: PortId,
-    link: Arc<Link>,
+    channel: Arc<Channel>,
     work: impl Future<Output = ()> + Send + 'static,
 ) {
-    let exchange = link.exchange;
-    let task = Some(spawn(port, Arc::clone(&link), work));
+    let exchange = channel.exchange;
+    let task = Some(spawn(port, Arc::clone(&channel), work));
     let under_way = UnderWay {
-        link,
+        channel,
         task,
-        order: None,
+        request: None,
     };
     UNDER_WAY.with_borrow_mut(|all| all.insert((port, exchange), under_way));
 }
@@ -134,7 +134,7 @@ pub fn acknowledge(port: PortId, exchange: ExchangeId, bytes: usize) -> bool {
             all.get(&(port, exchange))
         };
         if let Some(fetch) = found {
-            fetch.link.acknowledge(bytes);
+            fetch.channel.acknowledge(bytes);
         }
         found.is_some()
     })
@@ -144,12 +144,12 @@ pub fn acknowledge(port: PortId, exchange: ExchangeId, bytes: usize) -> bool {
 pub fn read(
     port: PortId,
     exchange: ExchangeId,
-    wanted: order::Wanted,
-    room: Option<Arc<dyn order::Room>>,
+    wanted: request::Wanted,
+    room: Option<Arc<dyn request::Room>>,
 ) {
     UNDER_WAY.with_borrow(|all| {
         if let Some(fetch) = all.get(&(port, exchange)) {
-            fetch.link.want(wanted, room);
+            fetch.channel.want(wanted, room);
         }
     });
 }
@@ -163,12 +163,12 @@ pub fn input(port: PortId, exchange: ExchangeId, input: Input) {
         let Some(fetch) = all.get_mut(&(port, exchange)) else {
             return;
         };
-        match &mut fetch.order {
-            Some(order) => {
-                order.body = order::Body::Whole(bytes);
+        match &mut fetch.request {
+            Some(request) => {
+                request.body = request::Body::Whole(bytes);
                 fetch.start(port);
             }
-            None => fetch.link.feed(bytes, end),
+            None => fetch.channel.feed(bytes, end),
         }
     });
 }

@@ -196,7 +196,7 @@ impl Model {
         if let Some(oldest) = oldest {
             seen.retain(|(age, _)| 2 * age + 500 > oldest);
         }
-        if kind != Kind::Once {
+        if kind != Kind::NotRetryable {
             return u64::MAX;
         }
         seen.retain(|&(_, until)| until > now);

@@ -124,9 +124,9 @@ impl Fuzzer {
         let kind = if self.random.one_in(6) {
             Kind::Foreign
         } else if self.random.one_in(2) {
-            Kind::Engine
+            Kind::Retryable
         } else {
-            Kind::Once
+            Kind::NotRetryable
         };
         let own = |_: &Model, conn: &ModelConn| conn.agent == Some(a);
         let age_limit = match kind {
@@ -153,11 +153,11 @@ impl Fuzzer {
             .apply(&mut self.pool, &mut self.effects, self.now);
         let model = &mut self.model;
         match (answer, kind) {
-            (Lease::Idle { conn, idle_ms }, Kind::Engine | Kind::Once) => {
+            (Lease::Idle { conn, idle_ms }, Kind::Retryable | Kind::NotRetryable) => {
                 let leased = (conn, idle_ms);
                 model.leased_idle(a, key, leased, age_limit, self.now);
             }
-            (Lease::Dial { conn }, Kind::Engine | Kind::Once) => {
+            (Lease::Dial { conn }, Kind::Retryable | Kind::NotRetryable) => {
                 let adopts = self.pool.adoption(conn);
                 assert!(none_suits, "{BESIDE_IDLE}");
                 model.dialed((a, key), kind, (conn, adopts), self.now);

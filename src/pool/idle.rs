@@ -206,8 +206,8 @@ impl Pool {
             self.peers[peer].idle_limit.outlived(age);
         }
         match kind {
-            Kind::Once => self.peers[peer].idle_limit.get(self.now).unwrap_or(NEVER),
-            Kind::Engine | Kind::Foreign => NEVER,
+            Kind::NotRetryable => self.peers[peer].idle_limit.get(self.now).unwrap_or(NEVER),
+            Kind::Retryable | Kind::Foreign => NEVER,
         }
     }
 

@@ -37,21 +37,21 @@ impl Pool {
                 };
             }
         }
-        let passed_over = kind == Kind::Once && !self.origins[o].idle.is_empty();
+        let passed_over = kind == Kind::NotRetryable && !self.origins[o].idle.is_empty();
         if self.make_room(a, o, effects) {
             match kind {
                 Kind::Foreign => {
                     self.grant(o);
                     return Lease::Granted;
                 }
-                Kind::Engine | Kind::Once if !self.conns.is_full() => {
+                Kind::Retryable | Kind::NotRetryable if !self.conns.is_full() => {
                     let conn = self.open(o, kind, effects);
                     if passed_over {
                         self.note_passed_over(conn);
                     }
                     return Lease::Dial { conn };
                 }
-                Kind::Engine | Kind::Once => {
+                Kind::Retryable | Kind::NotRetryable => {
                     self.settle(o, effects);
                     return Lease::QueueFull;
                 }

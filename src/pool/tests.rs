@@ -1,6 +1,6 @@
 //! What the pool promises, case by case. Histories are in `fuzz_tests.rs`.
 
-mod once;
+mod not_retryable;
 mod sharing;
 
 use super::waiters::KEPT_AT_MOST;
@@ -47,7 +47,7 @@ impl Bench {
             self.agent,
             key,
             waiter(exchange),
-            Kind::Engine,
+            Kind::Retryable,
             now,
             &mut self.effects,
         )
@@ -210,7 +210,7 @@ fn a_connection_serves_its_own_key_and_agent_only() {
     let other = b.pool.add_agent(UNLIMITED);
     let answer = b
         .pool
-        .lease(other, 1, waiter(2), Kind::Engine, 0, &mut b.effects);
+        .lease(other, 1, waiter(2), Kind::Retryable, 0, &mut b.effects);
     assert!(matches!(answer, Lease::Dial { .. }));
 }
 

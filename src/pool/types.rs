@@ -31,10 +31,10 @@ pub struct WaiterId {
 /// Who uses a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A connection of the engine, with a [`ConnId`].
-    Engine,
-    /// The same, for a request that may not be sent a second time: one that its peer may be about to close won't do.
-    Once,
+    /// A connection of the engine, with a [`ConnId`], for a request that may be sent a second time.
+    Retryable,
+    /// The same, for a request that may not: a connection that its peer may be about to close won't do.
+    NotRetryable,
     /// A socket of the runtime; the pool only counts it.
     Foreign,
 }

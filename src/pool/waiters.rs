@@ -154,7 +154,7 @@ impl Pool {
         }
         let waiter = self.serve_waiter(w);
         match kind {
-            Kind::Engine | Kind::Once => {
+            Kind::Retryable | Kind::NotRetryable => {
                 let conn = self.open(o, kind, effects);
                 effects.push(Effect::Dial { waiter, conn });
             }

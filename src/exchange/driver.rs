@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use super::context::Task;
 use super::mailbox::Input;
-use super::patience::{Awaited, Clock, Patience};
 use super::state::{Answer, Exchange, Outcome, Step};
+use super::timeouts::{Awaited, Clock, Timeouts};
 use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
 use crate::error::Failure;
@@ -23,7 +23,7 @@ use crate::pool::CloseReason;
 const BUDGET: u32 = 64;
 
 /// The exchanges on one transport.
-pub(super) struct Service<'a> {
+pub(super) struct Driver<'a> {
     pub(super) task: &'a Task,
     pub(super) reader: Rc<RefCell<Reader<Transport>>>,
     pub(super) current: Option<Exchange>,
@@ -31,7 +31,7 @@ pub(super) struct Service<'a> {
     pub(super) is_second: bool,
     clock: Clock,
 }
-impl<'a> Service<'a> {
+impl<'a> Driver<'a> {
     pub(super) fn new(
         task: &'a Task,
         reader: Rc<RefCell<Reader<Transport>>>,
@@ -84,16 +84,14 @@ impl<'a> Service<'a> {
         let Some(exchange) = &self.current else {
             return Poll::Pending;
         };
-        if exchange.patience == Patience::default() {
+        if exchange.timeouts == Timeouts::default() {
             return Poll::Pending;
         }
         let awaited = match &exchange.answer {
             // While all bytes so far are sent, the next ones are the caller's to give.
-            Answer::Awaited
-                if exchange.outgoing.is_finished() || !exchange.outgoing.is_drained() =>
-            {
+            Answer::Awaited if exchange.request.is_finished() || !exchange.request.is_drained() => {
                 let informed = u64::from(self.reader.borrow().informational());
-                Awaited::Head(exchange.outgoing.written() + informed)
+                Awaited::Head(exchange.request.written() + informed)
             }
             Answer::Body { unacknowledged, .. } if *unacknowledged < RESPONSE_WINDOW => {
                 Awaited::Body(exchange.received)
@@ -102,7 +100,7 @@ impl<'a> Service<'a> {
         };
         let reader = self.reader.borrow();
         let has_news = || reader.transport.has_news();
-        let polled = self.clock.poll(cx, exchange.patience, awaited, has_news);
+        let polled = self.clock.poll(cx, exchange.timeouts, awaited, has_news);
         polled.map(|failure| Outcome::Failed(Box::new(failure)))
     }
 
@@ -113,7 +111,7 @@ impl<'a> Service<'a> {
                     // An unfinished request before it: its bytes would run into the new one's.
                     let unfinished = current
                         .as_ref()
-                        .is_some_and(|before| !before.is_told() || !before.outgoing.is_finished());
+                        .is_some_and(|before| !before.is_told() || !before.request.is_finished());
                     *current = Some(Exchange::new(begin));
                     if unfinished {
                         return Some(Outcome::Replace(CloseReason::NotReusable, false));
@@ -127,13 +125,13 @@ impl<'a> Service<'a> {
                     },
                     Some(exchange),
                 ) => {
-                    exchange.outgoing.push(bytes);
+                    exchange.request.push(bytes);
                     exchange.want_ack |= want_ack;
                     if end {
-                        exchange.outgoing.complete();
+                        exchange.request.complete();
                     }
                 }
-                (Input::Patience(patience), Some(exchange)) => exchange.patience = patience,
+                (Input::Timeouts(timeouts), Some(exchange)) => exchange.timeouts = timeouts,
                 (Input::Ack(count), Some(exchange)) => {
                     if let Answer::Body { unacknowledged, .. } = &mut exchange.answer {
                         *unacknowledged = unacknowledged.saturating_sub(count);
@@ -141,7 +139,7 @@ impl<'a> Service<'a> {
                 }
                 (Input::Tick, Some(_)) => self.tell_written(true),
                 (Input::Idle, _) => self.reader.borrow_mut().idle(),
-                (Input::Write { .. } | Input::Ack(_) | Input::Patience(_) | Input::Tick, None) => {}
+                (Input::Write { .. } | Input::Ack(_) | Input::Timeouts(_) | Input::Tick, None) => {}
             }
         }
         None
@@ -152,7 +150,7 @@ impl<'a> Service<'a> {
         let Some(exchange) = self.current.as_mut() else {
             return Ok(false);
         };
-        if !matches!(exchange.answer, Answer::NotAsked) || exchange.outgoing.is_drained() {
+        if !matches!(exchange.answer, Answer::NotAsked) || exchange.request.is_drained() {
             return Ok(false);
         }
         let mut reader = self.reader.borrow_mut();
@@ -195,7 +193,7 @@ impl<'a> Service<'a> {
             return;
         }
         let mut reader = self.reader.borrow_mut();
-        let wrote = exchange.outgoing.poll_write(cx, &mut reader.transport);
+        let wrote = exchange.request.poll_write(cx, &mut reader.transport);
         drop(reader);
         match wrote {
             Poll::Pending => exchange.has_waited = true,
@@ -222,9 +220,9 @@ impl<'a> Service<'a> {
         let Some(exchange) = self.current.as_mut() else {
             return;
         };
-        let written = exchange.outgoing.written();
+        let written = exchange.request.written();
         let pending = &self.task.mailbox.ack_pending;
-        if written == exchange.told_written || !exchange.outgoing.is_drained() {
+        if written == exchange.told_written || !exchange.request.is_drained() {
             pending.set(false);
         } else if now {
             exchange.told_written = written;

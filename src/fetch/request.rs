@@ -12,7 +12,7 @@ use http_body::Frame;
 use reqwest::Url;
 use tokio::sync::{mpsc, Notify};
 
-use super::stats::{self, Figures};
+use super::stats::{self, Counters};
 use crate::config::RESPONSE_WINDOW;
 use crate::exchange::events::Events;
 use crate::pool::ExchangeId;
@@ -32,7 +32,7 @@ pub enum Body {
 
 /// What a request says before its body.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct RequestHead {
     /// The method.
     pub method: Method,
     /// Where to.
@@ -42,16 +42,16 @@ pub struct Head {
     /// The header fields.
     pub headers: HeaderMap,
     /// What is counted of the origin.
-    pub figures: Arc<Figures>,
+    pub counters: Arc<Counters>,
 }
 
 /// A fetch that was asked for.
 #[derive(Debug)]
-pub struct Order {
+pub struct FetchRequest {
     /// The caller's number for it.
     pub exchange: ExchangeId,
-    /// Shared by orders of the same text.
-    pub head: Arc<Head>,
+    /// Shared by requests of the same text.
+    pub head: Arc<RequestHead>,
     /// The request's body.
     pub body: Body,
     /// The number of its client (see [`super::clients`]).
@@ -67,7 +67,7 @@ const LONGEST_TEXT: usize = 4096;
 
 thread_local! {
     /// Heads by their texts: programs ask for the same again and again.
-    static HEADS: RefCell<HashMap<Box<[u8]>, Arc<Head>>> = RefCell::default();
+    static HEADS: RefCell<HashMap<Box<[u8]>, Arc<RequestHead>>> = RefCell::default();
 }
 
 /// Whether a URL can be the client's.
@@ -75,7 +75,7 @@ pub fn makes_sense(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| url.has_host() && http::Uri::try_from(url.as_str()).is_ok())
 }
 
-impl Head {
+impl RequestHead {
     /// Reads `METHOD\0url\0name\0value…`; `None` if it makes no sense, which JavaScript sees to (`lib/fetch/head.js`).
     fn parse(text: &[u8]) -> Option<Self> {
         let mut fields = text.split(|&byte| byte == 0);
@@ -95,7 +95,7 @@ impl Head {
             method,
             url,
             headers,
-            figures: stats::of(&origin),
+            counters: stats::of(&origin),
             origin,
         })
     }
@@ -117,12 +117,12 @@ impl Head {
     }
 }
 
-impl Order {
-    /// An order with this head ([`Head`] says how it is written); `None` if it makes no sense.
+impl FetchRequest {
+    /// A request with this head ([`RequestHead`] says how it is written); `None` if it makes no sense.
     pub fn parse(exchange: ExchangeId, client: u32, text: &[u8], body: Body) -> Option<Self> {
         Some(Self {
             exchange,
-            head: Head::of(text)?,
+            head: RequestHead::of(text)?,
             body,
             client,
         })
@@ -152,7 +152,7 @@ pub trait Room: Send + Sync {
 }
 
 /// Both directions between a fetch and JavaScript.
-pub struct Link {
+pub struct Channel {
     /// The caller's number for the fetch.
     pub exchange: ExchangeId,
     /// Whom to tell.
@@ -174,7 +174,7 @@ enum Piece {
     Last(Bytes),
 }
 
-impl Link {
+impl Channel {
     /// `uploads`: the request's body comes piece by piece.
     pub(super) fn new(exchange: ExchangeId, uploads: bool, events: Arc<dyn Events>) -> Self {
         let upload = uploads.then(mpsc::unbounded_channel);
@@ -263,7 +263,7 @@ impl Link {
         let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Upload {
             coming: coming.take()?,
-            link: Arc::clone(self),
+            channel: Arc::clone(self),
             taken: AtomicU64::new(0),
             ended: false,
         })
@@ -273,7 +273,7 @@ impl Link {
 /// The body of a request whose pieces JavaScript sends when the one before was taken.
 pub struct Upload {
     coming: mpsc::UnboundedReceiver<Piece>,
-    link: Arc<Link>,
+    channel: Arc<Channel>,
     taken: AtomicU64,
     ended: bool,
 }
@@ -304,7 +304,9 @@ impl http_body::Body for Upload {
         }
         let len = bytes.len() as u64;
         let taken = self.taken.fetch_add(len, Ordering::Relaxed) + len;
-        self.link.events.written(self.link.exchange, taken, true);
+        self.channel
+            .events
+            .written(self.channel.exchange, taken, true);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -318,27 +320,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_read_from_its_text() {
+    fn a_request_is_read_from_its_text() {
         let text = b"POST\0http://a.test/x?y\0a\x001\0set-b\x002\0set-b\x003";
-        let order = Order::parse(7, 0, text, Body::Coming).unwrap();
-        assert_eq!(order.head.method, Method::POST);
-        assert_eq!(order.head.url.as_str(), "http://a.test/x?y");
-        assert_eq!(order.head.headers.get_all("set-b").iter().count(), 2);
-        assert!(order.waits_for_body());
+        let request = FetchRequest::parse(7, 0, text, Body::Coming).unwrap();
+        assert_eq!(request.head.method, Method::POST);
+        assert_eq!(request.head.url.as_str(), "http://a.test/x?y");
+        assert_eq!(request.head.headers.get_all("set-b").iter().count(), 2);
+        assert!(request.waits_for_body());
     }
 
     #[test]
-    fn more_fields_than_a_map_takes_are_no_order() {
-        for (count, is_order) in [(MOST_FIELDS, true), (24_577, false), (40_000, false)] {
+    fn more_fields_than_a_map_takes_are_no_request() {
+        for (count, is_request) in [(MOST_FIELDS, true), (24_577, false), (40_000, false)] {
             let fields: String = (0..count).map(|i| format!("\0x-{i}\0")).collect();
             let text = format!("GET\0https://a/{fields}");
-            let order = Order::parse(1, 0, text.as_bytes(), Body::None);
-            assert_eq!(order.is_some(), is_order, "{count}");
+            let request = FetchRequest::parse(1, 0, text.as_bytes(), Body::None);
+            assert_eq!(request.is_some(), is_request, "{count}");
         }
     }
 
     #[test]
-    fn a_text_without_sense_is_no_order() {
+    fn a_text_without_sense_is_no_request() {
         for text in [
             &b""[..],
             b"GET",
@@ -346,7 +348,7 @@ mod tests {
             b"GET\0http://a/\0na me\0v",
             b"GET\0http://a/\0n",
         ] {
-            assert!(Order::parse(1, 0, text, Body::None).is_none());
+            assert!(FetchRequest::parse(1, 0, text, Body::None).is_none());
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::stats::{Counted, Figures};
+use super::stats::{Counted, Counters};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,16 +35,16 @@ tokio::task_local! {
 /// One attempt to send a request.
 pub struct Attempt {
     origin: Arc<str>,
-    figures: Arc<Figures>,
+    counters: Arc<Counters>,
     dialed: AtomicBool,
 }
 
 impl Attempt {
     /// An attempt at `origin`.
-    pub fn new(origin: Arc<str>, figures: Arc<Figures>) -> Arc<Self> {
+    pub fn new(origin: Arc<str>, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             origin,
-            figures,
+            counters,
             dialed: AtomicBool::new(false),
         })
     }
@@ -69,7 +69,7 @@ impl Attempt {
 
 /// The orphans of one client.
 #[derive(Clone, Default)]
-pub struct Dials {
+pub struct DialCoalescing {
     origins: Arc<Mutex<HashMap<Arc<str>, Origin>>>,
 }
 
@@ -80,7 +80,7 @@ struct Origin {
     changed: Arc<Notify>,
 }
 
-impl Dials {
+impl DialCoalescing {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Origin>> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,7 +141,7 @@ impl Dials {
 
 /// A request that waits for an orphan.
 struct Claim<'a> {
-    dials: &'a Dials,
+    dials: &'a DialCoalescing,
     origin: &'a Arc<str>,
 }
 
@@ -161,7 +161,7 @@ impl Drop for Claim<'_> {
 struct Dial<F> {
     future: Pin<Box<F>>,
     attempt: Arc<Attempt>,
-    dials: Dials,
+    dials: DialCoalescing,
     orphan: bool,
     begun: Instant,
 }
@@ -176,7 +176,7 @@ impl<F: Future<Output = Result<T, BoxError>>, T> Future for Dial<F> {
         }
         let result = std::task::ready!(self.future.as_mut().poll(cx));
         if result.is_ok() {
-            let metrics = &self.attempt.figures.metrics;
+            let metrics = &self.attempt.counters.metrics;
             metrics.created.fetch_add(1, Ordering::Relaxed);
             metrics.connect.record(self.begun.elapsed());
         }
@@ -192,7 +192,7 @@ impl<F> Drop for Dial<F> {
     }
 }
 
-impl<S> Layer<S> for Dials {
+impl<S> Layer<S> for DialCoalescing {
     type Service = Connector<S>;
 
     fn layer(&self, inner: S) -> Connector<S> {
@@ -207,7 +207,7 @@ impl<S> Layer<S> for Dials {
 #[derive(Clone)]
 pub struct Connector<S> {
     inner: S,
-    dials: Dials,
+    dials: DialCoalescing,
 }
 
 impl<S, R> Service<R> for Connector<S>
@@ -237,8 +237,8 @@ where
                 return Err("no longer needed".into());
             }
             attempt.dialed.store(true, Ordering::Relaxed);
-            let figures = Arc::clone(&attempt.figures);
-            let _dialing = Counted::new(&figures.dialing);
+            let counters = Arc::clone(&attempt.counters);
+            let _dialing = Counted::new(&counters.dialing);
             let dial = Dial {
                 future: Box::pin(inner.call(target)),
                 attempt,

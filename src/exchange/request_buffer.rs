@@ -14,7 +14,7 @@ const MAX_SLICES: usize = 16;
 
 /// The bytes of one request.
 #[derive(Default)]
-pub struct Outgoing {
+pub struct RequestBuffer {
     queue: VecDeque<Bytes>,
     /// Everything sent so far, while it may be sent again.
     sent: Option<Vec<Bytes>>,
@@ -23,7 +23,7 @@ pub struct Outgoing {
     complete: bool,
 }
 
-impl Outgoing {
+impl RequestBuffer {
     /// An empty request; `replayable` keeps what is written for [`Self::rewind`].
     pub fn new(replayable: bool) -> Self {
         Self {
@@ -133,10 +133,10 @@ impl Outgoing {
 mod tests {
     use super::*;
 
-    fn write_some(outgoing: &mut Outgoing, limit: usize) -> Vec<u8> {
+    fn write_some(request: &mut RequestBuffer, limit: usize) -> Vec<u8> {
         let (mut near, far) = tokio::io::duplex(limit);
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let _ = outgoing.poll_write(&mut cx, &mut near);
+        let _ = request.poll_write(&mut cx, &mut near);
         drop(near);
         let mut bytes = vec![0; limit];
         let mut read = tokio::io::ReadBuf::new(&mut bytes);
@@ -147,33 +147,33 @@ mod tests {
 
     #[test]
     fn a_partly_written_request_is_replayed_whole_only_when_complete() {
-        let mut outgoing = Outgoing::new(true);
-        outgoing.push(Bytes::from_static(b"hello "));
-        outgoing.push(Bytes::from_static(b"world"));
-        assert_eq!(write_some(&mut outgoing, 8), b"hello wo");
-        assert!(!outgoing.rewind());
-        outgoing.complete();
-        assert!(outgoing.rewind());
-        assert_eq!(write_some(&mut outgoing, 64), b"hello world");
-        assert!(outgoing.is_finished());
+        let mut request = RequestBuffer::new(true);
+        request.push(Bytes::from_static(b"hello "));
+        request.push(Bytes::from_static(b"world"));
+        assert_eq!(write_some(&mut request, 8), b"hello wo");
+        assert!(!request.rewind());
+        request.complete();
+        assert!(request.rewind());
+        assert_eq!(write_some(&mut request, 64), b"hello world");
+        assert!(request.is_finished());
     }
 
     #[test]
     fn an_unwritten_request_can_always_be_sent() {
-        let mut outgoing = Outgoing::new(false);
-        outgoing.push(Bytes::from_static(b"POST"));
-        assert!(outgoing.rewind());
-        assert_eq!(write_some(&mut outgoing, 64), b"POST");
-        outgoing.complete();
-        assert!(!outgoing.rewind());
+        let mut request = RequestBuffer::new(false);
+        request.push(Bytes::from_static(b"POST"));
+        assert!(request.rewind());
+        assert_eq!(write_some(&mut request, 64), b"POST");
+        request.complete();
+        assert!(!request.rewind());
     }
 
     #[test]
     fn a_request_over_the_limit_is_not_kept() {
-        let mut outgoing = Outgoing::new(true);
-        outgoing.push(Bytes::from(vec![1; REPLAY_LIMIT + 1]));
-        outgoing.complete();
-        write_some(&mut outgoing, 16);
-        assert!(!outgoing.rewind());
+        let mut request = RequestBuffer::new(true);
+        request.push(Bytes::from(vec![1; REPLAY_LIMIT + 1]));
+        request.complete();
+        write_some(&mut request, 16);
+        assert!(!request.rewind());
     }
 }

@@ -24,13 +24,13 @@ pub enum Told {
 }
 
 /// The heads that JavaScript knows by number.
-pub struct Heads {
+pub struct HeadCache {
     kept: Vec<(u64, Vec<u8>)>,
     next: usize,
     seen: [u64; SEEN],
 }
 
-impl Default for Heads {
+impl Default for HeadCache {
     fn default() -> Self {
         Self {
             kept: Vec::new(),
@@ -40,7 +40,7 @@ impl Default for Heads {
     }
 }
 
-impl Heads {
+impl HeadCache {
     /// Decides how `head` is told; both sides must carry the decision out.
     pub fn tell(&mut self, head: &[u8]) -> Told {
         // A text of no length says that the head is a kept one.
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_head_is_kept_at_its_second_coming_and_only_numbered_from_the_third() {
-        let mut heads = Heads::default();
+        let mut heads = HeadCache::default();
         assert_eq!(heads.tell(b"Server\0x\0OK"), Told::Once);
         assert_eq!(heads.tell(b"Server\0x\0OK"), Told::Keep(1));
         assert_eq!(heads.tell(b"Server\0x\0OK"), Told::Again(1));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn heads_that_are_long_or_set_cookies_are_never_kept() {
-        let mut heads = Heads::default();
+        let mut heads = HeadCache::default();
         let long = [b"x\0", &b"y".repeat(LONGEST)[..], b"\0OK"].concat();
         for head in [&long[..], b"Set-Cookie\0id=1\0OK", b"a\0b\0set-cookie\0c\0"] {
             for _ in 0..5 {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn numbers_are_used_again_and_name_the_latest_head() {
-        let mut heads = Heads::default();
+        let mut heads = HeadCache::default();
         for n in 0..3 * SLOTS {
             let head = format!("n\0{n}\0OK").into_bytes();
             heads.tell(&head);

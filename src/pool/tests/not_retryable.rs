@@ -31,17 +31,17 @@ fn passed_over(b: &Bench) -> u64 {
 fn a_request_for_once_gets_no_connection_that_its_peer_may_be_about_to_close() {
     let mut b = taught(UNLIMITED, &[100, 410, 400]);
     let old = b.idle(1);
-    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 308) else {
+    let Lease::Dial { conn } = lease(&mut b, Kind::NotRetryable, 1, 308) else {
         panic!("308 of 410 ms: too long");
     };
     assert_eq!(b.pool.miss(conn), Some(Miss::IdleTooLong));
     assert_eq!(b.pool.state(old), Some(State::Idle));
     assert_eq!((b.effects.len(), passed_over(&b)), (0, 1));
     b.check_in(conn, None, 310);
-    let younger = lease(&mut b, Kind::Once, 2, 320);
+    let younger = lease(&mut b, Kind::NotRetryable, 2, 320);
     assert!(matches!(younger, Lease::Idle { conn: c, .. } if c == conn));
     // Who may be sent twice takes what the others leave.
-    let left = lease(&mut b, Kind::Engine, 3, 399);
+    let left = lease(&mut b, Kind::Retryable, 3, 399);
     assert!(matches!(left, Lease::Idle { conn: c, .. } if c == old));
 }
 
@@ -50,7 +50,7 @@ fn two_observations_teach_nothing() {
     let mut b = taught(UNLIMITED, &[400, 400]);
     b.idle(1);
     assert!(matches!(
-        lease(&mut b, Kind::Once, 1, 399),
+        lease(&mut b, Kind::NotRetryable, 1, 399),
         Lease::Idle { .. }
     ));
 }
@@ -66,7 +66,7 @@ fn where_the_longest_idle_is_next_a_request_for_once_gets_the_youngest_if_that_i
     for (conn, now) in [(old, 0), (middle, 100), (young, 300)] {
         b.check_in(conn, None, now);
     }
-    let next = lease(&mut b, Kind::Once, 1, 350);
+    let next = lease(&mut b, Kind::NotRetryable, 1, 350);
     assert!(
         matches!(next, Lease::Idle { conn, .. } if conn == young),
         "{next:?}"
@@ -79,7 +79,7 @@ fn a_request_that_is_lost_on_a_reused_connection_teaches_as_well() {
     b.pool.retain_origin(b.agent, 1);
     for exchange in 0..3 {
         let conn = b.idle(1);
-        lease(&mut b, Kind::Once, exchange, 200);
+        lease(&mut b, Kind::NotRetryable, exchange, 200);
         // Twice told, once counted; on what is dialed in its place nothing is learned.
         b.pool.ended_by_peer(conn, 200);
         b.pool.ended_by_peer(conn, 200);
@@ -87,7 +87,7 @@ fn a_request_that_is_lost_on_a_reused_connection_teaches_as_well() {
     }
     b.idle(1);
     assert!(matches!(
-        lease(&mut b, Kind::Once, 9, 150),
+        lease(&mut b, Kind::NotRetryable, 9, 150),
         Lease::Dial { .. }
     ));
 }
@@ -97,11 +97,11 @@ fn a_peer_that_restarted_is_believed_again_as_soon_as_a_connection_has_outlived_
     let mut b = taught(UNLIMITED, &[0, 3, 100]);
     b.idle(1);
     assert!(matches!(
-        lease(&mut b, Kind::Once, 1, 499),
+        lease(&mut b, Kind::NotRetryable, 1, 499),
         Lease::Dial { .. }
     ));
     assert!(matches!(
-        lease(&mut b, Kind::Once, 2, 500),
+        lease(&mut b, Kind::NotRetryable, 2, 500),
         Lease::Idle { .. }
     ));
 }
@@ -114,12 +114,12 @@ fn within_its_limits_an_agent_closes_the_connection_that_it_passes_over() {
     };
     let mut b = taught(limits, &[400; 3]);
     let old = b.idle(1);
-    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 350) else {
+    let Lease::Dial { conn } = lease(&mut b, Kind::NotRetryable, 1, 350) else {
         panic!("it is too old");
     };
     assert_eq!(b.effects, [close(old, CloseReason::Evicted)]);
     // From one request straight to the next it is not idle at all.
-    assert_eq!(lease(&mut b, Kind::Once, 2, 360), Lease::Queued);
+    assert_eq!(lease(&mut b, Kind::NotRetryable, 2, 360), Lease::Queued);
     assert_eq!(b.check_in(conn, None, 900), CheckIn::Handed(waiter(2)));
 }
 
@@ -132,22 +132,22 @@ fn a_connection_that_comes_back_unused_is_as_old_as_before() {
     let mut b = taught(limits, &[400; 3]);
     let conn = b.dial(1);
     b.check_in(conn, Some(1_000), 0);
-    lease(&mut b, Kind::Engine, 1, 350);
+    lease(&mut b, Kind::Retryable, 1, 350);
     b.effects.clear();
     let unused = b.pool.check_in(conn, Stay::Unused, 350, &mut b.effects);
     assert_eq!(unused, CheckIn::Idle);
     // Neither its age nor the peer's hint begins anew.
-    let again = lease(&mut b, Kind::Engine, 2, 380);
+    let again = lease(&mut b, Kind::Retryable, 2, 380);
     let expected = Lease::Idle { conn, idle_ms: 380 };
     assert_eq!(again, expected);
-    assert_eq!(lease(&mut b, Kind::Once, 3, 380), Lease::Queued);
+    assert_eq!(lease(&mut b, Kind::NotRetryable, 3, 380), Lease::Queued);
     let unused = b.pool.check_in(conn, Stay::Unused, 390, &mut b.effects);
     assert_eq!(unused, CheckIn::Closed(CloseReason::Evicted));
     assert!(matches!(b.effects[..], [Effect::Dial { .. }]));
 
     let (_, conn) = b.served();
     b.check_in(conn, Some(100), 400);
-    lease(&mut b, Kind::Engine, 4, 450);
+    lease(&mut b, Kind::Retryable, 4, 450);
     let late = b.pool.check_in(conn, Stay::Unused, 500, &mut b.effects);
     assert_eq!(late, CheckIn::Closed(CloseReason::NotReusable));
 }
@@ -161,11 +161,11 @@ fn agents_that_share_lend_nothing_too_old_to_a_request_for_once() {
     let mut b = taught(limits, &[400; 3]);
     let lent = b.idle(1);
     b.agent = b.pool.add_agent(limits);
-    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 1, 350) else {
+    let Lease::Dial { conn } = lease(&mut b, Kind::NotRetryable, 1, 350) else {
         panic!("it has no idle one of its own");
     };
     assert_eq!(b.pool.adoption(conn), None);
-    let Lease::Dial { conn } = lease(&mut b, Kind::Once, 2, 250) else {
+    let Lease::Dial { conn } = lease(&mut b, Kind::NotRetryable, 2, 250) else {
         panic!("it has no idle one of its own");
     };
     assert_eq!(b.pool.adoption(conn), Some(lent));
@@ -177,13 +177,13 @@ fn a_connection_is_as_old_as_its_last_response_however_late_that_is_read() {
     let conn = b.dial(1);
     b.pool.answered(conn).unwrap().note(100, false);
     b.check_in(conn, Some(1_000), 390);
-    let Lease::Idle { idle_ms, .. } = lease(&mut b, Kind::Engine, 1, 395) else {
+    let Lease::Idle { idle_ms, .. } = lease(&mut b, Kind::Retryable, 1, 395) else {
         panic!("it is idle");
     };
     assert_eq!(idle_ms, 5, "what its users see");
     b.check_in(conn, Some(1_000), 395);
     assert!(matches!(
-        lease(&mut b, Kind::Once, 2, 400),
+        lease(&mut b, Kind::NotRetryable, 2, 400),
         Lease::Dial { .. }
     ));
     assert_eq!(b.pool.expire(1_099, &mut b.effects), Some(1_100));
@@ -200,7 +200,7 @@ fn ended_after_uses(ages: &[u64], says_close: bool) -> (Bench, u64) {
             b.pool.answered(conn).unwrap().note(now, says_close);
             b.check_in(conn, None, now);
             now += age;
-            lease(&mut b, Kind::Engine, 1, now);
+            lease(&mut b, Kind::Retryable, 1, now);
         }
         b.pool.answered(conn).unwrap().note(now, says_close);
         b.pool.ended_by_peer(conn, now + 3);
@@ -212,7 +212,7 @@ fn ended_after_uses(ages: &[u64], says_close: bool) -> (Bench, u64) {
 fn is_reused_after((mut b, now): (Bench, u64), idle_ms: u64) -> bool {
     let conn = b.dial(1);
     b.check_in(conn, None, now);
-    let once = lease(&mut b, Kind::Once, 9, now + idle_ms);
+    let once = lease(&mut b, Kind::NotRetryable, 9, now + idle_ms);
     matches!(once, Lease::Idle { .. })
 }
 
@@ -235,7 +235,7 @@ fn a_connection_that_ends_behind_an_answer_teaches_how_long_it_was_open_since() 
     b.pool.retain_origin(b.agent, 1);
     for exchange in 0..3 {
         let conn = b.idle(1);
-        lease(&mut b, Kind::Engine, exchange, 10);
+        lease(&mut b, Kind::Retryable, exchange, 10);
         b.pool.answered(conn).unwrap().note(10, false);
         b.pool.ended_by_peer(conn, 25);
         b.pool.ended_by_peer(conn, 26);
@@ -243,12 +243,12 @@ fn a_connection_that_ends_behind_an_answer_teaches_how_long_it_was_open_since() 
     }
     b.idle(1);
     assert!(matches!(
-        lease(&mut b, Kind::Once, 9, 4),
+        lease(&mut b, Kind::NotRetryable, 9, 4),
         Lease::Idle { .. }
     ));
     b.idle(1);
     assert!(matches!(
-        lease(&mut b, Kind::Once, 10, 5),
+        lease(&mut b, Kind::NotRetryable, 10, 5),
         Lease::Dial { .. }
     ));
 }

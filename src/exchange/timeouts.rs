@@ -20,7 +20,7 @@ use crate::error::Failure;
 
 /// Both limits in milliseconds; 0: none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Patience {
+pub struct Timeouts {
     pub headers_ms: u32,
     pub body_ms: u32,
 }
@@ -60,7 +60,7 @@ impl Clock {
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        patience: Patience,
+        timeouts: Timeouts,
         awaited: Awaited,
         has_news: impl Fn() -> bool,
     ) -> Poll<Failure> {
@@ -73,8 +73,8 @@ impl Clock {
         }
         let limit_ms = match awaited {
             Awaited::Nothing => 0,
-            Awaited::Head(_) => patience.headers_ms,
-            Awaited::Body(_) => patience.body_ms,
+            Awaited::Head(_) => timeouts.headers_ms,
+            Awaited::Body(_) => timeouts.body_ms,
         };
         if limit_ms == 0 {
             return Poll::Pending;
@@ -96,7 +96,7 @@ impl Clock {
                     timer.as_mut().reset(deadline);
                     continue;
                 }
-                return Poll::Ready(impatient(awaited, limit_ms));
+                return Poll::Ready(timed_out(awaited, limit_ms));
             }
             timer.as_mut().reset(deadline);
         }
@@ -104,7 +104,7 @@ impl Clock {
     }
 }
 
-fn impatient(awaited: Awaited, ms: u32) -> Failure {
+fn timed_out(awaited: Awaited, ms: u32) -> Failure {
     match awaited {
         Awaited::Body(_) => Failure::new(
             "ERR_KEEPWIRE_BODY_TIMEOUT",
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    const BOTH: Patience = Patience {
+    const BOTH: Timeouts = Timeouts {
         headers_ms: 100,
         body_ms: 300,
     };
@@ -154,12 +154,12 @@ mod tests {
                 .is_pending());
             tokio::time::advance(Duration::from_millis(90)).await;
         }
-        let mut poll = |patience, awaited| clock.poll(&mut cx, patience, awaited, || false);
+        let mut poll = |timeouts, awaited| clock.poll(&mut cx, timeouts, awaited, || false);
         assert!(poll(BOTH, Awaited::Nothing).is_pending());
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!(poll(BOTH, Awaited::Nothing).is_pending());
         assert!(poll(BOTH, Awaited::Head(9)).is_pending());
-        let off = Patience::default();
+        let off = Timeouts::default();
         assert!(poll(off, Awaited::Body(0)).is_pending());
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!(poll(off, Awaited::Body(0)).is_pending());
