@@ -9,6 +9,8 @@ const { gzipSync } = require('node:zlib')
 const { bodyOf, junk, junkRecord, plainAlert, poisonedLocation } = require('./chaos-bodies')
 const { createListener, reset } = require('./listener')
 const { RequestReader } = require('./peer')
+const { Records } = require('./records')
+const { isNode } = require('./runtime')
 const { identity, serve: serveProcess } = require('./server-process')
 
 let accepted = 0
@@ -21,7 +23,9 @@ const server = createListener(identity, (stream, raw, cable) => {
 })
 
 function answer(stream, raw, cable) {
-  const connection = { stream, raw, cable, isOver: false }
+  const connection = { stream, raw, cable, isOver: false, records: undefined }
+  // Other runtimes' servers do not tell their keys.
+  if (cable && isNode) connection.records = new Records(stream, raw, cable)
   const reader = new RequestReader()
   stream.on('error', () => {})
   stream.on('data', (bytes) => {
@@ -179,6 +183,15 @@ function serve(connection, request) {
       cable.cutAfter(number % (whole.length + RECORD_OVERHEAD), end)
       return socket.write(whole)
     }
+    // As much as there may be that is no data, between data of a byte each.
+    case 'record-nothing':
+      saysNothing(connection.records, number)
+      connection.records.send('data', [...whole.slice(0, number)])
+      saysNothing(connection.records, id)
+      connection.records.send('data', [whole.slice(number)])
+      return raw.end()
+    case 'record-noise':
+      return connection.records.flood('session', 100)
     // FIN without a word of TLS.
     case 'bare-fin-after':
       return socket.write(whole, () => raw.end())
@@ -192,6 +205,13 @@ function serve(connection, request) {
     default:
       return socket.destroy()
   }
+}
+
+/** Less than what TLS allows in a row. */
+function saysNothing(records, number) {
+  records.send('data', number % 30)
+  records.send('keys', number % 30)
+  records.send('session', number % 300)
 }
 
 const scheme = identity ? 'https' : 'http'

@@ -10,7 +10,7 @@ const { Writes } = require('./chaos-writes')
 const { threadPort } = require('../../lib/bridge/port.js')
 const { Exchange } = require('../../lib/exchange/exchange.js')
 const { random, request: begin } = require('./client')
-const { baseline } = require('./runtime')
+const { baseline, isNode } = require('./runtime')
 
 const SHORT = 60
 const SETTLE_DEADLINE_MS = 60_000
@@ -51,6 +51,11 @@ const SECURE_KINDS = {
   'record-junk': { weight: 4, fails: 'never' },
   'record-junk-later': { weight: 2, fails: 'never' },
   'record-garbage': { weight: 4, fails: 'always' },
+  // Records that are no data, or a byte of it: some, or without end.
+  ...(isNode && {
+    'record-nothing': { weight: 3, fails: 'never' },
+    'record-noise': { weight: 1, fails: 'always', aborted: true },
+  }),
   handshake: { weight: 2, fails: 'always', isCut: true },
   // Whoever lies between ends some connections while they shake hands.
   alert: { weight: 3, fails: 'maybe', isAlerted: true },

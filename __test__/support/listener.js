@@ -53,7 +53,12 @@ class Cable extends Duplex {
   constructor(raw) {
     super()
     this.#raw = raw
-    raw.on('data', (bytes) => this.push(bytes) || raw.pause())
+    // What comes when nothing goes back any more is dropped: behind bytes that nobody reads, an end would not be heard.
+    const isOver = () => this.#left === 0 && raw.writableEnded
+    raw.on('data', (bytes) => {
+      if (!isOver() && !this.push(bytes)) raw.pause()
+    })
+    raw.on('finish', () => isOver() && raw.resume())
     raw.on('end', () => this.push(null))
     raw.on('close', () => this.destroy())
     this.on('error', () => {})
