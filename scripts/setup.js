@@ -104,4 +104,9 @@ async function ensureReady({ dev }) {
 
 module.exports = { alone, ensureReady }
 
-if (require.main === module) runScript(() => ensureReady({ dev: true }))
+if (require.main === module) {
+  runScript(async () => {
+    if (!process.argv.includes('--packages')) await ensureReady({ dev: true })
+    else if (!isInstalled()) await alone(install)
+  })
+}
