@@ -442,3 +442,27 @@ test("a type of service is set on the runtime's sockets", {
   }
   assert.deepStrictEqual(seen[1], seen[0])
 })
+
+test('an idle socket has the timeout that a subclass gives it, longer than its agent has', async (scope) => {
+  const peer = await scope.peer(OK)
+  class Longer extends Agent {
+    keepSocketAlive(socket) {
+      if (!super.keepSocketAlive(socket)) return false
+      socket.setTimeout(150)
+      return true
+    }
+  }
+  const agent = scope.adopt(new Longer({ keepAlive: true, timeout: 100 }))
+  const told = []
+  const request = http.get({
+    host: '127.0.0.1',
+    port: peer.port,
+    agent,
+    createConnection: (options) => net.connect(options),
+  })
+  const [socket] = await once(request, 'socket')
+  for (const event of ['timeout', 'close']) socket.on(event, () => told.push(`${event} ${socket.timeout}`))
+  await read(request)
+  await until(() => told.length === 2)
+  assert.deepStrictEqual(told, ['timeout 150', 'close 150'])
+})

@@ -16,7 +16,7 @@ const { clearTimeout, now, setTimeout } = require('../runtime/captured.js')
 const { hintOf } = require('../bridge/response-heads.js')
 const { coded } = require('../common/errors.js')
 const native = require('../bridge/native.js')
-const { idleLimit, keepAliveBuffer, milliseconds, patienceOf } = require('../common/options.js')
+const { freeSocketTimeout, keepAliveBuffer, milliseconds, patienceOf } = require('../common/options.js')
 const { isLinux } = require('../runtime/probes.js')
 
 /** @typedef {import('../agent/origins.js').Origin} Origin */
@@ -336,7 +336,9 @@ function restOf(agent, socket) {
   const most = milliseconds(agent.options.maxRequestsPerSocket)
   if (life.usesLeft <= 0 || (most > 0 && life.uses >= most)) return 0
   const hintMs = timeoutMs < 0 ? Number.POSITIVE_INFINITY : timeoutMs - keepAliveBuffer(agent)
-  return Math.max(0, Math.min(idleLimit(agent.options) || Number.POSITIVE_INFINITY, hintMs, life.endsAt - now()))
+  // The agent's `timeout` is the runtime's to heed, and of whoever has set another on the socket.
+  const limitMs = freeSocketTimeout(agent.options) || Number.POSITIVE_INFINITY
+  return Math.max(0, Math.min(limitMs, hintMs, life.endsAt - now()))
 }
 
 /**

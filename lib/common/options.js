@@ -186,12 +186,17 @@ function checkTimeout({ timeout }) {
   if (timeout < 0 || !Number.isFinite(timeout)) throw outOfRange('msecs', 'a non-negative finite number', timeout)
 }
 
+/** @param {Options} options an agent's */
+function freeSocketTimeout(options) {
+  return milliseconds(options.freeSocketTimeout ?? DEFAULT_FREE_SOCKET_TIMEOUT)
+}
+
 /**
  * An idle connection lives until the agent's freeSocketTimeout or, as in the runtime, its timeout: whichever is shorter.
  * @param {Options} options an agent's
  */
 function idleLimit(options) {
-  const own = milliseconds(options.freeSocketTimeout ?? DEFAULT_FREE_SOCKET_TIMEOUT)
+  const own = freeSocketTimeout(options)
   const timeout = milliseconds(options.timeout)
   return own > 0 && timeout > 0 ? Math.min(own, timeout) : own || timeout
 }
@@ -307,6 +312,7 @@ function isUnusual(own, options) {
 
 module.exports = {
   checkTimeout,
+  freeSocketTimeout,
   idleLimit,
   isPlain,
   isUnusual,
