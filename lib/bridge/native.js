@@ -100,7 +100,7 @@ const BUILT = path.join(__dirname, '../native')
  */
 
 /**
- * The engine's functions; ARCHITECTURE.md says what each answers, and how the batches of a port are laid out.
+ * The engine's functions; docs/internals/protocol.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
