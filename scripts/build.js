@@ -1,6 +1,7 @@
 'use strict'
 
-// `npm run build [-- --debug]`: compiles the crate and puts the addon into lib/native, where the loader looks first.
+// `npm run build [-- --quick | --debug]`: compiles the crate and puts the addon into lib/native, where the loader looks
+// first. `--quick` (Cargo.toml) compiles a change in seconds, and its code is slower: for tests, never for measurements.
 // It calls cargo itself because @napi-rs/cli, which makes the platform packages of a release, needs a newer Node than
 // keepwire does.
 
@@ -16,6 +17,9 @@ const { UserError, runScript, say, secondsSince } = require('./report.js')
 const outputDir = path.join(root, 'lib', 'native')
 const addonFile = path.join(outputDir, `keepwire.${nativeTargets()[0]}.node`)
 const stampFile = path.join(outputDir, 'build-stamp.json')
+/** @typedef {'release' | 'quick' | 'debug'} Profile */
+/** Cargo's names of the profiles. */
+const PROFILES = { release: 'release', quick: 'quick', debug: 'dev' }
 const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', '.cargo', 'src']
 
 /** @param {string} relative */
@@ -51,9 +55,13 @@ function addonStamp() {
   }
 }
 
-/** Whether lib/native has the release addon of the sources as they are. */
-function isBuilt() {
-  return addonStamp() === sourceStamp('release')
+/**
+ * Whether lib/native has the addon of the sources as they are, in one of these profiles.
+ * @param {Profile[]} profiles
+ */
+function isBuilt(profiles) {
+  const stamp = addonStamp()
+  return stamp !== null && profiles.some((profile) => stamp === sourceStamp(profile))
 }
 
 /**
@@ -100,14 +108,13 @@ async function compile(cargo, flags) {
 }
 
 /**
- * @param {{ debug?: boolean, cargo?: string }} [options]
+ * @param {{ profile?: Profile, cargo?: string }} [options]
  */
-async function build({ debug = false, cargo = 'cargo' } = {}) {
-  const profile = debug ? 'debug' : 'release'
+async function build({ profile = 'release', cargo = 'cargo' } = {}) {
   const stamp = sourceStamp(profile)
   const startedAt = performance.now()
   say(`building the addon (cargo build, ${profile}); the first time takes a minute or two`)
-  putIntoPlace(await compile(cargo, debug ? [] : ['--release']))
+  putIntoPlace(await compile(cargo, ['--profile', PROFILES[profile]]))
   fs.writeFileSync(stampFile, JSON.stringify({ stamp, bytes: fs.statSync(addonFile).size }))
   say(`built ${path.relative(root, addonFile)} in ${secondsSince(startedAt)}`)
 }
@@ -117,6 +124,7 @@ module.exports = { build, compile, isBuilt }
 if (require.main === module) {
   runScript(async () => {
     const { findCargo } = require('./toolchain.js')
-    await build({ debug: process.argv.includes('--debug'), cargo: await findCargo() })
+    const profile = /** @type {const} */ (['quick', 'debug']).find((name) => process.argv.includes(`--${name}`))
+    await build({ profile, cargo: await findCargo() })
   })
 }

@@ -160,7 +160,7 @@ function lostOf(file, usual, told) {
 }
 
 runScript(async () => {
-  await ensureReady({ dev: true })
+  await ensureReady({ dev: true, quick: true })
   fs.mkdirSync(folder, { recursive: true })
   const lines = []
   const ways = preloads()

@@ -40,7 +40,7 @@ function printTable(rows) {
 
 runScript(async () => {
   const { only, quick, words } = parseArguments(process.argv.slice(2))
-  await ensureReady({ dev: true })
+  await ensureReady({ dev: true, quick: true })
   const runtimes = await fetchRuntimes(only)
   const files = testFiles(words)
   await fetchProgramsFor(files)

@@ -125,7 +125,7 @@ runScript(async () => {
   if (given === undefined) throw new UserError("give the folder of Node's sources, of this Node's major version.")
   const folder = path.resolve(given)
   const tests = testsIn(folder, words)
-  await ensureReady({ dev: false })
+  await ensureReady({ dev: false, quick: true })
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-node-suite-'))
   const [[, plain], ...ways] = preloads(home)
   const usable = []

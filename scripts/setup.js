@@ -91,14 +91,16 @@ async function alone(work) {
 
 /**
  * Makes the checkout ready to run.
- * @param {{ dev: boolean }} needs `dev`: the development packages as well, not only the addon
+ * @param {{ dev: boolean, quick?: boolean }} needs `dev`: the development packages as well, not only the addon; `quick`: an
+ *   addon that is built quickly will do
  */
-async function ensureReady({ dev }) {
-  if ((!dev || isInstalled()) && isBuilt()) return
+async function ensureReady({ dev, quick = false }) {
+  const isAddonReady = () => isBuilt(quick ? ['release', 'quick'] : ['release'])
+  if ((!dev || isInstalled()) && isAddonReady()) return
   await alone(async () => {
-    const cargo = isBuilt() ? null : await findCargo()
+    const cargo = isAddonReady() ? null : await findCargo()
     if (dev && !isInstalled()) await install()
-    if (cargo !== null) await build({ cargo })
+    if (cargo !== null) await build({ cargo, profile: quick ? 'quick' : 'release' })
   })
 }
 

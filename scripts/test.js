@@ -53,7 +53,7 @@ async function runRustTests(filters) {
 
 runScript(async () => {
   const filters = process.argv.slice(2)
-  await ensureReady({ dev: true })
+  await ensureReady({ dev: true, quick: true })
   const files = testFiles(filters)
   const forRust = rustFilters(filters)
   if (files.length + forRust.length === 0) throw new UserError(`no test file's path has ${filters.join(' or ')}.`)
