@@ -10,19 +10,25 @@ const { commandFor } = require('./runtime')
 /**
  * @param {string} script name of a file in support/scripts, without its extension
  * @param {(string | number)[]} [args]
- * @param {{ env?: object, deadlineMs?: number, flags?: string[], sandboxed?: boolean }} [options] the deadline ends a
- *   script that hangs; `flags` are the runtime's; `sandboxed`: Deno grants the script no more than they say
+ * @param {{ env?: object, deadlineMs?: number, flags?: string[], sandboxed?: boolean, under?: string[] }} [options] the
+ *   deadline ends a script that hangs; `flags` are the runtime's; `sandboxed`: Deno grants the script no more than they
+ *   say; `under`: a command that runs the one that it is given
  * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string, lines: object[], late: boolean }>}
  */
-function runScript(script, args = [], { env = {}, deadlineMs = 20_000, flags = [], sandboxed = false } = {}) {
+function runScript(
+  script,
+  args = [],
+  { env = {}, deadlineMs = 20_000, flags = [], sandboxed = false, under = [] } = {},
+) {
   const { file, args: command } = commandFor(
     path.join(__dirname, 'scripts', `${script}.js`),
     args.map(String),
     flags,
     sandboxed,
   )
+  const [program, ...rest] = [...under, file, ...command]
   return new Promise((resolve, reject) => {
-    const child = spawn(file, command, {
+    const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     })

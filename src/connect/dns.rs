@@ -1,14 +1,16 @@
 //! Names to addresses, through the system's `getaddrinfo` as the runtime's `dns.lookup` asks it: hosts file, `nsswitch` and
-//! all. One question is one blocking call, on a thread for that (`threads`).
+//! all. One question is one blocking call, on a thread for that (`threads`), for all who ask it meanwhile (`flights`).
 
 use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
+use once_cell::sync::Lazy;
 use socket2::Domain;
 
-use super::threads::off_thread;
+use super::flights::Flights;
+use super::threads::{off_thread, LOOKUPS};
 use super::{Profile, Target};
 use crate::error::Failure;
 
@@ -62,7 +64,7 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
             host,
         ));
     }
-    let mut addresses = system(host, hints(profile.family)).await?;
+    let mut addresses = system(host, profile.family).await?;
     put_first(&mut addresses, profile.first_family);
     let target = |mut addr: SocketAddr| {
         addr.set_port(port);
@@ -115,17 +117,29 @@ async fn spelled(text: &str, port: u16) -> Result<Target, Failure> {
 ///
 /// The runtime's own for a name that has none.
 pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
-    system(name, hints(0)).await
+    system(name, 0).await
 }
 
+/// What the system's resolver is asked: a name, and a family.
+type Question = (String, u8);
+type Answer = Result<Vec<SocketAddr>, Box<Failure>>;
+
+static UNDER_WAY: Lazy<Flights<Question, Answer>> =
+    Lazy::new(|| Flights::new(|(name, family)| ask(name, *family)));
+
 /// What the system's resolver says; at least one address.
-async fn system(name: &str, hints: AddrInfoHints) -> Result<Vec<SocketAddr>, Failure> {
-    let asked = name.to_owned();
-    match off_thread(move || addresses(&asked, hints)).await {
-        Ok(Ok(addresses)) if addresses.is_empty() => Err(not_found(name)),
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(err)) => Err(failure(err, name)),
+async fn system(name: &str, family: u8) -> Result<Vec<SocketAddr>, Failure> {
+    match UNDER_WAY.ask(&LOOKUPS, (name.to_owned(), family)).await {
+        Ok(answer) => answer.map_err(|failure| *failure),
         Err(err) => Err(Failure::lookup_io(&err, name)),
+    }
+}
+
+fn ask(name: &str, family: u8) -> Answer {
+    match addresses(name, hints(family)) {
+        Ok(addresses) if addresses.is_empty() => Err(not_found(name).into()),
+        Ok(addresses) => Ok(addresses),
+        Err(err) => Err(failure(err, name).into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Opens connections: name → addresses → socket, each step as the runtime's `net` takes it, with its wording when it fails.
 //!
-//! * `dns`: the system's own resolver, off the I/O thread (`threads`).
+//! * `dns`: the system's own resolver, off the I/O thread (`threads`), one question at a time per name (`flights`).
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
 //! * `socket_options`: what may change while it is open.
@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::faults::{self, Stage};
 
 mod dns;
+mod flights;
 mod race;
 mod socket_options;
 mod tcp;

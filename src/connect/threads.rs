@@ -9,21 +9,27 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use once_cell::sync::Lazy;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, Receiver};
+use tokio::time::timeout;
 
 use crate::contain::contain;
 
-/// More at a time would only wait for the same resolver.
-const MOST_THREADS: usize = 8;
+/// As many as are made at once. A resolver that answers needs no more.
+const AT_ONCE: usize = 8;
+/// As many as there may be, when names that never answer hold others back.
+const MOST: usize = 64;
+/// How long work may wait for a thread until one more is made for it.
+const HELD_BACK: Duration = Duration::from_millis(100);
 /// How long a thread waits for more to do.
-const PATIENCE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(10);
 
-type Work = Box<dyn FnOnce() + Send>;
+pub(super) type Work = Box<dyn FnOnce() + Send>;
 type Start = fn(Work) -> io::Result<()>;
 
-static LOOKUPS: Lazy<Threads> = Lazy::new(|| Threads::new(start));
+/// The threads for look-ups.
+pub(super) static LOOKUPS: Lazy<Threads> = Lazy::new(|| Threads::new(start));
 
-fn start(work: Work) -> io::Result<()> {
+pub(super) fn start(work: Work) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("keepwire-lookup".into());
     thread.spawn(work).map(drop)
 }
@@ -42,11 +48,11 @@ pub(super) async fn off_thread<R: Send + 'static>(
 ) -> io::Result<R> {
     let (sender, done) = oneshot::channel();
     LOOKUPS.run(Box::new(move || drop(sender.send(work()))))?;
-    done.await
-        .map_err(|_dropped| io::ErrorKind::Interrupted.into())
+    LOOKUPS.wait(done).await
 }
 
-struct Threads {
+/// A bounded number of threads, and a queue before them.
+pub(super) struct Threads {
     shared: Arc<Shared>,
     start: Start,
 }
@@ -65,23 +71,27 @@ struct State {
 }
 
 impl Threads {
-    fn new(start: Start) -> Self {
+    pub(super) fn new(start: Start) -> Self {
         Self {
             shared: Arc::default(),
             start,
         }
     }
 
-    fn run(&self, work: Work) -> io::Result<()> {
+    /// Has `work` done.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if there is no thread to do it, now or later.
+    pub(super) fn run(&self, work: Work) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.queue.push_back(work);
-        if state.queue.len() <= state.idle || state.threads == MOST_THREADS {
+        if state.queue.len() <= state.idle || state.threads >= AT_ONCE {
             self.shared.more.notify_one();
             return Ok(());
         }
-        let shared = Arc::clone(&self.shared);
-        match (self.start)(Box::new(move || shared.work())) {
-            Ok(()) => state.threads += 1,
+        match self.add(&mut state) {
+            Ok(()) => {}
             // Those that are there will come to it.
             Err(_) if state.threads > 0 => self.shared.more.notify_one(),
             Err(error) => {
@@ -89,6 +99,43 @@ impl Threads {
                 return Err(error);
             }
         }
+        Ok(())
+    }
+
+    /// Waits for what work sends, and has a thread added if work is held back.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Interrupted`] if it ended without sending anything: it panicked.
+    pub(super) async fn wait<R>(&self, mut done: Receiver<R>) -> io::Result<R> {
+        let received = loop {
+            if let Ok(received) = timeout(HELD_BACK, &mut done).await {
+                break received;
+            }
+            if !self.relieve() {
+                break done.await;
+            }
+        };
+        received.map_err(|_dropped| io::ErrorKind::Interrupted.into())
+    }
+
+    /// Adds a thread if there is work that no thread has begun; false if there is none.
+    fn relieve(&self) -> bool {
+        let mut state = self.shared.lock();
+        if state.queue.is_empty() {
+            return false;
+        }
+        if state.idle == 0 && state.threads < MOST {
+            // If there is none to be had, work waits for those that are there.
+            drop(self.add(&mut state));
+        }
+        true
+    }
+
+    fn add(&self, state: &mut State) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        (self.start)(Box::new(move || shared.work()))?;
+        state.threads += 1;
         Ok(())
     }
 }
@@ -111,7 +158,7 @@ impl Shared {
             state.idle += 1;
             let (woken, waited) = self
                 .more
-                .wait_timeout(state, PATIENCE)
+                .wait_timeout(state, IDLE)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;

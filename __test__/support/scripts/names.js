@@ -1,0 +1,47 @@
+'use strict'
+
+// Requests to names: `burst`: a thousand to one; `dead`: to twenty that never answer, and 180 that do.
+
+const http = require('node:http')
+
+const keepwire = require('../../../index.js')
+
+const [what, port] = process.argv.slice(2)
+const agent = new keepwire.Agent({ keepAlive: true, maxSockets: Infinity })
+
+/**
+ * @param {string} host
+ * @returns {Promise<string>} the status, or the error's code
+ */
+function get(host, options = {}) {
+  return new Promise((resolve) => {
+    const req = http.get({ host, port, family: 4, agent, ...options }, (res) => {
+      res.resume().on('end', () => resolve(String(res.statusCode)))
+    })
+    req.on('error', (error) => resolve(/** @type {any} */ (error).code))
+  })
+}
+
+const many = (/** @type {number} */ count, name) => Array.from({ length: count }, (_, index) => name(index))
+
+async function main() {
+  if (what === 'burst') {
+    const burst = many(1_000, () => get('one.test'))
+    // The engine begins connections in order, so all of the burst wait for the name when this one arrives.
+    await get('127.0.0.1', { path: '/begun' })
+    const ends = await Promise.all(burst)
+    console.log(JSON.stringify({ served: ends.filter((end) => end === '200').length }))
+  } else {
+    const giveUp = new AbortController()
+    let settled = 0
+    const dead = many(20, (index) => get(`dead-${index}.test`, { signal: giveUp.signal }))
+    for (const end of dead) end.then(() => settled++)
+    const ends = await Promise.all(many(180, (index) => get(`live-${index}.test`)))
+    console.log(JSON.stringify({ served: ends.filter((end) => end === '200').length, settled }))
+    giveUp.abort()
+    await Promise.all(dead)
+  }
+  agent.destroy()
+}
+
+main()
