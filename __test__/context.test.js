@@ -153,7 +153,7 @@ test('diagnostics channels: the messages are those of the runtime, in the same o
 })
 
 test('performance entries: one of type http for each request, as on the runtime', {
-  skip: isDeno && 'requests over our agents have none there, as README says',
+  skip: isDeno && 'requests over our agents have none there, as docs/differences.md says',
 }, async (scope) => {
   const peer = await scope.peer(OK)
   const observe = async (agent) => {

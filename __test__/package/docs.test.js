@@ -1,0 +1,64 @@
+'use strict'
+
+// README is for a first reader, so it stays short; what it and the other pages link to exists.
+
+const assert = require('node:assert')
+const { existsSync, readdirSync, readFileSync } = require('node:fs')
+const path = require('node:path')
+const { test } = require('node:test')
+
+const root = path.join(__dirname, '..', '..')
+const MOST_LINES = 150
+const LONGEST_LINE = 120
+
+const pages = [
+  ...readdirSync(root).filter((file) => file.endsWith('.md')),
+  ...readdirSync(path.join(root, 'docs'), { recursive: true })
+    .map((file) => path.join('docs', String(file)))
+    .filter((file) => file.endsWith('.md')),
+]
+
+const textOf = (/** @type {string} */ page) => readFileSync(path.join(root, page), 'utf8')
+
+/** What is in a page besides its code. */
+const proseOf = (/** @type {string} */ page) => textOf(page).replace(/^```[\s\S]*?^```/gm, '')
+
+/**
+ * The anchors of a page's headings, as GitHub makes them.
+ * @param {string} page
+ */
+function anchorsOf(page) {
+  const headings = proseOf(page).matchAll(/^#+ (.+)$/gm)
+  return new Set(
+    Array.from(headings, ([, heading]) =>
+      heading
+        .toLowerCase()
+        .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
+}
+
+test('README is short enough to be read', () => {
+  const lines = textOf('README.md').split('\n')
+  assert.ok(lines.length <= MOST_LINES, `${lines.length} lines`)
+  assert.deepStrictEqual(
+    lines.filter((line) => line.length > LONGEST_LINE),
+    [],
+  )
+})
+
+test('every link between the pages leads somewhere', () => {
+  const lost = []
+  for (const page of pages) {
+    for (const [, target] of proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue
+      const [file, anchor] = target.split('#')
+      const found = file === '' ? page : path.join(path.dirname(page), file)
+      const isThere = existsSync(path.join(root, found))
+      if (!isThere || (anchor !== undefined && !anchorsOf(found).has(anchor))) lost.push(`${page}: ${target}`)
+    }
+  }
+  assert.deepStrictEqual(lost, [])
+})
