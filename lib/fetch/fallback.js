@@ -8,7 +8,7 @@ const { plainInit } = require('./init.js')
 const { mostOf } = require('../exchange/response-size.js')
 const { timeoutOf } = require('./request.js')
 const { isPrivate } = require('./redirect.js')
-const { limited } = require('./response.js')
+const { limited } = require('./runtime-response.js')
 const { parsed } = require('./target.js')
 const { runtimeFetch } = require('./platform.js')
 

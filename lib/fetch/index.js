@@ -8,6 +8,7 @@ const { isDispatched } = require('./dispatcher.js')
 const { FetchExchange } = require('./exchange.js')
 const { foreignFetch } = require('./fallback.js')
 const { readInit } = require('./init.js')
+const { findResponse, knowsResponse } = require('./response-class.js')
 const { anyOrder, isForeign, simpleOrder } = require('./request.js')
 
 /**
@@ -55,6 +56,7 @@ function isSpecial(input, init) {
  */
 function begin(order, confined) {
   order.confined = confined
+  if (!knowsResponse()) return findResponse().then(() => begin(order, confined))
   return new Promise((resolve, reject) => new FetchExchange(order, resolve, reject).start())
 }
 

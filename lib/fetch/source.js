@@ -7,6 +7,7 @@ const { randomUUID } = require('node:crypto')
 
 const { isGenuine } = require('../runtime/genuine.js')
 const { isBun, isNode, runtimeFetch } = require('./platform.js')
+const { findResponse } = require('./response-class.js')
 
 /**
  * @typedef {object} Body
@@ -183,7 +184,8 @@ function markedForm(form) {
  */
 async function formBody(form, type) {
   const marked = markedForm(form)
-  const encoder = new Response(marked?.form ?? form)
+  const RuntimeResponse = await findResponse()
+  const encoder = new RuntimeResponse(marked?.form ?? form)
   const own = boundaryOf(encoder.headers.get('content-type') ?? '')
   const told = boundaryOf(type)
   let encoded = Buffer.from(await encoder.arrayBuffer())

@@ -42,6 +42,8 @@ const SOURCES = {
   fetch: [
     /^(?:async )?function fetch\(input, init = undefined\) \{[\s\S]{0,400}\b(?:fetchImpl|lazyUndici\(\)\.fetch)\(input, init\);\s*\}$/,
   ],
+  // Node's alone: undici's.
+  Response: [/^class _?Response \{[\s\S]*\bwebidl\.converters\.ResponseInit\b/],
   lookup: [
     /^function lookup\(hostname, options, callback\) \{\s*(?:let hints = 0;|if \(typeof hostname !== "string" && hostname\))/,
     /^function lookup\((\w+),(\w+),(\w+)\)\{let \w+=0;let \w+=0;let \w+=false;/,
