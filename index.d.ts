@@ -1,7 +1,7 @@
 // The public types. Options, properties and methods that are not documented here are those of the runtime's own
 // http.Agent and https.Agent, with their meanings and defaults.
 
-export { Agent, type AgentOptions } from './types/agent'
+export { Agent, type AgentOptions, type DnsOptions } from './types/agent'
 export {
   fetch,
   type FetchAgent,
@@ -15,6 +15,7 @@ export { install, type InstallOptions, uninstall } from './types/install'
 export * as https from './types/https'
 export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
 export {
+  type DnsStats,
   type Explanation,
   explain,
   type Histogram,

@@ -15,11 +15,13 @@ const OURS = { skip: baseline && 'the runtime asks for each socket', timeout: 60
 /**
  * @param {import('./support/suite').Scope} scope
  * @param {string} what
+ * @param {(peers: any) => void | Promise<void>} [change] what happens between ten requests and ten more
  */
-async function asked(scope, what) {
+async function asked(scope, what, change = () => {}) {
   let begun
   const untilBegun = new Promise((resolve) => (begun = () => resolve('127.0.0.1')))
-  const answers = { one: untilBegun, live: '127.0.0.1', dead: undefined }
+  const answers = { one: '127.0.0.1', live: '127.0.0.1', dead: undefined, none: null }
+  if (what === 'burst') answers.one = untilBegun
   const server = await nameServer(scope, (name) => answers[name.match(/^[a-z]+/)[0]])
   // Said aloud, since a skipped test would look the same on a machine where it must run.
   if (server === null) return console.log('# no name server of our own here: nothing was tested')
@@ -27,15 +29,22 @@ async function asked(scope, what) {
     if (target === '/begun') begun()
     connection.write(reply('ok'))
   })
-  const { code, late, stderr, lines } = await runScript('names', [what, peer.port], { under: server.under })
+  const control = await scope.peer(async (_, connection) => {
+    await change({ answers, peer })
+    connection.write(reply('ok'))
+  })
+  const { code, late, stderr, lines } = await runScript('names', [what, peer.port, control.port], {
+    under: server.under,
+  })
   assert.ok(code === 0 && !late, stderr)
-  return { told: lines[0], queries: server.queries }
+  return { told: lines[0], queries: server.queries, peer }
 }
 
 test('a thousand requests at once to one name ask for it once', OURS, async (scope) => {
   const seen = await asked(scope, 'burst')
   if (seen === undefined) return
-  assert.deepStrictEqual(seen, { told: { served: 1_000 }, queries: ['one.test A'] })
+  assert.deepStrictEqual(seen.told, { served: 1_000 })
+  assert.deepStrictEqual(seen.queries, ['one.test A'])
 })
 
 test('names that never answer hold no others back', OURS, async (scope) => {
@@ -43,4 +52,43 @@ test('names that never answer hold no others back', OURS, async (scope) => {
   if (seen === undefined) return
   assert.deepStrictEqual(seen.told, { served: 180, settled: 0 })
   assert.strictEqual(new Set(seen.queries).size, 200)
+})
+
+test('an agent that remembers names asks for one once', OURS, async (scope) => {
+  const seen = await asked(scope, 'remembered')
+  if (seen === undefined) return
+  const dns = { entries: 1, hits: 19, stale: 0, misses: 1, dropped: 0 }
+  assert.deepStrictEqual(seen.told, { ends: ['200'], dns })
+  assert.deepStrictEqual(seen.queries, ['one.test A'])
+  assert.strictEqual(seen.peer.accepted, 20)
+})
+
+test('what it remembers serves while the name server is silent', OURS, async (scope) => {
+  const seen = await asked(scope, 'down', ({ answers }) => {
+    answers.one = undefined
+  })
+  if (seen === undefined) return
+  assert.deepStrictEqual(seen.told.ends, ['200'])
+  assert.ok(seen.told.dns.stale >= 10, JSON.stringify(seen.told))
+})
+
+test('no request fails when a server moves away from where it is remembered', OURS, async (scope) => {
+  const seen = await asked(scope, 'moved', async ({ answers, peer }) => {
+    const { port } = peer
+    await peer.close()
+    await scope.peer((_, connection) => connection.write(reply('moved')), { port, host: '127.0.0.2' })
+    answers.one = '127.0.0.2'
+  })
+  if (seen === undefined) return
+  assert.deepStrictEqual(seen.told.ends, ['200'])
+  assert.deepStrictEqual(seen.queries, ['one.test A', 'one.test A'])
+  assert.strictEqual(seen.told.dns.dropped, 1)
+})
+
+test('that there is no such name is remembered too', OURS, async (scope) => {
+  const seen = await asked(scope, 'unknown')
+  if (seen === undefined) return
+  assert.deepStrictEqual(seen.told.ends, ['ENOTFOUND'])
+  assert.strictEqual(new Set(seen.queries).size, seen.queries.length, 'each question once')
+  assert.strictEqual(seen.told.dns.hits, 19)
 })

@@ -113,6 +113,45 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
    * Default: true. Disabled by: false.
    */
   warnings?: boolean | undefined
+
+  /**
+   * What the agent remembers of names (docs/dns.md). `true`: the defaults of {@link DnsOptions}. Read once, when the agent is
+   * made. Requests that fall back to the runtime's sockets are resolved by the runtime.
+   *
+   * Default: false, each connection asks the system's resolver. Disabled by: false.
+   */
+  dns?: boolean | DnsOptions | undefined
+}
+
+/** How long an agent remembers what a name stands for. */
+export interface DnsOptions {
+  /**
+   * How long addresses hold, less up to a tenth at random.
+   *
+   * Unit: milliseconds. Default: 30,000. Disabled by: 0.
+   */
+  ttl?: number | undefined
+
+  /**
+   * How long it holds that there is no such name (`ENOTFOUND`, RFC 2308).
+   *
+   * Unit: milliseconds. Default: 1,000. Disabled by: 0.
+   */
+  negativeTtl?: number | undefined
+
+  /**
+   * How long after their time addresses are still used, while they are asked for again.
+   *
+   * Unit: milliseconds. Default: 60,000. Disabled by: 0.
+   */
+  maxStale?: number | undefined
+
+  /**
+   * Names that are remembered at most; the one that was needed longest ago is forgotten.
+   *
+   * Unit: names. Default: 1,000. At least 1.
+   */
+  maxEntries?: number | undefined
 }
 
 /**

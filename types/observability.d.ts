@@ -34,11 +34,27 @@ export interface OriginStats {
   firstByteMs: Histogram
 }
 
+/** What an agent with the option `dns` remembers of names. */
+export interface DnsStats {
+  /** Names that are remembered now. */
+  entries: number
+  /** Connections that were opened to an address that was remembered. */
+  hits: number
+  /** The same, past its time. */
+  stale: number
+  /** Connections whose name was not known. */
+  misses: number
+  /** Names that were forgotten because nobody could be reached at their addresses. */
+  dropped: number
+}
+
 export interface Stats {
   /** By `agent.getName()`; for https without certificates and keys. */
   origins: Record<string, OriginStats>
   /** Origins that were let go; `null`: there was nothing to tell of. */
   others: OriginStats | null
+  /** Of an agent with the option `dns`. */
+  dns?: DnsStats | undefined
 }
 
 /** How a request got its connection. */

@@ -97,6 +97,11 @@ holds<Same<ReturnType<HttpsAgent['stats']>, ReturnType<Agent['stats']>>>()
 holds<Same<typeof https.globalAgent, HttpsAgent>>()
 holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 
+const remembering = new Agent({ dns: { ttl: 5_000, negativeTtl: 0, maxStale: Infinity, maxEntries: 10 } })
+const remembered: number | undefined = new HttpsAgent({ dns: true }).stats().dns?.entries
+// @ts-expect-error: a number of milliseconds
+new Agent({ dns: { ttl: '5s' } })
+export { remembered, remembering }
 http.get({ host: '127.0.0.1', agent, maxResponseSize: 1 }, (response) => response.resume())
 https.request('https://127.0.0.1/', { maxResponseSize: 2 ** 20 }).end()
 // @ts-expect-error a number of bytes

@@ -23,6 +23,7 @@ const {
 } = require('../common/options.js')
 const { firstFamily } = require('../runtime/probes.js')
 const { threadPort } = require('../bridge/port.js')
+const { rememberNames } = require('./names.js')
 const { SocketView } = require('../socket/socket.js')
 const { noteAgent } = require('../common/warnings.js')
 
@@ -315,6 +316,7 @@ class Origins {
     this.#read(agent.options)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)
+    rememberNames(this.id, agent.options.dns)
     noteAgent(this)
   }
 

@@ -4,6 +4,7 @@
 
 const native = require('../bridge/native.js')
 const { CLOSE_REASONS } = require('../common/reasons.js')
+const { rememberedNames } = require('./names.js')
 
 /** @typedef {import('../bridge/native.js').NativeOrigin} NativeOrigin */
 
@@ -111,7 +112,10 @@ function collect(all) {
 
 /** @param {number | undefined} agent the engine's number; undefined: it has had no request */
 function statsOf(agent) {
-  return collect(agent === undefined ? [] : native.stats(agent))
+  if (agent === undefined) return collect([])
+  const dns = rememberedNames(agent)
+  const collected = collect(native.stats(agent))
+  return dns === null ? collected : { ...collected, dns }
 }
 
 /** What all agents of the process did so far, those of other threads as well. */

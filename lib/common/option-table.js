@@ -98,6 +98,7 @@ const AGENT = Object.freeze([
   { name: 'retry', live: true },
   { name: 'shared' },
   { name: 'warnings' },
+  { name: 'dns' },
 ])
 
 /**

@@ -6,6 +6,7 @@
 const net = require('node:net')
 
 const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
+const { nameCacheOf } = require('./dns-option.js')
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const {
   defaultAttemptTimeout,
@@ -132,6 +133,7 @@ function validate(options) {
   const { retry, shared, warnings } = options
   if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
+  nameCacheOf(options.dns)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
   }

@@ -17,7 +17,7 @@ use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
-use crate::connect::{tls, Profile, SocketOption};
+use crate::connect::{tls, CacheSettings, Profile, SocketOption};
 use crate::engine::{connections, ADOPTS, ENGINE};
 use crate::fetch;
 use crate::io_thread;
@@ -119,6 +119,8 @@ impl TryFrom<BindingProfile> for Profile {
             connect_timeout_ms: profile.connect_timeout_ms as u32,
             tls,
             tcp_user_timeout_ms: profile.tcp_user_timeout_ms as u32,
+            // Its agent's: the engine knows.
+            names: None,
         })
     }
 }
@@ -228,6 +230,31 @@ pub fn set_looks_up(port: PortId, on: bool) {
 #[napi]
 pub fn create_agent(port: PortId, limits: BindingLimits) -> AgentId {
     ENGINE.add_agent(port, limits.into())
+}
+
+/// Has an agent remember names, in ms and entries.
+#[napi]
+pub fn cache_names(agent: AgentId, ttl: f64, negative_ttl: f64, max_stale: f64, max_entries: f64) {
+    let settings = CacheSettings {
+        ttl_ms: ttl as u64,
+        negative_ttl_ms: negative_ttl as u64,
+        max_stale_ms: max_stale as u64,
+        max_entries: max_entries as usize,
+    };
+    ENGINE.cache_names(agent, settings);
+}
+
+/// Entries, hits, stale answers, misses, answers dropped; `null`: the agent remembers no names.
+#[napi]
+pub fn cached_names(agent: AgentId) -> Option<Vec<f64>> {
+    let stats = ENGINE.cached_names(agent)?;
+    let counts = [stats.hits, stats.stale, stats.misses, stats.dropped];
+    let counts = counts.into_iter().map(|count| count as f64);
+    Some(
+        std::iter::once(stats.entries as f64)
+            .chain(counts)
+            .collect(),
+    )
 }
 
 /// Changes an agent's limits.

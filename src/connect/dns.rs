@@ -10,6 +10,7 @@ use once_cell::sync::Lazy;
 use socket2::Domain;
 
 use super::flights::Flights;
+use super::name_cache::{Answer, Found, Question};
 use super::threads::{off_thread, LOOKUPS};
 use super::{Profile, Target};
 use crate::error::Failure;
@@ -54,9 +55,8 @@ pub(super) fn is_literal(host: &str) -> bool {
 /// All addresses of the profile's host, in the resolver's order unless the profile prefers a family; at least one.
 pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
     let host = host(profile);
-    let port = profile.port;
     if is_literal(host) {
-        return Ok(vec![spelled(host, port).await?]);
+        return Ok(vec![spelled(host, profile.port).await?]);
     }
     if host.len() > LONGEST_NAME {
         return Err(Failure::lookup_io(
@@ -64,14 +64,56 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
             host,
         ));
     }
-    let mut addresses = system(host, profile.family).await?;
+    let question = question(profile);
+    let answer = system(question.clone()).await;
+    if let Some(names) = &profile.names {
+        names.store(question, &answer);
+    }
+    Ok(in_order(profile, answer.map_err(|failure| *failure)?))
+}
+
+/// What the profile's cache knows of its host, past its time too: then it is asked for again meanwhile. Not if the
+/// answer is to be had from `by_others` only, who are asked for a connection.
+pub(super) fn known(profile: &Profile, by_others: bool) -> Option<Result<Vec<Target>, Failure>> {
+    let names = profile.names.as_ref()?;
+    if is_literal(host(profile)) {
+        return None;
+    }
+    let question = question(profile);
+    let addresses = match names.look(&question, !by_others) {
+        Found::Nothing => return None,
+        Found::Fresh(answer) => answer.map_err(|failure| *failure),
+        Found::Stale(addresses, asks) => {
+            if asks {
+                let (names, of) = (names.clone(), question.clone());
+                // Without a thread what is stale stays so, and is asked for when it is known no more.
+                drop(UNDER_WAY.then(&LOOKUPS, question, move |answer| names.store(of, &answer)));
+            }
+            Ok(addresses)
+        }
+    };
+    Some(addresses.map(|addresses| in_order(profile, addresses)))
+}
+
+/// Nobody could be reached at what the profile's cache says.
+pub(super) fn forget(profile: &Profile) {
+    if let Some(names) = &profile.names {
+        names.forget(&question(profile));
+    }
+}
+
+fn question(profile: &Profile) -> Question {
+    (host(profile).to_owned(), profile.family)
+}
+
+fn in_order(profile: &Profile, mut addresses: Vec<SocketAddr>) -> Vec<Target> {
     put_first(&mut addresses, profile.first_family);
     let target = |mut addr: SocketAddr| {
-        addr.set_port(port);
+        addr.set_port(profile.port);
         let text = addr.ip().to_string();
         Target { addr, text }
     };
-    Ok(addresses.into_iter().map(target).collect())
+    addresses.into_iter().map(target).collect()
 }
 
 /// What somebody else says are the addresses of the profile's host, in that order; at least one.
@@ -82,6 +124,10 @@ pub(super) async fn targets(profile: &Profile, texts: &[String]) -> Result<Vec<T
     }
     if targets.is_empty() {
         return Err(not_found(host(profile)));
+    }
+    if let Some(names) = &profile.names {
+        let addresses = targets.iter().map(|target| target.addr).collect();
+        names.store(question(profile), &Ok(addresses));
     }
     Ok(targets)
 }
@@ -117,21 +163,19 @@ async fn spelled(text: &str, port: u16) -> Result<Target, Failure> {
 ///
 /// The runtime's own for a name that has none.
 pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
-    system(name, 0).await
+    let answer = system((name.to_owned(), 0)).await;
+    answer.map_err(|failure| *failure)
 }
-
-/// What the system's resolver is asked: a name, and a family.
-type Question = (String, u8);
-type Answer = Result<Vec<SocketAddr>, Box<Failure>>;
 
 static UNDER_WAY: Lazy<Flights<Question, Answer>> =
     Lazy::new(|| Flights::new(|(name, family)| ask(name, *family)));
 
-/// What the system's resolver says; at least one address.
-async fn system(name: &str, family: u8) -> Result<Vec<SocketAddr>, Failure> {
-    match UNDER_WAY.ask(&LOOKUPS, (name.to_owned(), family)).await {
-        Ok(answer) => answer.map_err(|failure| *failure),
-        Err(err) => Err(Failure::lookup_io(&err, name)),
+/// What the system's resolver says.
+async fn system(question: Question) -> Answer {
+    let name = question.0.clone();
+    match UNDER_WAY.ask(&LOOKUPS, question).await {
+        Ok(answer) => answer,
+        Err(err) => Err(Failure::lookup_io(&err, &name).into()),
     }
 }
 

@@ -7,15 +7,36 @@ use std::hash::Hash;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot::{self, Receiver, Sender};
+use tokio::sync::oneshot::{self, Sender};
 
 use super::threads::Threads;
 use crate::contain::contain;
 
 /// Questions under way, and who waits for each answer.
 pub(super) struct Flights<Q, A> {
-    under_way: Mutex<HashMap<Q, Vec<Sender<A>>>>,
+    under_way: Mutex<HashMap<Q, Vec<Waiter<A>>>>,
     resolve: fn(&Q) -> A,
+}
+
+enum Waiter<A> {
+    Future(Sender<A>),
+    Callback(Box<dyn FnOnce(A) + Send>),
+}
+
+impl<A> Waiter<A> {
+    fn has_left(&self) -> bool {
+        match self {
+            Self::Future(sender) => sender.is_closed(),
+            Self::Callback(_) => false,
+        }
+    }
+
+    fn tell(self, answer: A) {
+        match self {
+            Self::Future(sender) => drop(sender.send(answer)),
+            Self::Callback(callback) => callback(answer),
+        }
+    }
 }
 
 impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q, A> {
@@ -36,31 +57,45 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
     ///
     /// A question that has not been asked yet, and whose answer nobody waits for any more, is not asked.
     pub(super) async fn ask(&'static self, threads: &Threads, question: Q) -> io::Result<A> {
-        let answer = self.join(threads, question)?;
+        let (sender, answer) = oneshot::channel();
+        self.join(threads, question, Waiter::Future(sender))?;
         threads.wait(answer).await
     }
 
-    fn join(&'static self, threads: &Threads, question: Q) -> io::Result<Receiver<A>> {
-        let (sender, answer) = oneshot::channel();
+    /// Gives the answer to `callback`, on one of `threads`; it is dropped if asking panics.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if there is no thread to ask on.
+    pub(super) fn then(
+        &'static self,
+        threads: &Threads,
+        question: Q,
+        callback: impl FnOnce(A) + Send + 'static,
+    ) -> io::Result<()> {
+        self.join(threads, question, Waiter::Callback(Box::new(callback)))
+    }
+
+    fn join(&'static self, threads: &Threads, question: Q, waiter: Waiter<A>) -> io::Result<()> {
         let mut under_way = self.lock();
         let waiting = match under_way.entry(question) {
             Entry::Occupied(mut others) => {
-                push(others.get_mut(), sender);
-                return Ok(answer);
+                push(others.get_mut(), waiter);
+                return Ok(());
             }
             Entry::Vacant(first) => first,
         };
         let question = waiting.key().clone();
         threads.run(Box::new(move || self.answer(&question)))?;
-        waiting.insert(vec![sender]);
-        Ok(answer)
+        waiting.insert(vec![waiter]);
+        Ok(())
     }
 
     /// On a thread for what blocks.
     fn answer(&self, question: &Q) {
         {
             let mut under_way = self.lock();
-            let waits = |waiting: &Vec<Sender<A>>| !waiting.iter().all(Sender::is_closed);
+            let waits = |waiting: &Vec<Waiter<A>>| !waiting.iter().all(Waiter::has_left);
             if !under_way.get(question).is_some_and(waits) {
                 under_way.remove(question);
                 return;
@@ -70,13 +105,13 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
         let waiting = self.lock().remove(question).unwrap_or_default();
         // Who waited for an answer that did not come hears so by the end of its sender.
         if let Ok(answer) = answer {
-            for sender in waiting {
-                drop(sender.send(answer.clone()));
+            for waiter in waiting {
+                waiter.tell(answer.clone());
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Q, Vec<Sender<A>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Q, Vec<Waiter<A>>>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -84,11 +119,11 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
 }
 
 /// Who has given up leaves when there would be no room: a name that never answers may be asked for again and again.
-fn push<A>(waiting: &mut Vec<Sender<A>>, sender: Sender<A>) {
+fn push<A>(waiting: &mut Vec<Waiter<A>>, waiter: Waiter<A>) {
     if waiting.len() == waiting.capacity() {
-        waiting.retain(|other| !other.is_closed());
+        waiting.retain(|other| !other.has_left());
     }
-    waiting.push(sender);
+    waiting.push(waiter);
 }
 
 #[cfg(test)]

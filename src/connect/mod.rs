@@ -1,6 +1,7 @@
 //! Opens connections: name → addresses → socket, each step as the runtime's `net` takes it, with its wording when it fails.
 //!
 //! * `dns`: the system's own resolver, off the I/O thread (`threads`), one question at a time per name (`flights`).
+//! * `name_cache`: what an agent may remember of names.
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
 //! * `socket_options`: what may change while it is open.
@@ -19,6 +20,7 @@ use crate::faults::{self, Stage};
 
 mod dns;
 mod flights;
+mod name_cache;
 mod race;
 mod socket_options;
 mod tcp;
@@ -30,6 +32,7 @@ mod transport;
 pub(crate) mod tests;
 
 pub(crate) use dns::lookup;
+pub use name_cache::{CacheSettings, CacheStats, Names};
 pub use socket_options::{KeepAlive, SocketOption, SocketOptions};
 pub use transport::{IdleState, Transport};
 
@@ -63,6 +66,8 @@ pub struct Profile {
     /// How long sent bytes may stay unacknowledged before the connection ends, see [`Transport::set_user_timeout`], and an
     /// attempt to connect unanswered; 0: the system's own limits.
     pub tcp_user_timeout_ms: u32,
+    /// What is remembered of names; `None`: nothing.
+    pub names: Option<Names>,
 }
 
 /// An open connection and how it came about.
@@ -87,7 +92,7 @@ struct Target {
     text: String,
 }
 
-/// Opens a connection. A name's addresses are what `lookup` says, if it is given: it is polled if there is a name to look up.
+/// Opens a connection. A name's addresses are what `lookup` says, if it is given: it is called if there is a name to look up.
 ///
 /// # Errors
 ///
@@ -98,9 +103,9 @@ struct Target {
 ///
 /// Dropping the future closes the socket that is under way. A lookup cannot be interrupted: it ends on its own thread and
 /// nobody hears of it.
-pub async fn connect_by(
+pub async fn connect_by<L: Future<Output = Vec<String>>>(
     profile: &Profile,
-    lookup: Option<impl Future<Output = Vec<String>>>,
+    lookup: Option<impl Fn() -> L>,
 ) -> Result<Connected, Failure> {
     if profile.connect_timeout_ms == 0 {
         return open(profile, lookup).await;
@@ -115,7 +120,7 @@ pub async fn connect_by(
 /// The same with the system's resolver.
 #[cfg(test)]
 pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
-    connect_by(profile, None::<std::future::Ready<Vec<String>>>).await
+    connect_by(profile, None::<fn() -> std::future::Ready<Vec<String>>>).await
 }
 
 /// Waits for `future` no longer than `limit`.
@@ -130,9 +135,9 @@ async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     timeout(GRACE, future).await.ok()
 }
 
-async fn open(
+async fn open<L: Future<Output = Vec<String>>>(
     profile: &Profile,
-    lookup: Option<impl Future<Output = Vec<String>>>,
+    lookup: Option<impl Fn() -> L>,
 ) -> Result<Connected, Failure> {
     faults::at(Stage::Dial);
     let opened = open_plain(profile, lookup).await?;
@@ -145,21 +150,62 @@ async fn open(
     }
 }
 
-async fn open_plain(
+async fn open_plain<L: Future<Output = Vec<String>>>(
     profile: &Profile,
-    lookup: Option<impl Future<Output = Vec<String>>>,
+    lookup: Option<impl Fn() -> L>,
 ) -> Result<Connected, Failure> {
     if let Some(path) = &profile.socket_path {
         return open_path(path).await;
     }
     let began = Instant::now();
-    let (targets, is_literal) = match lookup {
-        _ if dns::is_literal(dns::host(profile)) => (dns::resolve(profile).await?, true),
-        Some(lookup) => (dns::targets(profile, &lookup.await).await?, false),
-        None => (dns::resolve(profile).await?, false),
-    };
+    if let Some(known) = dns::known(profile, lookup.is_some()) {
+        let targets = known?;
+        match open_any(profile, targets.clone(), millis_since(began)).await {
+            Ok(connected) => return Ok(connected),
+            Err(failure) => {
+                // The service may have moved: no request fails that would not without a cache.
+                dns::forget(profile);
+                let now = resolve(profile, lookup).await?;
+                let tried = attempts(profile, targets);
+                if attempts(profile, now.clone())
+                    .iter()
+                    .all(|target| tried.contains(target))
+                {
+                    dns::forget(profile);
+                    return Err(failure);
+                }
+                return open_resolved(profile, now, millis_since(began)).await;
+            }
+        }
+    }
+    let targets = resolve(profile, lookup).await?;
+    let is_literal = dns::is_literal(dns::host(profile));
     let dns_ms = if is_literal { 0.0 } else { millis_since(began) };
-    open_any(profile, targets, dns_ms).await
+    open_resolved(profile, targets, dns_ms).await
+}
+
+async fn resolve<L: Future<Output = Vec<String>>>(
+    profile: &Profile,
+    lookup: Option<impl Fn() -> L>,
+) -> Result<Vec<Target>, Failure> {
+    match lookup {
+        Some(lookup) if !dns::is_literal(dns::host(profile)) => {
+            dns::targets(profile, &lookup().await).await
+        }
+        _ => dns::resolve(profile).await,
+    }
+}
+
+async fn open_resolved(
+    profile: &Profile,
+    targets: Vec<Target>,
+    dns_ms: f64,
+) -> Result<Connected, Failure> {
+    let opened = open_any(profile, targets, dns_ms).await;
+    if opened.is_err() {
+        dns::forget(profile);
+    }
+    opened
 }
 
 /// Connects to the first of `targets`, in the resolver's order, that answers.
@@ -169,11 +215,7 @@ async fn open_any(
     dns_ms: f64,
 ) -> Result<Connected, Failure> {
     let began = Instant::now();
-    let targets = if races(profile) {
-        race::order(targets)
-    } else {
-        targets.into_iter().take(1).collect()
-    };
+    let targets = attempts(profile, targets);
     let attempt_delay =
         Duration::from_millis(profile.auto_select_family_attempt_timeout_ms.max(10).into());
     let attempt = |target| tcp::open(target, profile);
@@ -198,6 +240,15 @@ async fn open_any(
         connect_ms: millis_since(began),
         secured: None,
     })
+}
+
+/// Those that are tried, in that order.
+fn attempts(profile: &Profile, targets: Vec<Target>) -> Vec<Target> {
+    if races(profile) {
+        race::order(targets)
+    } else {
+        targets.into_iter().take(1).collect()
+    }
 }
 
 /// The runtime looks at one address only if the user has narrowed the choice.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::owned::{Held, OriginStats, Owned};
 use super::{Engine, Shared};
 use crate::connect::tls;
-use crate::connect::Profile;
+use crate::connect::{CacheSettings, CacheStats, Names, Profile};
 use crate::pool::{AgentId, Counts, KeyId, Limits, PortId};
 
 impl Engine {
@@ -17,11 +17,25 @@ impl Engine {
         let agent = shared.pool.add_agent(limits);
         let owned = Owned {
             port,
+            names: None,
             origins: HashMap::new(),
             past: Arc::default(),
         };
         shared.agents.insert(agent, owned);
         agent
+    }
+
+    /// Has an agent remember names, from its next way to connect on.
+    pub fn cache_names(&self, agent: AgentId, settings: CacheSettings) {
+        if let Some(owned) = self.lock().agents.get_mut(&agent) {
+            owned.names = Some(Names::new(settings));
+        }
+    }
+
+    /// What an agent remembers of names, in numbers.
+    pub fn cached_names(&self, agent: AgentId) -> Option<CacheStats> {
+        let names = self.lock().agents.get(&agent)?.names.clone();
+        names.map(|names| names.stats())
     }
 
     /// Changes an agent's limits.
@@ -91,9 +105,13 @@ impl Engine {
     }
 
     /// The number of a way to connect, held by an origin.
-    pub fn intern_profile(&self, agent: AgentId, key: KeyId, profile: Profile) -> u32 {
+    pub fn intern_profile(&self, agent: AgentId, key: KeyId, mut profile: Profile) -> u32 {
         let mut shared = self.lock();
         let shared = &mut *shared;
+        profile.names = shared
+            .agents
+            .get(&agent)
+            .and_then(|owned| owned.names.clone());
         let id = shared.profiles.intern(profile);
         let origin = shared
             .agents

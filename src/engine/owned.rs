@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::connect::tls::Tls;
+use crate::connect::Names;
 use crate::metrics::Metrics;
 use crate::pool::{Counts, KeyId, PortId};
 
 /// An agent, as the engine knows it.
 pub(super) struct Owned {
     pub port: PortId,
+    /// What it remembers of names, if it does.
+    pub names: Option<Names>,
     pub origins: HashMap<KeyId, Held>,
     /// Counters of its origins that were let go.
     pub past: Arc<Metrics>,

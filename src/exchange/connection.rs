@@ -35,7 +35,7 @@ impl Task {
         loop {
             let mut connected = {
                 let profile = self.owner.profile();
-                let lookup = self.owner.events().looks_up().then(|| self.lookup());
+                let lookup = self.owner.events().looks_up().then_some(|| self.lookup());
                 let mut dial = std::pin::pin!(connect::connect_by(&profile, lookup));
                 let dialed = poll_fn(|cx| {
                     self.mailbox.register(cx);

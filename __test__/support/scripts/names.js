@@ -1,13 +1,21 @@
 'use strict'
 
-// Requests to names: `burst`: a thousand to one; `dead`: to twenty that never answer, and 180 that do.
+// Requests to names: `burst`: a thousand to one; `dead`: to twenty that never answer, and 180 that do. With an agent that
+// remembers names, each request over a connection of its own: `remembered`: one after the other; `down`: when the name server
+// has stopped to answer; `moved`: when the server has moved; `unknown`: to a name that does not exist.
 
 const http = require('node:http')
 
 const keepwire = require('../../../index.js')
 
-const [what, port] = process.argv.slice(2)
-const agent = new keepwire.Agent({ keepAlive: true, maxSockets: Infinity })
+const [what, port, controlPort] = process.argv.slice(2)
+const remembering = {
+  remembered: true,
+  down: { ttl: 1, maxStale: 60_000 },
+  moved: { ttl: 3_600_000 },
+  unknown: { negativeTtl: 60_000 },
+}
+const agent = new keepwire.Agent({ keepAlive: !(what in remembering), maxSockets: Infinity, dns: remembering[what] })
 
 /**
  * @param {string} host
@@ -31,6 +39,15 @@ async function main() {
     await get('127.0.0.1', { path: '/begun' })
     const ends = await Promise.all(burst)
     console.log(JSON.stringify({ served: ends.filter((end) => end === '200').length }))
+  } else if (what in remembering) {
+    const ends = []
+    const name = what === 'unknown' ? 'none.test' : 'one.test'
+    for (let round = 0; round < 20; round += 1) {
+      ends.push(await get(name))
+      if (round === 9) await get('127.0.0.1', { path: '/change', port: controlPort })
+    }
+    const { dns } = agent.stats()
+    console.log(JSON.stringify({ ends: [...new Set(ends)], dns }))
   } else {
     const giveUp = new AbortController()
     let settled = 0

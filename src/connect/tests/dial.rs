@@ -1,6 +1,9 @@
 //! One address or several: what is tried, what is reported, when it ends.
 
+use std::cell::Cell;
+
 use super::*;
+
 #[tokio::test]
 async fn a_connection_knows_its_ends() {
     let (listener, port) = listener().await;
@@ -32,9 +35,9 @@ fn named(port: u16) -> Profile {
     }
 }
 
-fn answering(texts: &[&str]) -> Option<std::future::Ready<Vec<String>>> {
-    let texts = texts.iter().map(|&text| text.to_owned()).collect();
-    Some(std::future::ready(texts))
+fn answering(texts: &[&str]) -> Option<impl Fn() -> std::future::Ready<Vec<String>>> {
+    let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+    Some(move || std::future::ready(texts.clone()))
 }
 
 #[tokio::test]
@@ -54,10 +57,59 @@ async fn whoever_looks_the_name_up_says_what_is_tried() {
     assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
 }
 
+// Other systems have one loopback address.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_an_agent_remembers_of_a_name_is_asked_for_once_and_again_when_nobody_is_there() {
+    let (listener, port) = listener().await;
+    let names = Names::new(CacheSettings {
+        ttl_ms: 3_600_000,
+        negative_ttl_ms: 0,
+        max_stale_ms: 0,
+        max_entries: 8,
+    });
+    let profile = Profile {
+        names: Some(names.clone()),
+        ..named(port)
+    };
+    let asked = Cell::new(0);
+    let lookup = |address: &'static str| {
+        Some(|| {
+            asked.set(asked.get() + 1);
+            std::future::ready(vec![address.to_owned()])
+        })
+    };
+    for _ in 0..3 {
+        let connected = connect_by(&profile, lookup("127.0.0.1")).await.unwrap();
+        assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
+    }
+    assert_eq!(asked.take(), 1);
+    // The service moves: here, from where nobody listens.
+    let failure = connect_by(&profile, lookup("127.0.0.1")).await;
+    assert!(failure.is_ok());
+    drop(listener);
+    let failure = connect_by(&profile, lookup("127.0.0.1")).await.unwrap_err();
+    assert_eq!((failure.code.as_ref(), asked.take()), ("ECONNREFUSED", 1));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.9", port))
+        .await
+        .unwrap();
+    let connected = connect_by(&profile, lookup("127.0.0.9")).await.unwrap();
+    assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
+    assert_eq!(asked.take(), 1);
+    drop(listener);
+    let listener = tokio::net::TcpListener::bind(("127.0.0.8", port))
+        .await
+        .unwrap();
+    let connected = connect_by(&profile, lookup("127.0.0.8")).await.unwrap();
+    assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
+    let stats = names.stats();
+    assert_eq!((stats.entries, stats.dropped), (1, 3));
+}
+
 #[tokio::test]
 async fn an_address_is_nothing_to_look_up() {
     let (_listener, port) = listener().await;
-    let never = Some(std::future::pending::<Vec<String>>());
+    let never = Some(std::future::pending::<Vec<String>>);
     connect_by(&profile(port), never).await.unwrap();
 }
 
@@ -67,7 +119,7 @@ async fn the_limit_holds_for_whoever_looks_the_name_up() {
         connect_timeout_ms: 20,
         ..named(9)
     };
-    let never = Some(std::future::pending::<Vec<String>>());
+    let never = Some(std::future::pending::<Vec<String>>);
     let failure = connect_by(&profile, never).await.unwrap_err();
     assert_eq!(&*failure.code, "ERR_KEEPWIRE_CONNECT_TIMEOUT");
 }

@@ -32,6 +32,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         connect_timeout_ms: 0,
         tls: None,
         tcp_user_timeout_ms: 0,
+        names: None,
     }
 }
 

@@ -1,0 +1,33 @@
+'use strict'
+
+// The option `dns`: how long an agent's engine remembers what names stand for. docs/dns.md has the user's side.
+
+const { notA, notANumber, outOfRange } = require('./errors.js')
+
+/** In ms, but for the last. getaddrinfo does not say how long an answer holds; 30 s is what the JVM makes of that. */
+const DEFAULTS = Object.freeze({ ttl: 30_000, negativeTtl: 1_000, maxStale: 60_000, maxEntries: 1_000 })
+
+/**
+ * @param {unknown} option
+ * @returns {typeof DEFAULTS | null} null: nothing is remembered
+ * @throws for what makes no sense
+ */
+function nameCacheOf(option) {
+  if (option === undefined || option === null || option === false) return null
+  if (option === true) return DEFAULTS
+  if (typeof option !== 'object') throw notA('boolean or object', 'dns', option)
+  const given = /** @type {Record<string, unknown>} */ (option)
+  /** @type {Record<string, number> & typeof DEFAULTS} */
+  const settings = { ...DEFAULTS }
+  for (const name of Object.keys(DEFAULTS)) {
+    const value = given[name]
+    if (value === undefined) continue
+    if (typeof value !== 'number') throw notANumber(`dns.${name}`, value)
+    if (Number.isNaN(value) || value < 0) throw outOfRange(`dns.${name}`, '>= 0', value)
+    settings[name] = value
+  }
+  if (settings.maxEntries < 1) throw outOfRange('dns.maxEntries', '>= 1', settings.maxEntries)
+  return settings
+}
+
+module.exports = { nameCacheOf }
