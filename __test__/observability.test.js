@@ -83,7 +83,7 @@ test('explain: a request that waits, and one whose connections are all busy', OU
   assert.ok(third.queuedMs > 0)
 })
 
-test("explain: a request that was sent again, and one that went the runtime's own way", OURS, async (scope) => {
+test('explain: a request that was sent again, and one that fell back', OURS, async (scope) => {
   const peer = await scope.peer((request, connection) => {
     if (request.target === '/dropped' && connection.requests.length > 1) connection.end()
     else connection.write(reply('ok'))

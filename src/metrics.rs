@@ -29,7 +29,7 @@ pub struct Metrics {
     pub closed: [AtomicU64; REASONS],
     /// Requests that failed, by code.
     pub errors: Tally,
-    /// Requests that went the runtime's own way, by reason.
+    /// Requests that fell back to the runtime's sockets, by reason.
     pub foreign: Tally,
     /// How long requests waited for a connection, of those that had to.
     pub wait: Histogram,

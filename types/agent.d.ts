@@ -192,7 +192,7 @@ export class Agent extends NodeAgent {
 
   /**
    * Opens connections before they are needed, until there are `count` idle ones or a limit is reached, and resolves with their
-   * number. Without `keepAlive`, and for what goes the runtime's own way, that is 0.
+   * number. Without `keepAlive`, and for requests that fell back to the runtime's sockets, that is 0.
    *
    * @param origin such as `'http://example.com:8080'`
    * @param count default: 1

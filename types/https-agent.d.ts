@@ -6,7 +6,7 @@ import type { Agent, AgentOptions } from './agent'
 /**
  * What an {@link HttpsAgent} can be told: all that the runtime's own `https.Agent` takes, and what keepwire's
  * {@link AgentOptions} add. Every option of `tls.connect` counts; those that the engine has no equal for make their
- * requests go the runtime's own way.
+ * requests fall back to the runtime's sockets.
  */
 export interface HttpsAgentOptions extends nodeHttps.AgentOptions, AgentOptions {
   /**

@@ -108,7 +108,7 @@ for (const [name, { load, skip }] of Object.entries(clients)) {
 
 const wsSkip = (isBun && 'the runtime replaces ws') || (isDeno && 'its upgrades go past agents')
 
-test("ws: a WebSocket over TLS goes the runtime's own way", { skip: wsSkip }, async (scope) => {
+test("ws: a WebSocket over TLS falls back to the runtime's sockets", { skip: wsSkip }, async (scope) => {
   const { WebSocket, WebSocketServer } = require('ws')
   const { root, server } = await authorities
   const served = await secureServer(scope, server)

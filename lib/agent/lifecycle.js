@@ -82,7 +82,7 @@ class Opening extends Exchange {
    * @param {string} fields
    */
   onError(flags, errno, fields) {
-    // Its requests will go the runtime's own way, which has nothing to open in advance.
+    // Its requests will fall back to the runtime's sockets: there is nothing to open in advance.
     if ((flags & MAY_DO) !== 0) {
       this.#resolve(false)
     } else {

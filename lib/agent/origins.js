@@ -43,7 +43,7 @@ class Origin {
 
   /** @type {Set<Connection>} */
   connections = new Set()
-  /** Real sockets in use and idle: those of requests that go the runtime's own way. @type {Set<Socket>} */
+  /** Real sockets in use and idle: those of requests that fell back to them. @type {Set<Socket>} */
   busySockets = new Set()
   /** Oldest first. @type {Socket[]} */
   idleSockets = []
@@ -305,7 +305,7 @@ class Origins {
   /** How long a request may wait for a connection, in ms; 0: for ever. */
   queueTimeoutMs
 
-  /** Why requests went the runtime's own way, and how often. @type {Map<string, number>} */
+  /** Why requests fell back to the runtime's sockets, and how often. @type {Map<string, number>} */
   foreignReasons = new Map()
 
   /** @param {any} agent */

@@ -1,6 +1,6 @@
 'use strict'
 
-// The runtime's own way, for requests that the engine cannot carry verbatim: a real socket and the runtime's parser,
+// Falling back to the runtime's sockets, for requests that the engine cannot carry verbatim: a real socket and the runtime's parser,
 // within the same limits and shown in the same `sockets`, `freeSockets` and `requests`.
 //
 // The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
@@ -56,7 +56,7 @@ const PERMISSION = 'permission'
 const foreignRequests = new WeakMap()
 
 /**
- * Every reason to go the runtime's own way.
+ * Every reason to fall back to the runtime's sockets.
  * @type {[reason: string, applies: (agent: any, req: any, options: Options) => unknown][]}
  */
 const REASONS = [

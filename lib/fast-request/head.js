@@ -1,7 +1,7 @@
 'use strict'
 
 // The head of a request whose options are simple enough to say it without the runtime's help: byte for byte what the
-// runtime would send. Whatever is not that simple has no head here, and goes the runtime's way.
+// runtime would send. Whatever is not that simple has no head here, and is left to the runtime.
 
 const { Buffer } = require('node:buffer')
 

@@ -210,7 +210,7 @@ class FetchExchange {
   }
 
   /**
-   * Nothing of the request has been sent: it goes the runtime's own way.
+   * Nothing of the request has been sent: it falls back to the runtime's sockets.
    * @param {any} agent
    * @param {import('../agent/origins.js').Origin} origin
    */

@@ -1,7 +1,7 @@
 'use strict'
 
 // Which way a request of a fetch goes: over its agent's connections; without an agent over those of an agent that all such
-// fetches have in common, or, over TLS, by the engine's client; and the runtime's own way to servers with which the engine has
+// fetches have in common, or, over TLS, by the engine's client; and over the runtime's sockets to servers with which the engine has
 // nothing in common, or while somebody mocks requests or sockets.
 
 const net = require('node:net')
@@ -27,7 +27,7 @@ const { sendsControls } = require('./platform.js')
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
-/** Why fetches go the runtime's own way while somebody answers requests in place of its class. */
+/** Why fetches fall back to the runtime's sockets while somebody answers requests in place of its class. */
 const REQUESTS_REPLACED = 'requests-replaced'
 
 /** For which reasons the runtime's own request takes a fetch's place. */
@@ -142,7 +142,7 @@ function sendAway(agent, origin, reason, order, owner) {
 }
 
 /**
- * Sends an order the runtime's own way, over an agent's connections.
+ * Sends an order over the runtime's sockets, among an agent's connections.
  * @param {any} agent
  * @param {Origin} origin
  * @param {string} reason why only they can carry it

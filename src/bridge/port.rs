@@ -293,7 +293,7 @@ pub fn intern_profile(agent: AgentId, key: KeyId, profile: BindingProfile) -> Re
     Ok(ENGINE.intern_profile(agent, key, profile.try_into()?))
 }
 
-/// Counts a failure, or a request that went the runtime's own way (`foreign`), by name.
+/// Counts a failure, or a request that fell back to the runtime's sockets (`foreign`), by name.
 #[napi]
 pub fn note(agent: AgentId, key: KeyId, foreign: bool, name: String) {
     ENGINE.note(agent, key, foreign, name);

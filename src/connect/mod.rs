@@ -275,7 +275,10 @@ async fn open_path(path: &str) -> Result<Connected, Failure> {
 #[cfg(not(unix))]
 async fn open_path(path: &str) -> Result<Connected, Failure> {
     let failure = Failure::from_name("ENOTSUP", "connect", Some(path), None);
-    let message = format!("{}: named pipes go the runtime's own way", failure.message);
+    let message = format!(
+        "{}: named pipes are left to the runtime's sockets",
+        failure.message
+    );
     Err(Failure { message, ..failure })
 }
 

@@ -166,7 +166,7 @@ impl Engine {
         told
     }
 
-    /// Counts a failure that its owner met, or a request that went the runtime's own way.
+    /// Counts a failure that its owner met, or a request that fell back to the runtime's sockets.
     pub fn note(&self, agent: AgentId, key: KeyId, foreign: bool, name: String) {
         let metrics = self.lock().pool.metrics_of(agent, key);
         if let Some(metrics) = metrics {

@@ -83,7 +83,7 @@ impl Driver<'_> {
                 continue;
             }
             if head.upgrades {
-                // Nobody asked for another protocol: such requests go the runtime's own way.
+                // Nobody asked for another protocol: such requests fall back to the runtime's sockets.
                 return Step::Over(Outcome::Failed(Box::new(Failure::hang_up())));
             }
             if let Some(asked) = exchange.asked {
