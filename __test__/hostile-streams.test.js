@@ -4,10 +4,12 @@
 // ends it. The server runs in a process of its own (support/hostile-peer.js).
 
 const assert = require('node:assert')
+const { once } = require('node:events')
 const http = require('node:http')
 const https = require('node:https')
 
 const { failure, send } = require('./support/client')
+const { SHORT_CHUNKS } = require('./support/hostile-peer')
 const { baseline, isDeno, isNode } = require('./support/runtime')
 const { test: testOne } = require('./support/suite')
 const { delay } = require('./support/wait')
@@ -186,6 +188,34 @@ test('a deadline or a limit ends a head that is a flood', OURS, async (scope) =>
   const floods = ['empty-lines', 'fields'].map((path) => failure(send({ port, path: `/${path}`, agent })))
   for (const error of await Promise.all(floods)) assert.match(error.code, /^HPE_HEADER_OVERFLOW$|HEADERS_TIMEOUT$/)
 })
+
+for (const name of ['http.request', 'our own request']) {
+  test(
+    `${name}: more chunks than wait for a reader at once all come, one by one, also to one who pauses`,
+    OURS,
+    async (scope) => {
+      const { port } = await scope.remote('hostile-peer.js')
+      const agent = scope.agent({ keepAlive: true })
+      const module = { 'http.request': isSecure({ agent }) ? https : http, 'our own request': keepwire[scope.scheme] }[
+        name
+      ]
+      for (const pauses of [false, true]) {
+        const request = module.request({ host: '127.0.0.1', port, path: '/short-chunks', agent })
+        request.end()
+        const [response] = await once(request, 'response')
+        let chunks = 0
+        response.on('data', (chunk) => {
+          chunks += chunk.length
+          if (!pauses || chunks % 500 !== 0) return
+          response.pause()
+          setImmediate(() => response.resume())
+        })
+        await once(response, 'end')
+        assert.strictEqual(chunks, SHORT_CHUNKS)
+      }
+    },
+  )
+}
 
 test('a paused response that floods holds nobody up', OURS, async (scope) => {
   const { port } = await scope.remote('hostile-peer.js')

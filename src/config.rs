@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Body bytes of one response that JavaScript may have unacknowledged: what bounds the memory of a paused response.
 pub const RESPONSE_WINDOW: usize = 256 * 1024;
 
+/// Pieces of it, which cost JavaScript time however short they are: what is told to others waits behind them. JavaScript
+/// acknowledges them when it has had a quarter, at the latest.
+pub const RESPONSE_PIECES: usize = 1024;
+
 /// Response bodies up to this size ride in the completion buffer; larger chunks go as buffers of their own.
 pub const INLINE_BODY: usize = 16 * 1024;
 

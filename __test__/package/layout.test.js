@@ -126,6 +126,9 @@ test('each number of one side of the border is known to the other side, and the 
   const window = /const RESPONSE_WINDOW: usize = (\d+) \* 1024;/.exec(source('config.rs'))
   assert.strictEqual(ours.get('WINDOW'), Number(window?.[1]) * 1024, 'the window of a response')
   ours.delete('WINDOW')
+  const pieces = /const RESPONSE_PIECES: usize = (\d+);/.exec(source('config.rs'))
+  assert.strictEqual(ours.get('WINDOW_PIECES'), Number(pieces?.[1]), 'the same in pieces')
+  ours.delete('WINDOW_PIECES')
   for (const [module, names] of Object.entries(NAMES)) {
     for (const [name, nameHere] of Object.entries(names)) {
       const theirs = module === '' ? name : `${module}::${name}`

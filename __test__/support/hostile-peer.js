@@ -10,6 +10,8 @@ const { Records } = require('./records')
 const { identity, serve } = require('./server-process')
 
 const PIECE = 64 * 1024
+/** Several times what waits for a reader. */
+const SHORT_CHUNKS = 10_000
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 
 /** What comes first, and what comes again and again. @type {Record<string, [string, string]>} */
@@ -71,6 +73,7 @@ const server = createListener(identity, (stream, raw) => {
         const name = target.slice(1)
         if (floods[name]) flood(stream, floods[name])
         else if (trickles[name]) trickle(stream, trickles[name])
+        else if (name === 'short-chunks') stream.write(`${CHUNKED}${'1\r\nx\r\n'.repeat(SHORT_CHUNKS)}0\r\n\r\n`)
         else if (name === 'bomb')
           stream.write(reply(bomb().toString('latin1'), [`Content-Encoding: ${BOMB_CODINGS}`]), 'latin1')
         else if (name.startsWith('own/')) stream.write(reply(name.slice('own/'.length)))
@@ -124,4 +127,4 @@ const recordServer = createListener(identity, (stream, raw, cable) => {
 
 if (require.main === module) serve({ port: server, recordPort: recordServer }, () => ({ open: open.size }))
 
-module.exports = { floods, recordFloods, trickles }
+module.exports = { SHORT_CHUNKS, floods, recordFloods, trickles }

@@ -15,6 +15,8 @@ module.exports = Object.freeze({
   LARGE_CHUNK: 16 * 1024,
   /** Response bytes the engine sends ahead of acknowledgements, per exchange. */
   WINDOW: 256 * 1024,
+  /** The same in pieces. */
+  WINDOW_PIECES: 1024,
 
   // Commands.
   BEGIN: 1,

@@ -8,7 +8,15 @@
 // - Everything is delivered in the asynchronous context of the request's creation.
 
 const { setImmediate } = require('../runtime/captured.js')
-const { AFTER_HEAD, ALL_WRITTEN, MAY_DO, MIGHT_DO, RENEGOTIATES, WINDOW } = require('../bridge/layout.js')
+const {
+  AFTER_HEAD,
+  ALL_WRITTEN,
+  MAY_DO,
+  MIGHT_DO,
+  RENEGOTIATES,
+  WINDOW,
+  WINDOW_PIECES,
+} = require('../bridge/layout.js')
 const { tellUnknown } = require('../exchange/connection.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { fromRecord } = require('../exchange/errors.js')
@@ -32,6 +40,8 @@ const { settleUnserved } = require('../exchange/queue.js')
 
 /** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
 const CREDIT_STEP = WINDOW / 4
+/** The same in pieces, which have a window of their own. */
+const CREDIT_PIECES = WINDOW_PIECES / 4
 
 class ClientExchange extends Exchange {
   /** What req.setTimeout() was told before there was an open connection; undefined: nothing. @type {any} */
@@ -52,6 +62,7 @@ class ClientExchange extends Exchange {
   isLast = false
   outgoing = new Outgoing(this)
   #unread = 0
+  #unreadPieces = 0
   #held = false
   #timeoutDue = false
 
@@ -123,6 +134,7 @@ class ClientExchange extends Exchange {
   resumeSent(lean) {
     this.idleHintMs = lean.idleHintMs
     this.#unread = lean.unread
+    this.#unreadPieces = lean.unreadPieces
     this.outgoing.resumeSent(lean.sent, (lean.flags & ALL_WRITTEN) !== 0)
     this.#expectTimeout()
   }
@@ -232,8 +244,9 @@ class ClientExchange extends Exchange {
    */
   received(bytes, more) {
     this.#unread += bytes
+    this.#unreadPieces += 1
     if (!more) this.hold()
-    else if (!this.#held && this.#unread >= CREDIT_STEP) this.#grant()
+    else if (!this.#held) this.#grantIfDue()
   }
 
   /** The reader has fallen behind, or asked for a pause. */
@@ -247,12 +260,14 @@ class ClientExchange extends Exchange {
     if (!this.#held) return
     this.#held = false
     this.#weigh()
-    if (this.#unread >= CREDIT_STEP) this.#grant()
+    this.#grantIfDue()
   }
 
-  #grant() {
+  #grantIfDue() {
+    if (this.#unread < CREDIT_STEP && this.#unreadPieces < CREDIT_PIECES) return
     this.acknowledge(this.#unread)
     this.#unread = 0
+    this.#unreadPieces = 0
   }
 
   /**

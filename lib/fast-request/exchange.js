@@ -9,7 +9,7 @@
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
-const { ALL_WRITTEN, KEEP_ALIVE, MESSAGE_END, WINDOW } = require('../bridge/layout.js')
+const { ALL_WRITTEN, KEEP_ALIVE, MESSAGE_END, WINDOW, WINDOW_PIECES } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
 const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
 const { leaseIdle } = require('../exchange/lease.js')
@@ -24,6 +24,8 @@ const { enqueue } = require('./tell.js')
 
 /** Consumed bytes are acknowledged in steps of this size. */
 const CREDIT_STEP = WINDOW / 4
+/** The same in pieces, which have a window of their own. */
+const CREDIT_PIECES = WINDOW_PIECES / 4
 /** Of request bodies that go out with their heads, in bytes or UTF-16 units. */
 const MOST_BODY = 16 * 1024
 const SWITCHING_PROTOCOLS = 101
@@ -53,6 +55,7 @@ class LeanExchange extends Convertible {
   isDumped = false
   /** Bytes told that the engine has not heard of. */
   unread = 0
+  unreadPieces = 0
   /** Made for the user, who may have changed them. @type {Record<string, any> | null} */
   shownHeaders = null
   /** @type {string[] | null} */
@@ -205,9 +208,11 @@ class LeanExchange extends Convertible {
   /** @param {number} bytes consumed */
   consume(bytes) {
     this.unread += bytes
-    if (this.unread < CREDIT_STEP) return
+    this.unreadPieces += 1
+    if (this.unread < CREDIT_STEP && this.unreadPieces < CREDIT_PIECES) return
     this.acknowledge(this.unread)
     this.unread = 0
+    this.unreadPieces = 0
   }
 
   /** @param {boolean} ended whether the chunk that was told just now was the last */

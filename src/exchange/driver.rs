@@ -13,7 +13,6 @@ use super::context::Task;
 use super::mailbox::Input;
 use super::state::{Answer, Exchange, Outcome, Step};
 use super::timeouts::{Awaited, Clock, Timeouts};
-use crate::config::RESPONSE_WINDOW;
 use crate::connect::{IdleState, Transport};
 use crate::error::Failure;
 use crate::http1::reader::Reader;
@@ -93,9 +92,7 @@ impl<'a> Driver<'a> {
                 let informed = u64::from(self.reader.borrow().informational());
                 Awaited::Head(exchange.request.written() + informed)
             }
-            Answer::Body { unacknowledged, .. } if *unacknowledged < RESPONSE_WINDOW => {
-                Awaited::Body(exchange.received)
-            }
+            Answer::Body { backlog, .. } if !backlog.is_full(0) => Awaited::Body(exchange.received),
             _ => Awaited::Nothing,
         };
         let reader = self.reader.borrow();
@@ -133,8 +130,8 @@ impl<'a> Driver<'a> {
                 }
                 (Input::Timeouts(timeouts), Some(exchange)) => exchange.timeouts = timeouts,
                 (Input::Ack(count), Some(exchange)) => {
-                    if let Answer::Body { unacknowledged, .. } = &mut exchange.answer {
-                        *unacknowledged = unacknowledged.saturating_sub(count);
+                    if let Answer::Body { backlog, .. } = &mut exchange.answer {
+                        backlog.acknowledged(count);
                     }
                 }
                 (Input::Tick, Some(_)) => self.tell_written(true),

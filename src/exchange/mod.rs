@@ -11,6 +11,7 @@
 //! The lease of a connection ends when the caller checks it in, not when the message ends: until then the
 //! connection's task only watches it.
 
+mod backlog;
 pub mod connection;
 pub mod context;
 mod driver;

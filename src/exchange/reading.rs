@@ -5,10 +5,11 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
+use super::backlog::Backlog;
 use super::driver::Driver;
 use super::events::Response;
 use super::state::{Answer, Exchange, Outcome, Step};
-use crate::config::{INLINE_BODY, RESPONSE_WINDOW, TURN_PIECES};
+use crate::config::{INLINE_BODY, TURN_PIECES};
 use crate::error::Failure;
 use crate::faults::{self, Stage};
 use crate::http1::head;
@@ -93,7 +94,7 @@ impl Driver<'_> {
             exchange.answer = Answer::Body {
                 head,
                 published: false,
-                unacknowledged: 0,
+                backlog: Backlog::default(),
             };
             return self.read_body(cx);
         }
@@ -104,14 +105,14 @@ impl Driver<'_> {
         let mut gathered = Gathered::default();
         for _ in 0..TURN_PIECES {
             let Some(Exchange {
-                answer: Answer::Body { unacknowledged, .. },
+                answer: Answer::Body { backlog, .. },
                 received,
                 ..
             }) = self.current.as_mut()
             else {
                 return Step::Wait;
             };
-            if *unacknowledged + gathered.len() >= RESPONSE_WINDOW {
+            if backlog.is_full(gathered.len()) {
                 if gathered.len() > 0 {
                     self.publish(gathered.take());
                 }
@@ -159,13 +160,13 @@ impl Driver<'_> {
         let Answer::Body {
             head,
             published,
-            unacknowledged,
+            backlog,
             ..
         } = &mut exchange.answer
         else {
             return;
         };
-        *unacknowledged += body.len();
+        backlog.told(body.len());
         if !*published {
             *published = true;
             if request_written {

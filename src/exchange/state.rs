@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Instant;
 
+use super::backlog::Backlog;
 use super::mailbox::Begin;
 use super::request_buffer::RequestBuffer;
 use super::timeouts::Timeouts;
@@ -31,7 +32,7 @@ pub(super) enum Answer {
     Body {
         head: Head,
         published: bool,
-        unacknowledged: usize,
+        backlog: Backlog,
     },
     /// The message is complete and its end was told.
     Told,

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use super::context::{Host, Owner, Task};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
-use crate::config::RESPONSE_WINDOW;
+use crate::config::{RESPONSE_PIECES, RESPONSE_WINDOW};
 use crate::connect::tests::profile;
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
@@ -581,6 +581,38 @@ fn a_reader_that_does_not_acknowledge_stops_the_body_at_the_window() {
             client.mailbox.push(Input::Ack(ahead));
         }
         assert_eq!(received(), total);
+        sender.await.unwrap();
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_reader_that_does_not_acknowledge_stops_short_chunks_at_the_window_as_well() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.get(1);
+        expect(&mut peer, GET).await;
+        let total = 4 * RESPONSE_PIECES;
+        let text = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+            "1\r\nx\r\n".repeat(total)
+        );
+        let sender = tokio::task::spawn_local(async move {
+            peer.write_all(text.as_bytes()).await.unwrap();
+            peer
+        });
+        let received = || *client.recorder.received.lock().unwrap();
+        let mut acknowledged = 0;
+        while acknowledged < total {
+            let most = (acknowledged + RESPONSE_PIECES).min(total);
+            client.recorder.until(|_| received() >= most).await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(received(), most);
+            acknowledged += RESPONSE_PIECES / 4;
+            client.mailbox.push(Input::Ack(RESPONSE_PIECES / 4));
+        }
         sender.await.unwrap();
         client.close().await;
     });

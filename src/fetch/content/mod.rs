@@ -16,4 +16,6 @@ mod tests;
 #[cfg(test)]
 pub use chain::panicking;
 pub use chain::{Content, Progress, PIECE};
-pub use coding::{codings, Coding};
+pub use coding::codings;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use coding::Coding;
