@@ -30,6 +30,8 @@ const MOST_AT_ONCE = 0xffff_ffff
 const MOST_ROOM = 16 * 1024 * 1024
 /** Shorter ones are copied for less. */
 const LEAST_ROOM = 16 * 1024
+/** Bytes of pieces that are put together for who reads piece by piece; longer ones stay what they are, and are not copied. */
+const LONG_PIECE = 32 * 1024
 
 /** How a body is read: the next piece, all that is left, or all in memory that can be transferred to other threads. */
 const PIECE = 0
@@ -139,8 +141,9 @@ class FetchExchange {
   #discarded = 0
   /** Whether the body is of no interest to anybody. */
   #isDumped = false
-  /** Body bytes that nobody has read. @type {Buffer[]} */
+  /** Body bytes that nobody has read, from `#taken` on. @type {Buffer[]} */
   #chunks = []
+  #taken = 0
   /** Of the response whose body is still coming. @type {import('../bridge/response-heads.js').Head | null} */
   #head = null
   /** Bytes of the body that have come. */
@@ -453,7 +456,7 @@ class FetchExchange {
     this.#close()
     this.#failed = true
     this.#error = error
-    this.#chunks = []
+    this.#forget()
     const waiting = this.#waiting
     this.#waiting = null
     waiting?.reject(error)
@@ -474,8 +477,14 @@ class FetchExchange {
     this.#sent.trace?.fail(undefined)
     this.#hop?.abandon()
     this.#close()
-    this.#chunks = []
+    this.#forget()
     this.#ended = true
+  }
+
+  /** Nothing of what has come is unread. */
+  #forget() {
+    this.#chunks = []
+    this.#taken = 0
   }
 
   /** There is nothing more to come. */
@@ -517,7 +526,7 @@ class FetchExchange {
     if (isPiece && this.#chunks.length > 0) return Promise.resolve(this.#take())
     if (this.#ended) return Promise.resolve(null)
     if (!isPiece) this.#isWhole = true
-    for (const chunk of this.#chunks) this.#hop?.acknowledge(chunk.length)
+    for (let at = this.#taken; at < this.#chunks.length; at++) this.#hop?.acknowledge(this.#chunks[at].length)
     if (!this.#isRead) {
       const room = how === OWNED ? this.#makeRoom() : null
       this.#hop?.read(isPiece ? 0 : this.#most(), how !== WHOLE, room)
@@ -529,9 +538,9 @@ class FetchExchange {
     })
   }
 
-  /** What has come: pieces that are there go together, however many they are. */
+  /** The next piece of what has come: short ones go together, however many they are. */
   #take() {
-    const bytes = this.#rest(PIECE)
+    const bytes = this.#nextPiece()
     if (this.#open) {
       this.#hop?.keepAlive(true)
       this.#hop?.acknowledge(bytes.length)
@@ -539,10 +548,23 @@ class FetchExchange {
     return bytes
   }
 
+  #nextPiece() {
+    const chunks = this.#chunks
+    let end = this.#taken
+    let length = 0
+    do length += chunks[end++].length
+    while (end < chunks.length && length + chunks[end].length <= LONG_PIECE)
+    const first = chunks[this.#taken]
+    const piece = end === this.#taken + 1 && this.#isOwn(first) ? first : joined(chunks.slice(this.#taken, end))
+    this.#taken = end
+    if (end === chunks.length) this.#forget()
+    return piece
+  }
+
   /** @param {number} how PIECE, WHOLE or OWNED */
   #rest(how) {
-    const chunks = this.#chunks
-    this.#chunks = []
+    const chunks = this.#taken === 0 ? this.#chunks : this.#chunks.slice(this.#taken)
+    this.#forget()
     return chunks.length === 1 && (how === WHOLE || this.#isOwn(chunks[0])) ? chunks[0] : joined(chunks)
   }
 
