@@ -28,6 +28,28 @@ for (const reading of /** @type {(keyof typeof readings)[]} */ (Object.keys(read
   })
 }
 
+/** What src/fetch/pace.rs allows: at first, for each encoded byte, and in each ms; a late timer may make up for some. */
+const PACE = { first: 2 ** 20, perByte: 32, perMs: 64 * 1024, slackMs: 6 }
+
+test('a bomb that is read piece by piece comes at a pace that leaves time for others', OURS, async (scope) => {
+  const { fetch } = require('..')
+  const { agent, origin } = await bombed(scope)
+  const response = await fetch(`${origin}/bomb`, { agent })
+  const encoded = Number(response.headers.get('content-length'))
+  assert.ok(encoded > 0)
+  const begun = performance.now()
+  const reader = response.body.getReader()
+  const free = PACE.first + PACE.perByte * encoded
+  let bytes = 0
+  while (bytes < 10 * free) {
+    const { value } = await reader.read()
+    bytes += value.length
+    const ms = performance.now() - begun + PACE.slackMs
+    assert.ok(bytes <= free + PACE.perMs * (ms + 1), `${bytes} bytes after ${ms} ms`)
+  }
+  await reader.cancel()
+})
+
 const TASKS = '/proc/self/task'
 
 /** @returns {Record<string, number>} what threads of each name have been at work, in ns */

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::content::{codings, Content, Progress, PIECE};
 use super::decoders::{self, Worked};
 use super::gathered::{now, Gathered};
+use super::pace::Pace;
 use super::request::Room;
 use crate::error::Failure;
 
@@ -36,6 +37,8 @@ pub enum Incoming {
 pub struct Decoded {
     encoded: reqwest::Body,
     state: State,
+    /// Of what is told piece by piece.
+    pace: Pace,
     /// It can't go on without more encoded bytes.
     is_hungry: bool,
     is_over: bool,
@@ -67,6 +70,7 @@ impl Incoming {
         Ok(Self::Decoded(Box::new(Decoded {
             encoded: body,
             state: State::Resting(Content::new(&codings)),
+            pace: Pace::default(),
             is_hungry: true,
             is_over: false,
             fault: None,
@@ -185,12 +189,13 @@ async fn frame(body: &mut reqwest::Body) -> Option<Result<Bytes, BoxError>> {
 }
 
 impl Decoded {
-    /// The next piece. Pending: not without further encoded bytes, which were not to be waited for.
+    /// The next piece. Pending: not without further encoded bytes, or not yet, and it was not to wait for that.
     async fn piece(&mut self, waits: bool) -> Poll<Option<Result<Bytes, BoxError>>> {
         loop {
             if let State::Resting(content) = &mut self.state {
                 let decoded = std::mem::take(content.decoded());
                 if !decoded.is_empty() {
+                    self.pace.told(decoded.len());
                     return Poll::Ready(Some(Ok(decoded.into())));
                 }
                 if let Some(fault) = self.fault.take() {
@@ -212,6 +217,11 @@ impl Decoded {
                 if let Err(error) = fed {
                     return Poll::Ready(Some(Err(error)));
                 }
+            }
+            if waits {
+                self.pace.due().await;
+            } else if !self.pace.is_due() {
+                return Poll::Pending;
             }
             self.work(PIECE).await;
         }
@@ -279,6 +289,7 @@ impl Decoded {
                 Poll::Pending => break,
             }
         }
+        self.pace.came(gathered.len());
         content.feed(gathered.take());
         self.is_hungry = false;
         Ok(())

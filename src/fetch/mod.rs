@@ -22,6 +22,7 @@ pub mod decoding;
 pub mod dial_coalescing;
 pub mod failure;
 mod gathered;
+mod pace;
 pub mod receiving;
 pub mod request;
 pub mod sending;
