@@ -214,6 +214,17 @@ for (const options of names) {
   })
 }
 
+test('a port given as a text is the origin that it is for the runtime', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = scope.agent({ keepAlive: true })
+  // The last two mean the same to the runtime's sockets, which know them by another name.
+  for (const port of [peer.port, `${peer.port}`, `0${peer.port}`, ` ${peer.port}`]) await send({ port, agent })
+  const theirs = scope.runtimeAgent()
+  const named = [peer.port, `0${peer.port}`, ` ${peer.port}`].map((port) => theirs.getName({ host: '127.0.0.1', port }))
+  assert.deepStrictEqual(Object.keys(agent.freeSockets).sort(), named.sort())
+  assert.strictEqual(peer.accepted, 3)
+})
+
 test('an overridden getName decides what shares connections', async (scope) => {
   class Lumped extends Agent {
     getName() {

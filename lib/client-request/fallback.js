@@ -19,7 +19,7 @@ const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
 const { CONNECTION, namesOf } = require('../common/option-table.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
-const { mayBeForbidden } = require('../runtime/permission.js')
+const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
 const { isWindows, parsesLeniently } = require('../runtime/probes.js')
 const { SocketView } = require('../socket/socket.js')
 const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./fallback-deadlines.js')
@@ -55,12 +55,14 @@ const PERMISSION = 'permission'
 /** Why requests went that way. @type {WeakMap<object, string>} */
 const foreignRequests = new WeakMap()
 
-/**
- * Every reason to fall back to the runtime's sockets.
- * @type {[reason: string, applies: (agent: any, req: any, options: Options) => unknown][]}
- */
+/** @typedef {[reason: string, applies: (agent: any, req: any, options: Options) => unknown]} Reason */
+
+/** @type {Reason[]} */
+const SANDBOX_REASONS = isSandboxed ? [[PERMISSION, isForbidden]] : []
+
+/** Every reason to fall back to the runtime's sockets. @type {Reason[]} */
 const REASONS = [
-  [PERMISSION, isForbidden],
+  ...SANDBOX_REASONS,
   // A mock is at work there, and must get the request whatever it is.
   [SOCKETS_REPLACED, () => replacedConnecting()],
   ['connect', (_agent, req) => req.method === 'CONNECT'],
@@ -69,10 +71,13 @@ const REASONS = [
   ['host-header', (_agent, req) => typeof (req.getHeader('host') ?? '') !== 'string'],
   ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
   ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
-  ['create-connection', (agent) => isReplaced(agent.createConnection, 'createConnection')],
-  ['create-socket', (agent) => isReplaced(agent.createSocket, 'createSocket')],
-  ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, 'keepSocketAlive')],
-  ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, 'reuseSocket')],
+  [
+    'create-connection',
+    (agent) => isReplaced(agent.createConnection, own.createConnection, ownSecure.createConnection),
+  ],
+  ['create-socket', (agent) => isReplaced(agent.createSocket, own.createSocket, ownSecure.createSocket)],
+  ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, own.keepSocketAlive, ownSecure.keepSocketAlive)],
+  ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, own.reuseSocket, ownSecure.reuseSocket)],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
   // Those from here on can't apply to plain options.
   ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
@@ -85,11 +90,12 @@ const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
 
 /**
  * @param {unknown} method
- * @param {keyof typeof own} key
+ * @param {unknown} theirs of the runtime's agent
+ * @param {unknown} secure of that for https
  */
-function isReplaced(method, key) {
-  if (method === own[key] || method === ownSecure[key]) return false
-  return !observes(method, (inner) => inner === own[key] || inner === ownSecure[key])
+function isReplaced(method, theirs, secure) {
+  if (method === theirs || method === secure) return false
+  return !observes(method, (inner) => inner === theirs || inner === secure)
 }
 
 /**

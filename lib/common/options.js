@@ -100,11 +100,24 @@ function leavesTarget(own) {
  * @param {Options} options a request's
  */
 function plainName(own, options) {
-  const { host, port } = options
-  if (typeof host !== 'string' || host === '' || typeof port !== 'number') return undefined
-  if ((port & 0xffff) !== port || options.noDelay !== undefined || options.keepAlive !== undefined) return undefined
+  const { host } = options
+  if (typeof host !== 'string' || host === '') return undefined
+  const port = plainPort(options.port)
+  if (port < 0 || options.noDelay !== undefined || options.keepAlive !== undefined) return undefined
   if (!leavesTarget(own) || !isPlain(options) || host.includes('%')) return undefined
   return `${host}:${port}:`
+}
+
+/**
+ * A port as names have it: a number, or its digits, as a URL says it.
+ * @param {unknown} port
+ * @returns {number} -1: it is neither
+ */
+function plainPort(port) {
+  const number = typeof port === 'string' && port.length <= 5 ? +port : port
+  if (typeof number !== 'number' || (number & 0xffff) !== number) return -1
+  // '080' is another name for the same port.
+  return number === port || String(number) === port ? number : -1
 }
 
 /**

@@ -14,11 +14,13 @@ const { isDeno, isNode } = require('./probes.js')
  * @property {boolean} partial whether some hosts are denied
  */
 
+const allowed = () => false
+
 /**
  * Whether the runtime might not let the program connect to a host (a name or an address) and port, or to a path in their place.
  * @type {(host: unknown, port: unknown, socketPath?: unknown) => boolean}
  */
-let mayBeForbidden = () => false
+let mayBeForbidden = allowed
 
 /** @param {object} descriptor as Deno.permissions takes it */
 function isGranted(descriptor) {
@@ -41,4 +43,8 @@ if (isDeno) {
   if (permission !== undefined) mayBeForbidden = () => !permission.has('net')
 }
 
-module.exports = { mayBeForbidden }
+module.exports = {
+  /** Whether there is anything to ask: nearly never, and every request would. */
+  isSandboxed: mayBeForbidden !== allowed,
+  mayBeForbidden,
+}
