@@ -3,10 +3,11 @@
 // Requests that wait for a connection: what each of them costs does not depend on how many others wait.
 
 const assert = require('node:assert')
+const v8 = require('node:v8')
 
-const { request, send } = require('./support/client')
+const { read, request, send } = require('./support/client')
 const { reply } = require('./support/peer')
-const { baseline } = require('./support/runtime')
+const { baseline, isNode } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
 const { turns, until } = require('./support/wait')
 
@@ -130,3 +131,25 @@ for (const [what, make] of [
     busy.destroy()
   })
 }
+
+/** Tells whether an object's properties are where its shape says, and not in a table of its own. */
+function fastness() {
+  v8.setFlagsFromString('--allow-natives-syntax')
+  return new Function('object', 'return %HasFastProperties(object)')
+}
+
+test('a request is as quick to look at when it has waited', {
+  skip: !isNode && 'asks V8 by way of Node',
+}, async (scope) => {
+  const isFast = fastness()
+  const peer = await scope.peer((req, connection) => connection.write(reply(req.target)))
+  const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
+  const made = ['/1', '/2', '/3'].map((path) => request({ port: peer.port, agent, path }))
+  const answers = made.map(read)
+  for (const req of made) req.end()
+  assert.deepStrictEqual(
+    (await Promise.all(answers)).map(({ body }) => String(body)),
+    ['/1', '/2', '/3'],
+  )
+  assert.deepStrictEqual(made.map(isFast), [true, true, true])
+})

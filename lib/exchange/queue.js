@@ -1,13 +1,14 @@
 'use strict'
 
 // Requests that wait for a slot of their origin, in `agent.requests`. A waiting request has no socket, through which the
-// runtime would deliver aborts and timeouts: until its turn, two of its methods are shadowed to see them.
+// runtime would deliver aborts and timeouts: until its turn it inherits two methods of ours, which see them.
 
 const { clearTimeout, nextTick, now, setTimeout } = require('../runtime/captured.js')
 const native = require('../bridge/native.js')
 const { Deadline } = require('../common/deadline.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { kDestroyError } = require('../runtime/probes.js')
+const { kExchange } = require('../socket/socket.js')
 const { watchQueue } = require('../common/warnings.js')
 
 /** @typedef {import('./exchange.js').Exchange} Exchange */
@@ -19,6 +20,8 @@ class Wait {
   onTurn
   #exchange
   #since
+  /** What the request inherits from else. @type {any} */
+  #prototype
   /** @type {NodeJS.Timeout | null} */
   #timer = null
   /** @type {Deadline | null} */
@@ -35,11 +38,8 @@ class Wait {
     this.#since = now()
     origin.enqueue(exchange)
     watchQueue(exchange)
-    shadow(req, 'destroy', () => this.#onDestroy())
-    shadow(req, 'setTimeout', (ms) => {
-      exchange.noteTimeout(ms)
-      this.#watch(ms)
-    })
+    this.#prototype = Object.getPrototypeOf(req)
+    Object.setPrototypeOf(req, waitingPrototype(this.#prototype))
     this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
     const { queueTimeoutMs } = origin.origins
     if (queueTimeoutMs > 0) {
@@ -72,7 +72,13 @@ class Wait {
     origins.forget(origin)
   }
 
-  #onDestroy() {
+  /** @param {unknown} ms what the request's setTimeout() was told */
+  onSetTimeout(ms) {
+    this.#exchange.noteTimeout(ms)
+    this.#watch(ms)
+  }
+
+  onDestroy() {
     this.#giveUp()
     nextTick(failUnserved, this.#exchange, undefined)
   }
@@ -92,11 +98,54 @@ class Wait {
     exchange.queuedMs += now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#lastCall?.end()
-    Reflect.deleteProperty(req, 'destroy')
-    Reflect.deleteProperty(req, 'setTimeout')
+    if (waiting.get(this.#prototype) === Object.getPrototypeOf(req)) Object.setPrototypeOf(req, this.#prototype)
     origin.dequeue(exchange)
     if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
   }
+}
+
+/**
+ * What requests inherit from while they wait, by what they inherit from else. Methods of their own, once deleted, would leave
+ * them with properties that engines look up slowly.
+ * @type {WeakMap<object, object>}
+ */
+const waiting = new WeakMap()
+
+/** @param {any} prototype */
+function waitingPrototype(prototype) {
+  let over = waiting.get(prototype)
+  if (over === undefined) {
+    over = Object.create(prototype, {
+      destroy: hidden(
+        /** @this {any} @param {...any} values */
+        function destroy(...values) {
+          const result = prototype.destroy.apply(this, values)
+          waitOf(this)?.onDestroy()
+          return result
+        },
+      ),
+      setTimeout: hidden(
+        /** @this {any} @param {...any} values */
+        function setTimeout(...values) {
+          const result = prototype.setTimeout.apply(this, values)
+          waitOf(this)?.onSetTimeout(values[0])
+          return result
+        },
+      ),
+    })
+    waiting.set(prototype, /** @type {object} */ (over))
+  }
+  return over
+}
+
+/** @param {any} req what agents show of an exchange; a fetch shows itself @returns {Wait | null | undefined} */
+function waitOf(req) {
+  return (req[kExchange] ?? req).wait
+}
+
+/** @param {Function} value */
+function hidden(value) {
+  return { value, configurable: true, writable: true, enumerable: false }
 }
 
 /**
@@ -116,7 +165,7 @@ function shadow(req, method, react) {
     react(values[0])
     return result
   }
-  Object.defineProperty(req, method, { value: shadowed, configurable: true, writable: true, enumerable: false })
+  Object.defineProperty(req, method, hidden(shadowed))
 }
 
 /**
