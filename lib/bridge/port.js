@@ -30,7 +30,7 @@ class Port {
   /** Connections by id, from the lease that dials them until they are closed. @type {Map<number, Connection>} */
   connections = new Map()
   /** What was put off to this tick comes first, as a request that is given its socket. */
-  #wake = wakesBeforeTicks ? () => this.drainSoon() : () => this.drain()
+  #wake = wakesBeforeTicks ? () => nextTick(drain, this) : () => this.drain()
   /** By which the engine knows it: nothing of the engine's is held here. */
   id = native.openPort(native.contexts.wake)
   #completion = new Completion(this.id)
@@ -41,6 +41,8 @@ class Port {
   #active = false
   #settling = false
   #draining = false
+  /** Whether who was told something started a request since records were fetched. */
+  #hasOpened = false
   #looksUp = false
   /** Whether records wait until promises are kept. */
   #isWaiting = false
@@ -91,6 +93,7 @@ class Port {
   open(exchange) {
     const id = this.#exchanges.take(exchange)
     if (id === NONE) throw coded('ERR_KEEPWIRE_QUEUE_FULL', 'too many requests are under way in this thread')
+    this.#hasOpened = true
     this.hold()
     return id
   }
@@ -138,8 +141,9 @@ class Port {
     native.setLooksUp(this.id, on)
   }
 
+  /** For records that this thread caused. */
   drainSoon() {
-    if (!this.#draining) nextTick(drain, this)
+    if (!this.#draining) nextTick(drainInTick, this)
   }
 
   drain() {
@@ -149,10 +153,12 @@ class Port {
     try {
       let bytes = 0
       for (let batch = 0; this.#completion.fetch(); batch += 1) {
-        if (batch === MOST_BATCHES || bytes >= MOST_BYTES) {
+        // Of a request that is told of in the turn it was made in, nobody hears: `await request(…)` listens a promise later.
+        if (batch === MOST_BATCHES || bytes >= MOST_BYTES || (batch > 0 && this.#hasOpened)) {
           setImmediate(drain, this)
           break
         }
+        this.#hasOpened = false
         bytes += this.#completion.bytes
         if (!this.#completion.dispatch(this)) {
           this.#waitForPromises()
@@ -180,6 +186,14 @@ class Port {
   /** @param {number} id */
   lingering(id) {
     return this.#lingering.size === 0 ? undefined : this.#lingering.get(id)
+  }
+
+  /** @param {Port} port */
+  static drainInTick(port) {
+    if (port.#isWaiting) return
+    // Promises of this turn are not kept yet.
+    if (port.#hasOpened) port.#waitForPromises()
+    else port.drain()
   }
 
   /** Records go on when whoever has been told something has reacted, promises included. */
@@ -212,7 +226,7 @@ class Port {
   }
 }
 
-const { endLingering, goOn, settle } = Port
+const { drainInTick, endLingering, goOn, settle } = Port
 
 /** @param {Port} port */
 function drain(port) {

@@ -112,6 +112,7 @@ class Completion {
           // Also for an exchange that is over: its head may be told by number from now on.
           const head = this.#head(at, length, aux >>> SLOT_SHIFT)
           if (exchange === undefined) break
+          exchange.toldIn = port.round
           const status = aux & STATUS_MASK
           if ((flags & INFORMATIONAL) !== 0) exchange.onInformation(status, flags, head)
           else exchange.onHead(status, flags, head, extra > 0 ? this.#copy(bodyAt, extra, exchange) : null)
@@ -138,9 +139,10 @@ class Completion {
         case ERROR: {
           const exchange = port.exchange(id)
           this.subject = exchange
-          if (exchange?.isBehind(flags)) return false
+          const text = this.#text(at, length)
+          if (exchange?.isBehind(flags) || (exchange?.toldIn === port.round && !isOfParser(text))) return false
           this.#at = next
-          exchange?.onError(flags, extra, this.#text(at, length))
+          exchange?.onError(flags, extra, text)
           break
         }
         case WRITTEN: {
@@ -233,6 +235,15 @@ class Completion {
     this.#bytes.copy(chunk, 0, at, at + length)
     return chunk
   }
+}
+
+/**
+ * Whether an ERROR is the parser's: the runtime's tells it in the turn of a response in front of it. All else that comes of a
+ * connection does in a turn of its own, and who has just been told of the response may not listen yet: `await once(req, 'response')`.
+ * @param {string} fields
+ */
+function isOfParser(fields) {
+  return fields.startsWith('HPE_')
 }
 
 /**

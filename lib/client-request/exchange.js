@@ -84,6 +84,7 @@ class ClientExchange extends Exchange {
     } else {
       this.resource = lean.resource
       this.id = lean.id
+      this.toldIn = lean.toldIn
     }
     req[kExchange] = this
   }

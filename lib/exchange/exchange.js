@@ -88,6 +88,8 @@ class Exchange {
   replaced = 0
   /** Whether it had been written to that one. */
   isResent = false
+  /** The port's round in which its response was told; -1: none was. */
+  toldIn = -1
   #keepsAlive = true
 
   /**
