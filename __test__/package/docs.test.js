@@ -7,6 +7,8 @@ const { existsSync, readdirSync, readFileSync } = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
 
+const { EXPECTED } = require('../../scripts/node-suite')
+
 const root = path.join(__dirname, '..', '..')
 const MOST_LINES = 150
 const LONGEST_LINE = 120
@@ -61,4 +63,14 @@ test('every link between the pages leads somewhere', () => {
     }
   }
   assert.deepStrictEqual(lost, [])
+})
+
+test("each of Node's own tests that may fail has a sentence that says why", () => {
+  const flat = (/** @type {string} */ page) => textOf(page).replace(/\s+/g, ' ')
+  assert.deepStrictEqual(
+    EXPECTED.filter(({ page, says }) => !flat(page).includes(says)),
+    [],
+  )
+  const names = EXPECTED.flatMap(({ tests }) => tests)
+  assert.strictEqual(new Set(names).size, names.length)
 })
