@@ -2,4 +2,4 @@
 
 // `require('keepwire/http')`.
 
-module.exports = require('./api/http.js')
+module.exports = require('./load.js').http

@@ -2,4 +2,4 @@
 
 // `require('keepwire/https')`.
 
-module.exports = require('./api/https.js')
+module.exports = require('./load.js').https

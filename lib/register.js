@@ -3,4 +3,4 @@
 // `node --require keepwire/register`, `node --import keepwire/register`, `bun --preload keepwire/register`,
 // `deno run --preload npm:keepwire/register`: install() before the program starts.
 
-require('./api/install.js').install()
+require('./load.js').install.install()

@@ -8,6 +8,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 
 const { build, isBuilt } = require('./build.js')
+const { removeBundle } = require('./bundle.js')
 const { root, runNpm } = require('./process.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
 const { findCargo } = require('./toolchain.js')
@@ -95,6 +96,8 @@ async function alone(work) {
  *   addon that is built quickly will do
  */
 async function ensureReady({ dev, quick = false }) {
+  // An interrupted `npm pack` leaves it there, and it would be loaded in place of the files.
+  removeBundle()
   const isAddonReady = () => isBuilt(quick ? ['release', 'quick'] : ['release'])
   if ((!dev || isInstalled()) && isAddonReady()) return
   await alone(async () => {

@@ -38,9 +38,12 @@ if (isDeno) {
     if (family === 0) return true
     return !isGranted({ name: 'net', host: `${family === 6 ? `[${host}]` : host}:${port}` })
   }
-} else if (isNode && process.allowedNodeEnvironmentFlags.has('--allow-net')) {
+} else if (isNode) {
   const { permission } = /** @type {{ permission?: { has(scope: string): boolean } }} */ (process)
-  if (permission !== undefined) mayBeForbidden = () => !permission.has('net')
+  // The set of flags is made when somebody asks for it.
+  if (permission !== undefined && process.allowedNodeEnvironmentFlags.has('--allow-net')) {
+    mayBeForbidden = () => !permission.has('net')
+  }
 }
 
 module.exports = {

@@ -3,21 +3,23 @@
 // Values of TLS options that may change in place: lists that grow, buffers that are overwritten. What an agent's options
 // said is kept as a copy, and what a name would not tell apart gets a part of its own.
 
-const { createHash } = require('node:crypto')
-const { threadId } = require('node:worker_threads')
+const { createHash, randomBytes } = require('node:crypto')
 
 /** @type {WeakMap<object, string>} */
 const tags = new WeakMap()
+/** Whose tags these are: other threads, and other copies of this package, have tags of their own. */
+let owner = ''
 let nextTag = 1
 
 /**
- * Tells one function or object from another, in every thread.
+ * Tells one function or object from another, in the whole process.
  * @param {object} value
  */
 function tagOf(value) {
   let tag = tags.get(value)
   if (tag === undefined) {
-    tag = `${threadId}.${nextTag}`
+    if (owner === '') owner = randomBytes(8).toString('hex')
+    tag = `${owner}.${nextTag}`
     nextTag += 1
     tags.set(value, tag)
   }
