@@ -1,4 +1,6 @@
-// What keepwire's request() knows beside the runtime's options.
+// What keepwire's request() knows beside the runtime's options, and how it is called.
+
+import type { ClientRequest, IncomingMessage } from 'node:http'
 
 export interface ResponseLimit {
   /**
@@ -8,4 +10,10 @@ export interface ResponseLimit {
    * Unit: bytes. Default: none. Disabled by: 0, `Infinity`.
    */
   maxResponseSize?: number | undefined
+}
+
+/** `request` and `get`, called as the runtime's own. */
+export interface RequestFunction<Options> {
+  (options: Options | string | URL, callback?: (res: IncomingMessage) => void): ClientRequest
+  (url: string | URL, options: Options, callback?: (res: IncomingMessage) => void): ClientRequest
 }
