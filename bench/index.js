@@ -15,6 +15,7 @@ const { drawChart } = require('./chart.js')
 const { startNginx } = require('./nginx.js')
 const { readOptions, usage } = require('./options.js')
 const { measureCase } = require('./rounds.js')
+const { measureStarts, startCases, startLines } = require('./start-up.js')
 const { summarizeCase } = require('./summary.js')
 const { aimLines, tableLines } = require('./table.js')
 
@@ -26,24 +27,32 @@ async function main() {
   await ensureReady({ dev: true })
 
   const { pace, runtime, against } = options
-  const named = cases.filter(({ name }) => options.cases.length === 0 || options.cases.includes(name))
+  const isNamed = ({ name }) => options.cases.length === 0 || options.cases.includes(name)
+  const named = cases.filter(isNamed)
+  const starts = startCases.filter(isNamed)
   const chosen = against === undefined ? named : named.map(besideBefore)
   say(`bench on ${runtime.name} ${runtime.version}: ${pace.rounds} rounds of ${pace.roundMs} ms a side and case`)
   const nginx = await startNginx()
   const results = []
+  let started = []
   const ceiling = new Ceiling(nginx, pace.ceilingSeconds)
   try {
-    if ((await ceiling.of(chosen[0])) === null) say('what nginx gives at most is not measured: that takes wrk')
+    if (chosen.length > 0 && (await ceiling.of(chosen[0])) === null) {
+      say('what nginx gives at most is not measured: that takes wrk')
+    }
     for (const [index, scenario] of chosen.entries()) {
       say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
       const sides = await measureCase(scenario, { pace, runtime, against, server: nginx, note: say })
       results.push(summarizeCase(scenario, sides, await ceiling.of(scenario)))
     }
+    if (starts.length > 0) say(`${starts.map(({ name }) => name).join(', ')}: ${pace.starts} processes a side`)
+    started = await measureStarts(starts, { pace, runtime, against, server: nginx })
   } finally {
     await nginx.stop()
   }
-  console.log(`\n${tableLines(results).join('\n')}\n\n${aimLines(results).join('\n')}\n`)
-  const written = save({ runtime, pace, cpus: os.cpus().length, cases: results })
+  if (results.length > 0) console.log(`\n${tableLines(results).join('\n')}\n\n${aimLines(results).join('\n')}\n`)
+  console.log(startLines(started).join('\n'))
+  const written = save({ runtime, pace, cpus: os.cpus().length, cases: results, starts: started })
   say(`wrote ${written.map((file) => path.relative(process.cwd(), file)).join(' and ')}`)
 }
 

@@ -8,16 +8,19 @@ const { parseArgs } = require('node:util')
 
 const { UserError } = require('../scripts/report.js')
 const { cases } = require('./cases.js')
+const { startCases } = require('./start-up.js')
 
 // Quick: thirteen cases of two to four sides, each (5 × 0.12 s + 0.3 s + start), end within a minute.
 const PACES = {
-  full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500, ceilingSeconds: 3 },
-  quick: { rounds: 5, roundMs: 120, warmUpMs: 300, ceilingSeconds: 1 },
+  full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500, ceilingSeconds: 3, starts: 21 },
+  quick: { rounds: 5, roundMs: 120, warmUpMs: 300, ceilingSeconds: 1, starts: 5 },
 }
+
+const NAMES = [...cases, ...startCases].map(({ name }) => name)
 
 const usage = `npm run bench -- [options]
   --quick           ${PACES.quick.rounds} short rounds: ends within a minute
-  --case NAME       only this case; may be repeated: ${cases.map(({ name }) => name).join(', ')}
+  --case NAME       only this case; may be repeated: ${NAMES.join(', ')}
   --against FOLDER  keepwire only, beside the built checkout in FOLDER: what a change costs or gains
   --runtime PATH    node, bun or deno to run the sides with (default: the one that runs this)`
 
@@ -38,7 +41,7 @@ function readOptions(args) {
   } catch (error) {
     throw new UserError(`${error.message}\n${usage}`)
   }
-  const unknown = values.case.find((name) => cases.every((scenario) => scenario.name !== name))
+  const unknown = values.case.find((name) => !NAMES.includes(name))
   if (unknown !== undefined) throw new UserError(`there is no case "${unknown}"\n${usage}`)
   return {
     help: values.help,

@@ -47,4 +47,4 @@ function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-module.exports = { summarizeCase }
+module.exports = { median, summarizeCase }
