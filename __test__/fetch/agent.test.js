@@ -331,3 +331,13 @@ test('a body that is given up leaves nothing of its connection behind', async (s
   await until(() => peer.open.size === 0 && known().length === 0, 'all connections are forgotten')
   assert.strictEqual(agent.totalSocketCount, 0)
 })
+
+test('an abort in the same turn of the event loop comes before an agent that can’t carry the request', async (scope) => {
+  const agent = scope.agent({ keepAlive: true })
+  const controller = new AbortController()
+  const fetched = fetch('https://127.0.0.1/', { agent, signal: controller.signal })
+  const reason = new RangeError('reason')
+  Promise.resolve().then(() => process.nextTick(() => controller.abort(reason)))
+  await assert.rejects(fetched, (error) => error === reason)
+  await assert.rejects(fetch('https://127.0.0.1/', { agent }), /is for http: and can't carry/)
+})

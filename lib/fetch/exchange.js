@@ -7,7 +7,7 @@
 
 const { Buffer } = require('node:buffer')
 
-const { queueMicrotask } = require('../runtime/captured.js')
+const { queueMicrotask, setImmediate } = require('../runtime/captured.js')
 const { Deadline } = require('../common/deadline.js')
 const { Trace, isHeard } = require('./channels.js')
 const { fetchFailed, tooLarge } = require('./errors.js')
@@ -200,7 +200,10 @@ class FetchExchange {
       this.#sent = isHeard() ? this.#traced() : this.order
       this.#hop = send(this.#sent, this)
     } catch (error) {
-      this.#fail(error)
+      // An abort in the same turn of the event loop comes first, as it does before whatever a network says.
+      setImmediate(() => {
+        if (this.#open) this.#fail(error)
+      })
     }
   }
 
