@@ -11,6 +11,7 @@ const https = require('node:https')
 const { failure, send } = require('./support/client')
 const { SHORT_CHUNKS } = require('./support/hostile-peer')
 const { baseline, isDeno, isNode } = require('./support/runtime')
+const { ways } = require('./support/streams')
 const { test: testOne } = require('./support/suite')
 const { delay } = require('./support/wait')
 
@@ -24,40 +25,6 @@ function test(sentence, options, body) {
   const skip = !isNode && sentence.includes('flood') && "this runtime's own TLS server can't flood"
   testOne(`http: ${sentence}`, { ...options, scheme: 'http' }, body)
   testOne(`https: ${sentence}`, { ...options, scheme: 'https', skip }, body)
-}
-
-/** A request that goes on: `over` resolves with its error or its end, `destroy()` gives it up. */
-function overRequest(module, options) {
-  const request = module.request({ host: '127.0.0.1', ...options })
-  const over = new Promise((resolve) => {
-    request.on('error', resolve)
-    request.on('response', (response) => response.on('error', resolve).on('end', resolve).resume())
-    request.on('close', resolve)
-  })
-  request.end()
-  return { over, destroy: () => request.destroy() }
-}
-
-async function readAll(response) {
-  for await (const _ of response.body);
-}
-
-const isSecure = ({ agent }) => agent.protocol === 'https:'
-
-const ways = {
-  'http.request': (options) => overRequest(isSecure(options) ? https : http, options),
-  'our own request': (options) => overRequest(isSecure(options) ? keepwire.https : keepwire.http, options),
-  fetch: ({ agent, path, port }) => {
-    const { signal, abort } = abortable()
-    const url = `${agent.protocol}//127.0.0.1:${port}${path}`
-    const over = keepwire.fetch(url, { agent, signal }).then(readAll)
-    return { over: over.catch((error) => error.cause ?? error), destroy: abort }
-  },
-}
-
-function abortable() {
-  const controller = new AbortController()
-  return { signal: controller.signal, abort: () => controller.abort() }
 }
 
 /** What each flood comes to; nothing: it goes on until it is given up. */
@@ -89,7 +56,7 @@ for (const [name, begin] of Object.entries(ways)) {
     const { port } = await scope.remote('hostile-peer.js')
     const agent = scope.agent({ keepAlive: true })
     for (const [path, code] of Object.entries(FLOODS)) {
-      const stream = begin({ port, path: `/${path}`, agent })
+      const stream = begin({ scheme: scope.scheme, port, path: `/${path}`, agent })
       let isOver = false
       stream.over.then(() => (isOver = true))
       for (let i = 0; i < BESIDE; i++) {
@@ -113,7 +80,7 @@ for (const [name, begin] of Object.entries(ways)) {
     const { port } = await scope.remote('hostile-peer.js')
     const agent = scope.agent({ keepAlive: true, headersTimeout: 200, bodyTimeout: 200 })
     const ended = Object.entries(DEADLINES).map(async ([path, code]) => {
-      const error = await begin({ port, path: `/${path}`, agent }).over
+      const error = await begin({ scheme: scope.scheme, port, path: `/${path}`, agent }).over
       assert.strictEqual(error?.code, code, path)
     })
     await Promise.all(ended)
@@ -143,7 +110,7 @@ for (const [name, begin] of Object.entries(ways)) {
     const { port, recordPort } = await scope.remote('hostile-peer.js')
     const agent = scope.agent({ keepAlive: true })
     for (const [path, code] of Object.entries(RECORD_FLOODS)) {
-      const stream = begin({ port: recordPort, path: `/${path}`, agent })
+      const stream = begin({ scheme: 'https', port: recordPort, path: `/${path}`, agent })
       let isOver = false
       stream.over.then(() => (isOver = true))
       for (let i = 0; i < BESIDE; i++) {
@@ -164,7 +131,7 @@ for (const [name, begin] of Object.entries(ways)) {
     const { recordPort: port } = await scope.remote('hostile-peer.js')
     const agent = scope.agent({ keepAlive: true, headersTimeout: 200, bodyTimeout: 200 })
     for (const [path, code] of Object.entries(RECORD_DEADLINES)) {
-      const error = await begin({ port, path: `/${path}`, agent }).over
+      const error = await begin({ scheme: scope.scheme, port, path: `/${path}`, agent }).over
       assert.strictEqual(error?.code, code, path)
     }
   })
@@ -196,9 +163,8 @@ for (const name of ['http.request', 'our own request']) {
     async (scope) => {
       const { port } = await scope.remote('hostile-peer.js')
       const agent = scope.agent({ keepAlive: true })
-      const module = { 'http.request': isSecure({ agent }) ? https : http, 'our own request': keepwire[scope.scheme] }[
-        name
-      ]
+      const runtime = scope.scheme === 'https' ? https : http
+      const module = name === 'http.request' ? runtime : keepwire[scope.scheme]
       for (const pauses of [false, true]) {
         const request = module.request({ host: '127.0.0.1', port, path: '/short-chunks', agent })
         request.end()
@@ -220,7 +186,7 @@ for (const name of ['http.request', 'our own request']) {
 test('a paused response that floods holds nobody up', OURS, async (scope) => {
   const { port } = await scope.remote('hostile-peer.js')
   const agent = scope.agent({ keepAlive: true })
-  const request = (agent.protocol === 'https:' ? https : http).get({
+  const request = (scope.scheme === 'https' ? https : http).get({
     host: '127.0.0.1',
     port,
     path: '/one-byte-chunks',
