@@ -6,11 +6,13 @@ const assert = require('node:assert')
 const { AsyncLocalStorage } = require('node:async_hooks')
 const http = require('node:http')
 const { inspect } = require('node:util')
+const v8 = require('node:v8')
 
 const keepwire = require('../..')
 const { failure, read } = require('../support/client')
 const { isLean } = require('../support/lean-recorder')
 const { chunkedReply, reply } = require('../support/peer')
+const { isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
 const { once, turns, until } = require('../support/wait')
 
@@ -130,6 +132,69 @@ test('console.log shows what the runtime shows', async (scope) => {
   const { request, response } = await read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
   assert.match(inspect(request), /_header/)
   assert.match(inspect(response), /_readableState/)
+})
+
+test("what became the runtime's has one shape, and quick properties", { skip: !isNode && 'asks V8' }, async (scope) => {
+  v8.setFlagsFromString('--allow-natives-syntax')
+  const isFast = new Function('object', 'return %HasFastProperties(object)')
+  const areAlike = new Function('one', 'other', 'return %HaveSameMap(one, other)')
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const touches = {
+    'before it is sent': [(request) => request.setHeader('x-a', 'b'), () => {}],
+    'when it is answered': [() => {}, (response) => response.setEncoding('utf8')],
+  }
+  for (const [when, [before, after]] of Object.entries(touches)) {
+    const made = []
+    for (let count = 0; count < 12; count += 1) {
+      const request = keepwire.http.request({ host: '127.0.0.1', port: peer.port, agent }, after)
+      before(request)
+      request.end()
+      const { body, response } = await read(request)
+      assert.strictEqual(body, 'hello')
+      made.push([request, response])
+    }
+    // The first ones show engines what becomes of such objects.
+    const [[request, response], ...others] = made.slice(-4)
+    assert.ok(!isLean(request) && !isLean(response), when)
+    for (const [other, answer] of others) {
+      assert.deepStrictEqual([isFast(other), isFast(answer)], [true, true], when)
+      assert.deepStrictEqual([areAlike(request, other), areAlike(response, answer)], [true, true], when)
+    }
+  }
+})
+
+test("methods that somebody has wrapped work on when the request becomes the runtime's", async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const told = []
+  const wrap = (object, name) => {
+    const inner = object[name]
+    object[name] = function (...args) {
+      told.push(name === 'emit' ? args[0] : name)
+      return inner.apply(this, args)
+    }
+  }
+  const request = keepwire.http.request({ host: '127.0.0.1', port: peer.port, agent })
+  wrap(request, 'end')
+  request.setHeader('x-a', 'b')
+  request.end()
+  assert.strictEqual((await read(request)).body, 'hello')
+  assert.strictEqual(peer.requests.at(-1).headers['x-a'], 'b')
+
+  const answered = keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent })
+  wrap(answered, 'emit')
+  const [response] = await once(answered, 'response')
+  for (const name of ['on', 'resume']) wrap(response, name)
+  response.setEncoding('utf8')
+  let text = ''
+  response.on('data', (piece) => {
+    text += piece
+  })
+  response.resume()
+  await once(answered, 'close')
+  assert.strictEqual(text, 'hello')
+  assert.ok(told.includes('end') && told.includes('on') && told.includes('resume') && told.includes('close'), `${told}`)
 })
 
 test("what options cannot be is the runtime's to say", async (scope) => {

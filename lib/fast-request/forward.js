@@ -2,11 +2,17 @@
 
 // Makes a prototype on which everything that the runtime's class has, and ours does without, makes the object the
 // runtime's own at the first touch.
+//
+// While an object is being made the runtime's own it still has our prototype: engines up to V8 12 look up slowly what is added
+// to an object whose prototype was set. So what the runtime's constructor sets goes past this prototype's setters then, and
+// what it asks for is answered by the runtime's.
 
 const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 
 const { kLean } = require('./symbols.js')
+
+/** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
 
 /** What an emitter has needs nothing of the class: ours are emitters. */
 const EMITTERS = new Set(['constructor', 'eventNames', ...Reflect.ownKeys(EventEmitter.prototype)])
@@ -15,20 +21,27 @@ const EMITTERS = new Set(['constructor', 'eventNames', ...Reflect.ownKeys(EventE
  * @param {any} prototype ours
  * @param {any} runtime the prototype of the runtime's class
  * @param {() => (string | symbol)[]} sample what an instance of that class has of its own
- * @param {PropertyDescriptorMap} accessors what ours answers without
+ * @param {Record<string, (exchange: LeanExchange) => unknown>} shown what ours answers without
  * @param {Record<string, unknown>} methods what ours does without
  */
-function forward(prototype, runtime, sample, accessors, methods) {
+function forward(prototype, runtime, sample, shown, methods) {
   const own = new Set(Reflect.ownKeys(new EventEmitter()))
   const keys = new Set(sample().filter((key) => !own.has(key)))
   for (let at = runtime; at !== EventEmitter.prototype && at !== Object.prototype && at !== null; ) {
     for (const key of Reflect.ownKeys(at)) if (!EMITTERS.has(key)) keys.add(key)
     at = Object.getPrototypeOf(at)
   }
-  for (const key of keys) Object.defineProperty(prototype, key, wholesome(key))
-  for (const name of Reflect.ownKeys(accessors)) {
-    const { get } = /** @type {PropertyDescriptor} */ (Reflect.get(accessors, name))
-    Object.defineProperty(prototype, name, { ...wholesome(name), get })
+  for (const key of keys) Object.defineProperty(prototype, key, wholesome(prototype, runtime, key))
+  for (const [name, look] of Object.entries(shown)) {
+    const usual = wholesome(prototype, runtime, name)
+    Object.defineProperty(prototype, name, {
+      ...usual,
+      /** @this {any} */
+      get() {
+        const exchange = this[kLean]
+        return exchange === undefined ? usual.get.call(this) : look(exchange)
+      },
+    })
   }
   Object.defineProperty(prototype, inspect.custom, { value: inspected, configurable: true })
   for (const [name, value] of Object.entries(methods)) {
@@ -42,26 +55,71 @@ function inspected() {
   return this
 }
 
-/** @param {string | symbol} key */
-function wholesome(key) {
+/** @param {object} object @this {void} */
+function Itself(object) {
+  return object
+}
+
+/** What is defined next. @type {unknown} */
+let value
+
+/**
+ * A class whose construction gives an object that exists a property of its own, whatever its prototype has: a field is
+ * defined, not assigned, and costs a fraction of Object.defineProperty().
+ * @param {string | symbol} key
+ */
+function definer(key) {
+  return class extends /** @type {any} */ (Itself) {
+    [key] = value
+  }
+}
+
+/**
+ * Whether the runtime's objects have a getter or a setter of that name.
+ * @param {any} runtime
+ * @param {string | symbol} key
+ */
+function isAccessor(runtime, key) {
+  for (let at = runtime; at !== null; at = Object.getPrototypeOf(at)) {
+    const found = Object.getOwnPropertyDescriptor(at, key)
+    if (found !== undefined) return found.get !== undefined || found.set !== undefined
+  }
+  return false
+}
+
+/**
+ * @param {any} prototype ours
+ * @param {any} runtime the prototype of the runtime's class
+ * @param {string | symbol} key
+ */
+function wholesome(prototype, runtime, key) {
+  const accessor = isAccessor(runtime, key)
+  const Definer = definer(key)
   return {
     /** @this {any} */
     get() {
       const exchange = this[kLean]
-      // The prototype itself belongs to no exchange.
-      if (exchange === undefined) return undefined
+      if (exchange === undefined) return accessor ? Reflect.get(runtime, key, this) : runtime[key]
       exchange.whole()
       return this[key]
     },
     /**
      * @this {any}
-     * @param {unknown} value
+     * @param {unknown} given
      */
-    set(value) {
+    set(given) {
       const exchange = this[kLean]
-      if (exchange === undefined) return
-      exchange.whole()
-      this[key] = value
+      if (exchange !== undefined) {
+        exchange.whole()
+        this[key] = given
+      } else if (accessor) {
+        Reflect.set(runtime, key, given, this)
+      } else if (this !== prototype) {
+        // The prototype itself belongs to no exchange.
+        value = given
+        ;new /** @type {any} */ (Definer)(this)
+        value = undefined
+      }
     },
     enumerable: true,
     configurable: true,

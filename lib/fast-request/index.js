@@ -42,43 +42,35 @@ const lean = {
    */
   end(chunk, encoding, callback) {
     const exchange = this[kLean]
+    // Kept from when it was lean, as whoever wraps methods does.
+    if (exchange === undefined) return ClientRequest.prototype.end.call(this, chunk, encoding, callback)
     if (callback === undefined && exchange.end(chunk, encoding)) return this
     exchange.whole()
     return this.end(chunk, encoding, callback)
   },
 }
 
-/** @type {PropertyDescriptorMap} */
-const accessors = {
-  method: shown((exchange) => exchange.order.method),
-  path: shown((exchange) => exchange.order.options.path),
-  host: shown((exchange) => exchange.order.options.host),
-  protocol: shown((exchange) => exchange.order.scheme.protocol),
-  agent: shown((exchange) => exchange.agent),
-  aborted: shown(() => false),
-  destroyed: shown((exchange) => exchange.phase >= ENDED),
-  finished: shown((exchange) => exchange.isEnded),
-  writableEnded: shown((exchange) => exchange.isEnded),
-  writableFinished: shown((exchange) => exchange.phase >= SENT),
-  headersSent: shown((exchange) => exchange.isEnded),
-  reusedSocket: shown((exchange) => exchange.phase >= SENT),
-  res: shown((exchange) => exchange.res),
-  socket: shown((exchange) => exchange.socket),
-  connection: shown((exchange) => exchange.socket),
-}
-
-/** @param {(exchange: LeanExchange) => unknown} look */
-function shown(look) {
-  return {
-    /** @this {any} */
-    get() {
-      return look(this[kLean])
-    },
-  }
+/** @type {Record<string, (exchange: LeanExchange) => unknown>} */
+const shown = {
+  method: (exchange) => exchange.order.method,
+  path: (exchange) => exchange.order.options.path,
+  host: (exchange) => exchange.order.options.host,
+  protocol: (exchange) => exchange.order.scheme.protocol,
+  agent: (exchange) => exchange.agent,
+  aborted: () => false,
+  destroyed: (exchange) => exchange.phase >= ENDED,
+  finished: (exchange) => exchange.isEnded,
+  writableEnded: (exchange) => exchange.isEnded,
+  writableFinished: (exchange) => exchange.phase >= SENT,
+  headersSent: (exchange) => exchange.isEnded,
+  reusedSocket: (exchange) => exchange.phase >= SENT,
+  res: (exchange) => exchange.res,
+  socket: (exchange) => exchange.socket,
+  connection: (exchange) => exchange.socket,
 }
 
 if (!ignoresAgents && knowsClientRequest)
-  forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), accessors, lean)
+  forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), shown, lean)
 
 /**
  * @param {Scheme} scheme

@@ -27,52 +27,74 @@ const { removeListener } = EventEmitter.prototype
  * @param {Whole} whole
  */
 function makeWhole(lean, whole) {
-  const { agent, phase } = lean
-  if (phase === MADE && lean.answer < 0) {
-    construct(lean, agent)
-    if (lean.isEnded) lean.req.end(lean.body)
-  } else if (phase === MADE) {
-    construct(
-      lean,
-      standIn(agent, (_req, options) => {
-        whole.exchange = takeOver(lean, options)
-        lease(whole.exchange, false, startSoon, lean.answer)
-      }),
-    )
-    lean.req.agent = agent
-    if (lean.isEnded) lean.req.end(lean.body)
-  } else {
-    const { req, res } = lean
-    const { view } = /** @type {import('../exchange/connection.js').Connection} */ (lean.connection)
-    construct(
-      lean,
-      standIn(agent, (_req, options) => {
-        if (phase < ENDED) whole.exchange = takeOver(lean, options)
-      }),
-    )
-    req.agent = agent
-    pretendSent(req, lean.body)
-    req.socket = view
-    req.reusedSocket = true
-    if (whole.exchange !== null) whole.exchange.resumeSent(lean)
-    if (phase === ANSWERED) announceAgain(lean, /** @type {ClientExchange} */ (whole.exchange))
-    else if (phase >= ENDED) finishAgain(lean)
-    else if (res !== null) req.res = res
+  const { agent, phase, req } = lean
+  const options = construct(lean)
+  if (phase === MADE) {
+    if (lean.answer < 0) {
+      agent.addRequest(req, options)
+    } else {
+      whole.exchange = takeOver(lean, options)
+      lease(whole.exchange, false, startSoon, lean.answer)
+    }
+    if (lean.isEnded) req.end(lean.body)
+    return
   }
+  const { view } = /** @type {import('../exchange/connection.js').Connection} */ (lean.connection)
+  if (phase < ENDED) whole.exchange = takeOver(lean, options)
+  pretendSent(req, lean.body)
+  req.socket = view
+  req.reusedSocket = true
+  if (whole.exchange !== null) whole.exchange.resumeSent(lean)
+  if (phase === ANSWERED) announceAgain(lean, /** @type {ClientExchange} */ (whole.exchange))
+  else if (phase >= ENDED) finishAgain(lean)
+  else if (lean.res !== null) req.res = lean.res
 }
 
 /**
  * The runtime's constructor, for the order that the user gave.
  * @param {LeanExchange} lean
+ * @returns {Record<string, any>} what it asks the agent for, which does not know yet
+ */
+function construct({ agent, order, req }) {
+  const { headers } = order.options
+  const options = { ...order.options, headers: headers && { ...headers }, agent: standInOf(agent) }
+  req[kLean] = undefined
+  // Engines up to V8 12 give each object a shape of its own that gets a property when its prototype was set.
+  req[kExchange] = undefined
+  try {
+    keepingDomain(req, () => quietly(() => ClientRequest.call(req, options)))
+  } finally {
+    Object.setPrototypeOf(req, ClientRequest.prototype)
+  }
+  req.agent = agent
+  return asked
+}
+
+/** What a constructor has asked a stand-in for. @type {Record<string, any>} */
+let asked
+
+/** @type {WeakMap<object, object>} */
+const standIns = new WeakMap()
+
+/**
+ * An agent in all but what a new request asks it for.
  * @param {any} agent
  */
-function construct({ order, req }, agent) {
-  Reflect.deleteProperty(req, kLean)
-  Object.setPrototypeOf(req, ClientRequest.prototype)
-  const { headers } = order.options
-  keepingDomain(req, () =>
-    quietly(() => ClientRequest.call(req, { ...order.options, headers: headers && { ...headers }, agent })),
-  )
+function standInOf(agent) {
+  let standIn = standIns.get(agent)
+  if (standIn === undefined) {
+    standIn = Object.create(agent, { addRequest: { value: note } })
+    standIns.set(agent, /** @type {object} */ (standIn))
+  }
+  return standIn
+}
+
+/**
+ * @param {any} _req
+ * @param {Record<string, any>} options
+ */
+function note(_req, options) {
+  asked = options
 }
 
 /**
@@ -84,15 +106,6 @@ function keepingDomain(emitter, remake) {
   const domain = Object.getOwnPropertyDescriptor(emitter, 'domain')
   remake()
   if (domain !== undefined) Object.defineProperty(emitter, 'domain', domain)
-}
-
-/**
- * The agent in all but this: what a new request does with it.
- * @param {any} agent
- * @param {(req: any, options: Record<string, any>) => void} addRequest
- */
-function standIn(agent, addRequest) {
-  return Object.create(agent, { addRequest: { value: addRequest } })
 }
 
 /**
@@ -127,9 +140,10 @@ function pretendSent(req, body) {
   req.outputData = []
   req.outputSize = 0
   // 'finish' was due long ago, and nobody listened.
-  Object.defineProperty(req, 'emit', { value: () => false, configurable: true })
+  const listeners = req._events
+  req._events = Object.create(null)
   for (const { callback } of written) callback?.()
-  Reflect.deleteProperty(req, 'emit')
+  req._events = listeners
 }
 
 /**
@@ -139,14 +153,14 @@ function pretendSent(req, body) {
  */
 function remake(lean, socket) {
   const { flags, head, req, res, shownHeaders, shownRawHeaders, status } = lean
-  Reflect.deleteProperty(res, kLean)
-  Object.setPrototypeOf(res, IncomingMessage.prototype)
+  res[kLean] = undefined
   keepingDomain(res, () => IncomingMessage.call(res, socket))
   readHead(req, status, flags, head, res)
   if (shownRawHeaders !== null) res.rawHeaders = shownRawHeaders
   if (shownHeaders !== null) res.headers = shownHeaders
   req.res = res
   res.req = req
+  Object.setPrototypeOf(res, IncomingMessage.prototype)
   return res
 }
 

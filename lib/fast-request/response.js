@@ -15,6 +15,7 @@ const { kLean } = require('./symbols.js')
 const emitter = EventEmitter.prototype
 const Emitter = /** @type {any} */ (EventEmitter)
 const { IncomingMessage } = http
+const runtime = /** @type {any} */ (IncomingMessage.prototype)
 
 /**
  * @this {any}
@@ -34,8 +35,10 @@ const lean = {
    * @param {(...args: any[]) => void} listener
    */
   on(event, listener) {
-    /** @type {LeanExchange} */
+    /** @type {LeanExchange | undefined} */
     const exchange = this[kLean]
+    // Kept from when it was lean, as whoever wraps methods does.
+    if (exchange === undefined) return runtime.on.call(this, event, listener)
     if (event === 'readable') {
       exchange.whole()
       return this.on(event, listener)
@@ -51,8 +54,11 @@ const lean = {
    * @param {(...args: any[]) => void} listener
    */
   removeListener(event, listener) {
+    /** @type {LeanExchange | undefined} */
+    const exchange = this[kLean]
+    if (exchange === undefined) return runtime.removeListener.call(this, event, listener)
     if (event === 'data' || event === 'readable') {
-      this[kLean].whole()
+      exchange.whole()
       return this.removeListener(event, listener)
     }
     return emitter.removeListener.call(this, event, listener)
@@ -60,41 +66,34 @@ const lean = {
 
   /** @this {any} */
   resume() {
-    this[kLean].flow()
+    /** @type {LeanExchange | undefined} */
+    const exchange = this[kLean]
+    if (exchange === undefined) return runtime.resume.call(this)
+    exchange.flow()
     return this
   },
 }
 
-/** @type {PropertyDescriptorMap} */
-const accessors = {
-  statusCode: shown((exchange) => exchange.status),
-  statusMessage: shown((exchange) => exchange.head.reason),
-  httpVersion: shown((exchange) => exchange.version),
-  httpVersionMajor: shown((exchange) => Number(exchange.version[0])),
-  httpVersionMinor: shown((exchange) => Number(exchange.version[2])),
-  headers: shown((exchange) => exchange.headers),
-  rawHeaders: shown((exchange) => exchange.rawHeaders),
-  complete: shown((exchange) => exchange.isComplete),
-  aborted: shown(() => false),
-  upgrade: shown(() => false),
-  url: shown(() => ''),
-  method: shown(() => null),
-  req: shown((exchange) => exchange.req),
-  socket: shown((exchange) => (exchange.phase < ENDED ? exchange.socket : null)),
-}
-
-/** @param {(exchange: LeanExchange) => unknown} look */
-function shown(look) {
-  return {
-    /** @this {any} */
-    get() {
-      return look(this[kLean])
-    },
-  }
+/** @type {Record<string, (exchange: LeanExchange) => unknown>} */
+const shown = {
+  statusCode: (exchange) => exchange.status,
+  statusMessage: (exchange) => exchange.head.reason,
+  httpVersion: (exchange) => exchange.version,
+  httpVersionMajor: (exchange) => Number(exchange.version[0]),
+  httpVersionMinor: (exchange) => Number(exchange.version[2]),
+  headers: (exchange) => exchange.headers,
+  rawHeaders: (exchange) => exchange.rawHeaders,
+  complete: (exchange) => exchange.isComplete,
+  aborted: () => false,
+  upgrade: () => false,
+  url: () => '',
+  method: () => null,
+  req: (exchange) => exchange.req,
+  socket: (exchange) => (exchange.phase < ENDED ? exchange.socket : null),
 }
 
 const sample = () => Reflect.ownKeys(new IncomingMessage(/** @type {any} */ (null)))
-forward(LeanResponse.prototype, IncomingMessage.prototype, sample, accessors, {
+forward(LeanResponse.prototype, IncomingMessage.prototype, sample, shown, {
   ...lean,
   addListener: lean.on,
   off: lean.removeListener,
