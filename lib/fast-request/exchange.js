@@ -9,17 +9,19 @@
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
-const { ALL_WRITTEN, KEEP_ALIVE, MESSAGE_END, WINDOW, WINDOW_PIECES } = require('../bridge/layout.js')
+const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, WINDOW, WINDOW_PIECES } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
 const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
+const { Exchange } = require('../exchange/exchange.js')
 const { leaseIdle } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
-const { hasListeners } = require('../runtime/probes.js')
-const { Convertible } = require('./convertible.js')
-const { ANSWERED, CLOSED, ENDED, SENT } = require('./state.js')
+const { AsyncResource, hasListeners } = require('../runtime/probes.js')
+const { makeWhole } = require('./promote.js')
+const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./state.js')
 const { LeanResponse } = require('./response.js')
 const { enqueue } = require('./tell.js')
 
+/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 
 /** Consumed bytes are acknowledged in steps of this size. */
@@ -35,7 +37,19 @@ const KEPT = KEEP_ALIVE | ALL_WRITTEN
 const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (http.IncomingMessage.prototype)
 const notJoined = Object.freeze({ joinDuplicateHeaders: false })
 
-class LeanExchange extends Convertible {
+class LeanExchange extends Exchange {
+  /** @type {number} */
+  phase = MADE
+  /** @type {any} */
+  res = null
+  /** Starts what carries it in its place, if it was made whole while it was pending. @type {(() => void) | null} */
+  successor = null
+  /** What the engine answered instead of an idle connection; -1: it has not. */
+  answer = -1
+  /** Bytes sent. */
+  sent = 0
+  /** Of its records so far. */
+  flags = 0
   /** Whether the user has ended the request. */
   isEnded = false
   /** @type {string | Uint8Array | undefined} */
@@ -62,6 +76,22 @@ class LeanExchange extends Convertible {
   shownRawHeaders = null
   #isDue = false
   #isEndDue = false
+  /** @type {import('./promote.js').Whole | null} */
+  #whole = null
+
+  /**
+   * @param {any} agent
+   * @param {import('./template.js').Order} order
+   */
+  constructor(agent, order) {
+    super(agent, order.options)
+    this.origin = /** @type {import('../agent/origins.js').Origin} */ (order.origin)
+    this.port = this.origin.origins.port
+    this.resource = new AsyncResource('HTTPCLIENTREQUEST')
+    this.foundBy = IDLE
+    this.isPlain = true
+    this.order = order
+  }
 
   /**
    * @param {unknown} chunk of end()
@@ -79,6 +109,35 @@ class LeanExchange extends Convertible {
     }
     this.isEnded = true
     return true
+  }
+
+  // The runtime's own request takes over at any time.
+
+  get isWhole() {
+    return this.#whole !== null
+  }
+
+  /**
+   * Makes request and response the runtime's own.
+   * @returns {import('./promote.js').Whole}
+   */
+  whole() {
+    if (this.#whole === null) {
+      this.#whole = { exchange: null }
+      this.resource.runInAsyncScope(makeWhole, null, this, this.#whole)
+    }
+    return this.#whole
+  }
+
+  /** @returns {ClientExchange} what carries it once it is whole */
+  get carrier() {
+    return /** @type {ClientExchange} */ (this.whole().exchange)
+  }
+
+  /** @param {number} total bytes the kernel has */
+  onSent(total) {
+    this.connection?.touch()
+    if (total === this.sent) this.flags |= ALL_WRITTEN
   }
 
   /** The tick after the request was made. Nobody but its user hears of what happens. */
@@ -265,6 +324,86 @@ class LeanExchange extends Convertible {
     } finally {
       res.emit('close')
     }
+  }
+
+  // What happens from here on is more than the lean way can carry.
+
+  /**
+   * @param {number} status
+   * @param {number} flags
+   * @param {import('../bridge/response-heads.js').Head} head
+   */
+  onInformation(status, flags, head) {
+    this.carrier.onInformation(status, flags, head)
+  }
+
+  /**
+   * @param {number} flags
+   * @param {number} errno
+   * @param {string} fields
+   */
+  onError(flags, errno, fields) {
+    this.carrier.onError(flags, errno, fields)
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} connection
+   */
+  onAssigned(kind, connection) {
+    this.carrier.onAssigned(kind, connection)
+  }
+
+  /** @param {boolean} on */
+  setRef(on) {
+    this.carrier.setRef(on)
+  }
+
+  onParted() {
+    this.carrier.onParted()
+  }
+
+  endConnection() {
+    this.carrier.endConnection()
+  }
+
+  onTimeout() {
+    this.carrier.onTimeout()
+  }
+
+  /** @param {Error | null} error */
+  onDestroyed(error) {
+    this.carrier.onDestroyed(error)
+  }
+
+  /**
+   * @param {string | Uint8Array} data
+   * @param {BufferEncoding | null | undefined} encoding
+   * @param {((error?: Error) => void) | undefined} callback
+   */
+  write(data, encoding, callback) {
+    return this.carrier.write(data, encoding, callback)
+  }
+
+  hold() {
+    this.carrier.hold()
+  }
+
+  resume() {
+    if (this.phase < ENDED) this.carrier.resume()
+  }
+
+  /** Bytes that do not count as sent yet. */
+  get pending() {
+    return this.carrier.pending
+  }
+
+  cork() {
+    this.carrier.cork()
+  }
+
+  uncork() {
+    this.carrier.uncork()
   }
 
   // What the lean request and response show.
