@@ -27,7 +27,7 @@ async function main() {
   await ensureReady({ dev: true })
 
   const { pace, runtime, against } = options
-  const isNamed = ({ name }) => options.cases.length === 0 || options.cases.includes(name)
+  const isNamed = ({ name, onlyNamed }) => (options.cases.length === 0 ? !onlyNamed : options.cases.includes(name))
   const named = cases.filter(isNamed)
   const starts = startCases.filter(isNamed)
   const chosen = against === undefined ? named : named.map(besideBefore)

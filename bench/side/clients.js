@@ -5,6 +5,8 @@
 const http = require('node:http')
 const https = require('node:https')
 
+const { reads, sends } = require('./touches.js')
+
 /** Ours first: what the others are compared with. */
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
 
@@ -62,21 +64,28 @@ function requestThrough(agent, { scenario, origin }, own) {
     host: url.hostname,
     port: url.port,
     path: url.pathname,
-    method: body ? 'POST' : 'GET',
+    method: body || scenario.touch === 'write' ? 'POST' : 'GET',
     headers: requestHeaders(body),
     agent,
   }
   const { request: send } = own ?? (scenario.secure ? https : http)
+  const readBody = reads[scenario.touch] ?? readPieces
+  const sendBody = sends[scenario.touch]
   return (done) => {
     const request = send(options, (response) => {
-      let bytes = 0
-      response.on('data', (chunk) => (bytes += chunk.length))
-      response.on('end', () => done(wrongResponse(scenario, response.statusCode, bytes)))
       response.on('error', done)
+      readBody(response, (bytes) => done(wrongResponse(scenario, response.statusCode, bytes)))
     })
     request.on('error', done)
-    request.end(body)
+    if (sendBody === undefined) request.end(body)
+    else sendBody(request)
   }
+}
+
+function readPieces(response, done) {
+  let bytes = 0
+  response.on('data', (chunk) => (bytes += chunk.length))
+  response.on('end', () => done(bytes))
 }
 
 function requestThroughUndici(undici, { scenario, origin, ca }) {
