@@ -9,6 +9,7 @@ const { Buffer } = require('node:buffer')
 
 const { queueMicrotask, setImmediate } = require('../runtime/captured.js')
 const { Deadline } = require('../common/deadline.js')
+const { BodyHandle, OWNED, PIECE, WHOLE } = require('./body-handle.js')
 const { Trace, isHeard } = require('./channels.js')
 const { fetchFailed, tooLarge } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
@@ -33,94 +34,9 @@ const LEAST_ROOM = 16 * 1024
 /** Bytes of pieces that are put together for who reads piece by piece; longer ones stay what they are, and are not copied. */
 const LONG_PIECE = 32 * 1024
 
-/** How a body is read: the next piece, all that is left, or all in memory that can be transferred to other threads. */
-const PIECE = 0
-const WHOLE = 1
-const OWNED = 2
-
-/**
- * @typedef {object} Waiting whoever waits for body bytes
- * @property {BodyHandle} handle kept alive as long as somebody waits
- * @property {number} how PIECE, WHOLE or OWNED
- * @property {(chunk: Buffer | null) => void} resolve null: the end
- * @property {(error: unknown) => void} reject
- */
-
-/** What a response and its stream hold of a body that is still coming. */
-class BodyHandle {
-  /** @type {FetchExchange} */
-  #exchange
-
-  /** @param {FetchExchange} exchange */
-  constructor(exchange) {
-    this.#exchange = exchange
-    unread.register(this, exchange)
-  }
-
-  /**
-   * The whole rest of the body.
-   * @returns {Promise<Buffer>}
-   */
-  all() {
-    return this.#exchange.read(this, WHOLE).then(orNothing)
-  }
-
-  /**
-   * The same as memory of the runtime's own, which can be transferred to other threads.
-   * @returns {Promise<ArrayBuffer>}
-   */
-  buffer() {
-    return this.#exchange.read(this, OWNED).then(toBuffer)
-  }
-
-  /**
-   * The next piece of the body, in memory of its own; null: its end.
-   * @returns {Promise<Uint8Array | null>}
-   */
-  next() {
-    return this.#exchange.read(this, PIECE).then(toBytes)
-  }
-
-  /**
-   * The stream that shows the body hears at once of what ends it early.
-   * @param {ReadableByteStreamController} controller
-   */
-  watch(controller) {
-    this.#exchange.stream = new WeakRef(controller)
-  }
-
-  /** Nobody wants the rest. */
-  cancel() {
-    this.#exchange.cancel()
-  }
-
-  /** What is read piece by piece is put together by its reader. */
-  limit() {
-    this.#exchange.limitWhole()
-  }
-}
-
 const NOTHING = Buffer.alloc(0)
 
 function nothing() {}
-
-/** @param {Buffer | null} bytes */
-function orNothing(bytes) {
-  return bytes ?? NOTHING
-}
-
-/** @param {Buffer | null} bytes in memory of their own */
-function toBuffer(bytes) {
-  return bytes === null ? new ArrayBuffer(0) : /** @type {ArrayBuffer} */ (bytes.buffer)
-}
-
-/** @param {Buffer | null} bytes in memory of their own */
-function toBytes(bytes) {
-  return bytes === null ? null : new Uint8Array(bytes.buffer)
-}
-
-/** Nobody can read these any more: their connections are freed. */
-const unread = new FinalizationRegistry((/** @type {FetchExchange} */ exchange) => exchange.cancel())
 
 class FetchExchange {
   /** What is asked for at the moment. @type {import('./request.js').Order} */
@@ -156,7 +72,7 @@ class FetchExchange {
   #failed = false
   /** @type {unknown} */
   #error
-  /** @type {Waiting | null} */
+  /** @type {import('./body-handle.js').Waiting | null} */
   #waiting = null
   /** @type {(() => void) | null} */
   #onAbort = null
@@ -648,4 +564,4 @@ function lengthDiffers() {
   return Object.assign(new Error(message), { code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH' })
 }
 
-module.exports = { BodyHandle, FetchExchange }
+module.exports = { FetchExchange }

@@ -8,7 +8,7 @@ const { hasModes, immutableMessage, isDeno, isNode, responseType } = require('./
 const { runtimeHeaders, runtimeResponse } = require('./response-class.js')
 
 /** @typedef {import('../bridge/response-heads.js').Head} Head */
-/** @typedef {import('./exchange.js').BodyHandle} BodyHandle */
+/** @typedef {import('./body-handle.js').BodyHandle} BodyHandle */
 
 const NULL_BODY = new Set([101, 103, 204, 205, 304])
 const NOTHING = Buffer.alloc(0)

@@ -11,7 +11,7 @@ const { makeLazy } = require('./lazy-response.js')
 const { isNode } = require('./platform.js')
 
 /** @typedef {import('../bridge/response-heads.js').Head} Head */
-/** @typedef {import('./exchange.js').BodyHandle} BodyHandle */
+/** @typedef {import('./body-handle.js').BodyHandle} BodyHandle */
 
 const EagerResponse = isNode ? null : require('./eager-response.js').EagerResponse
 
