@@ -19,6 +19,7 @@ const { detour, mockReason, send } = require('./route.js')
 const { TOO_LARGE } = require('../exchange/response-size.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { letManyListen } = require('./platform.js')
+const { Upload } = require('./upload.js')
 
 /** Bytes of a redirect's body that are read so that its connection can be used again. */
 const MOST_DISCARDED = 64 * 1024
@@ -33,8 +34,6 @@ const MOST_ROOM = 16 * 1024 * 1024
 const LEAST_ROOM = 16 * 1024
 /** Bytes of pieces that are put together for who reads piece by piece; longer ones stay what they are, and are not copied. */
 const LONG_PIECE = 32 * 1024
-
-const NOTHING = Buffer.alloc(0)
 
 function nothing() {}
 
@@ -78,11 +77,7 @@ class FetchExchange {
   #onAbort = null
   /** @type {Deadline | null} */
   #deadline = null
-  /** Told when the piece of the request's body that was sent last has been taken. @type {(() => void) | null} */
-  #onTaken = null
-  /** The piece that was sent last, until it has been taken. @type {{ bytes: Uint8Array, isLast: boolean } | null} */
-  #piece = null
-  /** @type {ReadableStreamDefaultReader<Uint8Array> | null} */
+  /** Of a body that is a stream. @type {Upload | null} */
   #upload = null
 
   /**
@@ -139,7 +134,7 @@ class FetchExchange {
   onUnmatched(agent, origin) {
     try {
       this.#hop = detour(agent, origin, LEGACY_SERVER, this.#sent, this)
-      if (this.#piece !== null) this.#hop.send(this.#piece.bytes, this.#piece.isLast)
+      this.#upload?.resend()
     } catch (error) {
       this.#fail(error)
     }
@@ -147,63 +142,24 @@ class FetchExchange {
 
   onReady() {
     // The hop is not known yet if its connection was there at once.
-    queueMicrotask(() => this.#pump())
+    queueMicrotask(() => this.#startUpload())
   }
 
-  /** Sends a stream: the next piece when the one before was taken. */
-  async #pump() {
-    const { body, length } = this.order
+  #startUpload() {
     if (!this.#open || this.#hop === null) return
-    const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader()
-    this.#upload = reader
-    let left = length
-    try {
-      for (;;) {
-        const { done, value } = await reader.read()
-        // Nobody wants it any more.
-        if (this.#upload !== reader) break
-        if (done) {
-          if (left > 0) throw lengthDiffers()
-          // With a length that is known, the last piece was the end.
-          if (left < 0 || length === 0) this.#sendPiece(NOTHING, true)
-          break
-        }
-        if (!(value instanceof Uint8Array)) throw new TypeError('Received non-Uint8Array chunk')
-        if (value.byteLength === 0) continue
-        if (length >= 0 && value.byteLength > left) throw lengthDiffers()
-        if (length >= 0) left -= value.byteLength
-        if (left === 0) {
-          this.#sendPiece(value, true)
-          continue
-        }
-        const taken = new Promise((resolve) => {
-          this.#onTaken = () => resolve(undefined)
-        })
-        this.#sendPiece(value, false)
-        await taken
-      }
-    } catch (error) {
-      if (this.#upload !== reader) return
-      this.#hop?.abandon()
-      this.#fail(fetchFailed(error))
-    }
-    if (this.#upload === reader) this.#upload = null
-  }
-
-  /**
-   * @param {Uint8Array} bytes
-   * @param {boolean} isLast
-   */
-  #sendPiece(bytes, isLast) {
-    this.#piece = { bytes, isLast }
-    this.#hop?.send(bytes, isLast)
+    this.#upload = new Upload(
+      this.order,
+      (bytes, isLast) => this.#hop?.send(bytes, isLast),
+      (error) => {
+        this.#hop?.abandon()
+        this.#fail(fetchFailed(error))
+      },
+    )
+    this.#upload.start()
   }
 
   onTaken() {
-    const told = this.#onTaken
-    this.#onTaken = null
-    this.#piece = null
-    told?.()
+    this.#upload?.taken()
   }
 
   /**
@@ -426,10 +382,9 @@ class FetchExchange {
    * @param {unknown} reason what its source is told
    */
   #endUpload(reason) {
-    this.onTaken()
     const upload = this.#upload
     this.#upload = null
-    if (upload !== null) upload.cancel(reason).catch(nothing)
+    if (upload !== null) upload.end(reason)
     else if (isUnread(this.order.body)) this.order.body.cancel(reason).catch(nothing)
   }
 
@@ -556,12 +511,6 @@ function lengthOf(lines) {
 
 function timedOut() {
   return new DOMException('The operation was aborted due to timeout', 'TimeoutError')
-}
-
-/** A stream that is shorter or longer than it was said to be. */
-function lengthDiffers() {
-  const message = 'Request body length does not match content-length header'
-  return Object.assign(new Error(message), { code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH' })
 }
 
 module.exports = { FetchExchange }
