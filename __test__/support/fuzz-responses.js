@@ -343,6 +343,10 @@ const NAMED = [
     (_, theirs, ours) => /"transfer-encoding",""/i.test(theirs.join('\n')) && has(ours, HPE),
   ],
   [
+    'a status line that ends with two CRs is refused, as by newer parsers',
+    ({ parts }, _, ours) => /HTTP\/\d\.\d \d{3}[^\r\n]*\r\r/.test(parts.join('')) && has(ours, HPE),
+  ],
+  [
     'a tab behind a length or a coding is white space',
     ({ parts }) => /\n(?:Content-Length|Transfer-Encoding):[^\r\n]*\t/i.test(parts.join('')),
   ],
