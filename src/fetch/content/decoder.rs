@@ -1,14 +1,14 @@
-//! The decoders, and what they say of bytes that they can't decode.
+//! The decoders.
 
 use std::io;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::Decompress;
 use zstd::stream::raw::{DParameter, Decoder as Zstd, Operation};
 
 use super::coding::Coding;
 use super::gzip::Gzip;
-use crate::error::Failure;
+use super::inflate::{inflate, undecodable};
 
 /// Largest window of zstd that a content coding may ask for: 8 MiB (RFC 9659).
 const ZSTD_WINDOW_LOG: u32 = 23;
@@ -85,28 +85,4 @@ impl Decoder {
             }
         }
     }
-}
-
-pub fn inflate(
-    decoder: &mut Decompress,
-    input: &[u8],
-    room: &mut [u8],
-) -> io::Result<(usize, usize, bool)> {
-    let (read, written) = (decoder.total_in(), decoder.total_out());
-    let status = decoder
-        .decompress(input, room, FlushDecompress::None)
-        .map_err(|error| undecodable(error.to_string()))?;
-    Ok((
-        (decoder.total_in() - read) as usize,
-        (decoder.total_out() - written) as usize,
-        status == Status::StreamEnd,
-    ))
-}
-/// In zlib's words, as the runtimes'.
-pub fn undecodable(message: impl Into<String>) -> io::Error {
-    io::Error::other(Failure::new("Z_DATA_ERROR", message))
-}
-
-pub fn truncated() -> io::Error {
-    io::Error::other(Failure::new("Z_BUF_ERROR", "unexpected end of file"))
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use flate2::{Crc, Decompress};
 
-use super::decoder::{inflate, undecodable};
+use super::inflate::{inflate, undecodable};
 
 /// gzip (RFC 1952): a header, deflate without one, and a footer that says what it must have come to.
 pub struct Gzip {

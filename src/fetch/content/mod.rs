@@ -3,12 +3,14 @@
 //! * [`chain`]: a body on its way through all of its codings.
 //! * [`stage`]: one of them, member after member.
 //! * [`decoder`], [`gzip`]: what each of them is decoded by.
+//! * [`inflate`]: deflate, and what is said of bytes that can't be decoded.
 //! * [`coding`]: which ones a response names.
 
 mod chain;
 mod coding;
 mod decoder;
 mod gzip;
+mod inflate;
 mod stage;
 #[cfg(test)]
 mod tests;

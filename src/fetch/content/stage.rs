@@ -3,7 +3,8 @@
 use std::io;
 
 use super::coding::Coding;
-use super::decoder::{truncated, undecodable, Decoder};
+use super::decoder::Decoder;
+use super::inflate::{truncated, undecodable};
 
 /// What a call of a decoder costs beyond its bytes, and what a new member does.
 const CALL: usize = 64;
