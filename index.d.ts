@@ -15,6 +15,8 @@ export { install, type InstallOptions, uninstall } from './types/install'
 export * as https from './types/https'
 export { HttpsAgent, type HttpsAgentOptions } from './types/https-agent'
 export {
+  type ConnectionState,
+  connections,
   type DnsStats,
   type Explanation,
   explain,
@@ -22,4 +24,7 @@ export {
   type OriginStats,
   type Stats,
   stats,
+  type Totals,
+  type TotalsOptions,
+  totals,
 } from './types/observability'

@@ -2,14 +2,16 @@
 
 // Assigned one by one: that is how `import { … } from 'keepwire'` finds the names.
 
-const { explain, fetch, http, https, install, stats } = require('./lib/load.js')
+const { connections, explain, fetch, http, https, install, stats, totals } = require('./lib/load.js')
 
 exports.http = http
 exports.https = https
 exports.Agent = http.Agent
 exports.HttpsAgent = https.Agent
+exports.connections = connections
 exports.explain = explain
 exports.fetch = fetch
 exports.install = install.install
 exports.stats = stats
+exports.totals = totals
 exports.uninstall = install.uninstall

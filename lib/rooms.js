@@ -3,6 +3,13 @@
 // What the doors open, loaded when a door asks for it.
 
 module.exports = {
+  /** @type {typeof import('./agent/connections.js').connections} */
+  connections(agent) {
+    return require('./agent/connections.js').connections(agent)
+  },
+  get command() {
+    return require('./command/main.js')
+  },
   get explain() {
     return require('./api/explain.js').explain
   },
@@ -18,7 +25,14 @@ module.exports = {
   get install() {
     return require('./api/install.js')
   },
+  get prometheus() {
+    return require('./metrics/index.js')
+  },
   get stats() {
     return require('./agent/stats.js').stats
+  },
+  /** @type {typeof import('./agent/totals.js').totals} */
+  totals(options) {
+    return require('./agent/totals.js').totals(options)
   },
 }

@@ -1,3 +1,4 @@
+import type * as http from 'node:http'
 import type { ClientRequest } from 'node:http'
 
 /** Times in milliseconds. */
@@ -57,6 +58,64 @@ export interface Stats {
   dns?: DnsStats | undefined
 }
 
+/** What the process did at one origin; docs/observability.md says what each counter means. Counters never fall. */
+export interface Totals {
+  open: number
+  idle: number
+  leased: number
+  dialing: number
+  queued: number
+  /** How many connections the agents may have together that hold any, or wait for one; 0: there are none. */
+  limit: number
+  created: number
+  reused: number
+  retried: number
+  moved: number
+  passedOver: number
+  /** Connections that were open, by reason. */
+  closed: Record<string, number>
+  errors: Record<string, number>
+  foreign: Record<string, number>
+  /** As HTTP/1 has them, before TLS. */
+  sentBytes: number
+  receivedBytes: number
+  /** Of TLS. */
+  handshakes: { full: number; resumed: number }
+  /** By method and status class, such as `durationMs.GET['2xx']`. */
+  durationMs: Record<string, Record<string, Histogram>>
+  waitMs: Histogram
+  connectMs: Histogram
+  dnsMs: Histogram
+  tcpMs: Histogram
+  tlsMs: Histogram
+  firstByteMs: Histogram
+  /** How long connections were open. */
+  ageMs: Histogram
+}
+
+export interface TotalsOptions {
+  /** What an origin is called; those with the same name are added up. Default: as it is, `https://example.com:443`. */
+  origin?: (origin: string) => string
+}
+
+/** A connection, as it is at a moment. */
+export interface ConnectionState {
+  /** As in `explain()` and the diagnostics channels. */
+  id: number
+  origin: string
+  state: 'dialing' | 'leased' | 'idle'
+  ageMs: number
+  /** 0 if it isn't idle. */
+  idleMs: number
+  /** Requests that it has served. */
+  uses: number
+  /** `null` while it is being opened, and for a Unix socket. */
+  remoteAddress: string | null
+  remotePort: number | null
+  /** `null`: plain text, or not open yet. `cipher` as IANA names it; `alpn` is `null` if nothing was agreed on. */
+  tls: { protocol: string; cipher: string; alpn: string | null } | null
+}
+
 /** How a request got its connection. */
 export type Explanation =
   | { carriedBy: 'runtime'; reason: string; reused: boolean }
@@ -82,3 +141,12 @@ export function explain(request: ClientRequest): Explanation | undefined
 
 /** What all agents of the process did so far, in all threads. */
 export function stats(): Stats
+
+/**
+ * What the process did since it started, in all threads, by origin: the first 256 by name, the rest as `other`. Sums outlive
+ * agents and never fall.
+ */
+export function totals(options?: TotalsOptions): Record<string, Totals>
+
+/** The connections of an agent, or of all agents of the process, in no order. */
+export function connections(agent?: http.Agent): ConnectionState[]

@@ -76,6 +76,10 @@ class SecureOrigin extends Origin {
     this.#identity = identity
   }
 
+  get scheme() {
+    return 'https'
+  }
+
   /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. */
   get legacyReason() {
     // Another agent may have learned it.

@@ -34,6 +34,19 @@ const { noteAgent } = require('../common/warnings.js')
 
 const runtimeGetName = RuntimeAgent.prototype.getName
 
+/**
+ * What the process counts an origin by: where it leads to, and nothing else that its name tells.
+ * @param {string} scheme
+ * @param {Options} own an agent's
+ * @param {Options} options a request's
+ */
+function placeOf(scheme, own, options) {
+  const socketPath = pick(own, options, 'socketPath')
+  if (socketPath) return `${scheme}+unix:${socketPath}`
+  const host = String(pick(own, options, 'host') || 'localhost').toLowerCase()
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${pick(own, options, 'port')}`
+}
+
 /** Everything an agent has for one getName(). */
 class Origin {
   /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. @type {string | undefined} */
@@ -82,10 +95,15 @@ class Origin {
     this.open()
   }
 
+  /** What the engine speaks to it. */
+  get scheme() {
+    return 'http'
+  }
+
   /** Has the engine keep what belongs to it, until it is closed. */
   open() {
-    const { id } = this.origins
-    this.key = native.openOrigin(id, this.#identity, this.label)
+    const { agent, id } = this.origins
+    this.key = native.openOrigin(id, this.#identity, this.label, placeOf(this.scheme, agent.options, this.options))
     this.forgetProfiles()
   }
 

@@ -123,4 +123,4 @@ function stats() {
   return collect(native.stats())
 }
 
-module.exports = { stats, statsOf }
+module.exports = { byReason, histogram, stats, statsOf, tally, together }

@@ -83,6 +83,35 @@ const BUILT = path.join(__dirname, '../native')
  */
 
 /**
+ * What the process did at a place; src/bridge/stats.rs.
+ * @typedef {object} NativePlace
+ * @property {string} name
+ * @property {number[]} counts
+ * @property {number} limit
+ * @property {number[]} totals
+ * @property {number[]} closed
+ * @property {NativeTally[]} errors
+ * @property {NativeTally[]} foreign
+ * @property {number[][]} times
+ * @property {{ method: string, class: number, times: number[] }[]} durations
+ */
+
+/**
+ * @typedef {object} NativeConnection
+ * @property {number} id
+ * @property {string} place
+ * @property {number} state
+ * @property {number} ageMs
+ * @property {number} idleMs
+ * @property {number} uses
+ * @property {string} [address]
+ * @property {number} [port]
+ * @property {string} [protocol]
+ * @property {string} [cipher]
+ * @property {string} [alpn]
+ */
+
+/**
  * What runs in the addon's own realm; src/bridge/contexts.js.
  * @typedef {object} NativeContexts
  * @property {(port: number) => void} wake
@@ -103,6 +132,8 @@ const BUILT = path.join(__dirname, '../native')
  * The engine's functions; docs/internals/protocol.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
+ * @property {() => NativePlace[]} totals
+ * @property {(agent?: number) => NativeConnection[]} connections
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort
@@ -115,7 +146,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {(agent: number) => number[] | null} cachedNames
  * @property {(agent: number) => void} dropAgent
  * @property {(agent: number) => void} closeIdle
- * @property {(agent: number, identity: string, name: string) => number} openOrigin
+ * @property {(agent: number, identity: string, name: string, place: string) => number} openOrigin
  * @property {(agent: number, key: number) => void} closeOrigin
  * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
  * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note

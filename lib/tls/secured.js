@@ -168,4 +168,4 @@ function trustedIssuer(certificate, ca) {
   return undefined
 }
 
-module.exports = { Secured }
+module.exports = { cipherOf, Secured }

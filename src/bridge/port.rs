@@ -277,8 +277,8 @@ pub fn close_idle(agent: AgentId) {
 
 /// The key of an agent's origin, kept until it is closed.
 #[napi]
-pub fn open_origin(agent: AgentId, identity: String, name: String) -> KeyId {
-    ENGINE.open_origin(agent, &identity, &name)
+pub fn open_origin(agent: AgentId, identity: String, name: String, place: String) -> KeyId {
+    ENGINE.open_origin(agent, &identity, &name, &place)
 }
 
 /// The origin is forgotten.

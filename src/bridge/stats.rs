@@ -1,13 +1,17 @@
-//! Counters on their way to JavaScript, which makes of them what `stats()` shows.
+//! Counters on their way to JavaScript, which makes of them what `stats()`, `totals()` and `connections()` show.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 
 use napi_derive::napi;
 
 use super::lending;
 use crate::connect::tls;
-use crate::engine::{OriginStats, ENGINE};
+use crate::engine::{connections as open, Holding, OriginStats, ENGINE};
 use crate::fetch;
+use crate::metrics::{lifetime, Metrics};
+use crate::pool::{Counts, State};
 
 /// How often something happened.
 #[napi(object)]
@@ -34,6 +38,51 @@ pub struct BindingOrigin {
     pub first_byte: Vec<f64>,
 }
 
+/// How long requests took, by method and by the first digit of the status (0: no usual one).
+#[napi(object)]
+pub struct BindingDurations {
+    pub method: String,
+    pub class: u32,
+    pub times: Vec<f64>,
+}
+
+/// What the process did at a place, and holds there now; without a name: at all that are counted together.
+#[napi(object)]
+pub struct BindingPlace {
+    pub name: String,
+    /// As of an origin.
+    pub counts: Vec<u32>,
+    /// How many connections there may be.
+    pub limit: f64,
+    /// Created, reused, retried, moved, passed over, bytes sent, bytes received, full and resumed handshakes.
+    pub totals: Vec<f64>,
+    /// Those that were open, by the number of the reason.
+    pub closed: Vec<f64>,
+    pub errors: Vec<BindingTally>,
+    pub foreign: Vec<BindingTally>,
+    /// Waiting, opening, the first byte, name, connection, TLS, and how long connections lived: as `Histogram::snapshot` has
+    /// them.
+    pub times: Vec<Vec<f64>>,
+    pub durations: Vec<BindingDurations>,
+}
+
+/// An open connection, or one that is being opened.
+#[napi(object)]
+pub struct BindingConnection {
+    pub id: u32,
+    pub place: String,
+    /// 0: dialing, 1: leased, 2: idle.
+    pub state: u32,
+    pub age_ms: f64,
+    pub idle_ms: f64,
+    pub uses: u32,
+    pub address: Option<String>,
+    pub port: Option<u32>,
+    pub protocol: Option<String>,
+    pub cipher: Option<String>,
+    pub alpn: Option<String>,
+}
+
 /// Identities and ways to connect that the process holds at the moment.
 #[napi(object)]
 pub struct BindingHeld {
@@ -53,6 +102,93 @@ pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
         origins.extend(fetch::stats::all());
     }
     origins.into_iter().map(told).collect()
+}
+
+/// What the process did so far, and what it holds, by place.
+#[napi]
+pub fn totals() -> Vec<BindingPlace> {
+    let mut held: BTreeMap<Arc<str>, Holding> = BTreeMap::new();
+    for holding in ENGINE
+        .holdings()
+        .into_iter()
+        .chain(fetch::stats::holdings())
+    {
+        let place = Arc::clone(&holding.place);
+        let sum = match held.remove(&place) {
+            Some(other) => together(other, holding),
+            None => holding,
+        };
+        held.insert(place, sum);
+    }
+    let (others, named): (Vec<_>, Vec<_>) = lifetime::totals()
+        .into_iter()
+        .partition(|(name, _)| name.is_empty());
+    let mut places: Vec<_> = named
+        .iter()
+        .map(|(name, metrics)| place(name, held.remove(name), metrics))
+        .collect();
+    for (_, metrics) in &others {
+        // What is left is at places that are counted together.
+        let rest = std::mem::take(&mut held).into_values().reduce(together);
+        places.push(place("", rest, metrics));
+    }
+    places
+}
+
+fn together(mut one: Holding, other: Holding) -> Holding {
+    one.counts += other.counts;
+    one.limit = one.limit.zip(other.limit).map(|(a, b)| a + b);
+    one
+}
+
+/// The connections of an agent, or of all. Waits for the I/O thread.
+#[napi]
+pub fn connections(agent: Option<u32>) -> Vec<BindingConnection> {
+    let all = ENGINE.connections(agent);
+    let (tell, told) = std::sync::mpsc::channel();
+    let ids: Vec<u32> = all.iter().map(|open| open.seen.conn).collect();
+    open::run(move |connections| {
+        let facts = ids.into_iter().map(|conn| {
+            connections.facts(conn, |remote, secured| {
+                let secured = secured.map(|secured| {
+                    let alpn = String::from_utf8_lossy(&secured.alpn).into_owned();
+                    (secured.protocol, secured.cipher.clone(), alpn)
+                });
+                (remote, secured)
+            })
+        });
+        drop(tell.send(facts.collect::<Vec<_>>()));
+    });
+    // Dropped unsent with its job, where there is no thread any more.
+    let facts = told.recv().unwrap_or_default().into_iter();
+    let facts = facts.map(Option::unwrap_or_default);
+    let facts = facts.chain(std::iter::repeat(Default::default()));
+    let pairs = all.into_iter().zip(facts);
+    pairs
+        .map(|(open, (remote, secured))| {
+            let (protocol, cipher, alpn) = match secured {
+                Some((protocol, cipher, alpn)) => (Some(protocol), Some(cipher), Some(alpn)),
+                None => (None, None, None),
+            };
+            BindingConnection {
+                id: open.seen.conn,
+                place: open.place.to_string(),
+                state: match open.seen.state {
+                    State::Dialing => 0,
+                    State::Leased => 1,
+                    State::Idle => 2,
+                },
+                age_ms: open.seen.age_ms as f64,
+                idle_ms: open.seen.idle_ms as f64,
+                uses: open.seen.uses,
+                address: remote.map(|remote| remote.ip().to_string()),
+                port: remote.map(|remote| remote.port().into()),
+                protocol: protocol.map(str::to_owned),
+                cipher,
+                alpn: alpn.filter(|alpn| !alpn.is_empty()),
+            }
+        })
+        .collect()
 }
 
 /// What tests look at for leaks.
@@ -75,14 +211,6 @@ fn told(origin: OriginStats) -> BindingOrigin {
         counts,
         metrics,
     } = origin;
-    let tally = |counts: Vec<(String, u64)>| {
-        let counts = counts.into_iter();
-        let pairs = counts.map(|(name, count)| BindingTally {
-            name,
-            count: count as f64,
-        });
-        pairs.collect()
-    };
     let totals = [
         &metrics.created,
         &metrics.reused,
@@ -92,24 +220,82 @@ fn told(origin: OriginStats) -> BindingOrigin {
     ];
     BindingOrigin {
         name,
-        counts: vec![
-            counts.dialing,
-            counts.leased,
-            counts.idle,
-            counts.foreign,
-            counts.foreign_idle,
-            counts.queued,
-        ],
-        totals: totals.map(|total| total.load(Relaxed) as f64).to_vec(),
-        closed: metrics
-            .closed
-            .iter()
-            .map(|count| count.load(Relaxed) as f64)
-            .collect(),
+        counts: numbers(counts),
+        totals: all(totals),
+        closed: all(&metrics.closed),
         errors: tally(metrics.errors.snapshot()),
         foreign: tally(metrics.foreign.snapshot()),
         wait: metrics.wait.snapshot(),
         connect: metrics.connect.snapshot(),
         first_byte: metrics.first_byte.snapshot(),
     }
+}
+
+fn place(name: &str, holding: Option<Holding>, metrics: &Metrics) -> BindingPlace {
+    let (counts, limit) = holding.map_or((Counts::default(), Some(0)), |holding| {
+        (holding.counts, holding.limit)
+    });
+    let totals = [
+        &metrics.created,
+        &metrics.reused,
+        &metrics.retried,
+        &metrics.moved,
+        &metrics.passed_over,
+        &metrics.sent,
+        &metrics.received,
+        &metrics.full,
+        &metrics.resumed,
+    ];
+    let times = [
+        &metrics.wait,
+        &metrics.connect,
+        &metrics.first_byte,
+        &metrics.dns,
+        &metrics.tcp,
+        &metrics.tls,
+        &metrics.age,
+    ];
+    let durations = metrics.durations.snapshot();
+    BindingPlace {
+        name: name.to_owned(),
+        counts: numbers(counts),
+        limit: limit.map_or(f64::INFINITY, |limit| limit as f64),
+        totals: all(totals),
+        closed: all(&metrics.ended),
+        errors: tally(metrics.errors.snapshot()),
+        foreign: tally(metrics.foreign.snapshot()),
+        times: times.map(|times| times.snapshot()).to_vec(),
+        durations: durations
+            .map(|(method, class, times)| BindingDurations {
+                method: method.to_owned(),
+                class: class as u32,
+                times,
+            })
+            .collect(),
+    }
+}
+
+fn numbers(counts: Counts) -> Vec<u32> {
+    vec![
+        counts.dialing,
+        counts.leased,
+        counts.idle,
+        counts.foreign,
+        counts.foreign_idle,
+        counts.queued,
+    ]
+}
+
+fn all<'a>(counters: impl IntoIterator<Item = &'a AtomicU64>) -> Vec<f64> {
+    let counters = counters.into_iter();
+    counters.map(|count| count.load(Relaxed) as f64).collect()
+}
+
+fn tally(counts: Vec<(String, u64)>) -> Vec<BindingTally> {
+    let counts = counts.into_iter();
+    let pairs = counts.map(|(name, count)| BindingTally {
+        name,
+        count: count as f64,
+    });
+    pairs.collect()
 }

@@ -126,7 +126,7 @@ impl Scene {
         };
         let agent = ENGINE.add_agent(port, limits);
         let name = format!("{port}");
-        let key = ENGINE.open_origin(agent, &name, &name);
+        let key = ENGINE.open_origin(agent, &name, &name, &name);
         let profile = ENGINE.intern_profile(agent, key, profile);
         Self {
             port,

@@ -5,11 +5,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use crate::config::LAZY_WAKE;
+use crate::connect::tls::Secured;
 use crate::connect::{Profile, SocketOption};
 use crate::contain::{contain, Contained};
 use crate::error::Failure;
@@ -230,6 +231,16 @@ impl Connections {
         }
     }
 
+    /// What `tell` says of a connection's peer and its handshake, as far as it is open.
+    pub fn facts<R>(
+        &self,
+        conn: ConnId,
+        tell: impl FnOnce(Option<SocketAddr>, Option<&Secured>) -> R,
+    ) -> Option<R> {
+        let connections = self.connections.borrow();
+        Some(connections.get(&conn)?.owner.facts(tell))
+    }
+
     /// Sets an option of a connection's socket.
     pub fn set_option(&self, conn: ConnId, option: SocketOption) -> Option<std::io::Result<()>> {
         self.connections
@@ -324,7 +335,7 @@ impl Ending {
         self.is_told = true;
         CONNECTIONS.with(|all| all.forget(&self.connection));
         let owner = &self.connection.owner;
-        owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
+        owner.count_closed(reason);
         let idle = self.connection.leases.gone(owner.conn(), reason);
         owner.events().closed(owner.conn(), reason, idle);
     }
@@ -332,7 +343,7 @@ impl Ending {
     /// The same for one that ended otherwise than it should: its exchange, if it is not over, hears why.
     fn fail(&mut self, failure: &Failure) {
         let owner = &self.connection.owner;
-        owner.metrics().errors.add(failure.code.clone());
+        owner.count(|metrics| metrics.errors.add(failure.code.clone()));
         if !self.connection.is_over.get() {
             let exchange = self.connection.exchange.get();
             owner.events().failed(exchange, failure, false);

@@ -19,8 +19,8 @@ use std::time::Duration;
 use clock::Clock;
 use connections::{Leases, Opening};
 use once_cell::sync::Lazy;
-pub use owned::OriginStats;
 use owned::Owned;
+pub use owned::{Holding, OriginStats};
 use profiles::Profiles;
 
 use crate::connect::Profile;

@@ -1,13 +1,14 @@
 //! Agents and their origins: what they hold, and what they have counted.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::owned::{Held, OriginStats, Owned};
+use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned};
 use super::{Engine, Shared};
 use crate::connect::tls;
 use crate::connect::{CacheSettings, CacheStats, Names, Profile};
+use crate::metrics::lifetime;
 use crate::pool::{AgentId, Counts, KeyId, Limits, PortId};
 
 impl Engine {
@@ -66,9 +67,9 @@ impl Engine {
         self.with_effects(|shared, _, effects| shared.pool.close_idle(agent, effects));
     }
 
-    /// An agent's origin for what makes connections interchangeable. Its key, its profiles and its counters are kept
+    /// An agent's origin for what makes connections interchangeable, at a place that its counters are added up by. Its key, its profiles and its counters are kept
     /// until [`close_origin`](Self::close_origin) or the agent's end.
-    pub fn open_origin(&self, agent: AgentId, identity: &str, name: &str) -> KeyId {
+    pub fn open_origin(&self, agent: AgentId, identity: &str, name: &str, place: &str) -> KeyId {
         let mut shared = self.lock();
         let shared = &mut *shared;
         let key = shared.keys.hold(identity);
@@ -76,11 +77,15 @@ impl Engine {
             Some(owned) if !owned.origins.contains_key(&key) => {
                 let held = Held {
                     name: name.to_owned(),
+                    place: place.into(),
                     profiles: HashSet::new(),
                     tls: None,
                 };
                 owned.origins.insert(key, held);
                 shared.pool.retain_origin(agent, key);
+                if let Some(metrics) = shared.pool.metrics_of(agent, key) {
+                    lifetime::register(place, &metrics);
+                }
             }
             // Its thread has just ended, or it has it already.
             _ => shared.keys.release(key),
@@ -164,6 +169,50 @@ impl Engine {
             });
         }
         told
+    }
+
+    /// What agents hold at the moment, by place.
+    pub fn holdings(&self) -> Vec<Holding> {
+        let shared = self.lock();
+        let mut told: BTreeMap<&Arc<str>, Holding> = BTreeMap::new();
+        for (&id, owned) in &shared.agents {
+            let limit = shared.pool.limits(id).map_or(u32::MAX, |limits| {
+                limits.max_sockets.min(limits.max_total_sockets)
+            });
+            for (key, counts, _) in shared.pool.snapshot(id) {
+                let Some(Held { place, .. }) = owned.origins.get(&key) else {
+                    continue;
+                };
+                // An agent that holds nothing may be one that nobody has any more.
+                if counts == Counts::default() {
+                    continue;
+                }
+                let holding = told.entry(place).or_insert_with(|| Holding {
+                    place: Arc::clone(place),
+                    counts: Counts::default(),
+                    limit: Some(0),
+                });
+                holding.counts += counts;
+                holding.limit = match limit {
+                    u32::MAX => None,
+                    limit => holding.limit.map(|sum| sum + u64::from(limit)),
+                };
+            }
+        }
+        told.into_values().collect()
+    }
+
+    /// The connections of an agent, or of all.
+    pub fn connections(&self, agent: Option<AgentId>) -> Vec<OpenConnection> {
+        let now = self.clock.now();
+        let shared = self.lock();
+        let all = shared.pool.connections(agent, now).into_iter();
+        let placed = all.filter_map(|seen| {
+            let held = shared.agents.get(&seen.agent)?.origins.get(&seen.key)?;
+            let place = Arc::clone(&held.place);
+            Some(OpenConnection { place, seen })
+        });
+        placed.collect()
     }
 
     /// Counts a failure that its owner met, or a request that fell back to the runtime's sockets.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::connect::tls::Tls;
 use crate::connect::Names;
 use crate::metrics::Metrics;
-use crate::pool::{Counts, KeyId, PortId};
+use crate::pool::{Counts, KeyId, PortId, Seen};
 
 /// An agent, as the engine knows it.
 pub(super) struct Owned {
@@ -22,10 +22,30 @@ pub(super) struct Owned {
 pub(super) struct Held {
     /// What its owner calls it.
     pub name: String,
+    /// Where it leads to: what the process counts it by.
+    pub place: Arc<str>,
     /// Ways to connect that it has named.
     pub profiles: HashSet<u32>,
     /// How its connections are secured: kept even while no profile says so.
     pub tls: Option<Arc<Tls>>,
+}
+
+/// What agents hold of a place.
+pub struct Holding {
+    /// The place.
+    pub place: Arc<str>,
+    /// Connections and waiters.
+    pub counts: Counts,
+    /// How many connections these agents may have; `None`: any number.
+    pub limit: Option<u64>,
+}
+
+/// A connection, as it is at a moment, and where it leads to.
+pub struct OpenConnection {
+    /// The place.
+    pub place: Arc<str>,
+    /// What the pool knows of it.
+    pub seen: Seen,
 }
 
 /// What there is to tell of an agent's origin; without a name: of those that were let go.

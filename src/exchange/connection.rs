@@ -13,7 +13,6 @@ use std::future::{poll_fn, Future};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::task::unconstrained;
 
@@ -23,7 +22,7 @@ use super::events::Replaces;
 use super::mailbox::{Begin, Input};
 use super::state::{Exchange, Outcome};
 use crate::connect::{self, Transport};
-use crate::error::Prospect;
+use crate::error::{Failure, Prospect};
 use crate::http1::reader::Reader;
 use crate::pool::{CloseReason, ExchangeId};
 
@@ -53,7 +52,7 @@ impl Task {
                         }
                         if failure.prospect == Prospect::None {
                             // Else whoever hears of it decides whether it is an error.
-                            self.owner.metrics().errors.add(failure.code.clone());
+                            self.count_error(&failure);
                         }
                         self.owner.events().failed(
                             self.exchange_id(current.as_ref()),
@@ -74,16 +73,7 @@ impl Task {
                 }
             }
             self.host.connected();
-            self.owner.metrics().created.fetch_add(1, Relaxed);
-            let tls_ms = connected
-                .secured
-                .as_ref()
-                .map_or(0.0, |secured| secured.tls_ms);
-            let took_ms = connected.dns_ms + connected.connect_ms + tls_ms;
-            self.owner
-                .metrics()
-                .connect
-                .record(Duration::from_secs_f64(took_ms / 1000.0));
+            self.owner.count_opened(&connected);
             self.owner
                 .events()
                 .connected(self.owner.conn(), &connected, replaces.take());
@@ -111,7 +101,7 @@ impl Task {
                     }
                     let after_head = driver.current.as_ref().is_some_and(Exchange::has_head);
                     let exchange = self.exchange_id(driver.current.as_ref());
-                    self.owner.metrics().errors.add(failure.code.clone());
+                    self.count_error(&failure);
                     self.owner.events().failed(exchange, &failure, after_head);
                     return match failure.errno {
                         _ if failure.is_timeout() => CloseReason::TimedOut,
@@ -160,14 +150,15 @@ impl Task {
                 replaces.asks = is_guarded(current.as_ref());
             }
             if let Some(Replaces { reason, resent, .. }) = replaces {
-                self.owner.metrics().closed[reason as usize].fetch_add(1, Relaxed);
-                let metrics = self.owner.metrics();
-                let moved = if resent {
-                    &metrics.retried
-                } else {
-                    &metrics.moved
-                };
-                moved.fetch_add(1, Relaxed);
+                self.owner.count_closed(reason);
+                self.owner.count(|metrics| {
+                    let moved = if resent {
+                        &metrics.retried
+                    } else {
+                        &metrics.moved
+                    };
+                    moved.fetch_add(1, Relaxed);
+                });
             }
             self.host.redial();
         }
@@ -208,6 +199,11 @@ impl Task {
             }
         }
         Poll::Pending
+    }
+
+    fn count_error(&self, failure: &Failure) {
+        let code = failure.code.clone();
+        self.owner.count(|metrics| metrics.errors.add(code));
     }
 
     fn exchange_id(&self, current: Option<&Exchange>) -> ExchangeId {

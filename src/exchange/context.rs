@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::events::Events;
 use super::mailbox::{Begin, Mailbox};
@@ -38,6 +39,10 @@ pub struct Owner {
     facts: RefCell<Facts>,
     /// What its user has set on its socket.
     options: Cell<SocketOptions>,
+    /// Since when its transport is open, until that is counted.
+    opened: Cell<Option<Instant>>,
+    /// When its present exchange began.
+    begun: Cell<Option<Instant>>,
     /// The transport that it has at the moment.
     reader: RefCell<Weak<RefCell<Reader<Transport>>>>,
 }
@@ -65,6 +70,8 @@ impl Owner {
             profile: RefCell::new(profile),
             facts: RefCell::default(),
             options: Cell::default(),
+            opened: Cell::default(),
+            begun: Cell::default(),
             reader: RefCell::default(),
         }
     }
@@ -86,12 +93,69 @@ impl Owner {
 
     /// An exchange begins on it.
     pub fn begins(&self, begin: &Begin) {
+        self.begun.set(Some(Instant::now()));
         self.events.borrow().begins(begin.exchange, begin.is_fetch);
     }
 
-    /// Where it counts.
-    pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics.borrow())
+    /// Counts where it counts.
+    pub fn count(&self, what: impl FnOnce(&Metrics)) {
+        what(&self.metrics.borrow());
+    }
+
+    /// Counts an open connection, and how it came about.
+    pub(super) fn count_opened(&self, connected: &Connected) {
+        self.opened.set(Some(Instant::now()));
+        let Connected {
+            dns_ms,
+            connect_ms,
+            secured,
+            ..
+        } = connected;
+        let tls_ms = secured.as_ref().map(|secured| secured.tls_ms);
+        let time = |ms: f64| Duration::from_secs_f64(ms / 1000.0);
+        self.count(|metrics| {
+            metrics.created.fetch_add(1, Relaxed);
+            let took_ms = dns_ms + connect_ms + tls_ms.unwrap_or_default();
+            metrics.connect.record(time(took_ms));
+            if *dns_ms > 0.0 {
+                metrics.dns.record(time(*dns_ms));
+            }
+            metrics.tcp.record(time(*connect_ms));
+            if let Some(ms) = tls_ms {
+                metrics.tls.record(time(ms));
+            }
+            if let Some(secured) = secured {
+                let handshakes = match secured.resumed {
+                    true => &metrics.resumed,
+                    false => &metrics.full,
+                };
+                handshakes.fetch_add(1, Relaxed);
+            }
+        });
+    }
+
+    /// Counts the end of a transport, or of what was to become one.
+    pub fn count_closed(&self, reason: CloseReason) {
+        self.count(|metrics| {
+            metrics.closed[reason as usize].fetch_add(1, Relaxed);
+            if let Some(opened) = self.opened.take() {
+                metrics.ended[reason as usize].fetch_add(1, Relaxed);
+                metrics.age.record(opened.elapsed());
+            }
+        });
+    }
+
+    /// Counts a complete response to a request with a method of this number.
+    pub(super) fn count_response(&self, method: usize, status: u16) {
+        if let Some(begun) = self.begun.take() {
+            self.count(|metrics| metrics.durations.record(method, status, begun.elapsed()));
+        }
+    }
+
+    /// What there is to tell of it while it is open: its peer's address, and what its handshake came to.
+    pub fn facts<R>(&self, tell: impl FnOnce(Option<SocketAddr>, Option<&Secured>) -> R) -> R {
+        let facts = self.facts.borrow();
+        tell(facts.remote, facts.secured.as_deref())
     }
 
     pub(super) fn profile(&self) -> Arc<Profile> {
@@ -174,7 +238,9 @@ impl Owner {
         metrics: Arc<Metrics>,
     ) {
         let former = self.conn.replace(conn);
-        self.metrics().closed[CloseReason::Lent as usize].fetch_add(1, Relaxed);
+        self.count(|metrics| {
+            metrics.closed[CloseReason::Lent as usize].fetch_add(1, Relaxed);
+        });
         self.events().closed(former, CloseReason::Lent, true);
         let facts = self.facts.borrow();
         if let Some(secured) = &facts.secured {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -29,7 +30,10 @@ pub(super) struct Driver<'a> {
     /// It was opened in place of one that died, for the request that waits.
     pub(super) is_second: bool,
     clock: Clock,
+    /// Bytes written since they were counted.
+    sent: u64,
 }
+
 impl<'a> Driver<'a> {
     pub(super) fn new(
         task: &'a Task,
@@ -42,10 +46,30 @@ impl<'a> Driver<'a> {
             is_second: current.is_some(),
             current,
             clock: Clock::new(),
+            sent: 0,
         }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let polled = self.turn(cx);
+        self.count_bytes();
+        polled
+    }
+
+    /// Counts what was sent and received since the last time.
+    pub(super) fn count_bytes(&mut self) {
+        let sent = std::mem::take(&mut self.sent);
+        let received = self.reader.borrow_mut().take_received();
+        if sent == 0 && received == 0 {
+            return;
+        }
+        self.task.owner.count(|metrics| {
+            metrics.sent.fetch_add(sent, Relaxed);
+            metrics.received.fetch_add(received, Relaxed);
+        });
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.task.mailbox.register(cx);
         self.reader.borrow_mut().begin_turn();
         for _ in 0..BUDGET {
@@ -190,7 +214,9 @@ impl<'a> Driver<'a> {
             return;
         }
         let mut reader = self.reader.borrow_mut();
+        let before = exchange.request.written();
         let wrote = exchange.request.poll_write(cx, &mut reader.transport);
+        self.sent += exchange.request.written() - before;
         drop(reader);
         match wrote {
             Poll::Pending => exchange.has_waited = true,

@@ -88,8 +88,8 @@ impl Driver<'_> {
                 return Step::Over(Outcome::Failed(Box::new(Failure::hang_up())));
             }
             if let Some(asked) = exchange.asked {
-                let metrics = self.task.owner.metrics();
-                metrics.first_byte.record(asked.elapsed());
+                let owner = &self.task.owner;
+                owner.count(|metrics| metrics.first_byte.record(asked.elapsed()));
             }
             exchange.answer = Answer::Body {
                 head,
@@ -188,6 +188,8 @@ impl Driver<'_> {
 
     /// The message is complete: looks for what has come behind it, and tells.
     fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
+        // Whoever hears of the end finds all of it counted.
+        self.count_bytes();
         if let Some(exchange) = &self.current {
             self.task.host.answered(exchange.says_close());
         }
@@ -218,6 +220,9 @@ impl Driver<'_> {
             self.task.host.ended_by_peer();
         }
         let (keep_alive, status) = (head.keep_alive, head.status);
+        self.task
+            .owner
+            .count_response(exchange.request.method(), status);
         if !published {
             let end = trailers.is_empty();
             events.response(

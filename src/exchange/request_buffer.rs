@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::config::{REPLAY_LIMIT, TURN_WRITTEN};
+use crate::metrics::method_of;
 
 const MAX_SLICES: usize = 16;
 
@@ -21,6 +22,8 @@ pub struct RequestBuffer {
     total: u64,
     written: u64,
     complete: bool,
+    /// The number of its method, as [`method_of`] has it.
+    method: usize,
 }
 
 impl RequestBuffer {
@@ -37,6 +40,9 @@ impl RequestBuffer {
         if bytes.is_empty() {
             return;
         }
+        if self.total == 0 {
+            self.method = method_of(&bytes);
+        }
         self.total += bytes.len() as u64;
         if self.total > REPLAY_LIMIT as u64 {
             self.sent = None;
@@ -49,6 +55,11 @@ impl RequestBuffer {
     /// No more bytes follow.
     pub fn complete(&mut self) {
         self.complete = true;
+    }
+
+    /// The number of the method that it begins with.
+    pub fn method(&self) -> usize {
+        self.method
     }
 
     /// Whether no more bytes follow and all are in the kernel.

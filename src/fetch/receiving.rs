@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
@@ -16,14 +17,15 @@ use super::content::PIECE;
 use super::decoding::{too_large, BoxError, Incoming};
 use super::failure;
 use super::gathered::Gathered;
-use super::request::{Channel, FetchRequest, Wanted};
+use super::request::{Channel, FetchRequest, RequestHead, Wanted};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
 use crate::error::Failure;
 use crate::exchange::events;
 use crate::http1::head::{Framing, Head};
 use crate::http1::version::Version;
+use crate::metrics::method_number;
 
-/// Tells a response, from its head to its end.
+/// Tells a response, from its head to its end, to a request that began at `begun`.
 ///
 /// # Errors
 ///
@@ -32,6 +34,7 @@ pub async fn deliver(
     response: Response,
     request: &FetchRequest,
     channel: &Arc<Channel>,
+    begun: Instant,
 ) -> Result<(), Failure> {
     let head = head(&response);
     let expected = response.content_length().unwrap_or_default();
@@ -46,6 +49,14 @@ pub async fn deliver(
     // Nothing is told before the connection is where the next request looks for it.
     drop(body);
     clients::settled().await;
+    let RequestHead {
+        counters, method, ..
+    } = &*request.head;
+    let method = method_number(method.as_str().as_bytes());
+    counters
+        .metrics
+        .durations
+        .record(method, head.status, begun.elapsed());
     rest.tell(&head, channel, written, true);
     Ok(())
 }

@@ -46,8 +46,9 @@ pub async fn carry_out(request: FetchRequest, channel: &Arc<Channel>) {
 
 async fn exchange(request: &FetchRequest, channel: &Arc<Channel>) -> Result<(), Failure> {
     let _under_way = Counted::new(&request.head.counters.under_way);
+    let begun = Instant::now();
     let response = send(request, channel).await?;
-    receiving::deliver(response, request, channel).await
+    receiving::deliver(response, request, channel, begun).await
 }
 
 async fn send(request: &FetchRequest, channel: &Arc<Channel>) -> Result<Response, Failure> {

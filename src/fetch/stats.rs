@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::sync::Lazy;
+use reqwest::Url;
 
-use crate::engine::OriginStats;
-use crate::metrics::Metrics;
+use crate::engine::{Holding, OriginStats};
+use crate::metrics::{lifetime, Metrics};
 use crate::pool::Counts;
 
 /// Most origins that are counted by name; further ones are counted together.
@@ -22,6 +23,17 @@ pub struct Counters {
     pub dialing: AtomicU32,
     /// Requests under way.
     pub under_way: AtomicU32,
+}
+
+impl Counters {
+    fn counts(&self) -> Counts {
+        let dialing = self.dialing.load(Relaxed);
+        Counts {
+            dialing,
+            leased: self.under_way.load(Relaxed).saturating_sub(dialing),
+            ..Counts::default()
+        }
+    }
 }
 
 impl std::fmt::Debug for Counters {
@@ -61,27 +73,50 @@ pub fn of(origin: &Arc<str>) -> Arc<Counters> {
     } else {
         "".into()
     };
-    Arc::clone(origins.entry(name).or_default())
+    if let Some(others) = origins.get(&name) {
+        return Arc::clone(others);
+    }
+    let counters = Arc::<Counters>::default();
+    lifetime::register(&place_of(&name), &counters.metrics);
+    Arc::clone(origins.entry(name).or_insert(counters))
+}
+
+/// What agents call the same place: always with its port.
+fn place_of(origin: &str) -> String {
+    let url = Url::parse(origin).ok();
+    let port = url.as_ref().and_then(Url::port_or_known_default);
+    match (url, port) {
+        (Some(url), Some(port)) => {
+            let host = url.host_str().unwrap_or_default();
+            format!("{}://{host}:{port}", url.scheme())
+        }
+        _ => origin.to_owned(),
+    }
+}
+
+/// What fetches hold at the moment, by place.
+pub fn holdings() -> Vec<Holding> {
+    let origins = ORIGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = origins.iter().map(|(origin, counters)| Holding {
+        place: place_of(origin).into(),
+        counts: counters.counts(),
+        limit: None,
+    });
+    held.filter(|held| held.counts != Counts::default())
+        .collect()
 }
 
 /// All counters, under the names that `stats()` has for them.
 pub fn all() -> Vec<OriginStats> {
     let origins = ORIGINS.lock().unwrap_or_else(PoisonError::into_inner);
-    let told = origins.iter().map(|(origin, counters)| {
-        let dialing = counters.dialing.load(Relaxed);
-        OriginStats {
-            name: if origin.is_empty() {
-                String::new()
-            } else {
-                format!("fetch {origin}")
-            },
-            counts: Counts {
-                dialing,
-                leased: counters.under_way.load(Relaxed).saturating_sub(dialing),
-                ..Counts::default()
-            },
-            metrics: Arc::clone(&counters.metrics),
-        }
+    let told = origins.iter().map(|(origin, counters)| OriginStats {
+        name: if origin.is_empty() {
+            String::new()
+        } else {
+            format!("fetch {origin}")
+        },
+        counts: counters.counts(),
+        metrics: Arc::clone(&counters.metrics),
     });
     told.collect()
 }

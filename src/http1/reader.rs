@@ -85,6 +85,8 @@ pub struct Reader<T> {
     noise: usize,
     /// What is read at once.
     room: usize,
+    /// Bytes read since somebody asked.
+    received: u64,
 }
 
 impl<T: AsyncRead + Unpin> Reader<T> {
@@ -101,12 +103,18 @@ impl<T: AsyncRead + Unpin> Reader<T> {
             work_of: |_| 0,
             noise: 0,
             room: READ,
+            received: 0,
         }
     }
 
     /// With a transport that tells, in bytes, what its reads were in work.
     pub fn counting(self, work_of: fn(&mut T) -> usize) -> Self {
         Self { work_of, ..self }
+    }
+
+    /// Bytes read since this was last asked.
+    pub fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
     }
 
     /// A turn begins: so much may be read until the next one.
@@ -244,6 +252,7 @@ impl<T: AsyncRead + Unpin> Reader<T> {
             packet
         };
         kept.set(buffer);
+        self.received += packet.len() as u64;
         let mut work = (self.work_of)(&mut self.transport);
         if read.is_ready() {
             work = work.max(packet.len()).max(LEAST_READ);

@@ -57,7 +57,7 @@ use sharing::Peer;
 use slab::{IdHash, IdSlab, Link, List, Slab};
 pub use types::{
     AgentId, CheckIn, CloseReason, ConnId, Counts, Effect, ExchangeId, KeyId, Kind, LastAnswer,
-    Lease, Miss, PortId, State, Stay, WaiterId,
+    Lease, Miss, PortId, Seen, State, Stay, WaiterId,
 };
 use waiters::Waiter;
 
@@ -221,6 +221,32 @@ impl Pool {
         origins
             .map(|origin| (origin.key, origin.counts(), Arc::clone(&origin.metrics)))
             .collect()
+    }
+
+    /// The connections of an agent, or of all, in no order; those past their agent's end are left out.
+    pub fn connections(&self, agent: Option<AgentId>, now: u64) -> Vec<Seen> {
+        let seen = self.conns.iter().map(|(conn, held)| {
+            let origin = &self.origins[held.origin];
+            Seen {
+                conn,
+                agent: self.agents.id(origin.agent),
+                key: origin.key,
+                state: held.state,
+                age_ms: now.saturating_sub(held.born),
+                idle_ms: match held.state {
+                    State::Idle => now.saturating_sub(held.idle_since),
+                    State::Dialing | State::Leased => 0,
+                },
+                uses: held.uses,
+            }
+        });
+        seen.filter(|seen| agent.is_none_or(|agent| agent == seen.agent))
+            .collect()
+    }
+
+    /// What an agent may hold.
+    pub fn limits(&self, agent: AgentId) -> Option<Limits> {
+        Some(self.agents[self.agents.find(agent)?].limits)
     }
 
     /// Where a connection is in its life; `None` if it is gone.

@@ -125,6 +125,12 @@ impl<T> IdSlab<T> {
     pub fn id(&self, index: u32) -> u32 {
         self.items[index as usize].0
     }
+
+    /// Ids and values, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let living = self.by_id.iter();
+        living.map(|(&id, &index)| (id, &self.items[index as usize].1))
+    }
 }
 
 impl<T> Index<u32> for IdSlab<T> {

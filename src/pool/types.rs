@@ -237,6 +237,25 @@ pub enum Effect {
     },
 }
 
+/// A connection, as it is at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Its number.
+    pub conn: ConnId,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// What it is interchangeable by.
+    pub key: KeyId,
+    /// Where it is in its life.
+    pub state: State,
+    /// Since it was dialed.
+    pub age_ms: u64,
+    /// Since it went idle; 0: it isn't.
+    pub idle_ms: u64,
+    /// Exchanges finished.
+    pub uses: u32,
+}
+
 /// What an agent holds, of one key or of all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -252,6 +271,17 @@ pub struct Counts {
     pub foreign_idle: u32,
     /// Waiters.
     pub queued: u32,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.dialing += other.dialing;
+        self.leased += other.leased;
+        self.idle += other.idle;
+        self.foreign += other.foreign;
+        self.foreign_idle += other.foreign_idle;
+        self.queued += other.queued;
+    }
 }
 
 #[cfg(test)]
