@@ -19,6 +19,7 @@ const target = nativeTargets()[0]
 const REQUIRED = [
   'LICENSE',
   'README.md',
+  'bin/keepwire.js',
   'index.d.ts',
   'index.js',
   'lib/bridge/target.js',
@@ -28,7 +29,7 @@ const REQUIRED = [
   'package.json',
 ]
 const ALLOWED =
-  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|docs\/[\w-]+\.md|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js|lib\/bundle\.js\.map)$/
+  /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|bin\/keepwire\.js|docs\/[\w-]+\.md|docs\/grafana\/[\w-]+\.json|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js|lib\/bundle\.js\.map)$/
 /** All modules are in it twice: as files, and without comments in one. */
 const MAX_UNPACKED_BYTES = 1.25 * 1024 * 1024
 
@@ -46,10 +47,12 @@ const server = http.createServer((request, response) => response.end('works')).l
 })
 `
 const USE_IMPORT = `
-import { Agent, http, install } from 'keepwire'
+import { Agent, http, install, totals } from 'keepwire'
 import standIn, { get } from 'keepwire/http'
+import { metrics } from 'keepwire/prometheus'
 import 'keepwire/register'
 if (http.Agent !== Agent || standIn !== http || http.get !== get) throw new Error('two agents')
+if (typeof totals() !== 'object' || !metrics().startsWith('# HELP')) throw new Error('no metrics')
 install()
 console.log('works')
 `

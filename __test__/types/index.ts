@@ -5,7 +5,22 @@ import * as nodeHttps from 'node:https'
 import type * as net from 'node:net'
 
 import type * as keepwire from 'keepwire'
-import { Agent, type AgentOptions, fetch, HttpsAgent, type HttpsAgentOptions, http, https } from 'keepwire'
+import {
+  Agent,
+  type AgentOptions,
+  type ConnectionState,
+  connections,
+  fetch,
+  type Histogram,
+  HttpsAgent,
+  type HttpsAgentOptions,
+  http,
+  https,
+  type Totals,
+  totals as keepwireTotals,
+} from 'keepwire'
+import { contentType, metrics, register } from 'keepwire/prometheus'
+import { Registry } from 'prom-client'
 
 /** Both directions: neither type may have something that the other lacks. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -124,3 +139,12 @@ async function fetches(): Promise<void> {
   await fetch('http://127.0.0.1/', { timeout: 'soon' })
 }
 void fetches
+
+// What the process did.
+const all = keepwireTotals({ origin: (name: string) => name.toLowerCase() })
+holds<Same<typeof all, Record<string, Totals>>>()
+holds<Same<(typeof all)[string]['durationMs'], Record<string, Record<string, Histogram>>>>()
+holds<Same<ReturnType<typeof connections>, ConnectionState[]>>()
+const text: string = metrics({ accept: contentType(), origin: (name) => name })
+register(new Registry(), {})
+void [connections(new Agent()), text]
