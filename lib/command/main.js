@@ -1,0 +1,161 @@
+'use strict'
+
+// npx keepwire: reads the arguments, does what they say and sets the exit code. Reports go to stdout, progress and complaints to
+// stderr.
+
+const { parseArgs } = require('node:util')
+
+const { version } = require('../../package.json')
+const { check, MOST_REQUESTS } = require('./check.js')
+const { colours, report } = require('./report.js')
+
+/** How it ends besides `check`'s 0, 1 and 2: as sysexits.h has them. */
+const USAGE = 64
+const BUG = 70
+
+const HELP = [
+  'Usage: keepwire check URL [options]',
+  '',
+  'What a server does to keep-alive connections: how it answers, how many connections a series of requests needs, what it says of how',
+  'long a connection may be idle, and what to set.',
+  '',
+  'Options:',
+  `  -n, --requests N         requests, one after another, 2 to ${MOST_REQUESTS}; default 20`,
+  '      --idle               also waits for the server to close an idle connection',
+  '      --idle-limit S       for so many seconds at most; default 130',
+  `      --agent-options JSON options of keepwire's agent, such as '{"connectTimeout":2000}'`,
+  '      --json               the report as JSON',
+  '  -h, --help',
+  '  -v, --version',
+  '',
+  `Exit code: 0 connections are reused, 1 they are not, or requests failed, 2 the server can't be reached, ${USAGE} wrong arguments.`,
+  '',
+  'Examples:',
+  '  npx keepwire check https://example.com/',
+  '  npx keepwire check http://localhost:3000/health -n 10 --idle',
+  `  npx keepwire check https://10.0.0.5/ --agent-options '{"rejectUnauthorized":false}'`,
+  '  npx keepwire check https://example.com/ --json',
+  '',
+].join('\n')
+
+class UsageError extends Error {}
+
+/** @type {import('node:util').ParseArgsConfig['options']} */
+const OPTIONS = {
+  requests: { type: 'string', short: 'n', default: '20' },
+  idle: { type: 'boolean', default: false },
+  'idle-limit': { type: 'string', default: '130' },
+  'agent-options': { type: 'string', default: '{}' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+  version: { type: 'boolean', short: 'v', default: false },
+}
+
+/** @param {string[]} args */
+function parsed(args) {
+  try {
+    const { positionals, values } = parseArgs({ args, options: OPTIONS, allowPositionals: true })
+    return { positionals, values: /** @type {Record<string, any>} */ (values) }
+  } catch (error) {
+    throw new UsageError(/** @type {Error} */ (error).message)
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ * @param {number} least
+ * @param {number} most
+ */
+function number(name, text, least, most) {
+  const value = Number(text)
+  if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= most) return value
+  throw new UsageError(`${name} must be a whole number from ${least} to ${most}, not '${text}'`)
+}
+
+/** @param {string | undefined} text */
+function target(text) {
+  if (text === undefined) throw new UsageError('check needs a URL')
+  // 'localhost:3000' is one, of a scheme that nobody meant.
+  if (!/^https?:\/\//i.test(text)) throw new UsageError(`the URL must begin with http:// or https://, not '${text}'`)
+  try {
+    return new URL(text)
+  } catch {
+    throw new UsageError(`'${text}' is no URL`)
+  }
+}
+
+/** @param {string} text */
+function agentOptions(text) {
+  let options
+  try {
+    options = JSON.parse(text)
+  } catch {
+    // Told below.
+  }
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+    throw new UsageError(`--agent-options must be a JSON object, such as '{"timeout":5000}'`)
+  }
+  return options
+}
+
+/** Says on a terminal what is under way, in one line. */
+function progress() {
+  const { isTTY } = process.stderr
+  return (/** @type {string} */ line) => {
+    if (isTTY) process.stderr.write(`\r\u001b[K${line}`)
+  }
+}
+
+/** @param {string[]} args */
+async function run(args) {
+  const { positionals, values } = parsed(args)
+  if (values.version) return print(`${version}\n`)
+  if (values.help || positionals.length === 0) {
+    print(HELP)
+    return values.help ? 0 : USAGE
+  }
+  const [command, url, ...rest] = positionals
+  if (command !== 'check') throw new UsageError(`there is no command '${command}'`)
+  if (rest.length > 0) throw new UsageError(`'${rest[0]}' is one argument too many`)
+  const tell = progress()
+  const result = await check(target(url), {
+    requests: number('--requests', values.requests, 2, MOST_REQUESTS),
+    idleLimitMs: values.idle ? number('--idle-limit', values['idle-limit'], 1, 3600) * 1000 : 0,
+    agentOptions: agentOptions(values['agent-options']),
+    tell,
+  }).catch(refused)
+  tell('')
+  print(values.json ? `${JSON.stringify(result, null, 2)}\n` : report(result, colours(process.stdout)))
+  return result.exitCode
+}
+
+/**
+ * Agents refuse options that make no sense.
+ * @param {Error & { code?: string }} error
+ * @returns {never}
+ */
+function refused(error) {
+  if (/^ERR_(INVALID_ARG|OUT_OF_RANGE)/.test(error.code ?? ''))
+    throw new UsageError(`--agent-options: ${error.message}`)
+  throw error
+}
+
+/** @param {string} text */
+function print(text) {
+  process.stdout.write(text)
+  return 0
+}
+
+/** @param {string[]} args */
+async function main(args) {
+  try {
+    process.exitCode = await run(args)
+  } catch (error) {
+    const isUsage = error instanceof UsageError
+    console.error(isUsage ? `keepwire: ${error.message}\nkeepwire --help says more` : error)
+    process.exitCode = isUsage ? USAGE : BUG
+  }
+}
+
+module.exports = { main }
