@@ -72,8 +72,8 @@ class Exchange {
   hasTimedOut = false
   /** Whether its users get copies of what comes. */
   copiesChunks = false
-  /** Whether larger pieces come in memory of the runtime's own as well. */
-  ownsChunks = false
+  /** Whether larger pieces come in memory of the runtime's own, which can be transferred, and not in the engine's. */
+  ownsChunks = true
   /** How long the server's hint lets the connection stay idle, in ms; -1: it gave none. */
   idleHintMs = -1
   /** How it got its connection, as the engine answered. */
