@@ -38,3 +38,24 @@ pub const MAX_HEADER_FIELDS: usize = 1 << 16;
 
 /// Most informational (1xx) responses before a final one; a flood is an attack (RFC 9110, section 15.2 sets none).
 pub const MAX_INFORMATIONAL: u32 = 1000;
+
+/// Bytes of one response that an HTTP/2 session takes before its reader has taken any: what a fast server may have on its way.
+pub const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The same of all responses of a session: no limit of its own (RFC 9113, section 6.9.1, sets this one).
+pub const SESSION_WINDOW: u32 = (1 << 31) - 1;
+
+/// Largest head of a response in a session; `maxHeaderSize` applies as well.
+pub const SESSION_HEADERS: u32 = 1 << 20;
+
+/// What small DATA frames of a session may cost beside their bytes while nobody reads them.
+pub const SESSION_FRAMES: usize = 1 << 24;
+
+/// Request bytes kept for a re-send while an HTTP/2 server may still say that it has not looked at them.
+pub const STREAM_REPLAY_LIMIT: u64 = 256 * 1024;
+
+/// How often a request moves because servers say that they have not looked at it.
+pub const MAX_MOVES: u32 = 16;
+
+/// Pieces of a response in a session are told as one up to this size: its frames are smaller.
+pub const GATHERED_FRAMES: usize = 64 * 1024;

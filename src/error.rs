@@ -45,6 +45,8 @@ pub struct Failure {
     pub bytes_parsed: Option<u64>,
     /// What had been read when a parser refused it.
     pub packet: Bytes,
+    /// The code that an HTTP/2 stream, or its connection, was closed with.
+    pub http2_code: Option<u32>,
     /// Whether the runtime's own TLS may get on with the peer.
     pub prospect: Prospect,
     /// What became of each address when several were tried; empty otherwise.
@@ -88,6 +90,7 @@ impl Failure {
             reason: None,
             bytes_parsed: None,
             packet: Bytes::new(),
+            http2_code: None,
             prospect: Prospect::None,
             causes: Vec::new(),
         }

@@ -9,6 +9,7 @@
 //! * `exchange`: one request on one connection.
 //! * `pool`: which connection serves whom; a pure state machine.
 //! * `connect`: dns and tcp (or a unix socket), with their errors.
+//! * `http2`: sessions of HTTP/2, whose places stand for connections.
 //! * `http1`: the responses in the bytes that a connection brings.
 //! * `io_thread`: the process-wide I/O thread.
 //! * `contain`, `faults`: what a panic ends; panics for tests.
@@ -27,6 +28,7 @@ mod exchange;
 mod faults;
 mod fetch;
 mod http1;
+mod http2;
 mod io_thread;
 mod metrics;
 mod pool;

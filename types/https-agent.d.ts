@@ -15,6 +15,21 @@ export interface HttpsAgentOptions extends nodeHttps.AgentOptions, AgentOptions 
    * Unit: endpoints. Default: 100. Disabled by: 0 (every handshake is a full one).
    */
   maxCachedSessions?: number | undefined
+
+  /**
+   * Whether to speak HTTP/2 with servers that take it (docs/http2.md): requests that run at the same time share one
+   * connection. To the agent a place in it is a connection, which `maxSockets` and the like count. Read once.
+   *
+   * Default: false. Disabled by: false.
+   */
+  http2?: boolean | undefined
+
+  /**
+   * With `http2`: how many requests one connection carries at a time, as far as the server takes so many. Read once.
+   *
+   * Unit: requests. Default: 1000.
+   */
+  maxStreams?: number | undefined
 }
 
 /** What it shares with {@link Agent}; its `defaultPort` is 443, its `protocol` `'https:'`. */

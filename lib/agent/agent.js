@@ -18,7 +18,7 @@ const { limitResponse, mostOf } = require('../exchange/response-size.js')
 const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
 const { statsOf } = require('./stats.js')
 const { noteCreation } = require('../common/warnings.js')
-const { connectionReset } = require('../common/errors.js')
+const { connectionReset, invalidValue } = require('../common/errors.js')
 
 const runtimeGetName = RuntimeAgent.prototype.getName
 
@@ -49,7 +49,10 @@ function agentOver(Runtime, begin) {
   return Agent
 }
 
-const Agent = agentOver(RuntimeAgent, initialize)
+const Agent = agentOver(RuntimeAgent, (agent) => {
+  if (agent.options.http2 === true) throw invalidValue('http2', true, 'needs TLS: it is an option of https agents')
+  initialize(agent)
+})
 
 /** @param {any} agent constructed as the runtime's */
 function initialize(agent) {

@@ -123,7 +123,7 @@ function open(agent, origins, wanted, servername) {
   const found = origins.get(name)
   if (found !== undefined) return /** @type {SecureOrigin} */ (found)
   const sessions = Number(agent.maxCachedSessions)
-  const secure = secureOf(options, sessions > 0 ? sessions : 0)
+  const secure = secureOf(options, sessions > 0 ? sessions : 0, origins.maxStreams !== undefined)
   const origin = new SecureOrigin(origins, name, options, secure, agent.getName === getName)
   origins.add(name, options, origin)
   return origin

@@ -14,6 +14,7 @@ const {
   limitsDiffer,
   limitsOf,
   LIVE,
+  maxStreams,
   milliseconds,
   PROFILE_KEYS,
   patienceOf,
@@ -331,6 +332,7 @@ class Origins {
     this.port = threadPort()
     this.agent = agent
     this.isShared = agent.options.shared === true
+    this.maxStreams = maxStreams(agent.options)
     this.#read(agent.options)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)

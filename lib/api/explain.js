@@ -48,8 +48,9 @@ function explain(req) {
 }
 
 /** @param {Exchange} exchange */
-function missOf({ foundBy, foundMore, origin, queuedMs, replaced }) {
+function missOf({ connection, foundBy, foundMore, origin, queuedMs, replaced }) {
   if (replaced > 0) return missReason(replaced)
+  if (connection?.isJoined) return 'multiplexed'
   if (foundBy === DIALING && foundMore === 0) {
     if (queuedMs > 0) return 'all-busy'
     return differing(origin) ?? 'none-idle'

@@ -45,6 +45,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {number | undefined} [tls]
  * @property {string | undefined} [servername]
  * @property {boolean | undefined} [keylog]
+ * @property {number | undefined} [maxStreams] how many exchanges at a time a connection may carry that speaks HTTP/2; undefined: none
  */
 
 /**

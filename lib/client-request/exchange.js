@@ -479,12 +479,16 @@ function fail(exchange, flags, error) {
     // An error of the response: the request has had its answer.
     view.destroy()
     req.res.destroy(error)
+  } else if ('http2Code' in error && req.res) {
+    // Its stream alone has ended: there is no connection whose end tells.
+    view.destroy()
+    req.res.destroy(Object.assign(connectionReset('aborted'), { http2Code: error.http2Code }))
   } else if (error.code === 'ECONNRESET' && !error.syscall && !('host' in error)) {
     // The peer ended the connection: an error of the request before the head, of the response after it.
     view.emit('end')
     if ((flags & AFTER_HEAD) === 0 && !req.res && !view._hadError) {
       view._hadError = true
-      emitRequestError(req, connectionReset('socket hang up'))
+      emitRequestError(req, 'http2Code' in error ? error : connectionReset('socket hang up'))
     }
     view.destroy()
   } else {

@@ -97,6 +97,8 @@ const AGENT = Object.freeze([
   { name: 'maxPending', number: true, live: true },
   { name: 'retry', live: true },
   { name: 'shared' },
+  { name: 'http2' },
+  { name: 'maxStreams', number: true },
   { name: 'warnings' },
   { name: 'dns' },
 ])

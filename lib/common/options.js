@@ -143,13 +143,26 @@ const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
 function validate(options) {
   if (options === undefined || options === null) return
   for (const name of NUMBERS) number(options[name], name)
-  const { retry, shared, warnings } = options
+  const { http2, retry, shared, warnings } = options
+  if (http2 !== undefined && typeof http2 !== 'boolean') throw notA('boolean', 'http2', http2)
   if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
   nameCacheOf(options.dns)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
   }
+}
+
+/** Streams that a session has at a time, as far as its server lets it, unless an agent says otherwise. */
+const DEFAULT_MAX_STREAMS = 1000
+
+/**
+ * How many exchanges at a time a connection of an agent's may carry; undefined: it speaks HTTP/1.1.
+ * @param {Options} options an agent's
+ */
+function maxStreams({ http2, maxStreams }) {
+  if (http2 !== true) return undefined
+  return Math.min(Math.max(1, Math.floor(maxStreams ?? DEFAULT_MAX_STREAMS)), 0x7fffffff)
 }
 
 /**
@@ -337,6 +350,7 @@ module.exports = {
   limitsDiffer,
   limitsOf,
   LIVE,
+  maxStreams,
   merge,
   milliseconds,
   nameOf,

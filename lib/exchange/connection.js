@@ -39,6 +39,8 @@ class Connection {
   isClosed = false
   /** Whether it was opened, ever. */
   isConnected = false
+  /** Whether it was not opened for its request: it is a place in a session that others have places in, or was another agent's. */
+  isJoined = false
   /** What its TLS handshake came to; null: it is plain, or not that far. @type {import('../tls/secured.js').Secured | null} */
   secured = null
   idleSince = 0
@@ -131,8 +133,9 @@ class Connection {
     const first = this.#addresses.length === 0
     this.#addresses = text.split('\0')
     this.usesLeft = Number.POSITIVE_INFINITY
+    this.isJoined = (flags & ADOPTED) !== 0
     if ((flags & REPLACES) !== 0) this.#onReplaced((flags & RESENT) !== 0, reason)
-    if (opens.hasSubscribers && (flags & ADOPTED) === 0) tellOpened(this)
+    if (opens.hasSubscribers && !this.isJoined) tellOpened(this)
     if (this.view.destroyed) return
     // A replacement for a connection that died idle is none of the user's business, unless they judge connections.
     const action = first ? connected : (flags & ASKS) !== 0 ? askGuards : undefined

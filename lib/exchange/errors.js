@@ -28,6 +28,8 @@ const { tlsError } = require('../tls/errors.js')
 
 const BASE_FIELDS = 10
 const CAUSE_FIELDS = BASE_FIELDS + 1
+/** Those of a failure itself: also `reason`, `bytesParsed`, `http2Code`. */
+const OWN_FIELDS = BASE_FIELDS + 3
 
 /** c-ares' number for ENOTFOUND, which Bun shows. */
 const ARES_ENOTFOUND = 4
@@ -151,11 +153,15 @@ const systemError = { bun: bunError, deno: denoError, node: nodeError }[runtimeN
 /**
  * @param {string[]} fields
  * @param {number} errno
+ * @param {string} [http2Code]
  */
-function fromFields(fields, errno) {
+function fromFields(fields, errno, http2Code = '') {
   const [code, syscall, address, port, hostname, message, localAddress, localPort, targetAddress, targetPort] = fields
   // Ours have no system call behind them, nor has a connection that just ended.
-  if (syscall === '') return withFields(message, known({ errno, code, address, port: Number(port), hostname }))
+  if (syscall === '') {
+    const error = withFields(message, known({ errno, code, address, port: Number(port), hostname }))
+    return http2Code === '' ? error : Object.assign(error, { http2Code: Number(http2Code) })
+  }
   return systemError({
     code,
     errno,
@@ -180,9 +186,9 @@ function fromFields(fields, errno) {
 function fromRecord(text, errno) {
   const fields = text.split('\0')
   const [code, syscall, , port, hostname, message] = fields
-  const [reason, bytesParsed] = fields.slice(BASE_FIELDS)
+  const [reason, bytesParsed, http2Code] = fields.slice(BASE_FIELDS)
   if (code.startsWith('HPE_')) {
-    const packet = Buffer.from(fields.slice(BASE_FIELDS + 2).join('\0'), 'latin1')
+    const packet = Buffer.from(fields.slice(OWN_FIELDS).join('\0'), 'latin1')
     return parseError(code, reason, Number(bytesParsed), packet)
   }
   // Of what fails without a system call, TLS alone has codes of its own, or names the host.
@@ -190,11 +196,11 @@ function fromRecord(text, errno) {
     return tlsError(withFields(message, known({ errno, code, syscall, hostname, port: Number(port) })), reason)
   }
   const causes = []
-  for (let at = BASE_FIELDS + 2; at + CAUSE_FIELDS <= fields.length; at += CAUSE_FIELDS) {
+  for (let at = OWN_FIELDS; at + CAUSE_FIELDS <= fields.length; at += CAUSE_FIELDS) {
     causes.push(fromFields(fields.slice(at, at + BASE_FIELDS), Number(fields[at + BASE_FIELDS])))
   }
   if (causes.length > 0) return Object.assign(new AggregateError(causes), { code })
-  return tlsError(fromFields(fields, errno), reason)
+  return tlsError(fromFields(fields, errno, http2Code), reason)
 }
 
 module.exports = { fromRecord, parseError }

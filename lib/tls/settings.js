@@ -31,6 +31,9 @@ const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./valu
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3']
 
+/** What is offered where HTTP/2 is wanted. */
+const HTTP2_FIRST = ['h2', 'http/1.1']
+
 /** OpenSSL's names of the cipher suites that the engine has, and rustls's. */
 const CIPHERS = new Map([
   ['TLS_AES_256_GCM_SHA384', 'TLS13_AES_256_GCM_SHA384'],
@@ -210,9 +213,10 @@ function isTextList(protocols) {
 /**
  * @param {Options} options all of a connection's, `servername` included
  * @param {number} sessions how many endpoints' sessions are kept
+ * @param {boolean} [http2] whether HTTP/2 is offered, unless the options say what is
  * @returns {Secure | string} a text: why only the runtime can honour them
  */
-function secureOf(options, sessions) {
+function secureOf(options, sessions, http2 = false) {
   const foreign = FOREIGN.find((key) => isGiven(options[key]))
   if (foreign !== undefined) return foreign
   const min = options.minVersion ?? tls.DEFAULT_MIN_VERSION ?? VERSIONS[0]
@@ -242,7 +246,7 @@ function secureOf(options, sessions) {
       tls12: min === 'TLSv1.2' && offers(ciphers, 'TLS_'),
       tls13: max === 'TLSv1.3' && offers(ciphers, 'TLS13_'),
       ciphers,
-      alpn: ALPNProtocols ?? [],
+      alpn: ALPNProtocols ?? (http2 ? HTTP2_FIRST : []),
       sessions,
     })
   } catch {

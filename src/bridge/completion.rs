@@ -360,10 +360,7 @@ impl Events for Completions {
                 .to_string(),
         ];
         let text = fields.join("\0");
-        let flags = replaces.map_or(0, |dead| {
-            record::REPLACES | flag(dead.resent, record::RESENT) | flag(dead.asks, record::ASKS)
-        });
-        let aux = replaces.map_or(0, |dead| dead.reason as u16);
+        let (flags, aux) = replacement(replaces);
         self.push(true, |queue| {
             queue.record(
                 record::CONNECTED,
@@ -384,7 +381,13 @@ impl Events for Completions {
         });
     }
 
-    fn adopted(&self, conn: ConnId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
+    fn adopted(
+        &self,
+        conn: ConnId,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        replaces: Option<Replaces>,
+    ) {
         let end = |end: Option<SocketAddr>| {
             end.map_or_else(
                 || "\0".to_owned(),
@@ -392,9 +395,11 @@ impl Events for Completions {
             )
         };
         let text = format!("{}\0{}\x000\x000\x000", end(local), end(remote));
+        let (flags, aux) = replacement(replaces);
         self.push(false, |queue| {
             let parts: [&[u8]; 2] = [text.as_bytes(), &[]];
-            queue.record(record::CONNECTED, record::ADOPTED, 0, conn.into(), 0, parts);
+            let flags = record::ADOPTED | flags;
+            queue.record(record::CONNECTED, flags, aux, conn.into(), 0, parts);
         });
     }
 
@@ -427,7 +432,16 @@ impl AfterTurn for Completions {
     }
 }
 
-/// A failure's fields, joined by NUL: its base fields, `reason, bytesParsed`, then base fields and `errno` of each cause.
+/// Flags and `aux` of a CONNECTED record that tells of a replacement.
+fn replacement(replaces: Option<Replaces>) -> (u8, u16) {
+    replaces.map_or((0, 0), |dead| {
+        let flags =
+            record::REPLACES | flag(dead.resent, record::RESENT) | flag(dead.asks, record::ASKS);
+        (flags, dead.reason as u16)
+    })
+}
+
+/// A failure's fields, joined by NUL: its base fields, `reason, bytesParsed, http2Code`, then base fields and `errno` of each cause.
 fn failure_text(failure: &Failure) -> Vec<u8> {
     let mut fields = base_fields(failure).to_vec();
     fields.push(failure.reason.as_deref().unwrap_or_default().to_owned());
@@ -435,6 +449,11 @@ fn failure_text(failure: &Failure) -> Vec<u8> {
         failure
             .bytes_parsed
             .map_or_else(String::new, |count| count.to_string()),
+    );
+    fields.push(
+        failure
+            .http2_code
+            .map_or_else(String::new, |code| code.to_string()),
     );
     for cause in &failure.causes {
         fields.extend(base_fields(cause));

@@ -85,6 +85,7 @@ pub struct BindingProfile {
     pub servername: Option<String>,
     pub keylog: Option<bool>,
     pub tcp_user_timeout_ms: f64,
+    pub max_streams: Option<f64>,
 }
 
 impl TryFrom<BindingProfile> for Profile {
@@ -121,6 +122,7 @@ impl TryFrom<BindingProfile> for Profile {
             tcp_user_timeout_ms: profile.tcp_user_timeout_ms as u32,
             // Its agent's: the engine knows.
             names: None,
+            http2: profile.max_streams.map(|most| most as u32),
         })
     }
 }

@@ -59,7 +59,14 @@ impl Events for Listener {
     fn written(&self, _exchange: ExchangeId, _bytes: u64, _eager: bool) {}
     fn assigned(&self, _exchange: ExchangeId, _conn: ConnId, _how: Assigned) {}
     fn connected(&self, _conn: ConnId, _connected: &Connected, _replaces: Option<Replaces>) {}
-    fn adopted(&self, _conn: ConnId, _local: Option<SocketAddr>, _remote: Option<SocketAddr>) {}
+    fn adopted(
+        &self,
+        _conn: ConnId,
+        _local: Option<SocketAddr>,
+        _remote: Option<SocketAddr>,
+        _replaces: Option<Replaces>,
+    ) {
+    }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_foreign(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}

@@ -68,6 +68,8 @@ pub struct Profile {
     pub tcp_user_timeout_ms: u32,
     /// What is remembered of names; `None`: nothing.
     pub names: Option<Names>,
+    /// How many exchanges at a time a connection may carry if its peer speaks HTTP/2; `None`: none may speak it.
+    pub http2: Option<u32>,
 }
 
 /// An open connection and how it came about.
@@ -92,6 +94,14 @@ struct Target {
     text: String,
 }
 
+/// What is offered of the application protocols that a profile names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offer {
+    All,
+    /// All but HTTP/2.
+    WithoutHttp2,
+}
+
 /// Opens a connection. A name's addresses are what `lookup` says, if it is given: it is called if there is a name to look up.
 ///
 /// # Errors
@@ -106,21 +116,35 @@ struct Target {
 pub async fn connect_by<L: Future<Output = Vec<String>>>(
     profile: &Profile,
     lookup: Option<impl Fn() -> L>,
+    offer: Offer,
 ) -> Result<Connected, Failure> {
+    in_time(profile, open(profile, lookup, offer)).await?
+}
+
+/// What comes of `future`, which is a step on the way to a connection.
+///
+/// # Errors
+///
+/// `ERR_KEEPWIRE_CONNECT_TIMEOUT` when the profile's time is up.
+pub async fn in_time<F: Future>(profile: &Profile, future: F) -> Result<F::Output, Failure> {
     if profile.connect_timeout_ms == 0 {
-        return open(profile, lookup).await;
+        return Ok(future.await);
     }
     let limit = Duration::from_millis(profile.connect_timeout_ms.into());
-    match within(limit, open(profile, lookup)).await {
-        Some(outcome) => outcome,
-        None => Err(timed_out(profile)),
-    }
+    within(limit, future)
+        .await
+        .ok_or_else(|| timed_out(profile))
 }
 
 /// The same with the system's resolver.
 #[cfg(test)]
 pub async fn connect(profile: &Profile) -> Result<Connected, Failure> {
-    connect_by(profile, None::<fn() -> std::future::Ready<Vec<String>>>).await
+    connect_by(
+        profile,
+        None::<fn() -> std::future::Ready<Vec<String>>>,
+        Offer::All,
+    )
+    .await
 }
 
 /// Waits for `future` no longer than `limit`.
@@ -138,13 +162,14 @@ async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
 async fn open<L: Future<Output = Vec<String>>>(
     profile: &Profile,
     lookup: Option<impl Fn() -> L>,
+    offer: Offer,
 ) -> Result<Connected, Failure> {
     faults::at(Stage::Dial);
     let opened = open_plain(profile, lookup).await?;
     match &profile.tls {
         Some(endpoint) => {
             faults::at(Stage::Handshake);
-            tls::secure(endpoint, profile, opened).await
+            tls::secure(endpoint, profile, opened, offer).await
         }
         None => Ok(opened),
     }

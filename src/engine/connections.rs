@@ -14,12 +14,13 @@ use crate::connect::tls::Secured;
 use crate::connect::{Profile, SocketOption};
 use crate::contain::{contain, Contained};
 use crate::error::Failure;
-use crate::exchange::context::{Host, Owner, Task};
+use crate::exchange::context::{Host, MayHttp2, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
+use crate::http2;
 use crate::io_thread;
 use crate::metrics::Metrics;
-use crate::pool::{CloseReason, ConnId, ExchangeId, LastAnswer, PortId, WaiterId};
+use crate::pool::{AgentId, CloseReason, ConnId, ExchangeId, KeyId, LastAnswer, PortId, WaiterId};
 
 /// The port of connections whose thread has ended.
 const NO_PORT: PortId = 0;
@@ -39,6 +40,7 @@ pub fn forget_all() {
         all.connections.take();
         all.exchanges.take();
         all.reminders.take();
+        all.http2.take();
     });
 }
 
@@ -51,7 +53,8 @@ pub trait Leases: Sync {
     /// A leased connection was dead and is dialed anew.
     fn redial(&self, conn: ConnId);
     /// A connection's transport died with no exchange under way: forgets it if it was idle; else its holder decides.
-    fn died(&self, conn: ConnId, reason: CloseReason) -> bool;
+    /// `teaches`: it tells how long the peer lets connections be idle.
+    fn died(&self, conn: ConnId, reason: CloseReason, teaches: bool) -> bool;
     /// The peer ended a leased connection: without an answer to the request on it, or behind its answer.
     fn ended_by_peer(&self, conn: ConnId);
     /// A leased connection's present exchange is its last.
@@ -76,6 +79,8 @@ pub struct Opening {
     pub answered: Arc<LastAnswer>,
     /// Who decides about it.
     pub leases: &'static dyn Leases,
+    /// Whose it is, if it may be a place in a session, and how many ms that may live; 0: no limit.
+    pub http2: Option<(AgentId, KeyId, u64)>,
 }
 
 /// What the I/O thread holds.
@@ -84,6 +89,8 @@ pub struct Connections {
     connections: RefCell<HashMap<ConnId, Rc<Connection>>>,
     exchanges: RefCell<HashMap<(PortId, ExchangeId), Rc<Connection>>>,
     reminders: RefCell<Vec<Rc<Connection>>>,
+    /// What is known of origins that may go over HTTP/2.
+    http2: RefCell<HashMap<(AgentId, KeyId), Rc<http2::Origin>>>,
 }
 
 struct Connection {
@@ -110,7 +117,15 @@ impl Connections {
             metrics,
             answered,
             leases,
+            http2,
         } = opening;
+        let http2 = http2.map(|(agent, key, ttl_ms)| {
+            let mut known = self.http2.borrow_mut();
+            MayHttp2 {
+                origin: Rc::clone(known.entry((agent, key)).or_default()),
+                ttl_ms,
+            }
+        });
         let connection = Rc::new(Connection {
             owner: Rc::new(Owner::new(conn, profile, events, metrics)),
             answered,
@@ -129,6 +144,7 @@ impl Connections {
             exchange: waiter.exchange,
             mailbox: Rc::clone(&connection.mailbox),
             host: Box::new(OnIoThread(Rc::clone(&connection))),
+            http2,
         };
         let mut ending = Ending {
             connection,
@@ -167,6 +183,11 @@ impl Connections {
         connection.is_wrapped.set(false);
         self.connections.borrow_mut().insert(conn, connection);
         leases.connected(conn);
+    }
+
+    /// An agent has let an origin go.
+    pub fn forget_origin(&self, agent: AgentId, key: KeyId) {
+        self.http2.borrow_mut().remove(&(agent, key));
     }
 
     fn forget(&self, connection: &Connection) {
@@ -372,8 +393,8 @@ impl Host for OnIoThread {
         self.0.leases.connected(self.0.owner.conn());
     }
 
-    fn died(&self, reason: CloseReason) -> bool {
-        self.0.leases.died(self.0.owner.conn(), reason)
+    fn died(&self, reason: CloseReason, teaches: bool) -> bool {
+        self.0.leases.died(self.0.owner.conn(), reason, teaches)
     }
 
     fn close_after_response(&self, reason: CloseReason) {

@@ -126,9 +126,9 @@ impl Leases for Engine {
         shared.pool.redial(conn, self.clock.now());
     }
 
-    fn died(&self, conn: ConnId, reason: CloseReason) -> bool {
+    fn died(&self, conn: ConnId, reason: CloseReason, teaches: bool) -> bool {
         self.with_effects(|shared, now, effects| {
-            if reason.is_peers() {
+            if teaches && reason.is_peers() {
                 shared.pool.ended_by_peer(conn, now);
             }
             if let Some(State::Leased | State::Dialing) = shared.pool.state(conn) {

@@ -196,11 +196,15 @@ impl Engine {
         profile: Option<Arc<Profile>>,
         queued: bool,
     ) -> bool {
-        let (counters, adopts) = {
+        let may_http2 = profile
+            .as_ref()
+            .is_some_and(|profile| profile.http2.is_some());
+        let (counters, adopts, http2) = {
             let mut shared = self.lock();
             let pool = &mut shared.pool;
             let counters = pool.metrics(conn).zip(pool.answered(conn));
-            (counters, pool.adoption(conn))
+            let origin = if may_http2 { pool.owner(conn) } else { None };
+            (counters, pool.adoption(conn), origin)
         };
         match (profile, counters, self.events(waiter.port)) {
             (Some(profile), Some((metrics, answered)), Some(events)) => {
@@ -224,6 +228,7 @@ impl Engine {
                     metrics,
                     answered,
                     leases: &*ENGINE,
+                    http2,
                 };
                 connections::run(move |all| {
                     // Told in the same job: an abort in answer to it finds the connection.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned};
-use super::{Engine, Shared};
+use super::{connections, Engine, Shared};
 use crate::connect::tls;
 use crate::connect::{CacheSettings, CacheStats, Names, Profile};
 use crate::metrics::lifetime;
@@ -56,7 +56,7 @@ impl Engine {
             }
             if let Some(owned) = shared.agents.remove(&agent) {
                 for (key, held) in owned.origins {
-                    shared.let_go(key, held);
+                    shared.let_go(agent, key, held);
                 }
             }
         });
@@ -80,6 +80,7 @@ impl Engine {
                     place: place.into(),
                     profiles: HashSet::new(),
                     tls: None,
+                    may_http2: false,
                 };
                 owned.origins.insert(key, held);
                 shared.pool.retain_origin(agent, key);
@@ -105,7 +106,7 @@ impl Engine {
             if let Some(metrics) = shared.pool.release_origin(agent, key, effects) {
                 owned.past.absorb(&metrics);
             }
-            shared.let_go(key, held);
+            shared.let_go(agent, key, held);
         });
     }
 
@@ -117,13 +118,17 @@ impl Engine {
             .agents
             .get(&agent)
             .and_then(|owned| owned.names.clone());
+        let may_http2 = profile.http2.is_some();
         let id = shared.profiles.intern(profile);
         let origin = shared
             .agents
             .get_mut(&agent)
             .and_then(|owned| owned.origins.get_mut(&key));
-        if origin.is_some_and(|held| held.profiles.insert(id)) {
-            shared.profiles.hold(id);
+        if let Some(held) = origin {
+            held.may_http2 |= may_http2;
+            if held.profiles.insert(id) {
+                shared.profiles.hold(id);
+            }
         }
         id
     }
@@ -236,7 +241,10 @@ impl Engine {
 }
 
 impl Shared {
-    fn let_go(&mut self, key: KeyId, held: Held) {
+    fn let_go(&mut self, agent: AgentId, key: KeyId, held: Held) {
+        if held.may_http2 {
+            connections::run(move |all| all.forget_origin(agent, key));
+        }
         for profile in held.profiles {
             self.profiles.release(profile);
         }

@@ -84,6 +84,7 @@ impl Events for Watcher {
         _conn: ConnId,
         _local: Option<std::net::SocketAddr>,
         _remote: Option<std::net::SocketAddr>,
+        _replaces: Option<crate::exchange::events::Replaces>,
     ) {
     }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}

@@ -13,17 +13,22 @@ use std::future::{poll_fn, Future};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::task::unconstrained;
+use tokio::time::Instant;
 
 use super::context::Task;
 use super::driver::Driver;
 use super::events::Replaces;
 use super::mailbox::{Begin, Input};
 use super::state::{Exchange, Outcome};
-use crate::connect::{self, Transport};
+use super::stream::Streams;
+use crate::connect::tls::Secured;
+use crate::connect::{self, Offer, Transport};
 use crate::error::{Failure, Prospect};
 use crate::http1::reader::Reader;
+use crate::http2::{self, Bounds, Place, Way};
 use crate::pool::{CloseReason, ExchangeId};
 
 impl Task {
@@ -31,54 +36,28 @@ impl Task {
     pub async fn run(self) -> CloseReason {
         let mut current: Option<Exchange> = None;
         let mut replaces: Option<Replaces> = None;
+        // The request that it has can't go over HTTP/2.
+        let mut only_http1 = false;
         loop {
-            let mut connected = {
-                let profile = self.owner.profile();
-                let lookup = self.owner.events().looks_up().then_some(|| self.lookup());
-                let mut dial = std::pin::pin!(connect::connect_by(&profile, lookup));
-                let dialed = poll_fn(|cx| {
-                    self.mailbox.register(cx);
-                    match self.mailbox.killed() {
-                        Some(reason) => Poll::Ready(Err(reason)),
-                        None => dial.as_mut().poll(cx).map(Ok),
+            let carrier = match self.open(only_http1, &mut replaces).await {
+                Ok(carrier) => carrier,
+                Err(NotOpen::Closed(reason)) => return reason,
+                Err(NotOpen::Failed(mut failure)) => {
+                    if current.is_some() {
+                        // Of a request that went on from another connection, the runtime has not all.
+                        failure.prospect = Prospect::None;
                     }
-                });
-                match dialed.await {
-                    Err(reason) => return reason,
-                    Ok(Err(mut failure)) => {
-                        if current.is_some() {
-                            // Of a request that went on from another connection, the runtime has not all.
-                            failure.prospect = Prospect::None;
-                        }
-                        if failure.prospect == Prospect::None {
-                            // Else whoever hears of it decides whether it is an error.
-                            self.count_error(&failure);
-                        }
-                        self.owner.events().failed(
-                            self.exchange_id(current.as_ref()),
-                            &failure,
-                            false,
-                        );
-                        return CloseReason::Error;
+                    if failure.prospect == Prospect::None {
+                        // Else whoever hears of it decides whether it is an error.
+                        self.count_error(&failure);
                     }
-                    Ok(Ok(connected)) => connected,
+                    let exchange = self.exchange_id(current.as_ref());
+                    self.owner.events().failed(exchange, &failure, false);
+                    return CloseReason::Error;
                 }
             };
-            if let Some(secured) = &connected.secured {
-                self.owner.events().secured(self.owner.conn(), secured);
-                if secured.ask {
-                    if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
-                        return reason;
-                    }
-                }
-            }
-            self.host.connected();
-            self.owner.count_opened(&connected);
-            self.owner
-                .events()
-                .connected(self.owner.conn(), &connected, replaces.take());
+            only_http1 = false;
             self.host.remind();
-            self.owner.note(&mut connected);
             // On the first connection the caller itself keeps back what is to be written.
             if is_guarded(current.as_ref()) {
                 if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
@@ -86,21 +65,14 @@ impl Task {
                 }
             }
 
-            let reader = Rc::new(RefCell::new(
-                Reader::new(connected.transport).counting(Transport::take_work),
-            ));
-            self.owner.carried_by(&reader);
-            let mut driver = Driver::new(&self, reader, current.take());
-            // The driver yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
-            let outcome = unconstrained(poll_fn(|cx| driver.poll(cx))).await;
+            let is_place = matches!(carrier, Carrier::Place(_));
+            let outcome;
+            (outcome, current) = self.drive(carrier, current).await;
             match outcome {
                 Outcome::Closed(reason) => return reason,
-                Outcome::Failed(mut failure) => {
-                    if driver.reader.borrow().transport.was_asked_again() {
-                        failure.prospect = Prospect::Later;
-                    }
-                    let after_head = driver.current.as_ref().is_some_and(Exchange::has_head);
-                    let exchange = self.exchange_id(driver.current.as_ref());
+                Outcome::Failed(failure) => {
+                    let after_head = current.as_ref().is_some_and(Exchange::has_head);
+                    let exchange = self.exchange_id(current.as_ref());
                     self.count_error(&failure);
                     self.owner.events().failed(exchange, &failure, after_head);
                     return match failure.errno {
@@ -110,17 +82,14 @@ impl Task {
                     };
                 }
                 Outcome::Died(reason) => {
-                    let told = driver
-                        .current
-                        .as_ref()
-                        .map(|exchange| exchange.begin.exchange);
-                    drop(driver);
+                    let told = current.as_ref().map(|exchange| exchange.begin.exchange);
                     replaces = Some(Replaces {
                         reason,
                         resent: false,
                         asks: false,
                     });
-                    if self.host.died(reason) {
+                    // What ends a session says nothing of how long its places may be idle.
+                    if self.host.died(reason, !is_place) {
                         return reason;
                     }
                     if let Some(told) = told {
@@ -128,17 +97,26 @@ impl Task {
                     }
                     match poll_fn(|cx| self.poll_leased_dead(cx)).await {
                         Ok(begin) => {
-                            self.host.ended_by_peer();
+                            if !is_place {
+                                self.host.ended_by_peer();
+                            }
                             current = Some(Exchange::new(begin));
                         }
                         Err(reason) => return reason,
                     }
                 }
                 Outcome::Replace(reason, resent) => {
-                    current = driver.current.take();
                     replaces = Some(Replaces {
                         reason,
                         resent,
+                        asks: false,
+                    });
+                }
+                Outcome::NeedsHttp1 => {
+                    only_http1 = true;
+                    replaces = Some(Replaces {
+                        reason: CloseReason::NotReusable,
+                        resent: false,
                         asks: false,
                     });
                 }
@@ -162,6 +140,142 @@ impl Task {
             }
             self.host.redial();
         }
+    }
+
+    /// Opens it, or finds a place in a session for it, and tells.
+    async fn open(
+        &self,
+        only_http1: bool,
+        replaces: &mut Option<Replaces>,
+    ) -> Result<Carrier, NotOpen> {
+        let profile = self.owner.profile();
+        let dial = match &self.http2 {
+            None => None,
+            Some(http2) if only_http1 => Some(http2.origin.http1()),
+            Some(http2) => {
+                let mut waiter = http2.origin.wait();
+                let way = poll_fn(|cx| waiter.poll(cx));
+                let way = connect::in_time(&profile, way);
+                match self.unless_killed(way).await?.map_err(Box::new)? {
+                    Way::Place(place) => {
+                        if let Some(secured) = &place.session().secured {
+                            self.owner.events().secured(self.owner.conn(), secured);
+                            if secured.ask {
+                                poll_fn(|cx| self.poll_approved(cx)).await?;
+                            }
+                        }
+                        self.host.connected();
+                        self.owner.count(|metrics| {
+                            metrics.reused.fetch_add(1, Relaxed);
+                        });
+                        self.owner.join(place.session(), replaces.take());
+                        return Ok(Carrier::Place(place));
+                    }
+                    Way::Failed(failure) => return Err(NotOpen::Failed(failure)),
+                    Way::Dial(dial) => Some(dial),
+                }
+            }
+        };
+        let lookup = self.owner.events().looks_up().then_some(|| self.lookup());
+        let offer = match &dial {
+            Some(dial) if !dial.offers_http2 => Offer::WithoutHttp2,
+            _ => Offer::All,
+        };
+        let dialed = self
+            .unless_killed(connect::connect_by(&profile, lookup, offer))
+            .await?;
+        let mut connected = match dialed {
+            Ok(connected) => connected,
+            Err(failure) => {
+                if let Some(dial) = dial {
+                    dial.failed(&failure);
+                }
+                return Err(NotOpen::Failed(failure.into()));
+            }
+        };
+        if let Some(secured) = &connected.secured {
+            self.owner.events().secured(self.owner.conn(), secured);
+            if secured.ask {
+                poll_fn(|cx| self.poll_approved(cx)).await?;
+            }
+        }
+        self.host.connected();
+        self.owner.count_opened(&connected);
+        self.owner
+            .events()
+            .connected(self.owner.conn(), &connected, replaces.take());
+        let asks = connected
+            .secured
+            .as_ref()
+            .is_some_and(|secured| secured.ask);
+        let secured = self.owner.note(&mut connected);
+        match (dial, profile.http2) {
+            (Some(dial), Some(most)) if speaks_http2(secured.as_deref()) => {
+                // Each place is a connection of its own to whoever judges connections.
+                let secured = secured.map(|secured| match asks {
+                    true => Rc::new(secured.asking(true)),
+                    false => secured,
+                });
+                let ttl_ms = self.http2.as_ref().map_or(0, |http2| http2.ttl_ms);
+                let bounds = Bounds {
+                    places: most as usize,
+                    until: (ttl_ms > 0).then(|| Instant::now() + Duration::from_millis(ttl_ms)),
+                };
+                let opened = dial.opened(connected, secured, bounds);
+                match self.unless_killed(opened).await? {
+                    Ok(place) => Ok(Carrier::Place(place)),
+                    Err(failure) => Err(NotOpen::Failed(failure.into())),
+                }
+            }
+            (dial, _) => {
+                if let Some(dial) = dial {
+                    dial.spoke_http1();
+                }
+                Ok(Carrier::Transport(connected.transport))
+            }
+        }
+    }
+
+    /// Waits for `future`, or an order to close.
+    async fn unless_killed<F: Future>(&self, future: F) -> Result<F::Output, CloseReason> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| {
+            self.mailbox.register(cx);
+            match self.mailbox.killed() {
+                Some(reason) => Poll::Ready(Err(reason)),
+                None => future.as_mut().poll(cx).map(Ok),
+            }
+        })
+        .await
+    }
+
+    /// Carries exchanges until something must be decided, and says what, and which one was under way.
+    async fn drive(
+        &self,
+        carrier: Carrier,
+        current: Option<Exchange>,
+    ) -> (Outcome, Option<Exchange>) {
+        let transport = match carrier {
+            Carrier::Place(place) => {
+                let mut driver = Streams::new(self, place, current);
+                let outcome = unconstrained(poll_fn(|cx| driver.poll(cx))).await;
+                return (outcome, driver.current);
+            }
+            Carrier::Transport(transport) => transport,
+        };
+        let reader = Rc::new(RefCell::new(
+            Reader::new(transport).counting(Transport::take_work),
+        ));
+        self.owner.carried_by(&reader);
+        let mut driver = Driver::new(self, reader, current);
+        // The driver yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
+        let mut outcome = unconstrained(poll_fn(|cx| driver.poll(cx))).await;
+        if let Outcome::Failed(failure) = &mut outcome {
+            if driver.reader.borrow().transport.was_asked_again() {
+                failure.prospect = Prospect::Later;
+            }
+        }
+        (outcome, driver.current)
     }
 
     /// Has whoever the connection is opened for look its name up.
@@ -209,6 +323,36 @@ impl Task {
     fn exchange_id(&self, current: Option<&Exchange>) -> ExchangeId {
         current.map_or(self.exchange, |exchange| exchange.begin.exchange)
     }
+}
+
+/// What carries exchanges.
+enum Carrier {
+    /// A connection of its own, for HTTP/1.
+    Transport(Transport),
+    /// A place in a session of HTTP/2.
+    Place(Place),
+}
+
+/// Why there is nothing to carry exchanges.
+enum NotOpen {
+    Closed(CloseReason),
+    Failed(Box<Failure>),
+}
+
+impl From<Box<Failure>> for NotOpen {
+    fn from(failure: Box<Failure>) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<CloseReason> for NotOpen {
+    fn from(reason: CloseReason) -> Self {
+        Self::Closed(reason)
+    }
+}
+
+fn speaks_http2(secured: Option<&Secured>) -> bool {
+    secured.is_some_and(|secured| secured.alpn == http2::ALPN)
 }
 
 /// Whether its caller wants to see a connection before anything is written to it.

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::events::Events;
+use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Mailbox};
 use crate::connect::tls::Secured;
 use crate::connect::{Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
 use crate::http1::reader::Reader;
+use crate::http2::{self, Session};
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
@@ -26,6 +27,16 @@ pub struct Task {
     pub mailbox: Rc<Mailbox>,
     /// What it asks of the rest of the engine.
     pub host: Box<dyn Host>,
+    /// What there is to know if it may be a place in a session of HTTP/2.
+    pub http2: Option<MayHttp2>,
+}
+
+/// Of a connection that may be a place in a session.
+pub struct MayHttp2 {
+    /// What is known of its origin.
+    pub origin: Rc<http2::Origin>,
+    /// How many ms a session may live; 0: no limit.
+    pub ttl_ms: u64,
 }
 
 /// Whose a connection is. Idle ones of agents that share may change hands, and get another number then.
@@ -52,7 +63,7 @@ pub struct Owner {
 struct Facts {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
-    secured: Option<Box<Secured>>,
+    secured: Option<Rc<Secured>>,
 }
 
 impl Owner {
@@ -215,16 +226,33 @@ impl Owner {
     }
 
     /// Keeps what another owner would be told of the open connection.
-    pub(super) fn note(&self, connected: &mut Connected) {
+    pub(super) fn note(&self, connected: &mut Connected) -> Option<Rc<Secured>> {
         let mut secured = connected.secured.take();
         if let Some(secured) = &mut secured {
             // Answered, and told to whom it was for.
             secured.ask = false;
             secured.keylog = Vec::new();
         }
+        let secured: Option<Rc<Secured>> = secured.map(|secured| Rc::new(*secured));
         self.facts.replace(Facts {
             local: connected.local,
             remote: connected.remote,
+            secured: secured.clone(),
+        });
+        secured
+    }
+
+    /// The same of a place in a session that is there, once its peer has been judged; and tells of it.
+    pub(super) fn join(&self, session: &Session, replaces: Option<Replaces>) {
+        let events = self.events();
+        events.adopted(self.conn(), session.local, session.remote, replaces);
+        let secured = session.secured.as_ref().map(|secured| match secured.ask {
+            true => Rc::new(secured.asking(false)),
+            false => Rc::clone(secured),
+        });
+        self.facts.replace(Facts {
+            local: session.local,
+            remote: session.remote,
             secured,
         });
     }
@@ -246,7 +274,7 @@ impl Owner {
         if let Some(secured) = &facts.secured {
             events.secured(conn, secured);
         }
-        events.adopted(conn, facts.local, facts.remote);
+        events.adopted(conn, facts.local, facts.remote, None);
         self.reset_options(&profile);
         self.profile.replace(profile);
         self.events.replace(events);
@@ -263,7 +291,8 @@ pub trait Host {
     fn connected(&self);
     /// The transport died while no exchange was under way. True: the connection was idle and is forgotten. False: it
     /// is on lease, so its holder will check it in, give it up, or begin an exchange, which goes to a fresh transport.
-    fn died(&self, reason: CloseReason) -> bool;
+    /// `teaches`: it tells how long the peer lets connections be idle.
+    fn died(&self, reason: CloseReason, teaches: bool) -> bool;
     /// A response is complete: from now on its peer has nothing to do. `says_close`: it, or its request, said that the
     /// connection ends with it.
     fn answered(&self, says_close: bool);

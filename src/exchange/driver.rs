@@ -138,29 +138,10 @@ impl<'a> Driver<'a> {
                         return Some(Outcome::Replace(CloseReason::NotReusable, false));
                     }
                 }
-                (
-                    Input::Write {
-                        bytes,
-                        end,
-                        want_ack,
-                    },
-                    Some(exchange),
-                ) => {
-                    exchange.request.push(bytes);
-                    exchange.want_ack |= want_ack;
-                    if end {
-                        exchange.request.complete();
-                    }
-                }
-                (Input::Timeouts(timeouts), Some(exchange)) => exchange.timeouts = timeouts,
-                (Input::Ack(count), Some(exchange)) => {
-                    if let Answer::Body { backlog, .. } = &mut exchange.answer {
-                        backlog.acknowledged(count);
-                    }
-                }
                 (Input::Tick, Some(_)) => self.tell_written(true),
                 (Input::Idle, _) => self.reader.borrow_mut().idle(),
-                (Input::Write { .. } | Input::Ack(_) | Input::Timeouts(_) | Input::Tick, None) => {}
+                (input, Some(exchange)) => exchange.take(input),
+                (_, None) => {}
             }
         }
         None
@@ -222,14 +203,7 @@ impl<'a> Driver<'a> {
             Poll::Pending => exchange.has_waited = true,
             // The peer may have answered before it closed: reading goes on and decides.
             Poll::Ready(Err(error)) => exchange.write_error = Some(error),
-            Poll::Ready(Ok(())) => {
-                if exchange.want_ack {
-                    exchange.want_ack = false;
-                    // Who asks is answered, also if it could know.
-                    exchange.told_written = u64::MAX;
-                    self.tell_written(true);
-                }
-            }
+            Poll::Ready(Ok(())) => exchange.acknowledge(self.task),
         }
     }
 
@@ -238,24 +212,9 @@ impl<'a> Driver<'a> {
         exchange.is_some_and(|exchange| exchange.write_error.is_some())
     }
 
-    /// Tells the caller that its bytes are in the kernel: at once if it waits for that, else by a reminder.
     fn tell_written(&mut self, now: bool) {
-        let Some(exchange) = self.current.as_mut() else {
-            return;
-        };
-        let written = exchange.request.written();
-        let pending = &self.task.mailbox.ack_pending;
-        if written == exchange.told_written || !exchange.request.is_drained() {
-            pending.set(false);
-        } else if now {
-            exchange.told_written = written;
-            pending.set(false);
-            self.task
-                .owner
-                .events()
-                .written(exchange.begin.exchange, written, true);
-        } else if !pending.replace(true) {
-            self.task.host.remind();
+        if let Some(exchange) = self.current.as_mut() {
+            exchange.tell_written(self.task, now);
         }
     }
 }

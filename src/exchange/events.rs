@@ -78,8 +78,14 @@ pub trait Events: Send + Sync {
     fn connected(&self, conn: ConnId, connected: &Connected, replaces: Option<Replaces>);
     /// A connection has shaken hands; `connected` follows, after [`Secured::ask`] was answered if it is set.
     fn secured(&self, _conn: ConnId, _secured: &Secured) {}
-    /// A connection that was another's has become this one's; its ends.
-    fn adopted(&self, conn: ConnId, local: Option<SocketAddr>, remote: Option<SocketAddr>);
+    /// A connection that was another's, or is others' as well, has become this one's; its ends. `replaces` as in `connected`.
+    fn adopted(
+        &self,
+        conn: ConnId,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        replaces: Option<Replaces>,
+    );
     /// A connection is gone. `idle`: it was nobody's.
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
     /// One of the runtime's own idle sockets must go: it takes a waiter's place.

@@ -4,6 +4,7 @@
 //! * [`context`]: what that task works with.
 //! * `state`: where an exchange is.
 //! * `driver`, `reading`: the exchanges on one transport of it.
+//! * `stream`: the exchanges in one place of a session of HTTP/2.
 //! * [`timeouts`]: how long it waits for its peer.
 //! * [`request_buffer`]: request bytes, kept while they may be sent again.
 //! * [`mailbox`], [`events`]: what goes in, and what comes out.
@@ -20,6 +21,7 @@ pub mod mailbox;
 mod reading;
 pub mod request_buffer;
 mod state;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod timeouts;

@@ -3,12 +3,12 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::backlog::Backlog;
 use super::driver::Driver;
 use super::events::Response;
-use super::state::{Answer, Exchange, Outcome, Step};
+use super::state::{Answer, Exchange, Gathered, Outcome, Step};
 use crate::config::{INLINE_BODY, TURN_PIECES};
 use crate::error::Failure;
 use crate::faults::{self, Stage};
@@ -16,37 +16,6 @@ use crate::http1::head;
 use crate::http1::llhttp_errors::ParseFault;
 use crate::http1::reader::{Event, Fault};
 use crate::pool::CloseReason;
-
-/// Pieces of a body that are told as one. A single one is not copied.
-#[derive(Default)]
-struct Gathered {
-    single: Bytes,
-    joined: BytesMut,
-}
-
-impl Gathered {
-    fn len(&self) -> usize {
-        self.single.len() + self.joined.len()
-    }
-
-    fn push(&mut self, piece: Bytes) {
-        if self.len() == 0 {
-            self.single = piece;
-            return;
-        }
-        self.joined
-            .extend_from_slice(&std::mem::take(&mut self.single));
-        self.joined.extend_from_slice(&piece);
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.joined.is_empty() {
-            std::mem::take(&mut self.single)
-        } else {
-            self.joined.split().freeze()
-        }
-    }
-}
 
 impl Driver<'_> {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Step {
@@ -152,37 +121,8 @@ impl Driver<'_> {
 
     /// Tells what has been read of the response so far.
     fn publish(&mut self, body: Bytes) {
-        let Some(exchange) = self.current.as_mut() else {
-            return;
-        };
-        let id = exchange.begin.exchange;
-        let request_written = exchange.request.is_finished();
-        let Answer::Body {
-            head,
-            published,
-            backlog,
-            ..
-        } = &mut exchange.answer
-        else {
-            return;
-        };
-        backlog.told(body.len());
-        if !*published {
-            *published = true;
-            if request_written {
-                exchange.told_written = exchange.request.written();
-            }
-            self.task.owner.events().response(
-                id,
-                Response {
-                    head,
-                    body: &body,
-                    end: false,
-                    request_written,
-                },
-            );
-        } else if !body.is_empty() {
-            self.task.owner.events().data(id, unshared(body), false);
+        if let Some(exchange) = self.current.as_mut() {
+            exchange.publish(self.task, body);
         }
     }
 
@@ -200,51 +140,16 @@ impl Driver<'_> {
                 .host
                 .close_after_response(CloseReason::UnsolicitedBytes);
         }
-        let Some(exchange) = self.current.as_mut() else {
-            return Step::Wait;
-        };
-        let id = exchange.begin.exchange;
-        let request_written = exchange.request.is_finished();
-        if request_written {
-            exchange.told_written = exchange.request.written();
-        }
-        let answer = std::mem::replace(&mut exchange.answer, Answer::Told);
-        let Answer::Body {
-            head, published, ..
-        } = answer
-        else {
-            return Step::Wait;
-        };
-        let events = self.task.owner.events();
-        if has_ended && self.reader.borrow().surplus().is_empty() {
+        let is_clean = self.reader.borrow().surplus().is_empty();
+        if has_ended && is_clean {
             self.task.host.ended_by_peer();
         }
+        let exchange = self.current.as_mut();
+        let told = exchange.and_then(|exchange| exchange.tell_end(self.task, rest, trailers));
+        let Some(head) = told else {
+            return Step::Wait;
+        };
         let (keep_alive, status) = (head.keep_alive, head.status);
-        self.task
-            .owner
-            .count_response(exchange.request.method(), status);
-        if !published {
-            let end = trailers.is_empty();
-            events.response(
-                id,
-                Response {
-                    head: &head,
-                    body: &rest,
-                    end,
-                    request_written,
-                },
-            );
-            if !end {
-                events.end(id, keep_alive, request_written, trailers);
-            }
-        } else if rest.is_empty() || !trailers.is_empty() {
-            if !rest.is_empty() {
-                events.data(id, unshared(rest), false);
-            }
-            events.end(id, keep_alive, request_written, trailers);
-        } else {
-            events.data(id, unshared(rest), true);
-        }
         let reader = self.reader.borrow();
         match reader.surplus() {
             [] if !has_ended => Step::Wait,
@@ -348,15 +253,6 @@ impl Driver<'_> {
     }
 }
 
-/// A small piece by itself: whoever keeps it shall not keep all that it was read with.
-fn unshared(body: Bytes) -> Bytes {
-    if body.len() < INLINE_BODY {
-        Bytes::copy_from_slice(&body)
-    } else {
-        body
-    }
-}
-
 /// What the runtime says of bytes that came along behind a response of this kind. Of empty lines, which old servers send behind
 /// bodies, and of a second response it says nothing: it drops the connection.
 fn surplus_fault(surplus: &[u8], keep_alive: bool, status: u16) -> Option<ParseFault> {
@@ -374,11 +270,11 @@ fn surplus_fault(surplus: &[u8], keep_alive: bool, status: u16) -> Option<ParseF
     }
 }
 
-fn aborted() -> Failure {
+pub(super) fn aborted() -> Failure {
     Failure::new("ECONNRESET", "aborted")
 }
 
-fn parse_failure(fault: ParseFault, packet: Bytes) -> Failure {
+pub(super) fn parse_failure(fault: ParseFault, packet: Bytes) -> Failure {
     Failure {
         reason: Some(fault.reason.into()),
         bytes_parsed: Some(fault.offset as u64),

@@ -14,11 +14,12 @@ use crate::metrics::method_of;
 const MAX_SLICES: usize = 16;
 
 /// The bytes of one request.
-#[derive(Default)]
 pub struct RequestBuffer {
     queue: VecDeque<Bytes>,
     /// Everything sent so far, while it may be sent again.
     sent: Option<Vec<Bytes>>,
+    /// The most that is kept.
+    limit: u64,
     total: u64,
     written: u64,
     complete: bool,
@@ -30,8 +31,13 @@ impl RequestBuffer {
     /// An empty request; `replayable` keeps what is written for [`Self::rewind`].
     pub fn new(replayable: bool) -> Self {
         Self {
+            queue: VecDeque::new(),
             sent: replayable.then(Vec::new),
-            ..Self::default()
+            limit: REPLAY_LIMIT as u64,
+            total: 0,
+            written: 0,
+            complete: false,
+            method: 0,
         }
     }
 
@@ -44,12 +50,83 @@ impl RequestBuffer {
             self.method = method_of(&bytes);
         }
         self.total += bytes.len() as u64;
-        if self.total > REPLAY_LIMIT as u64 {
+        if self.total > self.limit {
             self.sent = None;
         } else if let Some(sent) = &mut self.sent {
             sent.push(bytes.clone());
         }
         self.queue.push_back(bytes);
+    }
+
+    /// Keeps all of what is written from now on, and what was, until [`Self::forget`].
+    pub fn keep_all(&mut self) {
+        if self.written == 0 {
+            self.limit = u64::MAX;
+            self.sent = Some(self.queue.iter().cloned().collect());
+        }
+    }
+
+    /// Keeps nothing of it any more.
+    pub fn forget(&mut self) {
+        self.sent = None;
+    }
+
+    /// Whether what was written is kept.
+    pub fn is_kept(&self) -> bool {
+        self.sent.is_some()
+    }
+
+    /// As [`Self::rewind`], for a request that its peer has not looked at: the rest of its body may follow later. `keep`:
+    /// whether it may be sent once more.
+    pub fn restart(&mut self, keep: bool) -> bool {
+        if self.written > 0 {
+            let Some(sent) = &self.sent else {
+                return false;
+            };
+            self.queue = sent.iter().cloned().collect();
+            self.written = 0;
+        }
+        self.limit = REPLAY_LIMIT as u64;
+        if !keep || self.total > self.limit {
+            self.sent = None;
+        }
+        true
+    }
+
+    /// Takes the head, blank line included, once it is complete.
+    pub fn take_head(&mut self) -> Option<Bytes> {
+        let end = |bytes: &[u8]| bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        if end(self.queue.front()?).is_none() && self.queue.len() > 1 {
+            let joined: Vec<u8> = self.queue.drain(..).flatten().collect();
+            self.queue.push_back(joined.into());
+        }
+        let first = self.queue.front()?;
+        let len = end(first)? + 4;
+        let head = first.slice(..len);
+        self.advance(len);
+        Some(head)
+    }
+
+    /// What is to be written next.
+    pub fn front(&self) -> Option<&Bytes> {
+        self.queue.front()
+    }
+
+    /// Whether no more bytes follow, and after the next `count` none is left.
+    pub fn ends_after(&self, count: usize) -> bool {
+        self.complete && self.queue.iter().map(Bytes::len).sum::<usize>() == count
+    }
+
+    /// So many bytes were written.
+    pub fn wrote(&mut self, count: usize) {
+        self.advance(count);
+    }
+
+    /// Drops what is left, as if it were written.
+    pub fn discard_rest(&mut self) {
+        for bytes in std::mem::take(&mut self.queue) {
+            self.written += bytes.len() as u64;
+        }
     }
 
     /// No more bytes follow.

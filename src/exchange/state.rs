@@ -1,12 +1,17 @@
-//! Where an exchange is, and what its connection does next.
+//! Where an exchange is, what it tells of itself, and what its connection does next.
 
 use std::io;
 use std::time::Instant;
 
+use bytes::{Bytes, BytesMut};
+
 use super::backlog::Backlog;
-use super::mailbox::Begin;
+use super::context::Task;
+use super::events::Response;
+use super::mailbox::{Begin, Input};
 use super::request_buffer::RequestBuffer;
 use super::timeouts::Timeouts;
+use crate::config::INLINE_BODY;
 use crate::error::Failure;
 use crate::http1::head::Head;
 use crate::pool::CloseReason;
@@ -20,6 +25,8 @@ pub(super) enum Outcome {
     Failed(Box<Failure>),
     /// The transport is dead and the current exchange goes to a fresh one; true: for the second time.
     Replace(CloseReason, bool),
+    /// The current exchange goes to a fresh transport that speaks HTTP/1.1; nothing of it has been looked at.
+    NeedsHttp1,
 }
 
 /// Where the response is.
@@ -52,6 +59,8 @@ pub(super) struct Exchange {
     pub(super) told_written: u64,
     /// It has been moved once already after bytes of it were written.
     pub(super) resent: bool,
+    /// How often it has been moved because servers said that they had not looked at it.
+    pub(super) moves: u32,
     pub(super) write_error: Option<io::Error>,
     /// The transport has not taken all of it at once.
     pub(super) has_waited: bool,
@@ -69,6 +78,7 @@ impl Exchange {
             want_ack: false,
             told_written: 0,
             resent: false,
+            moves: 0,
             write_error: None,
             has_waited: false,
         }
@@ -92,6 +102,172 @@ impl Exchange {
 
     pub(super) fn is_told(&self) -> bool {
         matches!(self.answer, Answer::Told)
+    }
+
+    /// A command of its caller's.
+    pub(super) fn take(&mut self, input: Input) {
+        match input {
+            Input::Write {
+                bytes,
+                end,
+                want_ack,
+            } => {
+                self.request.push(bytes);
+                self.want_ack |= want_ack;
+                if end {
+                    self.request.complete();
+                }
+            }
+            Input::Timeouts(timeouts) => self.timeouts = timeouts,
+            Input::Ack(count) => {
+                if let Answer::Body { backlog, .. } = &mut self.answer {
+                    backlog.acknowledged(count);
+                }
+            }
+            Input::Begin(_) | Input::Idle | Input::Tick => {}
+        }
+    }
+
+    /// Tells the caller that its bytes are on their way: at once if it waits for that, else by a reminder.
+    pub(super) fn tell_written(&mut self, task: &Task, now: bool) {
+        let written = self.request.written();
+        let pending = &task.mailbox.ack_pending;
+        if written == self.told_written || !self.request.is_drained() {
+            pending.set(false);
+        } else if now {
+            self.told_written = written;
+            pending.set(false);
+            let events = task.owner.events();
+            events.written(self.begin.exchange, written, true);
+        } else if !pending.replace(true) {
+            task.host.remind();
+        }
+    }
+
+    /// Answers who wants to know when all is on its way.
+    pub(super) fn acknowledge(&mut self, task: &Task) {
+        if std::mem::take(&mut self.want_ack) {
+            // Who asks is answered, also if it could know.
+            self.told_written = u64::MAX;
+            self.tell_written(task, true);
+        }
+    }
+
+    /// Tells what has been read of the response so far.
+    pub(super) fn publish(&mut self, task: &Task, body: Bytes) {
+        let id = self.begin.exchange;
+        let request_written = self.request.is_finished();
+        let Answer::Body {
+            head,
+            published,
+            backlog,
+            ..
+        } = &mut self.answer
+        else {
+            return;
+        };
+        backlog.told(body.len());
+        if !*published {
+            *published = true;
+            if request_written {
+                self.told_written = self.request.written();
+            }
+            task.owner.events().response(
+                id,
+                Response {
+                    head,
+                    body: &body,
+                    end: false,
+                    request_written,
+                },
+            );
+        } else if !body.is_empty() {
+            task.owner.events().data(id, unshared(body), false);
+        }
+    }
+
+    /// Tells the message's end, and what is left of it. Returns its head.
+    pub(super) fn tell_end(&mut self, task: &Task, rest: Bytes, trailers: &[u8]) -> Option<Head> {
+        let id = self.begin.exchange;
+        let request_written = self.request.is_finished();
+        if request_written {
+            self.told_written = self.request.written();
+        }
+        let answer = std::mem::replace(&mut self.answer, Answer::Told);
+        let Answer::Body {
+            head, published, ..
+        } = answer
+        else {
+            return None;
+        };
+        let events = task.owner.events();
+        let keep_alive = head.keep_alive;
+        // Before it is told: whoever hears of it may look.
+        task.owner
+            .count_response(self.request.method(), head.status);
+        if !published {
+            let end = trailers.is_empty();
+            events.response(
+                id,
+                Response {
+                    head: &head,
+                    body: &rest,
+                    end,
+                    request_written,
+                },
+            );
+            if !end {
+                events.end(id, keep_alive, request_written, trailers);
+            }
+        } else if rest.is_empty() || !trailers.is_empty() {
+            if !rest.is_empty() {
+                events.data(id, unshared(rest), false);
+            }
+            events.end(id, keep_alive, request_written, trailers);
+        } else {
+            events.data(id, unshared(rest), true);
+        }
+        Some(head)
+    }
+}
+
+/// A small piece by itself: whoever keeps it shall not keep all that it was read with.
+fn unshared(body: Bytes) -> Bytes {
+    if body.len() < INLINE_BODY {
+        Bytes::copy_from_slice(&body)
+    } else {
+        body
+    }
+}
+
+/// Pieces of a body that are told as one. A single one is not copied.
+#[derive(Default)]
+pub(super) struct Gathered {
+    single: Bytes,
+    joined: BytesMut,
+}
+
+impl Gathered {
+    pub(super) fn len(&self) -> usize {
+        self.single.len() + self.joined.len()
+    }
+
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.single = piece;
+            return;
+        }
+        self.joined
+            .extend_from_slice(&std::mem::take(&mut self.single));
+        self.joined.extend_from_slice(&piece);
+    }
+
+    pub(super) fn take(&mut self) -> Bytes {
+        if self.joined.is_empty() {
+            std::mem::take(&mut self.single)
+        } else {
+            self.joined.split().freeze()
+        }
     }
 }
 

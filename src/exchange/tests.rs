@@ -116,6 +116,7 @@ impl Events for Recorder {
         _conn: ConnId,
         _local: Option<std::net::SocketAddr>,
         _remote: Option<std::net::SocketAddr>,
+        _replaces: Option<Replaces>,
     ) {
     }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
@@ -129,7 +130,7 @@ struct Leased(Rc<Cell<bool>>, Arc<Recorder>);
 impl Host for Leased {
     fn remind(&self) {}
     fn connected(&self) {}
-    fn died(&self, reason: CloseReason) -> bool {
+    fn died(&self, reason: CloseReason, _teaches: bool) -> bool {
         self.1.note(format!("died {reason:?}"));
         !self.0.get()
     }
@@ -173,6 +174,7 @@ impl Client {
             exchange: 1,
             mailbox: Rc::clone(&mailbox),
             host: Box::new(Leased(Rc::clone(&leased), Arc::clone(&recorder))),
+            http2: None,
         };
         let task = tokio::task::spawn_local(task.run());
         let (peer, _) = listener.accept().await.unwrap();

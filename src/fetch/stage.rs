@@ -311,8 +311,14 @@ impl Events for FetchStage {
         self.inner.secured(conn, secured);
     }
 
-    fn adopted(&self, conn: ConnId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
-        self.inner.adopted(conn, local, remote);
+    fn adopted(
+        &self,
+        conn: ConnId,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        replaces: Option<Replaces>,
+    ) {
+        self.inner.adopted(conn, local, remote, replaces);
     }
 
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool) {

@@ -185,6 +185,13 @@ impl Pool {
         Some(Arc::clone(&self.origins[self.conns[c].origin].metrics))
     }
 
+    /// Whose a connection is, and how many ms its agent lets connections live; 0: no limit.
+    pub fn owner(&self, conn: ConnId) -> Option<(AgentId, KeyId, u64)> {
+        let origin = &self.origins[self.conns[self.conns.find(conn)?].origin];
+        let ttl = self.agents[origin.agent].limits.socket_active_ttl_ms;
+        Some((self.agents.id(origin.agent), origin.key, ttl))
+    }
+
     /// The counters of an agent's use of a key.
     pub fn metrics_of(&self, agent: AgentId, key: KeyId) -> Option<Arc<Metrics>> {
         let o = self.find_origin(self.agents.find(agent)?, key)?;

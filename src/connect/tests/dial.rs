@@ -44,16 +44,20 @@ fn answering(texts: &[&str]) -> Option<impl Fn() -> std::future::Ready<Vec<Strin
 async fn whoever_looks_the_name_up_says_what_is_tried() {
     let (listener, port) = listener().await;
     let looked_up = answering(&["nonsense", "127.0.0.1"]);
-    let connected = connect_by(&named(port), looked_up).await.unwrap();
+    let connected = connect_by(&named(port), looked_up, Offer::All)
+        .await
+        .unwrap();
     assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
-    let failure = connect_by(&named(port), answering(&[])).await.unwrap_err();
+    let failure = connect_by(&named(port), answering(&[]), Offer::All)
+        .await
+        .unwrap_err();
     assert_eq!(failure.message, "getaddrinfo ENOTFOUND made-up.test");
     let many = Profile {
         auto_select_family: true,
         ..named(port)
     };
     let looked_up = answering(&["127.0.0.9", "127.0.0.1"]);
-    let connected = connect_by(&many, looked_up).await.unwrap();
+    let connected = connect_by(&many, looked_up, Offer::All).await.unwrap();
     assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
 }
 
@@ -80,27 +84,35 @@ async fn what_an_agent_remembers_of_a_name_is_asked_for_once_and_again_when_nobo
         })
     };
     for _ in 0..3 {
-        let connected = connect_by(&profile, lookup("127.0.0.1")).await.unwrap();
+        let connected = connect_by(&profile, lookup("127.0.0.1"), Offer::All)
+            .await
+            .unwrap();
         assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
     }
     assert_eq!(asked.take(), 1);
     // The service moves: here, from where nobody listens.
-    let failure = connect_by(&profile, lookup("127.0.0.1")).await;
+    let failure = connect_by(&profile, lookup("127.0.0.1"), Offer::All).await;
     assert!(failure.is_ok());
     drop(listener);
-    let failure = connect_by(&profile, lookup("127.0.0.1")).await.unwrap_err();
+    let failure = connect_by(&profile, lookup("127.0.0.1"), Offer::All)
+        .await
+        .unwrap_err();
     assert_eq!((failure.code.as_ref(), asked.take()), ("ECONNREFUSED", 1));
     let listener = tokio::net::TcpListener::bind(("127.0.0.9", port))
         .await
         .unwrap();
-    let connected = connect_by(&profile, lookup("127.0.0.9")).await.unwrap();
+    let connected = connect_by(&profile, lookup("127.0.0.9"), Offer::All)
+        .await
+        .unwrap();
     assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
     assert_eq!(asked.take(), 1);
     drop(listener);
     let listener = tokio::net::TcpListener::bind(("127.0.0.8", port))
         .await
         .unwrap();
-    let connected = connect_by(&profile, lookup("127.0.0.8")).await.unwrap();
+    let connected = connect_by(&profile, lookup("127.0.0.8"), Offer::All)
+        .await
+        .unwrap();
     assert_eq!(connected.remote, Some(listener.local_addr().unwrap()));
     let stats = names.stats();
     assert_eq!((stats.entries, stats.dropped), (1, 3));
@@ -110,7 +122,7 @@ async fn what_an_agent_remembers_of_a_name_is_asked_for_once_and_again_when_nobo
 async fn an_address_is_nothing_to_look_up() {
     let (_listener, port) = listener().await;
     let never = Some(std::future::pending::<Vec<String>>);
-    connect_by(&profile(port), never).await.unwrap();
+    connect_by(&profile(port), never, Offer::All).await.unwrap();
 }
 
 #[tokio::test]
@@ -120,7 +132,7 @@ async fn the_limit_holds_for_whoever_looks_the_name_up() {
         ..named(9)
     };
     let never = Some(std::future::pending::<Vec<String>>);
-    let failure = connect_by(&profile, never).await.unwrap_err();
+    let failure = connect_by(&profile, never, Offer::All).await.unwrap_err();
     assert_eq!(&*failure.code, "ERR_KEEPWIRE_CONNECT_TIMEOUT");
 }
 

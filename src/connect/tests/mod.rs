@@ -33,6 +33,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         tls: None,
         tcp_user_timeout_ms: 0,
         names: None,
+        http2: None,
     }
 }
 

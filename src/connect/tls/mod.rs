@@ -22,7 +22,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
 use tokio::time::Instant;
 
-use super::{dns, millis_since, Connected, Profile, Transport};
+use super::{dns, millis_since, Connected, Offer, Profile, Transport};
 use crate::error::{Failure, Prospect};
 
 mod certificate;
@@ -64,7 +64,7 @@ pub struct Endpoint {
 }
 
 /// What a handshake came to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Secured {
     /// `TLSv1.3` or `TLSv1.2`.
     pub protocol: &'static str,
@@ -86,6 +86,16 @@ pub struct Secured {
     pub tls_ms: f64,
 }
 
+impl Secured {
+    /// The same, for whoever has to judge the peer, or has not.
+    pub fn asking(&self, ask: bool) -> Self {
+        Self {
+            ask,
+            ..self.clone()
+        }
+    }
+}
+
 thread_local! {
     /// Where the secrets of the handshake under way go: rustls does not say whose they are.
     static SECRETS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
@@ -105,10 +115,11 @@ pub(super) async fn secure(
     endpoint: &Endpoint,
     profile: &Profile,
     opened: Connected,
+    offer: Offer,
 ) -> Result<Connected, Failure> {
     let began = Instant::now();
     let name = server_name(endpoint, profile);
-    let config = endpoint.tls.config_for(endpoint, profile);
+    let config = endpoint.tls.config_for(endpoint, profile, offer);
     let session = ClientConnection::new(config, name).map_err(|error| fault::refused(&error))?;
     let mut stream = TlsStream::new(opened.transport, session);
     let keylog = match stream.handshake(endpoint.keylog).await {

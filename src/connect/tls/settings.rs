@@ -22,7 +22,7 @@ use super::revocation::RevocationList;
 use super::sessions::Sessions;
 use super::sha1::with_sha1;
 use super::{Dialect, Endpoint, Trust, SECRETS};
-use crate::connect::Profile;
+use crate::connect::{Offer, Profile};
 
 /// What a user may set, less what differs from host to host. Two connections with equal settings are interchangeable.
 pub struct Settings {
@@ -202,8 +202,16 @@ impl Tls {
     }
 
     /// The settings for a handshake with an endpoint.
-    pub(super) fn config_for(&self, endpoint: &Endpoint, profile: &Profile) -> Arc<ClientConfig> {
+    pub(super) fn config_for(
+        &self,
+        endpoint: &Endpoint,
+        profile: &Profile,
+        offer: Offer,
+    ) -> Arc<ClientConfig> {
         let mut config = self.config.clone();
+        if offer == Offer::WithoutHttp2 {
+            config.alpn_protocols.retain(|name| name != b"h2");
+        }
         config.enable_sni = !endpoint.servername.is_empty();
         if let Some(sessions) = &self.sessions {
             let place = match &profile.socket_path {

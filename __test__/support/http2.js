@@ -1,0 +1,85 @@
+'use strict'
+
+// HTTP/2 over loopback: servers of the runtime that runs the test, and requests of its https module.
+
+const http2 = require('node:http2')
+const https = require('node:https')
+
+const { makeAuthority } = require('./authority')
+const { listen, SecureAgent } = require('./secure')
+
+const authority = makeAuthority()
+
+/**
+ * A server, by its streams (core API) or by requests and responses (compat API).
+ * @param {import('./suite').Scope} scope
+ * @param {{ onStream?: Function, onRequest?: Function, settings?: object, options?: object }} how
+ */
+async function http2Server(scope, { onStream, onRequest, settings, options = {} }) {
+  const { server: identity } = await authority
+  const server = http2.createSecureServer({ cert: identity.pem, key: identity.key, settings, ...options }, onRequest)
+  const sessions = new Set()
+  const sockets = new Set()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  const counts = { sessions: 0, streams: 0 }
+  server.on('session', (session) => {
+    counts.sessions += 1
+    sessions.add(session)
+    session.on('error', () => {})
+    session.on('close', () => sessions.delete(session))
+  })
+  server.on('stream', (stream) => {
+    counts.streams += 1
+    stream.on('error', () => {})
+  })
+  server.on('sessionError', () => {})
+  if (onStream !== undefined) server.on('stream', onStream)
+  const served = await listen(scope, server)
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return Object.assign(served, { counts, cut, openSessions: sessions })
+}
+
+/**
+ * An agent for it.
+ * @param {import('./suite').Scope} scope
+ * @param {object} [options]
+ */
+async function http2Agent(scope, options = {}) {
+  const { root } = await authority
+  return scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, http2: true, ...options }))
+}
+
+/**
+ * What comes of a request: its response, or its error.
+ * @param {object} options
+ * @param {{ body?: string | Buffer, request?: (request: any) => void, use?: (request: any) => void }} [how]
+ */
+function outcome(options, { body, use } = {}) {
+  return new Promise((resolve) => {
+    const told = { information: [] }
+    const request = https.request({ host: 'localhost', family: 4, ...options }, (response) => {
+      const { statusCode: status, statusMessage, httpVersion, headers, rawHeaders } = response
+      Object.assign(told, { status, statusMessage, httpVersion, headers, rawHeaders })
+      const chunks = []
+      response.on('data', (chunk) => chunks.push(chunk))
+      response.on('error', (error) => resolve({ ...told, lateError: error, body: Buffer.concat(chunks) }))
+      response.on('end', () => {
+        const { rawTrailers, trailers } = response
+        const { reusedSocket: reused, socket } = request
+        resolve({ ...told, body: Buffer.concat(chunks).toString(), trailers, rawTrailers, reused, socket, request })
+      })
+    })
+    request.on('information', ({ statusCode, rawHeaders }) => told.information.push([statusCode, ...rawHeaders]))
+    request.on('continue', () => told.information.push('continue'))
+    request.on('error', (error) => resolve({ ...told, error, request }))
+    if (use === undefined) request.end(body)
+    else use(request)
+  })
+}
+
+module.exports = { authority, http2Agent, http2Server, outcome }

@@ -1,0 +1,410 @@
+//! One connection that speaks HTTP/2. Its places stand for connections: who has one may have one stream at a time.
+//!
+//! Whoever has a place keeps the session alive; it says goodbye when the last one is given back. Its streams hear of its end by
+//! themselves, places without a stream by [`Place::register`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::config::{SESSION_FRAMES, SESSION_HEADERS, SESSION_WINDOW, STREAM_WINDOW};
+use crate::connect::tls::Secured;
+use crate::connect::Transport;
+use crate::contain::Contained;
+use crate::error::Failure;
+use crate::pool::CloseReason;
+
+/// A frame's header: how much follows, its kind, flags and stream.
+const FRAME_HEADER: usize = 9;
+
+/// How a session is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// It takes new streams.
+    Open,
+    /// Streams that it has may end in peace; it takes no others.
+    Leaving,
+    /// The connection is gone.
+    Ended(CloseReason),
+}
+
+/// Who gives a session's places away.
+pub(super) trait Giver {
+    /// It has learned how many streams its server takes.
+    fn settled(&self, session: &Session);
+    /// It has places again, or has none any more.
+    fn changed(&self);
+    /// Its server wants HTTP/1.1.
+    fn require_http1(&self);
+}
+
+/// What its user wants of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Places at the most; at least 1.
+    pub places: usize,
+    /// From when on nobody gets a place any more; those that are taken have ends of their own.
+    pub until: Option<Instant>,
+}
+
+/// A connection that speaks HTTP/2.
+pub struct Session {
+    /// Both ends.
+    pub local: Option<SocketAddr>,
+    pub remote: Option<SocketAddr>,
+    /// What its handshake came to.
+    pub secured: Option<Rc<Secured>>,
+    sender: RefCell<Option<SendRequest<Bytes>>>,
+    transport: Rc<RefCell<Transport>>,
+    giver: Weak<dyn Giver>,
+    state: Cell<State>,
+    /// How many streams the server takes at a time; `None`: its settings have not come.
+    takes: Cell<Option<usize>>,
+    /// Places there may be.
+    room: Cell<usize>,
+    bounds: Bounds,
+    /// Places that are taken, and whom to wake when something changes.
+    places: RefCell<HashMap<u64, Option<Waker>>>,
+    next_place: Cell<u64>,
+    /// The task that reads.
+    reader: RefCell<Option<Waker>>,
+}
+
+impl Session {
+    /// Begins to speak HTTP/2 on an open connection.
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed meanwhile.
+    pub(super) async fn start(
+        giver: Weak<dyn Giver>,
+        transport: Transport,
+        ends: (Option<SocketAddr>, Option<SocketAddr>),
+        secured: Option<Rc<Secured>>,
+        bounds: Bounds,
+    ) -> Result<Rc<Self>, Failure> {
+        let transport = Rc::new(RefCell::new(transport));
+        let first_frame = Rc::new(Cell::new(Incoming::default()));
+        let carrier = Carrier {
+            transport: Rc::clone(&transport),
+            incoming: Rc::clone(&first_frame),
+        };
+        let handshake = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            // A response that nobody reads takes nothing from its siblings: each has a window of its own.
+            .initial_connection_window_size(SESSION_WINDOW)
+            .max_header_list_size(SESSION_HEADERS)
+            .data_frame_budget(SESSION_FRAMES)
+            // One stream may go out before the server has said how many it takes.
+            .initial_max_send_streams(1)
+            .handshake::<_, Bytes>(carrier)
+            .await;
+        let (sender, connection) = handshake.map_err(|error| match error.get_io() {
+            Some(error) => Failure::from_io(error, "write", None, None),
+            None => Failure::new("ERR_HTTP2_ERROR", error.to_string()),
+        })?;
+        let session = Rc::new(Self {
+            local: ends.0,
+            remote: ends.1,
+            secured,
+            sender: RefCell::new(Some(sender)),
+            transport,
+            giver,
+            state: Cell::new(State::Open),
+            takes: Cell::new(None),
+            room: Cell::new(1),
+            bounds,
+            places: RefCell::default(),
+            next_place: Cell::new(0),
+            reader: RefCell::default(),
+        });
+        tokio::task::spawn_local(Rc::clone(&session).read(connection, first_frame));
+        Ok(session)
+    }
+
+    /// Reads until the connection ends.
+    async fn read(
+        self: Rc<Self>,
+        mut connection: Connection<Carrier, Bytes>,
+        incoming: Rc<Cell<Incoming>>,
+    ) {
+        let reading = std::future::poll_fn(|cx| {
+            self.reader.replace(Some(cx.waker().clone()));
+            let polled = Pin::new(&mut connection).poll(cx);
+            if polled.is_pending() {
+                self.look(cx, &connection, incoming.get().is_settled());
+            }
+            polled
+        });
+        let reason = match Contained::new(reading).await {
+            Ok(Ok(())) => CloseReason::PeerClosed,
+            Ok(Err(error)) if error.is_io() => CloseReason::PeerReset,
+            Ok(Err(_)) | Err(_) => CloseReason::Error,
+        };
+        // Before its streams hear of it: they look for another place at once.
+        self.sender.take();
+        self.turn(State::Ended(reason));
+    }
+
+    /// Looks what the server has said since.
+    fn look(
+        &self,
+        cx: &mut Context<'_>,
+        connection: &Connection<Carrier, Bytes>,
+        is_settled: bool,
+    ) {
+        if self.state.get() != State::Open {
+            return;
+        }
+        let takes_more = match &mut *self.sender.borrow_mut() {
+            None => false,
+            Some(sender) => !matches!(sender.poll_ready(cx), Poll::Ready(Err(_))),
+        };
+        if !takes_more {
+            self.turn(State::Leaving);
+            return;
+        }
+        if !is_settled {
+            return;
+        }
+        let takes = connection.max_concurrent_send_streams();
+        if self.takes.replace(Some(takes)) != Some(takes) {
+            self.room.set(takes.clamp(1, self.bounds.places));
+            self.tell_giver(|giver| giver.settled(self));
+        }
+    }
+
+    fn turn(&self, state: State) {
+        if matches!(self.state.replace(state), State::Ended(_)) {
+            return;
+        }
+        for waker in self.places.borrow_mut().values_mut() {
+            if let Some(waker) = waker.take() {
+                waker.wake();
+            }
+        }
+        self.tell_giver(|giver| giver.changed());
+    }
+
+    fn tell_giver(&self, tell: impl FnOnce(&dyn Giver)) {
+        if let Some(giver) = self.giver.upgrade() {
+            tell(&*giver);
+        }
+    }
+
+    /// Takes no more streams.
+    pub(super) fn leave(&self) {
+        if self.is_open() {
+            self.turn(State::Leaving);
+        }
+    }
+
+    /// Whether it takes new streams.
+    pub(super) fn is_open(&self) -> bool {
+        self.state.get() == State::Open
+    }
+
+    /// Whether the server has said how many streams it takes.
+    pub(super) fn is_settled(&self) -> bool {
+        self.takes.get().is_some()
+    }
+
+    /// How many places it has, taken or not.
+    pub(super) fn room(&self) -> usize {
+        self.room.get()
+    }
+
+    /// A place in it, if one is free.
+    pub(super) fn place(self: &Rc<Self>) -> Option<Place> {
+        let is_first = self.next_place.get() == 0;
+        let is_old = self
+            .bounds
+            .until
+            .is_some_and(|until| until <= Instant::now());
+        if is_old || !self.is_open() || self.places.borrow().len() >= self.room.get() {
+            return None;
+        }
+        let number = self.next_place.get();
+        self.next_place.set(number + 1);
+        self.places.borrow_mut().insert(number, None);
+        Some(Place {
+            session: Rc::clone(self),
+            number,
+            is_first,
+        })
+    }
+}
+
+/// The right to one stream at a time.
+pub struct Place {
+    session: Rc<Session>,
+    number: u64,
+    /// The session was opened for it.
+    pub is_first: bool,
+}
+
+impl Place {
+    /// The session that it is in.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Why no more streams can be had: the session is about to end, or has ended.
+    pub fn ended(&self) -> Option<CloseReason> {
+        match self.session.state.get() {
+            State::Open => None,
+            State::Leaving => Some(CloseReason::PeerClosed),
+            State::Ended(reason) => Some(reason),
+        }
+    }
+
+    /// Has `cx` be woken when [`Place::ended`] says something else.
+    pub fn register(&self, cx: &Context<'_>) {
+        if let Some(waker) = self.session.places.borrow_mut().get_mut(&self.number) {
+            if !waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
+                *waker = Some(cx.waker().clone());
+            }
+        }
+    }
+
+    /// What opens a stream.
+    pub fn sender(&self) -> Option<SendRequest<Bytes>> {
+        self.session.sender.borrow().clone()
+    }
+
+    /// Whether the kernel has something that the session has not read. It is woken to read it.
+    pub fn has_news(&self) -> bool {
+        let has_news = self.session.transport.borrow().has_news();
+        if has_news {
+            if let Some(reader) = &*self.session.reader.borrow() {
+                reader.wake_by_ref();
+            }
+        }
+        has_news
+    }
+
+    /// The server has refused a stream although, by its own word, there was room.
+    pub fn note_refusal(&self) {
+        let others = self.session.places.borrow().len().saturating_sub(1);
+        let room = self.session.room.get().min(others);
+        self.session.room.set(room);
+    }
+
+    /// No more streams can be had in its session.
+    pub fn leave(&self) {
+        self.session.leave();
+    }
+
+    /// The server wants HTTP/1.1.
+    pub fn note_wants_http1(&self) {
+        self.session.tell_giver(|giver| giver.require_http1());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let is_last = {
+            let mut places = self.session.places.borrow_mut();
+            places.remove(&self.number);
+            places.is_empty()
+        };
+        if is_last {
+            // Without one, and without streams, the connection says goodbye.
+            self.session.sender.take();
+            self.session.leave();
+        } else {
+            self.session.tell_giver(|giver| giver.changed());
+        }
+    }
+}
+
+/// The first frame that comes: by the rules, the server's settings.
+#[derive(Clone, Copy, Default)]
+struct Incoming {
+    count: usize,
+    len: [u8; 3],
+}
+
+impl Incoming {
+    fn note(&mut self, bytes: &[u8]) {
+        for (at, &byte) in bytes.iter().enumerate().take(3) {
+            if let Some(len) = self.len.get_mut(self.count + at) {
+                *len = byte;
+            }
+        }
+        self.count += bytes.len();
+    }
+
+    /// Whether it has come as a whole.
+    fn is_settled(self) -> bool {
+        let [high, middle, low] = self.len.map(usize::from);
+        self.count >= FRAME_HEADER + (high << 16 | middle << 8 | low)
+    }
+}
+
+/// A transport that others look at, too.
+struct Carrier {
+    transport: Rc<RefCell<Transport>>,
+    incoming: Rc<Cell<Incoming>>,
+}
+
+impl AsyncRead for Carrier {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut *self.transport.borrow_mut()).poll_read(cx, buf);
+        let mut incoming = self.incoming.get();
+        if !incoming.is_settled() {
+            incoming.note(&buf.filled()[before..]);
+            self.incoming.set(incoming);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Carrier {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.borrow().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_shutdown(cx)
+    }
+}
