@@ -1,8 +1,9 @@
 //! The threads that take content codings off: never the I/O thread, whose other exchanges would wait.
 //!
 //! Each piece of work is short ([`Content::work`] sees to that), and goes to the end of the queue when it is not done: bodies
-//! take turns, however much comes out of them. Threads are started when they are needed and end when they have had nothing
-//! to do for a while. What nobody waits for any more is dropped before its next turn.
+//! take turns, however much comes out of them. What is far longer decoded than it came goes on at a low priority. Threads are
+//! started when they are needed and end when they have had nothing to do for a while. What nobody waits for any more is dropped
+//! before its next turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,53 +26,56 @@ pub type Worked = (Content, io::Result<Progress>);
 struct Work {
     content: Content,
     most: usize,
+    /// Decoded bytes from which on it gives way.
+    worth: usize,
     reply: oneshot::Sender<Worked>,
 }
 
 #[derive(Default)]
-struct Pool {
-    queue: VecDeque<Work>,
+struct Queue {
+    waiting: VecDeque<Work>,
     threads: usize,
     idle: usize,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    queue: VecDeque::new(),
-    threads: 0,
-    idle: 0,
-});
-static WORK_CAME: Condvar = Condvar::new();
-
-fn pool() -> MutexGuard<'static, Pool> {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+/// Threads, and the queue before them.
+struct Decoders {
+    queue: Mutex<Queue>,
+    came: Condvar,
+    gives_way: bool,
 }
 
-/// Has `content` decode until it has `most` bytes, is hungry or over.
+/// For what is worth its bytes.
+static DECODERS: Decoders = Decoders::new(false);
+
+/// For the rest of bodies that stand for far more than they have on the wire. Where cores are few, whoever makes requests comes
+/// first: these have what is left.
+static PATIENT: Decoders = Decoders::new(true);
+
+/// A tenth of what others get on a core that is wanted by both: a body that many equal lines have made so short must not
+/// starve. Of Linux's threads each has a priority of its own; elsewhere it would be the process's.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// Has `content` decode until it has `most` bytes, is hungry or over. What it has beyond `worth` bytes gives way to
+/// others.
 ///
 /// # Errors
 ///
 /// The system's, if there is no thread and none can be started.
-pub fn decode(content: Content, most: usize) -> io::Result<oneshot::Receiver<Worked>> {
+pub fn decode(
+    content: Content,
+    most: usize,
+    worth: usize,
+) -> io::Result<oneshot::Receiver<Worked>> {
     let (reply, worked) = oneshot::channel();
-    let mut pool = pool();
-    if pool.queue.len() >= pool.idle && pool.threads < most_threads() {
-        let started = thread::Builder::new()
-            .name("keepwire-decode".into())
-            .spawn(serve);
-        match started {
-            Ok(_) => pool.threads += 1,
-            // Those that are there will come to it.
-            Err(_) if pool.threads > 0 => {}
-            Err(error) => return Err(error),
-        }
-    }
-    pool.queue.push_back(Work {
+    let work = Work {
         content,
         most,
+        worth,
         reply,
-    });
-    drop(pool);
-    WORK_CAME.notify_one();
+    };
+    DECODERS.take(work).map_err(|(_, error)| error)?;
     Ok(worked)
 }
 
@@ -80,34 +84,85 @@ fn most_threads() -> usize {
     (cores / 2).clamp(1, MOST_THREADS)
 }
 
-fn serve() {
-    while let Some(work) = next() {
-        // Given up: freed at once.
-        if work.reply.is_closed() {
-            continue;
-        }
-        if let Some(unfinished) = work.carry_on() {
-            pool().queue.push_back(unfinished);
+impl Decoders {
+    const fn new(gives_way: bool) -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                waiting: VecDeque::new(),
+                threads: 0,
+                idle: 0,
+            }),
+            came: Condvar::new(),
+            gives_way,
         }
     }
-}
 
-/// The next piece of work; none for a long time: the thread ends.
-fn next() -> Option<Work> {
-    let mut pool = pool();
-    loop {
-        if let Some(work) = pool.queue.pop_front() {
-            return Some(work);
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&'static self, work: Work) -> Result<(), (Work, io::Error)> {
+        let mut queue = self.lock();
+        if queue.waiting.len() >= queue.idle && queue.threads < most_threads() {
+            let started = thread::Builder::new()
+                .name("keepwire-decode".into())
+                .spawn(|| self.serve());
+            match started {
+                Ok(_) => queue.threads += 1,
+                // Those that are there will come to it.
+                Err(_) if queue.threads > 0 => {}
+                Err(error) => return Err((work, error)),
+            }
         }
-        pool.idle += 1;
-        let (woken, waited) = WORK_CAME
-            .wait_timeout(pool, IDLE_TIME)
-            .unwrap_or_else(PoisonError::into_inner);
-        pool = woken;
-        pool.idle -= 1;
-        if waited.timed_out() && pool.queue.is_empty() {
-            pool.threads -= 1;
-            return None;
+        queue.waiting.push_back(work);
+        drop(queue);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    fn serve(&'static self) {
+        #[cfg(target_os = "linux")]
+        if self.gives_way {
+            // Refused, it goes on as the others do.
+            let _ = rustix::process::setpriority_process(None, NICE);
+        }
+        while let Some(work) = self.next() {
+            // Given up: freed at once.
+            if work.reply.is_closed() {
+                continue;
+            }
+            let Some(mut unfinished) = work.carry_on() else {
+                continue;
+            };
+            if !self.gives_way && unfinished.content.decoded().len() > unfinished.worth {
+                // Without a thread for it, it goes on here.
+                if let Err((unfinished, _)) = PATIENT.take(unfinished) {
+                    self.lock().waiting.push_back(unfinished);
+                }
+            } else {
+                self.lock().waiting.push_back(unfinished);
+            }
+        }
+    }
+
+    /// The next piece of work; none for a long time: the thread ends.
+    fn next(&self) -> Option<Work> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(work) = queue.waiting.pop_front() {
+                return Some(work);
+            }
+            queue.idle += 1;
+            let (woken, waited) = self
+                .came
+                .wait_timeout(queue, IDLE_TIME)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            queue.idle -= 1;
+            if waited.timed_out() && queue.waiting.is_empty() {
+                queue.threads -= 1;
+                return None;
+            }
         }
     }
 }
@@ -143,9 +198,9 @@ mod tests {
         for _ in 0..20 {
             let mut content = panicking();
             content.feed(vec![0x1f].into());
-            let (_, failed) = decode(content, 10).unwrap().await.unwrap();
+            let (_, failed) = decode(content, 10, 10).unwrap().await.unwrap();
             assert!(failed.is_err());
-            let (_, progress) = decode(Content::new(&[Coding::Gzip]), 10)
+            let (_, progress) = decode(Content::new(&[Coding::Gzip]), 10, 10)
                 .unwrap()
                 .await
                 .unwrap();

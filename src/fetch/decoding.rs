@@ -302,7 +302,11 @@ impl Decoded {
     /// Dropped, it goes on at the next call.
     async fn work(&mut self, most: usize) {
         if let State::Resting(content) = &mut self.state {
-            match decoders::decode(std::mem::take(content), most) {
+            let worth = content
+                .decoded()
+                .len()
+                .saturating_add(self.pace.allowance());
+            match decoders::decode(std::mem::take(content), most, worth) {
                 Ok(worked) => self.state = State::Working(worked),
                 Err(error) => self.fault = Some(error.into()),
             }

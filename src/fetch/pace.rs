@@ -59,6 +59,11 @@ impl Pace {
         self.allowance += PER_BYTE * bytes as u64;
     }
 
+    /// Decoded bytes that its encoded ones are good for.
+    pub fn allowance(&self) -> usize {
+        usize::try_from(self.allowance).unwrap_or(usize::MAX)
+    }
+
     /// So many decoded bytes are told.
     pub fn told(&mut self, bytes: usize) {
         self.tell(bytes as u64, &TURNS);
