@@ -44,6 +44,8 @@ struct Queue {
     bytes: Vec<u8>,
     /// Where the records begin that have not been fetched.
     start: usize,
+    /// Where those begin that are fetched with a failure behind them.
+    held: Option<usize>,
     chunks: VecDeque<Chunk>,
     closed_idle: Vec<ConnId>,
     heads: HeadCache,
@@ -108,10 +110,11 @@ impl Completions {
         let Queue {
             bytes,
             start,
+            held,
             closed_idle,
             ..
         } = &mut *queue;
-        let records = &bytes[*start..];
+        let records = &bytes[*start..held.unwrap_or(bytes.len())];
         let mut end = records.len();
         if end > buffer.len() {
             end = 0;
@@ -131,6 +134,7 @@ impl Completions {
         if *start == bytes.len() {
             bytes.clear();
             *start = 0;
+            *held = held.map(|_| 0);
             // A burst's memory is given back; the steady state's is kept.
             bytes.shrink_to(1 << 20);
             self.undelivered.store(0, Ordering::Relaxed);
@@ -288,6 +292,11 @@ impl Events for Completions {
         });
     }
 
+    fn hold(&self) {
+        let mut queue = self.queue();
+        queue.held = Some(queue.bytes.len());
+    }
+
     fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool) {
         let text = failure_text(failure);
         let prospect = match failure.prospect {
@@ -298,6 +307,7 @@ impl Events for Completions {
         };
         let flags = prospect | flag(after_head, record::AFTER_HEAD);
         self.push(false, |queue| {
+            queue.held = None;
             queue.record(
                 record::ERROR,
                 flags,
@@ -524,6 +534,31 @@ mod tests {
         assert_eq!(completions.fetch(&mut buffer[..20]), Fetched::Needs(28));
         assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(28));
         assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(0));
+    }
+
+    #[test]
+    fn what_is_held_is_fetched_with_the_failure_behind_it() {
+        let completions = Completions::new(Box::new(|| {}));
+        let mut buffer = [0; 1024];
+        for before in [0, 1] {
+            for _ in 0..before {
+                completions.end(1, true, true, &[]);
+            }
+            completions.hold();
+            completions.end(2, true, true, &[]);
+            let length = before * RECORD_HEADER;
+            assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(length));
+            assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(0));
+            completions.failed(2, &Failure::hang_up(), true);
+            let Fetched::Bytes(length) = completions.fetch(&mut buffer) else {
+                panic!("nothing is left behind");
+            };
+            assert_eq!(
+                [buffer[0], buffer[RECORD_HEADER]],
+                [record::END, record::ERROR]
+            );
+            assert_eq!(length, RECORD_HEADER + record_len(&buffer[RECORD_HEADER..]));
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub trait Events: Send + Sync {
     fn parted(&self, _exchange: ExchangeId) {}
     /// Of a fetch's response no more is read until its caller has taken what is there.
     fn stalled(&self, _exchange: ExchangeId) {}
+    /// What is told from now on is not heard before a failure: both are of one moment.
+    fn hold(&self) {}
     /// The exchange failed; its connection is gone.
     fn failed(&self, exchange: ExchangeId, failure: &Failure, after_head: bool);
     /// So many request bytes are in the kernel. `eager`: somebody waits for it.

@@ -144,21 +144,31 @@ impl Driver<'_> {
         if has_ended && is_clean {
             self.task.host.ended_by_peer();
         }
-        let exchange = self.current.as_mut();
-        let told = exchange.and_then(|exchange| exchange.tell_end(self.task, rest, trailers));
-        let Some(head) = told else {
+        let Some(exchange) = self.current.as_mut() else {
             return Step::Wait;
         };
-        let (keep_alive, status) = (head.keep_alive, head.status);
         let reader = self.reader.borrow();
-        match reader.surplus() {
-            [] if !has_ended => Step::Wait,
-            [] => Step::Again,
-            surplus => Step::Over(match surplus_fault(surplus, keep_alive, status) {
-                None => Outcome::Closed(CloseReason::UnsolicitedBytes),
-                // They came along with the response, so its request hears of them, as from the runtime.
-                Some(fault) => Outcome::Failed(Box::new(parse_failure(fault, reader.packet()))),
-            }),
+        let surplus = reader.surplus();
+        let fault = match &exchange.answer {
+            Answer::Body { head, .. } => surplus_fault(surplus, head.keep_alive, head.status),
+            _ => None,
+        };
+        if fault.is_some() {
+            // Of one read, as the response's end: else its request is over before it hears of them.
+            self.task.owner.events().hold();
+        }
+        if exchange.tell_end(self.task, rest, trailers).is_none() {
+            return Step::Wait;
+        }
+        match fault {
+            None if surplus.is_empty() && !has_ended => Step::Wait,
+            None if surplus.is_empty() => Step::Again,
+            None => Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes)),
+            // They came along with the response, so its request hears of them, as from the runtime.
+            Some(fault) => Step::Over(Outcome::Failed(Box::new(parse_failure(
+                fault,
+                reader.packet(),
+            )))),
         }
     }
 
