@@ -7,9 +7,9 @@ const http2 = require('node:http2')
 const https = require('node:https')
 const net = require('node:net')
 
-const { http2Agent, http2Server, outcome } = require('../support/http2')
+const { http2Agent, http2Server, outcome, relay } = require('../support/http2')
 const { listen } = require('../support/secure')
-const { isBun } = require('../support/runtime')
+const { isBun, isNode, major } = require('../support/runtime')
 const { test } = require('../support/suite')
 
 const { NGHTTP2_HTTP_1_1_REQUIRED, NGHTTP2_NO_ERROR } = http2.constants
@@ -144,16 +144,20 @@ test('a session that dies idle costs the next request nothing, a POST either', a
   assert.strictEqual(served.connections, 5)
 })
 
-test('a connection that is cut moves what may be sent again, and fails what may not', async (scope) => {
+/** Node 18's http2 servers crash when they collect the TLS of a connection that has ended under a write. */
+const CUT = { skip: isNode && major < 20 && 'the runtime crashes' }
+
+test('a connection that is cut moves what may be sent again, and fails what may not', CUT, async (scope) => {
   let cut = false
   const onStream = (stream, headers) => {
     if (headers[':path'] !== '/cut' || cut) return answer(stream)
     cut = true
-    served.cut()
+    between.cut()
   }
   const served = await http2Server(scope, { onStream })
+  const between = await relay(scope, served.port)
   const agent = await http2Agent(scope)
-  const options = { port: served.port, agent, path: '/cut' }
+  const options = { port: between.port, agent, path: '/cut' }
   await outcome({ ...options, path: '/' })
   assert.strictEqual((await outcome(options)).body, 'ok')
   cut = false

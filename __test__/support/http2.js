@@ -4,9 +4,11 @@
 
 const http2 = require('node:http2')
 const https = require('node:https')
+const net = require('node:net')
 
 const { makeAuthority } = require('./authority')
 const { listen, SecureAgent } = require('./secure')
+const { turns } = require('./wait')
 
 const authority = makeAuthority()
 
@@ -19,11 +21,6 @@ async function http2Server(scope, { onStream, onRequest, settings, options = {} 
   const { server: identity } = await authority
   const server = http2.createSecureServer({ cert: identity.pem, key: identity.key, settings, ...options }, onRequest)
   const sessions = new Set()
-  const sockets = new Set()
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  })
   const counts = { sessions: 0, streams: 0 }
   server.on('session', (session) => {
     counts.sessions += 1
@@ -38,10 +35,45 @@ async function http2Server(scope, { onStream, onRequest, settings, options = {} 
   server.on('sessionError', () => {})
   if (onStream !== undefined) server.on('stream', onStream)
   const served = await listen(scope, server)
+  // Before their sockets: Node 18 crashes when it collects the TLS of a socket that was destroyed under a session's writes.
+  scope.defer(async () => {
+    for (const session of sessions) session.destroy()
+    await turns(2)
+  })
+  return Object.assign(served, { counts, openSessions: sessions })
+}
+
+/**
+ * What stands between a client and a server, and can be cut.
+ * @param {import('./suite').Scope} scope
+ * @param {number} port the server's
+ */
+async function relay(scope, port) {
+  const sockets = new Set()
   const cut = () => {
     for (const socket of sockets) socket.destroy()
   }
-  return Object.assign(served, { counts, cut, openSessions: sessions })
+  const server = net.createServer((near) => {
+    const far = net.connect(port, '127.0.0.1')
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+      socket.pipe(other)
+    }
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  scope.defer(() => {
+    cut()
+    return new Promise((resolve) => server.close(resolve))
+  })
+  return { port: server.address().port, cut }
 }
 
 /**
@@ -82,4 +114,4 @@ function outcome(options, { body, use } = {}) {
   })
 }
 
-module.exports = { authority, http2Agent, http2Server, outcome }
+module.exports = { authority, http2Agent, http2Server, outcome, relay }
