@@ -13,7 +13,7 @@ const { failure, parallel, read, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { agentUnderTest, baseline, isBun, isDeno, isNode, major } = require('./support/runtime')
 const { test } = require('./support/suite')
-const { once, turns, until } = require('./support/wait')
+const { once, turns, until, withMoreTime } = require('./support/wait')
 
 const Agent = agentUnderTest()
 const KEEP_ALIVE = { keepAlive: true }
@@ -270,7 +270,7 @@ test('the tables tell the truth at every moment of a request', async (scope) => 
     assert.strictEqual(Object.getPrototypeOf(table), null)
 
   agent.destroy()
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   await until(() => agent.totalSocketCount === 0)
   assert.deepStrictEqual(tables(), { sockets: {}, free: {}, queued: {}, total: 0 })
 })
@@ -449,7 +449,7 @@ test('an agent without keepAlive hands a freed connection to a waiter, and else 
   ]) {
     const before = server.accepted
     await parallel(4, () => ({ port: server.port, agent }))
-    await server.nobodyConnected(5_000)
+    await server.nobodyConnected(30_000)
     server.used = server.accepted - before
   }
   assert.strictEqual(peer.used, theirs.used)
@@ -554,20 +554,22 @@ test("the agent's timeout closes an idle connection", async (scope) => {
   const peer = await scope.peer(OK)
   const agent = scope.agent({ keepAlive: true, timeout: 80 })
   await send({ port: peer.port, agent })
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   await until(() => agent.totalSocketCount === 0)
   assert.strictEqual((await send({ port: peer.port, agent })).reused, false)
 })
 
 test("an idle connection that times out tells 'timeout', then 'close'", async (scope) => {
   const peer = await scope.peer(OK)
-  const agent = scope.agent({ keepAlive: true, timeout: 300 })
-  await send({ port: peer.port, agent })
-  const [socket] = Object.values(agent.freeSockets)[0]
-  const told = []
-  for (const event of ['timeout', 'close']) socket.on(event, () => told.push(event))
-  await once(socket, 'close')
-  assert.deepStrictEqual(told, ['timeout', 'close'])
+  await withMoreTime(async (ms) => {
+    const agent = scope.agent({ keepAlive: true, timeout: ms })
+    await send({ port: peer.port, agent })
+    const [socket] = Object.values(agent.freeSockets)[0]
+    const told = []
+    for (const event of ['timeout', 'close']) socket.on(event, () => told.push(event))
+    await once(socket, 'close')
+    assert.deepStrictEqual(told, ['timeout', 'close'])
+  })
 })
 
 test('a Host header that is no text is refused as by the runtime', async (scope) => {
@@ -608,7 +610,7 @@ test('req.setTimeout fires once for silence and not after the end', async (scope
   let timeouts = 0
   request.setTimeout(40, () => timeouts++)
   const answer = read(request)
-  await until(() => timeouts === 1)
+  await until(() => timeouts === 1 && hold.held.length === 1)
   hold.held[0].answer()
   await answer
   assert.strictEqual(timeouts, 1)
@@ -630,7 +632,7 @@ test('destroy() closes idle and busy connections, and the agent works on', async
   const error = await busy
   assert.strictEqual(error.code, 'ECONNRESET')
   assert.strictEqual(error.message, 'socket hang up')
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   await until(() => agent.totalSocketCount === 0)
   const again = send({ port: peer.port, agent })
   await until(() => hold.held.length === 3)

@@ -251,7 +251,7 @@ async function meet(scope, agent, bad) {
   assert.strictEqual((await beside).body, 'slow')
   for (let i = 0; i < 2; i++) assert.strictEqual((await send({ port: peer.port, path: '/good', agent })).body, 'good')
   agent.destroy()
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   return { events, reused: request.reusedSocket }
 }
 

@@ -16,10 +16,13 @@ for (const [what, ...args] of [
   ['a copy that was replaced by a reload', 'reload'],
 ]) {
   const skip = isNode ? false : 'nobody can ask this runtime to collect'
-  test(`${what} is collected, and its connections are closed`, { skip, timeout: 60_000 }, async (scope) => {
+  test(`${what} is collected, and its connections are closed`, { skip, timeout: 120_000 }, async (scope) => {
     const remote = await scope.remote()
     const flags = ['--expose-gc']
-    const { code, late, lines, stderr } = await runScript('contexts', [remote.port, COPIES, ...args], { flags })
+    const { code, late, lines, stderr } = await runScript('contexts', [remote.port, COPIES, ...args], {
+      flags,
+      deadlineMs: 100_000,
+    })
     assert.ok(!late && code === 0, stderr)
     const [{ held, left, most, statuses }] = lines
     assert.deepStrictEqual(statuses, [200])

@@ -180,11 +180,12 @@ test('without an answer the deadline for connecting holds, and a request can be 
   const patient = scope.agent({ ...KEEP_ALIVE, connectTimeout: 50 })
   const late = await failure(send({ host: 'localhost', port: peer.port, agent: patient }))
   assert.strictEqual(late.code, 'ERR_KEEPWIRE_CONNECT_TIMEOUT')
+  const before = given.length
   const agent = scope.agent(KEEP_ALIVE)
   const req = request({ host: 'localhost', port: peer.port, agent })
   const failed = failure(read(req))
   req.end()
-  await until(() => given.length === 2)
+  await until(() => given.length > before)
   req.destroy(new Error('enough'))
   assert.strictEqual((await failed).message, 'enough')
   await until(() => agent.totalSocketCount === 0)

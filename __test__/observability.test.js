@@ -258,7 +258,7 @@ test('close: waits for what is under way and waiting, then closes everything', O
     ['one', 'two'],
   )
   await closed
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   await scope.agent({}).close()
 })
 
@@ -269,7 +269,7 @@ test('close: what is not over by the deadline fails', OURS, async (scope) => {
   await until(() => peer.requests.length === 1)
   await agent.close({ deadline: 20 })
   assert.strictEqual((await failed).code, 'ECONNRESET')
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   await assert.rejects(agent.close({ deadline: -1 }), { code: 'ERR_OUT_OF_RANGE' })
   await assert.rejects(agent.close({ deadline: '1' }), { code: 'ERR_INVALID_ARG_TYPE' })
 })
@@ -280,7 +280,7 @@ test('an agent can be disposed of where the runtime has the symbols', OURS, asyn
     const agent = scope.agent({ keepAlive: true })
     await send({ port: peer.port, agent })
     await agent[symbol]()
-    await peer.nobodyConnected(5_000)
+    await peer.nobodyConnected(30_000)
   }
 })
 

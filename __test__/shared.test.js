@@ -201,7 +201,7 @@ test(
     assert.strictEqual((await heir.call({ requests: 2 })).ok, 2)
     assert.strictEqual((await remote.counts()).accepted, 1)
     await heir.worker.terminate()
-    await remote.nobodyConnected(10_000)
+    await remote.nobodyConnected(30_000)
   },
 )
 
@@ -227,5 +227,5 @@ test('threads that are ended in the middle of their requests harm nobody', {
   }
   assert.strictEqual((await survivor.call({ requests: 10 })).ok, 10)
   await survivor.worker.terminate()
-  await remote.nobodyConnected(10_000)
+  await remote.nobodyConnected(30_000)
 })

@@ -12,7 +12,7 @@ const { failure, get, read, request: begin, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { isDeno } = require('./support/runtime')
 const { testBoth: test } = require('./support/suite')
-const { delay, once, turns, until } = require('./support/wait')
+const { delay, once, repeatedly, turns, until } = require('./support/wait')
 
 const KEEP_ALIVE = { keepAlive: true }
 // Deno's own agent sends again whatever was dropped on a reused connection, a POST as well.
@@ -151,13 +151,15 @@ test('Keep-Alive: timeout=2: the connection is gone before the hint runs out', {
   for (const hint of ['timeout=2', 'max=100, timeout=2', 'TIMEOUT = 2 ,max=5']) {
     const peer = await scope.peer((_, connection) => connection.write(reply('ok', [`Keep-Alive: ${hint}`])))
     const agent = scope.agent(KEEP_ALIVE)
-    const since = Date.now()
-    await send({ port: peer.port, agent })
-    const second = await send({ port: peer.port, agent })
-    assert.strictEqual(second.reused, true, hint)
-    await peer.nobodyConnected(10_000)
-    // By events: the client closed first; the deadline of the hint itself is far from it.
-    assert.ok(Date.now() - since < 1_900, `${hint}: closed after ${Date.now() - since} ms`)
+    // A loaded machine may be late; one that waits for the hint itself never is in time.
+    await repeatedly(async () => {
+      const since = Date.now()
+      await send({ port: peer.port, agent })
+      const second = await send({ port: peer.port, agent })
+      assert.strictEqual(second.reused, true, hint)
+      await peer.nobodyConnected(30_000)
+      assert.ok(Date.now() - since < 1_900, `${hint}: closed after ${Date.now() - since} ms`)
+    })
     await until(() => agent.totalSocketCount === 0)
     assert.strictEqual((await send({ port: peer.port, agent })).reused, false)
   }
@@ -169,7 +171,7 @@ test('Keep-Alive: timeout=1 leaves nothing of the buffer: the connection is not 
   const peer = await scope.peer((_, connection) => connection.write(reply('ok', ['Keep-Alive: timeout=1'])))
   const agent = scope.agent(KEEP_ALIVE)
   await send({ port: peer.port, agent })
-  await peer.nobodyConnected(10_000)
+  await peer.nobodyConnected(30_000)
   assert.strictEqual((await send({ port: peer.port, agent })).reused, false)
 })
 
@@ -270,7 +272,7 @@ test('agent.destroy() with a queue: the queued requests fail, nothing stays open
   await until(() => peer.requests.length === 2)
   agent.destroy()
   for (const error of await Promise.all(failed)) assert.strictEqual(error.code, 'ECONNRESET')
-  await peer.nobodyConnected(5_000)
+  await peer.nobodyConnected(30_000)
   await turns(10)
   assert.strictEqual(peer.accepted, 2)
   assert.deepStrictEqual(

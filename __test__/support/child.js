@@ -18,7 +18,7 @@ const { commandFor } = require('./runtime')
 function runScript(
   script,
   args = [],
-  { env = {}, deadlineMs = 20_000, flags = [], sandboxed = false, under = [] } = {},
+  { env = {}, deadlineMs = 45_000, flags = [], sandboxed = false, under = [] } = {},
 ) {
   const { file, args: command } = commandFor(
     path.join(__dirname, 'scripts', `${script}.js`),

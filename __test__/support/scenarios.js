@@ -257,7 +257,7 @@ const scenarios = {
   'res.destroy() after everything': { peer: OK, afterwards: (_, { response }) => response.destroy() },
   'the timeout option, before the response': {
     peer: {},
-    options: { timeout: 60 },
+    options: { timeout: 250 },
     drive: (request) => {
       request.end()
       request.on('timeout', () => request.destroy(new Error('too slow')))
@@ -267,7 +267,7 @@ const scenarios = {
   'setTimeout with a callback, before the response': {
     peer: {},
     drive: (request, { recorder }) => {
-      request.setTimeout(60, () => {
+      request.setTimeout(250, () => {
         recorder.note('timeout callback')
         request.destroy()
       })

@@ -12,7 +12,7 @@ const { baseline } = require('./runtime')
 const { schemes, trusting } = require('./schemes')
 const { turns } = require('./wait')
 
-const LEAK_DEADLINE_MS = 10_000
+const LEAK_DEADLINE_MS = 30_000
 const WATCHED_RESOURCES = /^(TCP|Pipe|Shutdown|Process|GetAddrInfo|Timeout$|TLS|Worker|MessagePort$|HTTP)/
 
 // The runtimes open these at their first use; that is nobody's leak.
@@ -135,7 +135,7 @@ function watchdog(ms, body) {
  */
 function test(sentence, options, body) {
   if (typeof options === 'function') return test(sentence, {}, options)
-  const timeout = options.timeout || 30_000
+  const timeout = options.timeout || 60_000
   const skip = options.skip || (baseline && options.ours ? `the runtime's own agent: ${options.ours}` : false)
   return nodeTest(sentence, { skip, timeout: timeout + 30_000 }, async () => {
     const scheme = schemes[options.scheme ?? 'http']

@@ -10,7 +10,7 @@ async function turns(n = 1) {
 }
 
 /** Resolves when `condition()` is truthy; looks again at each turn of the event loop. */
-async function until(condition, what = String(condition), deadlineMs = 15_000) {
+async function until(condition, what = String(condition), deadlineMs = 30_000) {
   const deadline = Date.now() + deadlineMs
   for (;;) {
     const value = condition()
@@ -39,6 +39,29 @@ function delay(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
+/**
+ * For what holds only if the machine is quick enough: a request that is answered within a deadline, a connection that is used
+ * again before its time is over. A loaded machine is slow, never too quick, so `attempt` is made again with more time; what
+ * holds with none of the times is a failure.
+ * @param {(ms: number) => Promise<unknown>} attempt
+ * @param {number[]} [times]
+ */
+async function withMoreTime(attempt, times = [40, 200, 1_000, 4_000]) {
+  for (const ms of times.slice(0, -1)) {
+    try {
+      return await attempt(ms)
+    } catch {
+      // The last one says why.
+    }
+  }
+  return attempt(times[times.length - 1])
+}
+
+/** For what a loaded machine may be too slow for, but never too quick: it holds if it holds once. */
+function repeatedly(attempt, times = 4) {
+  return withMoreTime(attempt, Array(times).fill(0))
+}
+
 /** A promise and its resolvers. */
 function deferred() {
   const result = {}
@@ -46,4 +69,4 @@ function deferred() {
   return result
 }
 
-module.exports = { deferred, delay, once, settled, turns, until }
+module.exports = { deferred, delay, once, repeatedly, settled, turns, until, withMoreTime }

@@ -1,45 +1,58 @@
 'use strict'
 
-// Reads a bomb until its timeout, with other requests beside it, and says how they fared, how much memory it took, and how
-// much was left of that a moment later.
+// Reads a bomb, with other requests beside it until it is given up; then one until its timeout. Says how many there were
+// beside, how the second one ended, how long it took, and how much memory was left of it in the end.
 //
-// Arguments: the server's origin; its paths /bomb and /small.
+// Arguments: the server's origin; its paths /bomb and /small; how many requests there are beside.
 
 const { fetch } = require('../../..')
+const { held } = require('../memory')
 
-const [origin] = process.argv.slice(2)
+const [origin, requests] = process.argv.slice(2)
 const TIMEOUT_MS = 300
+/** What a bomb that goes on after its end adds in much less than the time that there is for it. */
+const MOST_LEFT = 64e6
+const PATIENCE_MS = 10_000
 /** More than it stands for: nothing but the timeout ends it, however fast the machine is. */
 const MOST_BYTES = 100e9
 
 async function main() {
   await (await fetch(`${origin}/small`)).text()
-  const before = process.memoryUsage().rss
-  let most = before
+  const before = held().rss
+  const controller = new AbortController()
+  const { signal } = controller
+  const first = await fetch(`${origin}/bomb`, { signal, maxResponseSize: MOST_BYTES })
   let isOver = false
-  const begun = performance.now()
-  const bomb = await fetch(`${origin}/bomb`, { timeout: TIMEOUT_MS, maxResponseSize: MOST_BYTES })
-  const told = bomb.text().then(
-    () => ({ error: 'none' }),
-    (error) => ({ error: error.name }),
+  const ended = first.text().then(
+    () => 'whole',
+    (error) => error.name,
   )
-  told.then(() => {
+  ended.then(() => {
     isOver = true
   })
   let beside = 0
-  while (!isOver) {
+  for (; beside < Number(requests) && !isOver; beside++) {
     if ((await (await fetch(`${origin}/small`)).text()) !== 'small') throw new Error('not its own body')
-    most = Math.max(most, process.memoryUsage().rss)
-    beside++
   }
+  controller.abort()
+  const aborted = await ended
+
+  const begun = performance.now()
+  const error = await fetch(`${origin}/bomb`, { timeout: TIMEOUT_MS, maxResponseSize: MOST_BYTES })
+    .then((response) => response.text())
+    .then(
+      () => 'none',
+      ({ name }) => name,
+    )
   const took = performance.now() - begun
-  // What was being worked on is dropped when its turn is over.
-  let after = process.memoryUsage().rss
-  for (let turn = 0; turn < 200 && after > before + 64e6; turn++) {
+  // What was being worked on is dropped when its turn is over, and collected at some time.
+  const since = performance.now()
+  let left = Number.POSITIVE_INFINITY
+  while (left > MOST_LEFT && performance.now() - since < PATIENCE_MS) {
     await new Promise((resolve) => setTimeout(resolve, 10))
-    after = process.memoryUsage().rss
+    left = Math.min(left, held().rss - before)
   }
-  console.log(JSON.stringify({ ...(await told), beside, took, grown: most - before, left: after - before }))
+  console.log(JSON.stringify({ aborted, beside, error, took, left, mostLeft: MOST_LEFT }))
   process.exit()
 }
 

@@ -9,7 +9,7 @@ const https = require('node:https')
 const { HttpsAgent } = require('../../..')
 const { held } = require('../../../lib/bridge/native')
 
-const [port, ca, requests, cert, key] = process.argv.slice(2)
+const [port, ca, requests, freeSocketTimeout, cert, key] = process.argv.slice(2)
 const differ = cert !== undefined
 const collect = globalThis.gc ?? (() => globalThis.Bun.gc(true))
 let alive = 0
@@ -18,7 +18,12 @@ const collected = new FinalizationRegistry(() => (alive -= 1))
 function ask(number) {
   return new Promise((resolve, reject) => {
     const secure = differ ? { ca: `${ca}\n${number}`, cert: `${cert}\n${number}`, key } : { ca, shared: true }
-    const agent = new HttpsAgent({ keepAlive: true, warnings: false, freeSocketTimeout: 300, ...secure })
+    const agent = new HttpsAgent({
+      keepAlive: true,
+      warnings: false,
+      freeSocketTimeout: Number(freeSocketTimeout),
+      ...secure,
+    })
     alive += 1
     collected.register(agent)
     https
