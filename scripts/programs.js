@@ -1,7 +1,7 @@
 'use strict'
 
 // `npm run programs [-- name…]`: fetches the packages that people's programs load beside keepwire (mocks, tracers, test
-// runners) from npm into .programs, each with what it needs in a folder of its own, so that two majors of one package
+// runners, SDKs) from npm into .programs, each with what it needs in a folder of its own, so that two majors of one package
 // stand side by side. No install script of theirs runs. What is there already is kept.
 
 require('./node-version.js')
@@ -52,6 +52,12 @@ const PROGRAMS = [
   { name: 'dd-trace', packages: ['dd-trace@5.132.0'], node: 18, elsewhere: true, lean: true },
   { name: 'newrelic', packages: ['newrelic@13.20.0'], node: 20, elsewhere: true, lean: true },
   { name: 'global-agent', packages: ['global-agent@4.1.6'], node: 18 },
+  {
+    name: 'sdks',
+    packages: ['openai@7.59.0', '@anthropic-ai/sdk@1.14.0', 'stripe@23.1.0', 'ky@2.1.0', 'ofetch@1.5.1'],
+    node: 22,
+    elsewhere: true,
+  },
   { name: 'http2-wrapper', packages: ['http2-wrapper@2.2.4'], node: 18 },
 ]
 

@@ -6,6 +6,14 @@ export interface InstallOptions {
    * Default: false; true on a runtime whose own ones ignore the agent that they are given (Bun up to 1.3).
    */
   request?: boolean | undefined
+
+  /**
+   * Whether `globalThis.fetch` is replaced as well, by a function that is the standard's: keepwire's own options (`agent`,
+   * `timeout`, `maxResponseSize`) are none there. What the engine can't carry goes to the runtime's own fetch.
+   *
+   * Default: false. In a process without `globalThis.fetch`: `ERR_INVALID_STATE`.
+   */
+  fetch?: boolean | undefined
 }
 
 /**

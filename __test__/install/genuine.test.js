@@ -28,6 +28,7 @@ test("this runtime's own functions are known", async () => {
     assert.ok(isGenuine('request', module.request))
     assert.ok(isGenuine('get', module.get))
   }
+  assert.ok(isGenuine('fetch', globalThis.fetch))
   assert.ok(knowsClientRequest)
   assert.strictEqual(genuine.ClientRequest, http.ClientRequest)
   assert.ok(!isClientRequestReplaced())

@@ -41,6 +41,33 @@ for (const [program, mock] of Object.entries(PROGRAMS)) {
   }
 }
 
+const FETCH = 'the runtime alone by fetch'
+const INSTALLED = 'install with fetch'
+/** Deno's own fetch does not say why one failed. */
+const plain = ({ answers, heard }) => ({
+  answers: Object.fromEntries(
+    Object.entries(answers).map(([name, told]) => [name, told.replace(/^failed:.*/, 'failed')]),
+  ),
+  heard,
+})
+
+for (const [program, mock] of Object.entries(PROGRAMS)) {
+  for (const order of ['first', 'last']) {
+    const title = `${program}, loaded ${order}: install({ fetch: true }) changes nothing of what is mocked`
+    test(title, { skip: skipped(program) }, async () => {
+      const run = (way) => runBeside('mocks', { program, args: [mock, order, way] })
+      const usual = await run(FETCH)
+      const { told, requests, dialsWhileMocked, stderr } = await run(INSTALLED)
+      assert.deepStrictEqual(plain(told[INSTALLED]), plain(usual.told[FETCH]))
+      assert.deepStrictEqual(requests, usual.requests)
+      assert.strictEqual(dialsWhileMocked, 0)
+      // Who came first is asked in place of the engine; who came last is in front of it.
+      const isInTheWay = order === 'first' && program !== 'nock13'
+      assert.strictEqual(/globalThis\.fetch had been replaced/.test(stderr), isInTheWay)
+    })
+  }
+}
+
 for (const mock of ['socket', 'connect', 'secure']) {
   for (const order of ['first', 'last']) {
     const title = `a mock of ${mock}, put there ${order}, is not passed by, and the engine is back when it is gone`

@@ -66,3 +66,18 @@ for (const tracer of [...TRACERS, ...WRAPPERS]) {
     })
   }
 }
+
+for (const [order, kind] of Object.entries({ first: 'undici', last: 'fetch' })) {
+  test(`dd-trace, loaded ${order}: one span a request after install({ fetch: true })`, {
+    skip: skipped('dd-trace'),
+  }, async () => {
+    const told = await runBeside('tracers', { program: 'dd-trace', args: ['dd-trace', order, 'install with fetch'] })
+    const { answers, connections, fallbacks, spans, stderr, traced } = told
+    assert.deepStrictEqual(answers, ANSWERS)
+    const { dns, ...counted } = spans
+    assert.deepStrictEqual(counted, { [kind]: ANSWERS.length })
+    assert.deepStrictEqual(traced, Array(ANSWERS.length).fill(true))
+    assert.deepStrictEqual({ connections, fallbacks }, { connections: 1, fallbacks: {} })
+    assert.doesNotMatch(stderr, /KEEPWIRE_WARN/)
+  })
+}

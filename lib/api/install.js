@@ -1,7 +1,7 @@
 'use strict'
 
-// install() puts our agents, and where asked or needed our request(), into the runtime's own modules; uninstall() takes
-// them out. What somebody else has put there since is left alone.
+// install() puts our agents, and where asked or needed our request() and our fetch(), in the runtime's own place; uninstall()
+// takes them out. What somebody else has put there since is left alone.
 
 const { syncBuiltinESMExports } = require('node:module')
 
@@ -79,13 +79,30 @@ function makeRequests(module) {
   return placeOf(module).functionsOver(look)
 }
 
+function noFetch() {
+  const why = 'install({ fetch: true }) puts keepwire in the place of globalThis.fetch, and this process has none'
+  return Object.assign(new Error(why), { code: 'ERR_INVALID_STATE' })
+}
+
+function makeFetch() {
+  // Loaded when somebody wants it.
+  const { globalFetch } = require('./global-fetch.js')
+  let aside = globalThis.fetch
+  const look = () => {
+    aside = current(aside)
+    return aside
+  }
+  return { fetch: globalFetch(look, (standIn) => Object.hasOwn(standIn, kUninstalled)) }
+}
+
 /**
  * Makes `Agent` and `globalAgent` of the runtime's http and https ours, so that requests which name no agent are carried
  * by keepwire, and agents made from now on are ours.
- * @param {{ request?: boolean }} [options] `request`: also `request`, `get` and `ClientRequest`. Default: false, but true on a
- *   runtime whose own ones ignore agents.
+ * @param {{ request?: boolean, fetch?: boolean }} [options] `request`: also `request`, `get` and `ClientRequest`. Default: false,
+ *   but true on a runtime whose own ones ignore agents. `fetch`: also `globalThis.fetch`. Default: false.
  */
-function install({ request = ignoresAgents } = {}) {
+function install({ request = ignoresAgents, fetch = false } = {}) {
+  if (fetch && typeof globalThis.fetch !== 'function') throw noFetch()
   for (const [module, standIn] of MODULES) {
     put(module, ['Agent'], () => standIn)
     // A globalAgent with ways of its own, such as one that knows a proxy, is its owner's.
@@ -94,6 +111,7 @@ function install({ request = ignoresAgents } = {}) {
     put(module, REQUESTS, () => makeRequests(module))
     inPlace.add(module)
   }
+  if (fetch) put(globalThis, ['fetch'], makeFetch)
   syncBuiltinESMExports()
 }
 

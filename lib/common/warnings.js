@@ -75,6 +75,17 @@ function warnOfDispatcher(name) {
   )
 }
 
+/** Somebody's fetch was there before install({ fetch: true }). */
+function warnOfFetch() {
+  if (told.has('fetch-replaced')) return
+  told.add('fetch-replaced')
+  warn(
+    'KEEPWIRE_WARN_FALLBACK',
+    'globalThis.fetch had been replaced before keepwire came, as mocks and tracers do: fetches go through what was there, ' +
+      'and keepwire does not carry them. Who wraps it after keepwire has both.',
+  )
+}
+
 /**
  * @param {string} name of the module
  * @param {any} agent its globalAgent
@@ -183,4 +194,12 @@ function isUnread(res) {
   return Boolean(res) && !res.destroyed && !res.readableEnded && res.readableFlowing !== true && !res._dumped
 }
 
-module.exports = { noteAgent, noteCreation, warnOfDispatcher, warnOfFallback, warnOfGlobalAgent, watchQueue }
+module.exports = {
+  noteAgent,
+  noteCreation,
+  warnOfDispatcher,
+  warnOfFallback,
+  warnOfFetch,
+  warnOfGlobalAgent,
+  watchQueue,
+}

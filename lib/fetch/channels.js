@@ -28,9 +28,13 @@ const APART = new Set(['connection', 'content-length', 'host'])
 const loads = diagnostics.channel('dd-trace:instrumentation:load')
 let isIntroduced = false
 
-/** Whether a request is to be told of. */
-function isHeard() {
-  if (!isIntroduced && loads.hasSubscribers) {
+/**
+ * Whether a request is to be told of.
+ * @param {Order} order
+ */
+function isHeard(order) {
+  // Its wrapper around ours hears of it already.
+  if (!isIntroduced && loads.hasSubscribers && !order.place?.isWrapped) {
     isIntroduced = true
     loads.publish({ name: 'undici' })
   }

@@ -108,7 +108,7 @@ class FetchExchange {
   /** Sends what is asked for at the moment. */
   #send() {
     try {
-      this.#sent = isHeard() ? this.#traced() : this.order
+      this.#sent = isHeard(this.order) ? this.#traced() : this.order
       this.#hop = send(this.#sent, this)
     } catch (error) {
       // An abort in the same turn of the event loop comes first, as it does before whatever a network says.
@@ -120,7 +120,7 @@ class FetchExchange {
 
   /** The order with what tracers add to it. What mocks hear of is a request of the runtime's, with channels of its own. */
   #traced() {
-    if (mockReason() !== undefined) return this.order
+    if (mockReason(this.order) !== undefined) return this.order
     const trace = new Trace(this.order)
     this.#sent = { ...this.order, trace }
     return trace.applied(this.order)

@@ -9,7 +9,7 @@ const { FetchExchange } = require('./exchange.js')
 const { foreignFetch } = require('./fallback.js')
 const { readInit } = require('./init.js')
 const { findResponse, knowsResponse } = require('./response-class.js')
-const { anyOrder, isForeign, simpleOrder } = require('./request.js')
+const { anyOrder, isForeign, isOnlyTheirs, simpleOrder } = require('./request.js')
 
 /**
  * @param {any} input
@@ -24,16 +24,24 @@ function fetch(input, init) {
  * @param {any} input
  * @param {any} init
  * @param {ReadonlySet<string> | null} confined names of header fields that no redirect may take to another origin
+ * @param {import('./request.js').Place | null} [place] where it stands in the runtime's own place
  * @returns {Promise<Response>}
  */
-function start(input, init, confined) {
+function start(input, init, confined, place = null) {
   try {
     const given = readInit(init)
+    // There, ours are no options.
+    if (place !== null && given !== null) given.agent = given.timeout = given.maxResponseSize = undefined
     if (typeof input === 'object' && !(input instanceof URL) && typeof input?.url !== 'string') input = `${input}`
-    if (isSpecial(input, given) || isDispatched(input, given)) return foreignFetch(input, init, given, confined)
+    if (isSpecial(input, given) || isDispatched(input, given)) {
+      return place === null ? foreignFetch(input, init, given, confined) : place.theirs(input, init)
+    }
     const order = simpleOrder(input, given)
-    if (order === null) return anyOrder(input, given).then((made) => begin(made, confined))
-    return begin(order, confined)
+    if (order === null) {
+      if (place !== null && isOnlyTheirs(input)) return place.theirs(input, init)
+      return anyOrder(input, given).then((made) => begin(made, confined, place))
+    }
+    return begin(order, confined, place)
   } catch (error) {
     return Promise.reject(error)
   }
@@ -52,15 +60,17 @@ function isSpecial(input, init) {
 /**
  * @param {import('./request.js').Order} order
  * @param {ReadonlySet<string> | null} confined
+ * @param {import('./request.js').Place | null} place
  * @returns {Promise<Response>}
  */
-function begin(order, confined) {
+function begin(order, confined, place) {
   order.confined = confined
-  if (!knowsResponse()) return findResponse().then(() => begin(order, confined))
+  order.place = place
+  if (!knowsResponse()) return findResponse().then(() => begin(order, confined, place))
   return new Promise((resolve, reject) => new FetchExchange(order, resolve, reject).start())
 }
 
 fetch.withDefaults = (/** @type {any} */ defaults) => withDefaults(start, defaults)
 fetch.HttpError = HttpError
 
-module.exports = { fetch }
+module.exports = { fetch, start }

@@ -15,7 +15,7 @@ const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
 const { refer } = require('./referrer.js')
 const { blobBody, bytesOf, formBody, markedForm, streamOf, takeSource, wholeBody } = require('./source.js')
 const { parsed, targetOf } = require('./target.js')
-const { hasModes, isBun } = require('./platform.js')
+const { hasModes, isBun, isNode } = require('./platform.js')
 
 /**
  * What is asked for.
@@ -38,6 +38,14 @@ const { hasModes, isBun } = require('./platform.js')
  * @property {string} referrer the URL of what it comes from; '': nobody has said, or the server is not to know
  * @property {string} referrerPolicy how much of it the server is to know
  * @property {import('./channels.js').Trace | null} trace what tracers hear of it; null: nobody listens
+ * @property {Place | null} place where it was made in place of the runtime's own fetch
+ */
+
+/**
+ * The place of `globalThis.fetch`.
+ * @typedef {object} Place
+ * @property {(input: any, init?: any) => Promise<Response>} theirs the runtime's own fetch, or what wraps it
+ * @property {boolean} isWrapped whether somebody has wrapped ours there
  */
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
@@ -123,6 +131,7 @@ function orderOf(target, method, fields, body, length) {
     referrer: '',
     referrerPolicy: '',
     trace: null,
+    place: null,
   }
 }
 
@@ -225,6 +234,16 @@ function isForeign(input, init) {
   let integrity = init?.integrity
   if (integrity === undefined && input instanceof Request) integrity = input.integrity
   return integrity !== undefined && integrity !== ''
+}
+
+/**
+ * Whether the runtime's own fetch takes a URL that ours refuses: on Bun and Deno, one with credentials.
+ * @param {any} input
+ */
+function isOnlyTheirs(input) {
+  if (isNode) return false
+  const url = parsed(typeof input === 'string' ? input : (input?.href ?? input?.url))
+  return url !== null && (url.username !== '' || url.password !== '')
 }
 
 /**
@@ -400,4 +419,4 @@ async function begunBody(stream) {
   return { body: rest, length: -1, renew: null }
 }
 
-module.exports = { anyOrder, isForeign, simpleOrder, timeoutOf }
+module.exports = { anyOrder, isForeign, isOnlyTheirs, simpleOrder, timeoutOf }

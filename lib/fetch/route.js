@@ -33,10 +33,14 @@ const REQUESTS_REPLACED = 'requests-replaced'
 /** For which reasons the runtime's own request takes a fetch's place. */
 const AWAY = new Set([LEGACY_SERVER, RENEGOTIATION, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPLACED])
 
-/** Why no fetch may pass by what somebody has put in the runtime's place: a mock, which would not hear of it. */
-function mockReason() {
+/**
+ * Why no fetch may pass by what somebody has put in the runtime's place: a mock, which would not hear of it.
+ * @param {Order} order
+ */
+function mockReason({ place }) {
   if (replacedConnecting() !== undefined) return SOCKETS_REPLACED
-  return isClientRequestReplaced() ? REQUESTS_REPLACED : undefined
+  // The runtime's own fetch, in whose place one is, makes no request of that class.
+  return place === null && isClientRequestReplaced() ? REQUESTS_REPLACED : undefined
 }
 
 /** A longer head goes over HTTP/1.1, which has no limit of ours. */
@@ -62,7 +66,7 @@ function send(order, owner) {
   const agent = typeof order.agent === 'function' ? order.agent(new URL(target.href)) : order.agent
   if (agent !== undefined && agent !== null) return sendOver(agent, order, owner)
   const isSecure = target.protocol === 'https:'
-  const mock = mockReason()
+  const mock = mockReason(order)
   if (mock !== undefined || mayBeForbidden(target.wanted.host, target.wanted.port)) {
     return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
   }
@@ -119,7 +123,7 @@ function sendOver(agent, order, owner, mayLeave = false) {
   settlePending(agent)
   const hop = new Hop(order, agent, owner)
   const { origin, plain, reason } = route(agent, hop, target.wanted)
-  const away = mockReason() ?? reason
+  const away = mockReason(order) ?? reason
   if (away !== undefined && (mayLeave || AWAY.has(away))) return sendAway(agent, origin, away, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
   hop.start(origin, plain !== undefined)

@@ -38,9 +38,10 @@ const SOURCES = {
     /^function\(\.\.\.(\w+)\)\{let \w+;if\(\w+\(\1\[0\]\)&&\1\[0\]\[\w+\]\)/,
   ],
   secureConnect: [/^function connect\(\.\.\.(\w+)\) ?\{[\s\S]{0,100}\bnormalizeConnectArgs\(\1\)/],
-  // Node's alone.
   fetch: [
     /^(?:async )?function fetch\(input, init = undefined\) \{[\s\S]{0,400}\b(?:fetchImpl|lazyUndici\(\)\.fetch)\(input, init\);\s*\}$/,
+    /^function fetch\(\) \{\s*\[native code\]\s*\}$/,
+    /^function fetch\(\.\.\.(\w+)\)\{return lazyFetch\(\)\.fetch\(\.\.\.new \w+\(\1\)\)\}$/,
   ],
   // Node's alone: undici's.
   Response: [/^class _?Response \{[\s\S]*\bwebidl\.converters\.ResponseInit\b/],

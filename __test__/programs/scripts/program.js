@@ -39,6 +39,11 @@ const WAYS = {
     keepwire.install({ request: true })
     return ask(moduleOf(url), url, call)
   },
+  'the runtime alone by fetch': async (_keepwire, url, call) => (await globalThis.fetch(url, initOf(call))).text(),
+  async 'install with fetch'(keepwire, url, call) {
+    keepwire.install({ fetch: true })
+    return (await globalThis.fetch(url, initOf(call))).text()
+  },
   fetch: async (keepwire, url, call) => (await keepwire.fetch(url, initOf(call))).text(),
   async 'fetch with an agent'(keepwire, url, call) {
     return (await keepwire.fetch(url, { ...initOf(call), agent: agentOf(keepwire, url) })).text()

@@ -49,6 +49,7 @@ const TRACERS = {
     for (const name of ['http', 'https', 'dns', 'net']) require(name)
     // Told of each span that it ends.
     dd.use('undici', { hooks: { request: () => count('undici') } })
+    dd.use('fetch', { hooks: { request: () => count('fetch') } })
     const { channel } = require('node:diagnostics_channel')
     channel('apm:http:client:request:start').subscribe(() => count('http'))
     channel('apm:dns:lookup:start').subscribe(() => count('dns'))
@@ -100,7 +101,9 @@ async function main() {
   let inside
   if (order === 'first') inside = TRACERS[tracer]()
   const keepwire = require('../../..')
-  if (way.startsWith('install')) keepwire.install({ request: way === 'install with request' })
+  if (way.startsWith('install')) {
+    keepwire.install({ request: way === 'install with request', fetch: way === 'install with fetch' })
+  }
   inside ??= TRACERS[tracer]()
   const ask = WAYS[way]
   const { port, headers, requests } = await serve()
