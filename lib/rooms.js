@@ -28,6 +28,9 @@ module.exports = {
   get prometheus() {
     return require('./metrics/index.js')
   },
+  get publicAddressesOnly() {
+    return require('./common/addresses.js').publicAddressesOnly
+  },
   get stats() {
     return require('./agent/stats.js').stats
   },

@@ -121,7 +121,22 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
    * Default: false, each connection asks the system's resolver. Disabled by: false.
    */
   dns?: boolean | DnsOptions | undefined
+
+  /**
+   * Says whether an address may be connected to (docs/dns.md): asked before each connection is opened, for each address that
+   * its host stands for, also when the request falls back to the runtime's sockets. If none is left the request fails with
+   * `ERR_KEEPWIRE_ADDRESS_REFUSED`, and with what the function throws if it throws. Not to be had with `proxyEnv`.
+   *
+   * Default: none, all may. Disabled by: undefined.
+   */
+  allowAddress?: ((ip: string, family: 4 | 6, host: string) => boolean) | undefined
 }
+
+/**
+ * An {@link AgentOptions.allowAddress} that allows what is reachable from everywhere: not this machine, private networks,
+ * link-local addresses, multicast, or those for documents and tests (IANA's special-purpose registries, RFC 6890).
+ */
+export function publicAddressesOnly(ip: string): boolean
 
 /** How long an agent remembers what a name stands for. */
 export interface DnsOptions {

@@ -16,6 +16,7 @@ import {
   type HttpsAgentOptions,
   http,
   https,
+  publicAddressesOnly,
   type Totals,
   totals as keepwireTotals,
 } from 'keepwire'
@@ -113,6 +114,10 @@ holds<Same<typeof https.globalAgent, HttpsAgent>>()
 holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 
 const remembering = new Agent({ dns: { ttl: 5_000, negativeTtl: 0, maxStale: Infinity, maxEntries: 10 } })
+new Agent({ allowAddress: publicAddressesOnly })
+new Agent({ allowAddress: (ip, family: 4 | 6, host) => family === 4 && ip !== host })
+// @ts-expect-error
+new Agent({ allowAddress: true })
 const remembered: number | undefined = new HttpsAgent({ dns: true }).stats().dns?.entries
 // @ts-expect-error: a number of milliseconds
 new Agent({ dns: { ttl: '5s' } })

@@ -140,11 +140,22 @@ function route(agent, req, wanted) {
   origins.syncOptions()
   origins.syncLimits()
   const plain = plainName(agent.options, wanted)
+  if (plain === undefined) refuseOwnJudge(agent, wanted)
   /** @type {import('./origins.js').Origin} */
   const origin = agent[kFind](origins, req, wanted, plain)
   /** @type {string | undefined} */
   const reason = agent[kReason](origin, req, wanted, plain)
   return { origin, plain, reason }
+}
+
+/**
+ * Requests of an agent use each other's connections: one of them can't have addresses of its own refused.
+ * @param {any} agent
+ * @param {Record<string, any>} wanted
+ */
+function refuseOwnJudge({ options }, { allowAddress }) {
+  if (allowAddress === undefined || allowAddress === options.allowAddress) return
+  throw invalidValue('allowAddress', allowAddress, 'is an option of agents, not of requests')
 }
 
 /**

@@ -9,6 +9,7 @@
 const { nextTick } = require('../runtime/captured.js')
 const { RuntimeAgent } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
+const { unjudged } = require('../common/addresses.js')
 const {
   LASTING,
   limitsDiffer,
@@ -287,6 +288,26 @@ const NONE_SEEN = seenOf({})
 /** Origins that are kept although they hold nothing, for their counters. */
 const MOST_EMPTY = 256
 
+/** Functions that say what agents connect to, by number. @type {WeakMap<Function, string>} */
+const judgeNumbers = new WeakMap()
+let judges = 0
+
+/**
+ * An option's value as text can tell it: connections to what a function has said are for agents that ask the same one.
+ * @param {unknown} value
+ */
+function told(value) {
+  if (typeof value !== 'function') return value
+  const judge = unjudged(value)
+  const known = judgeNumbers.get(judge)
+  if (known !== undefined) return known
+  judges += 1
+  // Connections are shared between threads, functions are not.
+  const number = `${threadPort().id}.${judges}`
+  judgeNumbers.set(judge, number)
+  return number
+}
+
 /** @param {Origins} origins */
 function tellQuiet(origins) {
   if (origins.onQuiet !== null && origins.isQuiet) origins.onQuiet()
@@ -417,7 +438,7 @@ class Origins {
     if (!this.isShared) return name
     if (!isUsual) return `${name}\0agent ${this.id}`
     const { keepAliveMsecs, options } = this.agent
-    return `${name}\0${JSON.stringify([keepAliveMsecs, ...LASTING.map((key) => options[key])])}`
+    return `${name}\0${JSON.stringify([keepAliveMsecs, ...LASTING.map((key) => told(options[key]))])}`
   }
 
   /**

@@ -42,6 +42,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {number} attemptTimeoutMs
  * @property {number} connectTimeoutMs
  * @property {number} tcpUserTimeoutMs
+ * @property {number} asks when the program says what to connect to: 0 while dns.lookup is replaced, 1 for a name, 2 always
  * @property {number | undefined} [tls]
  * @property {string | undefined} [servername]
  * @property {boolean | undefined} [keylog]

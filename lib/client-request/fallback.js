@@ -6,6 +6,9 @@
 // The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
 // the agent; a slot is released exactly once.
 
+const dns = require('node:dns')
+const net = require('node:net')
+
 const { now } = require('../runtime/captured.js')
 const { ClientExchange } = require('./exchange.js')
 const {
@@ -17,6 +20,7 @@ const {
 } = require('../runtime/genuine.js')
 const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
+const { judgedLookup, refusalOf, refusalOfPath } = require('../common/addresses.js')
 const { CONNECTION, namesOf } = require('../common/option-table.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
@@ -167,6 +171,24 @@ function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
 }
 
 /**
+ * Sees to it that a socket is connected to nothing that its agent refuses.
+ * @param {any} agent
+ * @param {Options} options those it is made with
+ * @returns {Error | undefined} why there is none to be made
+ */
+function judge(agent, options) {
+  const { allowAddress, host = 'localhost', socketPath } = options
+  if (allowAddress === undefined) return undefined
+  if (socketPath) return refusalOfPath(socketPath)
+  if (net.isIP(host) !== 0) return refusalOf(allowAddress, host, host)
+  const lookup = judgedLookup(allowAddress, options.lookup || dns.lookup)
+  options.lookup = lookup
+  // The runtime's createSocket() looks there again.
+  if ('lookup' in agent.options) agent.options.lookup = lookup
+  return undefined
+}
+
+/**
  * Whether a request goes that way for what somebody has done to all requests of the process.
  * @param {any} agent
  * @param {string} reason
@@ -269,35 +291,35 @@ function create(exchange, spentMs) {
     origin.origins.forget(origin)
     req.onSocket(undefined, error)
   })
+  const onCreated = (/** @type {any} */ error, /** @type {any} */ socket) => {
+    if (isLate) {
+      // Its request has heard already that there is none.
+      socket?.destroy()
+      return
+    }
+    if (error) {
+      opening?.end()
+      release()
+      origin.origins.forget(origin)
+      // A proxy's refusal is for the request alone; the runtime's onSocket() keeps quiet about it.
+      if (error.code === 'ERR_PROXY_TUNNEL') {
+        if (error.proxyTunnelTimeout) req.emit('timeout')
+        req.emit('error', error)
+      }
+      req.onSocket(socket, error)
+      return
+    }
+    opened = socket
+    opening?.sees(socket)
+    track(agent, origin, socket, req, release)
+    created()
+    assign(agent, req, socket, origin)
+  }
   try {
-    agent.createSocket(
-      req,
-      merge(agent.options, exchange.options),
-      (/** @type {any} */ error, /** @type {any} */ socket) => {
-        if (isLate) {
-          // Its request has heard already that there is none.
-          socket?.destroy()
-          return
-        }
-        if (error) {
-          opening?.end()
-          release()
-          origin.origins.forget(origin)
-          // A proxy's refusal is for the request alone; the runtime's onSocket() keeps quiet about it.
-          if (error.code === 'ERR_PROXY_TUNNEL') {
-            if (error.proxyTunnelTimeout) req.emit('timeout')
-            req.emit('error', error)
-          }
-          req.onSocket(socket, error)
-          return
-        }
-        opened = socket
-        opening?.sees(socket)
-        track(agent, origin, socket, req, release)
-        created()
-        assign(agent, req, socket, origin)
-      },
-    )
+    const options = merge(agent.options, exchange.options)
+    const refusal = judge(agent, options)
+    if (refusal === undefined) agent.createSocket(req, options, onCreated)
+    else onCreated(refusal, undefined)
   } catch (error) {
     opening?.end()
     release()

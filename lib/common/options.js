@@ -20,6 +20,11 @@ const DEFAULT_KEEP_ALIVE_BUFFER = 1000
 /** As net.connect: shorter attempts are raised to this. */
 const LEAST_ATTEMPT_TIMEOUT = 10
 
+/** When the program is asked for the addresses of a connection: while dns.lookup is replaced, for a name, in any case. */
+const ASKS_AS_OTHERS = 0
+const ASKS_FOR_NAMES = 1
+const ASKS_ALWAYS = 2
+
 /** @typedef {Record<string, any>} Options */
 
 /**
@@ -73,6 +78,7 @@ function isPlain(options) {
     options.localPort === undefined &&
     options.typeOfService === undefined &&
     options.lookup === undefined &&
+    options.allowAddress === undefined &&
     options.hints === undefined &&
     options.autoSelectFamily === undefined &&
     options.autoSelectFamilyAttemptTimeout === undefined &&
@@ -143,10 +149,15 @@ const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
 function validate(options) {
   if (options === undefined || options === null) return
   for (const name of NUMBERS) number(options[name], name)
-  const { http2, retry, shared, warnings } = options
+  const { allowAddress, http2, retry, shared, warnings } = options
   if (http2 !== undefined && typeof http2 !== 'boolean') throw notA('boolean', 'http2', http2)
   if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
+  if (allowAddress !== undefined) {
+    if (typeof allowAddress !== 'function') throw notA('function', 'allowAddress', allowAddress)
+    // It is they who know what they connect to.
+    if (options.proxyEnv) throw invalidValue('allowAddress', allowAddress, 'can not be had with proxies')
+  }
   nameCacheOf(options.dns)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
@@ -298,7 +309,18 @@ function profileOf(agent, options) {
       attemptTimeout === undefined ? defaultAttemptTimeout() : Math.max(attemptTimeout, LEAST_ATTEMPT_TIMEOUT),
     connectTimeoutMs: milliseconds(own.connectTimeout),
     tcpUserTimeoutMs: milliseconds(own.tcpUserTimeout),
+    asks: asksFor(own, options),
   }
+}
+
+/**
+ * When the program is asked what to connect to.
+ * @param {Options} own an agent's
+ * @param {Options} options a request's
+ */
+function asksFor(own, options) {
+  if (own.allowAddress !== undefined) return ASKS_ALWAYS
+  return pick(own, options, 'lookup') ? ASKS_FOR_NAMES : ASKS_AS_OTHERS
 }
 
 /** @param {unknown} value */
@@ -326,6 +348,8 @@ function isUnusual(own, options) {
   if (socketPath?.[0] === '\0') return true
   if (hasZone(host) || hasZone(pick(own, options, 'localAddress'))) return true
   if (knowsTypeOfService && pick(own, options, 'typeOfService') !== undefined) return true
+  const lookup = pick(own, options, 'lookup')
+  if (lookup && typeof lookup !== 'function') return true
   const family = pick(own, options, 'family')
   if (family && family !== 4 && family !== 6) return true
   const localAddress = pick(own, options, 'localAddress')

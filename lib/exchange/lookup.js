@@ -1,13 +1,14 @@
 'use strict'
 
-// Names are looked up by the engine, as the system says, unless somebody has put something in the place of dns.lookup: a
-// tracer, a mock, a cache, a filter. The engine then has this thread call it, once for each connection that it opens, with
-// what the runtime's net would give to it, and connects to what it answers.
+// Names are looked up by the engine, as the system says, unless somebody has put something in the place of dns.lookup (a
+// tracer, a mock, a cache, a filter), gives a `lookup`, or judges addresses. The engine then has this thread call it, once for
+// each connection that it opens, with what the runtime's net would give to it, and connects to what it answers.
 
 const dns = require('node:dns')
 const { isIP } = require('node:net')
 
 const { nextTick } = require('../runtime/captured.js')
+const { judged, refusalOfPath, unjudged } = require('../common/addresses.js')
 const { optionError } = require('../common/errors.js')
 const { pick } = require('../common/options.js')
 const { defaultAutoSelectFamily, isWindows } = require('../runtime/probes.js')
@@ -32,11 +33,20 @@ function lookUp(connection, exchange) {
   const isOpen = family !== 4 && family !== 6
   const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns.ADDRCONFIG : 0 })
   if (isOpen && !option('localAddress') && (option('autoSelectFamily') ?? defaultAutoSelectFamily())) wanted.all = true
-  const answer = new Answer(connection, exchange, host, option('port'))
+  const { allowAddress } = origin.origins.agent.options
+  const answer = new Answer(connection, exchange, host, option('port'), allowAddress)
+  if (option('socketPath')) {
+    answer.fail(refusalOfPath(option('socketPath')))
+    return
+  }
+  if (isIP(host) !== 0) {
+    answer.literal()
+    return
+  }
   exchange?.setLookingUp(true)
   try {
     // As the runtime calls it: without its module.
-    const { lookup } = /** @type {any} */ (dns)
+    const lookup = unjudged(option('lookup')) || dns.lookup
     lookup(
       host,
       wanted,
@@ -55,6 +65,7 @@ class Answer {
   #exchange
   #host
   #port
+  #allow
   #isThere = false
 
   /**
@@ -62,12 +73,19 @@ class Answer {
    * @param {Exchange | null} exchange
    * @param {string} host
    * @param {unknown} port
+   * @param {import('../common/addresses.js').AllowAddress} [allow]
    */
-  constructor(connection, exchange, host, port) {
+  constructor(connection, exchange, host, port, allow) {
     this.#connection = connection
     this.#exchange = exchange
     this.#host = host
     this.#port = port
+    this.#allow = allow
+  }
+
+  /** There was nothing to look up. */
+  literal() {
+    this.#connect([this.#host])
   }
 
   /**
@@ -142,7 +160,9 @@ class Answer {
   /** @param {string[]} addresses */
   #connect(addresses) {
     const { id, port } = this.#connection
-    port.submission.resolved(id, addresses.slice(0, MOST_ADDRESSES))
+    const { allowed, refusal } = judged(this.#allow, addresses.slice(0, MOST_ADDRESSES), this.#host)
+    if (allowed.length > 0) port.submission.resolved(id, allowed)
+    else this.fail(refusal)
   }
 
   /** @param {any} error */

@@ -17,7 +17,7 @@ use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
-use crate::connect::{tls, CacheSettings, Profile, SocketOption};
+use crate::connect::{tls, Asks, CacheSettings, Profile, SocketOption};
 use crate::engine::{connections, ADOPTS, ENGINE};
 use crate::fetch;
 use crate::io_thread;
@@ -86,6 +86,7 @@ pub struct BindingProfile {
     pub keylog: Option<bool>,
     pub tcp_user_timeout_ms: f64,
     pub max_streams: Option<f64>,
+    pub asks: u32,
 }
 
 impl TryFrom<BindingProfile> for Profile {
@@ -123,6 +124,11 @@ impl TryFrom<BindingProfile> for Profile {
             // Its agent's: the engine knows.
             names: None,
             http2: profile.max_streams.map(|most| most as u32),
+            asks: match profile.asks {
+                0 => Asks::AsOthers,
+                1 => Asks::ForNames,
+                _ => Asks::Always,
+            },
         })
     }
 }

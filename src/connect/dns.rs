@@ -125,7 +125,8 @@ pub(super) async fn targets(profile: &Profile, texts: &[String]) -> Result<Vec<T
     if targets.is_empty() {
         return Err(not_found(host(profile)));
     }
-    if let Some(names) = &profile.names {
+    // A literal may have been asked for, too: it is no name.
+    if let (Some(names), false) = (&profile.names, is_literal(host(profile))) {
         let addresses = targets.iter().map(|target| target.addr).collect();
         names.store(question(profile), &Ok(addresses));
     }

@@ -70,6 +70,20 @@ pub struct Profile {
     pub names: Option<Names>,
     /// How many exchanges at a time a connection may carry if its peer speaks HTTP/2; `None`: none may speak it.
     pub http2: Option<u32>,
+    /// When whoever the connection is opened for says what to connect to, in place of the system.
+    pub asks: Asks,
+}
+
+/// Whether a connection's owner is asked for its addresses, see [`connect_by`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Asks {
+    /// As everybody does at the time.
+    #[default]
+    AsOthers,
+    /// If there is a name to look up.
+    ForNames,
+    /// Whatever its host is: nothing is connected to that its owner has not agreed to.
+    Always,
 }
 
 /// An open connection and how it came about.
@@ -102,7 +116,8 @@ pub enum Offer {
     WithoutHttp2,
 }
 
-/// Opens a connection. A name's addresses are what `lookup` says, if it is given: it is called if there is a name to look up.
+/// Opens a connection. A name's addresses are what `lookup` says, if it is given: it is called if there is a name to look up,
+/// or always, as the profile says.
 ///
 /// # Errors
 ///
@@ -180,6 +195,9 @@ async fn open_plain<L: Future<Output = Vec<String>>>(
     lookup: Option<impl Fn() -> L>,
 ) -> Result<Connected, Failure> {
     if let Some(path) = &profile.socket_path {
+        if let (Asks::Always, Some(lookup)) = (profile.asks, lookup) {
+            lookup().await;
+        }
         return open_path(path).await;
     }
     let began = Instant::now();
@@ -214,7 +232,7 @@ async fn resolve<L: Future<Output = Vec<String>>>(
     lookup: Option<impl Fn() -> L>,
 ) -> Result<Vec<Target>, Failure> {
     match lookup {
-        Some(lookup) if !dns::is_literal(dns::host(profile)) => {
+        Some(lookup) if profile.asks == Asks::Always || !dns::is_literal(dns::host(profile)) => {
             dns::targets(profile, &lookup().await).await
         }
         _ => dns::resolve(profile).await,

@@ -25,7 +25,7 @@ use super::mailbox::{Begin, Input};
 use super::state::{Exchange, Outcome};
 use super::stream::Streams;
 use crate::connect::tls::Secured;
-use crate::connect::{self, Offer, Transport};
+use crate::connect::{self, Asks, Offer, Transport};
 use crate::error::{Failure, Prospect};
 use crate::http1::reader::Reader;
 use crate::http2::{self, Bounds, Place, Way};
@@ -176,7 +176,8 @@ impl Task {
                 }
             }
         };
-        let lookup = self.owner.events().looks_up().then_some(|| self.lookup());
+        let asks = profile.asks != Asks::AsOthers || self.owner.events().looks_up();
+        let lookup = asks.then_some(|| self.lookup());
         let offer = match &dial {
             Some(dial) if !dial.offers_http2 => Offer::WithoutHttp2,
             _ => Offer::All,

@@ -34,6 +34,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         tcp_user_timeout_ms: 0,
         names: None,
         http2: None,
+        asks: Asks::AsOthers,
     }
 }
 
