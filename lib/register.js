@@ -1,7 +1,10 @@
 'use strict'
 
 // `node --require keepwire/register`, `node --import keepwire/register`, `bun --preload keepwire/register`,
-// `deno run --preload npm:keepwire/register`: install() before the program starts. With KEEPWIRE_FETCH=1 in the environment,
-// install({ fetch: true }).
+// `deno run --preload npm:keepwire/register`: install() before the program starts. In the environment, KEEPWIRE_FETCH=1 makes it
+// install({ fetch: true }), and KEEPWIRE_DASHBOARD=9230 starts the dashboard.
 
-require('./load.js').install.install({ fetch: process.env.KEEPWIRE_FETCH === '1' })
+const rooms = require('./load.js')
+
+rooms.install.install({ fetch: process.env.KEEPWIRE_FETCH === '1' })
+if (process.env.KEEPWIRE_DASHBOARD) rooms.dashboard.fromEnvironment()

@@ -10,6 +10,9 @@ module.exports = {
   get command() {
     return require('./command/main.js')
   },
+  get dashboard() {
+    return require('./dashboard/index.js')
+  },
   get explain() {
     return require('./api/explain.js').explain
   },

@@ -2,6 +2,7 @@
 
 // `npm run demo [-- http://host/path]`: what reused connections save, in numbers. Without an address it measures an
 // embedded server behind an emulated link and fails unless keepwire is exact; with one it sends that server few requests.
+// `npm run demo -- --dashboard`: traffic of many kinds, and the dashboard to look at it, until it is ended.
 
 const http = require('node:http')
 const { runScript } = require('./report.js')
@@ -136,13 +137,33 @@ async function demoRemote({ url, client, KeepwireAgent }) {
   print.remoteNotes(statuses)
 }
 
+/** Ends with the process. */
+async function demoDashboard(keepwire) {
+  const { dashboard } = require('../lib/dashboard.js')
+  const { startTraffic } = require('./demo/traffic.js')
+  const traffic = await startTraffic(keepwire)
+  traffic.fail()
+  // The usual port may be somebody's.
+  const board = await dashboard().catch(() => dashboard({ port: 0 }))
+  print.dashboardIsOpen(board.url)
+  // Nothing of ours keeps a process alive.
+  const end = setInterval(() => {}, 60_000)
+  process.once('SIGINT', async () => {
+    clearInterval(end)
+    traffic.stop()
+    await board.close()
+  })
+}
+
 async function main() {
   const [address] = process.argv.slice(2)
   if (address === '--help' || address === '-h') return print.usage()
   await ensureReady({ dev: false })
   const keepwire = require('..')
+  if (address === '--dashboard') return demoDashboard(keepwire)
   if (address === undefined) {
     if (!(await demoEmbedded(keepwire.Agent))) process.exitCode = 1
+    print.howToLook()
     return
   }
   const target = parseTarget(address, keepwire)

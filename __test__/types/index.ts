@@ -20,6 +20,7 @@ import {
   type Totals,
   totals as keepwireTotals,
 } from 'keepwire'
+import { type Dashboard, dashboard } from 'keepwire/dashboard'
 import { contentType, metrics, register } from 'keepwire/prometheus'
 import { Registry } from 'prom-client'
 
@@ -153,3 +154,11 @@ holds<Same<ReturnType<typeof connections>, ConnectionState[]>>()
 const text: string = metrics({ accept: contentType(), origin: (name) => name })
 register(new Registry(), {})
 void [connections(new Agent()), text]
+
+async function looks(): Promise<Dashboard> {
+  dashboard.handler({ token: 'at least 16 characters', hosts: ['board.example'] })
+  // @ts-expect-error a port is a number
+  await dashboard({ port: '9230' })
+  return dashboard({ port: 0, host: '127.0.0.1' })
+}
+looks().then(({ close, port, url }) => close().then(() => url + port.toFixed()))

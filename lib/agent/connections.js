@@ -25,6 +25,15 @@ function connections(agent) {
   return id === undefined ? [] : native.connections(id).map(shape)
 }
 
+/**
+ * Those to one origin, as totals() calls it, of all agents of the process.
+ * @param {string} origin
+ * @param {number} most
+ */
+function connectionsTo(origin, most) {
+  return native.connections(undefined, origin, most).map(shape)
+}
+
 /** @param {import('../bridge/native.js').NativeConnection} told */
 function shape(told) {
   const { address, ageMs, alpn, cipher, id, idleMs, place, port, protocol, state, uses } = told
@@ -41,4 +50,4 @@ function shape(told) {
   }
 }
 
-module.exports = { connections }
+module.exports = { connections, connectionsTo }

@@ -102,10 +102,14 @@ class Origin {
     return 'http'
   }
 
+  /** What totals() calls it. */
+  get place() {
+    return placeOf(this.scheme, this.origins.agent.options, this.options)
+  }
+
   /** Has the engine keep what belongs to it, until it is closed. */
   open() {
-    const { agent, id } = this.origins
-    this.key = native.openOrigin(id, this.#identity, this.label, placeOf(this.scheme, agent.options, this.options))
+    this.key = native.openOrigin(this.origins.id, this.#identity, this.label, this.place)
     this.forgetProfiles()
   }
 

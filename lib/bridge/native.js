@@ -114,6 +114,15 @@ const BUILT = path.join(__dirname, '../native')
  */
 
 /**
+ * All places in few numbers; src/bridge/overview.rs.
+ * @typedef {object} NativeOverview
+ * @property {string[]} names
+ * @property {Float64Array} numbers
+ * @property {{ place: number, fallback: boolean, name: string, count: number }[]} tallies
+ * @property {number[][]} detail
+ */
+
+/**
  * What runs in the addon's own realm; src/bridge/contexts.js.
  * @typedef {object} NativeContexts
  * @property {(port: number) => void} wake
@@ -135,7 +144,8 @@ const BUILT = path.join(__dirname, '../native')
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
  * @property {() => NativePlace[]} totals
- * @property {(agent?: number) => NativeConnection[]} connections
+ * @property {(agent?: number, place?: string, most?: number) => NativeConnection[]} connections
+ * @property {(detail?: string) => NativeOverview} overview
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort

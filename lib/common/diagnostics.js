@@ -19,25 +19,35 @@ const retries = diagnostics.channel('keepwire.request.retry')
 /** @param {Connection} connection */
 function tellOpened(connection) {
   const { exchange, id, origin, timings } = connection
+  const { label, origins, place } = origin
   const request = exchange === null ? null : exchange.req
-  opens.publish({ agent: origin.origins.agent, origin: origin.label, connectionId: id, request, ...timings })
+  opens.publish({ agent: origins.agent, origin: label, place, connectionId: id, request, ...timings })
 }
 
 /** @param {Exchange} exchange */
 function tellReused({ agent, connection, foundMore, origin, req, useCount }) {
   const connectionId = connection?.id
-  reuses.publish({ agent, origin: origin.label, connectionId, request: req, useCount, idleMs: foundMore })
+  const { label, place } = origin
+  reuses.publish({ agent, origin: label, place, connectionId, request: req, useCount, idleMs: foundMore })
 }
 
 /** @param {Connection} connection */
 function tellClosed({ closeReason: reason, id, origin, uses }) {
-  const { agent } = origin.origins
-  closes.publish({ agent, origin: origin.label, connectionId: id, reason: closeReason(reason), useCount: uses })
+  const { label, origins, place } = origin
+  closes.publish({
+    agent: origins.agent,
+    origin: label,
+    place,
+    connectionId: id,
+    reason: closeReason(reason),
+    useCount: uses,
+  })
 }
 
 /** @param {Exchange} exchange */
 function tellQueued({ agent, origin, req }) {
-  queued.publish({ agent, origin: origin.label, request: req, position: origin.queue.size })
+  const { label, place, queue } = origin
+  queued.publish({ agent, origin: label, place, request: req, position: queue.size })
 }
 
 /**
@@ -46,7 +56,8 @@ function tellQueued({ agent, origin, req }) {
  */
 function tellRetried({ agent, connection, origin, req }, reason) {
   const connectionId = connection?.id
-  retries.publish({ agent, origin: origin.label, connectionId, request: req, reason: closeReason(reason) })
+  const { label, place } = origin
+  retries.publish({ agent, origin: label, place, connectionId, request: req, reason: closeReason(reason) })
 }
 
 module.exports = {

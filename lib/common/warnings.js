@@ -26,12 +26,16 @@ const sites = new WeakMap()
 let loners = []
 let isWatching = false
 
+/** Codes of warnings that this thread gave. @type {Set<string>} */
+const given = new Set()
+
 /**
  * @param {string} code
  * @param {string} message
  * @param {string} [detail]
  */
 function warn(code, message, detail) {
+  given.add(code)
   process.emitWarning(message, { type: 'KeepwireWarning', code, detail })
 }
 
@@ -195,6 +199,7 @@ function isUnread(res) {
 }
 
 module.exports = {
+  given,
   noteAgent,
   noteCreation,
   warnOfDispatcher,

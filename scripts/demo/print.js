@@ -99,12 +99,26 @@ function paragraph(text) {
 function usage() {
   say('npm run demo                        an embedded server behind a link with a round trip of 50 ms')
   say('npm run demo -- http://host/path    the same against that server, with few requests')
+  say('npm run demo -- --dashboard         the pool at work under load of many kinds, as a page in the browser')
+}
+
+function howToLook() {
+  say()
+  say('To see the pool at work, under load: npm run demo -- --dashboard')
+  say('In a program of yours:               KEEPWIRE_DASHBOARD=9230 node -r keepwire/register app.js')
+}
+
+function dashboardIsOpen(url) {
+  say(`The dashboard of this process, under load of many kinds: ${url}`)
+  say('Ctrl+C ends it.')
 }
 
 module.exports = {
   checks,
+  dashboardIsOpen,
   embeddedIntroduction,
   exactly,
+  howToLook,
   paragraph,
   percent,
   remoteIntroduction,

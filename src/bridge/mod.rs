@@ -8,6 +8,7 @@
 //! * [`fetch`]: identities and limits of `fetch()`.
 //! * [`content`]: content codings of responses that came over the runtime's own sockets.
 //! * [`lending`]: buffers of JavaScript's that bodies are written to.
+//! * [`overview`], [`stats`]: counters.
 //! * `faults`: panics on demand, in no release.
 //! * [`port`]: the ports, and the calls that are answered at once.
 //!
@@ -22,6 +23,7 @@ pub mod fetch;
 pub mod head_cache;
 pub mod layout;
 pub mod lending;
+pub mod overview;
 pub mod port;
 pub mod stats;
 pub mod submission;

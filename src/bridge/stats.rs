@@ -107,19 +107,7 @@ pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
 /// What the process did so far, and what it holds, by place.
 #[napi]
 pub fn totals() -> Vec<BindingPlace> {
-    let mut held: BTreeMap<Arc<str>, Holding> = BTreeMap::new();
-    for holding in ENGINE
-        .holdings()
-        .into_iter()
-        .chain(fetch::stats::holdings())
-    {
-        let place = Arc::clone(&holding.place);
-        let sum = match held.remove(&place) {
-            Some(other) => together(other, holding),
-            None => holding,
-        };
-        held.insert(place, sum);
-    }
+    let mut held = holdings();
     let (others, named): (Vec<_>, Vec<_>) = lifetime::totals()
         .into_iter()
         .partition(|(name, _)| name.is_empty());
@@ -135,16 +123,37 @@ pub fn totals() -> Vec<BindingPlace> {
     places
 }
 
-fn together(mut one: Holding, other: Holding) -> Holding {
+/// What the process holds, by place.
+pub(super) fn holdings() -> BTreeMap<Arc<str>, Holding> {
+    let mut held: BTreeMap<Arc<str>, Holding> = BTreeMap::new();
+    let all = ENGINE.holdings().into_iter();
+    for holding in all.chain(fetch::stats::holdings()) {
+        let place = Arc::clone(&holding.place);
+        let sum = match held.remove(&place) {
+            Some(other) => together(other, holding),
+            None => holding,
+        };
+        held.insert(place, sum);
+    }
+    held
+}
+
+pub(super) fn together(mut one: Holding, other: Holding) -> Holding {
     one.counts += other.counts;
     one.limit = one.limit.zip(other.limit).map(|(a, b)| a + b);
     one
 }
 
-/// The connections of an agent, or of all. Waits for the I/O thread.
+/// The connections of an agent, or of all; where a place is named, only those to it, and at most `most`. Waits for the I/O
+/// thread.
 #[napi]
-pub fn connections(agent: Option<u32>) -> Vec<BindingConnection> {
-    let all = ENGINE.connections(agent);
+pub fn connections(
+    agent: Option<u32>,
+    place: Option<String>,
+    most: Option<u32>,
+) -> Vec<BindingConnection> {
+    let mut all = ENGINE.connections(agent, place.as_deref());
+    all.truncate(most.map_or(usize::MAX, |most| most as usize));
     let (tell, told) = std::sync::mpsc::channel();
     let ids: Vec<u32> = all.iter().map(|open| open.seen.conn).collect();
     open::run(move |connections| {

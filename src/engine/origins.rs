@@ -207,13 +207,16 @@ impl Engine {
         told.into_values().collect()
     }
 
-    /// The connections of an agent, or of all.
-    pub fn connections(&self, agent: Option<AgentId>) -> Vec<OpenConnection> {
+    /// The connections of an agent, or of all, to any place or to one.
+    pub fn connections(&self, agent: Option<AgentId>, only: Option<&str>) -> Vec<OpenConnection> {
         let now = self.clock.now();
         let shared = self.lock();
         let all = shared.pool.connections(agent, now).into_iter();
         let placed = all.filter_map(|seen| {
             let held = shared.agents.get(&seen.agent)?.origins.get(&seen.key)?;
+            if only.is_some_and(|only| *only != *held.place) {
+                return None;
+            }
             let place = Arc::clone(&held.place);
             Some(OpenConnection { place, seen })
         });

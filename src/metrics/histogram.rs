@@ -65,6 +65,35 @@ impl Histogram {
         numbers
     }
 
+    /// How many times it has counted.
+    pub fn count(&self) -> u64 {
+        let buckets = self.buckets.get().into_iter();
+        let counts = buckets.flat_map(|all| all.iter());
+        counts.map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// Count, then in ms: sum, largest, and the ends of the buckets that half and 99 of 100 are in or below.
+    pub fn summary(&self) -> [f64; 5] {
+        let Some(buckets) = self.buckets.get() else {
+            return [0.0; 5];
+        };
+        let counts = buckets.each_ref().map(|bucket| bucket.load(Relaxed));
+        let count: u64 = counts.iter().sum();
+        let max = self.max_us.load(Relaxed);
+        let quantile = |hundredths: u64| {
+            let mut below = 0;
+            let holds = counts.iter().position(|here| {
+                below += here;
+                below * 100 >= count * hundredths
+            });
+            holds.map_or(0, |at| ENDS[at].min(max))
+        };
+        let sum = self.sum_us.load(Relaxed);
+        let [sum, max, half, most] =
+            [sum, max, quantile(50), quantile(99)].map(|us| us as f64 / 1000.0);
+        [count as f64, sum, max, half, most]
+    }
+
     pub(super) fn absorb(&self, other: &Histogram) {
         let Some(theirs) = other.buckets.get() else {
             return;
@@ -105,6 +134,18 @@ mod tests {
         for pair in ENDS.windows(2).filter(|pair| pair[0] >= 4) {
             assert!(pair[1] <= (pair[0] * 5).div_ceil(4), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn a_summary_is_of_what_was_counted() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.summary(), [0.0; 5]);
+        for ms in 1..=100 {
+            histogram.record(Duration::from_millis(ms));
+        }
+        assert_eq!(histogram.summary(), [100.0, 5050.0, 100.0, 50.0, 100.0]);
+        histogram.record(Duration::from_millis(2));
+        assert_eq!(histogram.summary()[3..], [50.0, 100.0]);
     }
 
     #[test]

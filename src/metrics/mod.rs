@@ -139,6 +139,20 @@ impl Durations {
 
     /// Method, status class and times, of those that there are.
     pub fn snapshot(&self) -> impl Iterator<Item = (&'static str, usize, Vec<f64>)> + '_ {
+        self.told()
+            .map(|(method, class, times)| (method, class, times.snapshot()))
+    }
+
+    /// How many there are of each status class.
+    pub fn classes(&self) -> [f64; STATUS_CLASSES] {
+        let mut counts = [0.0; STATUS_CLASSES];
+        for (_, class, times) in self.told() {
+            counts[class] += times.count() as f64;
+        }
+        counts
+    }
+
+    fn told(&self) -> impl Iterator<Item = (&'static str, usize, &Histogram)> + '_ {
         let by_method = METHODS.into_iter().zip(&self.0);
         let there = by_method.filter_map(|(method, by_status)| Some((method, by_status.get()?)));
         let all = there.flat_map(|(method, by_status)| {
@@ -146,7 +160,6 @@ impl Durations {
             by_class.map(move |(class, times)| (method, class, times))
         });
         all.filter(|(_, _, times)| !times.is_empty())
-            .map(|(method, class, times)| (method, class, times.snapshot()))
     }
 
     fn absorb(&self, other: &Durations) {
