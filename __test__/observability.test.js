@@ -95,9 +95,7 @@ test('explain: a request that was sent again, and one that fell back', OURS, asy
     [again.retried, again.moved, again.reused, again.reason],
     [true, false, false, 'closed-by-peer'],
   )
-  const lookup = (_host, options, callback) =>
-    options.all ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4)
-  const foreign = await explained({ port: peer.port, host: 'localhost', lookup, agent })
+  const foreign = await explained({ port: peer.port, hints: 1024, agent })
   assert.deepStrictEqual([foreign.carriedBy, foreign.reason], ['runtime', 'socket-option'])
 })
 

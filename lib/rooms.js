@@ -28,6 +28,9 @@ module.exports = {
   get install() {
     return require('./api/install.js')
   },
+  get otel() {
+    return require('./otel/producer.js')
+  },
   get prometheus() {
     return require('./metrics/index.js')
   },

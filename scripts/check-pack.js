@@ -50,10 +50,12 @@ const USE_IMPORT = `
 import { Agent, http, install, totals } from 'keepwire'
 import { dashboard } from 'keepwire/dashboard'
 import standIn, { get } from 'keepwire/http'
+import { metricProducer } from 'keepwire/otel'
 import { metrics } from 'keepwire/prometheus'
 import 'keepwire/register'
 if (http.Agent !== Agent || standIn !== http || http.get !== get) throw new Error('two agents')
 if (typeof totals() !== 'object' || !metrics().startsWith('# HELP')) throw new Error('no metrics')
+if (typeof metricProducer().collect !== 'function') throw new Error('no producer')
 const board = await dashboard({ port: 0 })
 const page = await fetch(board.url)
 if (!page.ok || !(await page.text()).includes('<title>keepwire')) throw new Error('no dashboard')

@@ -77,7 +77,9 @@ testOnNode(
       .readdirSync(path.join(root, 'lib'), { recursive: true })
       .map((file) => `lib/${String(file).split(path.sep).join('/')}`)
       .filter((file) => file.endsWith('.js') && !all.has(file))
-    const doors = ['dashboard', 'http', 'https', 'load', 'prometheus', 'register'].map((name) => `lib/${name}.js`)
+    const doors = ['dashboard', 'http', 'https', 'load', 'otel', 'prometheus', 'register'].map(
+      (name) => `lib/${name}.js`,
+    )
     assert.deepStrictEqual(left.filter((file) => !file.startsWith('lib/bundle.')).sort(), doors)
   },
 )

@@ -21,6 +21,7 @@ import {
   totals as keepwireTotals,
 } from 'keepwire'
 import { type Dashboard, dashboard } from 'keepwire/dashboard'
+import { metricProducer } from 'keepwire/otel'
 import { contentType, metrics, register } from 'keepwire/prometheus'
 import { Registry } from 'prom-client'
 
@@ -162,3 +163,6 @@ async function looks(): Promise<Dashboard> {
   return dashboard({ port: 0, host: '127.0.0.1' })
 }
 looks().then(({ close, port, url }) => close().then(() => url + port.toFixed()))
+metricProducer({ exclude: ['http.client.request.duration'], origin: (name) => name })
+  .collect()
+  .then(() => {})
