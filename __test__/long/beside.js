@@ -3,15 +3,16 @@
 // What requests pay for a bomb beside them: see HELP.
 
 const { readArguments } = require('../support/arguments')
-const { bombard, innocents, readings } = require('../support/beside')
+const { bombard, connect, innocents, readings } = require('../support/beside')
 const { startRemote } = require('../support/remote')
 const { trusting } = require('../support/schemes')
 
 const HELP = `npm run beside [-- rounds [ms [seed]]] [http|https]
 
-Requests one after another, by fetch and by http.request, alone and beside bombs: responses of some kilobytes that decode to
-10 GB. In each round (10 unless told otherwise) both last so long (1,000 ms). Prints the medians over all rounds of p50 and p99.
-Ends with code 1 if p99 beside a bomb is more than twice that without, or if a request gets another body than its own.`
+Requests one after another, by fetch and by http.request, alone, beside bombs (responses of some kilobytes that decode to 10 GB)
+and beside as many responses of some bytes: each on a connection of its own, as those behind a bomb that is refused. In each
+round (10 unless told otherwise) all three last so long (1,000 ms). Prints the medians over all rounds of p50 and p99. Ends with
+code 1 if p99 beside a bomb is more than twice that without, or if a request gets another body than its own.`
 
 const MOST = 2
 
@@ -46,6 +47,7 @@ async function over(scheme, { rounds, ms, seed }) {
   const identity = await scheme.identity()
   const remote = await startRemote('hostile-peer.js', { identity })
   const agent = new scheme.Agent(trusting({ keepAlive: true }, identity))
+  const fresh = new scheme.Agent(trusting({ keepAlive: false }, identity))
   const origin = `${scheme.name}://127.0.0.1:${remote.port}`
   let windows = 0
   const window = async (lasting) => {
@@ -60,7 +62,8 @@ async function over(scheme, { rounds, ms, seed }) {
   }
   try {
     for (const reading of Object.keys(readings)) {
-      const [alone, beside] = [new Windows(), new Windows()]
+      const [alone, beside, control] = [new Windows(), new Windows(), new Windows()]
+      let count = 0
       // The server makes its bomb, and the runtime compiles what is hot.
       const first = bombard({ origin, agent, reading })
       await first.begun
@@ -71,16 +74,23 @@ async function over(scheme, { rounds, ms, seed }) {
         const bombs = bombard({ origin, agent, reading })
         await bombs.begun
         beside.add(await window(ms))
-        await bombs.stop()
+        const made = await bombs.stop()
+        count += made
+        const others = connect({ origin, agent: fresh, everyMs: ms / made })
+        control.add(await window(ms))
+        await others.stop()
       }
       const ratio = beside.p99 / alone.p99
       const holds = ratio <= MOST
       if (!holds) process.exitCode = 1
       console.log(`${holds ? 'good ' : 'WRONG'}  ${scheme.name}: a bomb ${reading}: p99 ${ratio.toFixed(2)} times`)
       console.log(`       alone  ${alone}\n       beside ${beside}`)
+      const shares = `${(control.p99 / alone.p99).toFixed(2)} times alone`
+      console.log(`       beside ${(count / rounds).toFixed(1)} connections a window: ${control}, ${shares}`)
     }
   } finally {
     agent.destroy()
+    fresh.destroy()
     await remote.stop()
   }
 }

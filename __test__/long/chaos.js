@@ -13,6 +13,8 @@ const { trusting } = require('../support/schemes')
 const { numbers, chosen } = readArguments()
 const [requests = 50_000, seed = Date.now() % 1_000_000] = numbers
 const MOST_GROWTH = 32 * 1024 * 1024
+/** What leaks grows each time; what a loaded machine has more of at once does not. */
+const MOST_RUNS = 3
 
 /** @param {import('../support/schemes').Scheme} scheme */
 async function over(scheme) {
@@ -28,15 +30,19 @@ async function over(scheme) {
   }
   // A first run brings the heap and the engine to their working size.
   await run(Math.min(requests, 10_000), seed + 1)
-  const before = held()
-  const counts = await run(requests, seed)
-  const after = held()
-  for (const [label, count] of Object.entries(counts).sort()) console.log(`${String(count).padStart(8)}  ${label}`)
+  for (let times = 1; ; times++) {
+    const before = held()
+    const counts = await run(requests, seed)
+    const after = held()
+    for (const [label, count] of Object.entries(counts).sort()) console.log(`${String(count).padStart(8)}  ${label}`)
+    console.log(`descriptors ${before.descriptors} → ${after.descriptors}`)
+    console.log(`RSS ${megabytes(before.rss)} → ${megabytes(after.rss)}`)
+    if (after.descriptors > before.descriptors) throw new Error('descriptors leak')
+    if (after.rss <= before.rss + MOST_GROWTH) break
+    if (times === MOST_RUNS) throw new Error('memory grows')
+    console.log('more than it may be: once more')
+  }
   await remote.stop()
-  console.log(`descriptors ${before.descriptors} → ${after.descriptors}`)
-  console.log(`RSS ${megabytes(before.rss)} → ${megabytes(after.rss)}`)
-  if (after.descriptors > before.descriptors) throw new Error('descriptors leak')
-  if (after.rss > before.rss + MOST_GROWTH) throw new Error('memory grows')
 }
 
 async function main() {

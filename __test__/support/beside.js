@@ -59,6 +59,29 @@ function bombard({ origin, agent, reading }) {
 }
 
 /**
+ * Has a connection opened every so many ms for a response of some bytes, until it is stopped.
+ * @param {{ origin: string, agent: any, everyMs: number }} options `agent` keeps none
+ * @returns {{ stop: () => Promise<void> }} rejects if one has failed
+ */
+function connect({ origin, agent, everyMs }) {
+  const { fetch } = require('../..')
+  const made = []
+  const one = async () => void (await (await fetch(`${origin}/own/fresh`, { agent })).text())
+  const timer = setInterval(() => {
+    const response = one()
+    // Told by stop().
+    response.catch(() => {})
+    made.push(response)
+  }, everyMs)
+  return {
+    async stop() {
+      clearInterval(timer)
+      await Promise.all(made)
+    },
+  }
+}
+
+/**
  * Requests one after another, by fetch and by the runtime's own request; each must get its own body.
  * @param {{ origin: string, port: number, agent: any, seed: number, goesOn: (done: number) => boolean }} options
  * @returns {Promise<number[]>} how long each took, in ms
@@ -80,4 +103,4 @@ async function innocents({ origin, port, agent, seed, goesOn }) {
   return took
 }
 
-module.exports = { bombard, innocents, readings }
+module.exports = { bombard, connect, innocents, readings }

@@ -279,6 +279,14 @@ const NAMED = [
       ['init: a getter that throws', 'body: a detached buffer', 'url: a bad port'].some((word) => words.includes(word)),
   },
   {
+    why: 'of a body that fails and an abort in the same turn, undici 6 tells the failure, later ones and we the abort',
+    isCase: ({ theirs, ours, words }) =>
+      theirs.rejected !== undefined &&
+      ours.rejected !== undefined &&
+      words.includes('signal: aborted at once') &&
+      words.includes('body: a stream that fails later'),
+  },
+  {
     why: 'undici never settles when credentials of a URL come into play in mode no-cors',
     isCase: ({ theirs, ours }) => theirs.hangs && ours.type === 'opaque',
   },

@@ -1,6 +1,7 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), with the strictness, the limits and the codes of the runtimes'
 //! parser. The trailer section is kept as it was sent.
 
+use super::head::{counted_of, MOST_SPACES, SEPARATORS};
 use super::llhttp_errors::{self as diagnose, is_token, ParseFault};
 use crate::config::MAX_HEADER_FIELDS;
 
@@ -89,6 +90,10 @@ pub struct Chunked {
     section: Vec<u8>,
     /// Lines of it that are complete.
     lines: usize,
+    /// Where the last, unfinished line of it begins.
+    line: usize,
+    /// What llhttp counts of the finished ones.
+    counted: usize,
     max_section: usize,
 }
 
@@ -103,6 +108,8 @@ impl Chunked {
             extensions_raw: 0,
             section: Vec::new(),
             lines: 0,
+            line: 0,
+            counted: 0,
             max_section,
         }
     }
@@ -211,12 +218,18 @@ impl Chunked {
             found.map(|found| from + found + 4)
         };
         let len = end.unwrap_or(self.section.len());
-        self.lines += self.section[before.min(len)..len]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
-        // Colon, space, CR and LF of a line do not count, but are bounded by the number of lines.
-        if len.saturating_sub(4 * self.lines) >= self.max_section || self.lines > MAX_HEADER_FIELDS
+        for at in before.min(len)..len {
+            if self.section[at] == b'\n' {
+                self.counted += counted_of(&self.section[self.line..=at]);
+                self.line = at + 1;
+                self.lines += 1;
+            }
+        }
+        let unfinished = (len - self.line).saturating_sub(SEPARATORS / 2);
+        let size = len.saturating_sub(SEPARATORS * self.lines);
+        if self.counted + unfinished >= self.max_section
+            || size >= self.max_section.saturating_mul(MOST_SPACES)
+            || self.lines > MAX_HEADER_FIELDS
         {
             return Err(ParseFault::overflow(self.section.len()));
         }
@@ -467,7 +480,7 @@ mod tests {
     fn trailers_over_the_limit_overflow_and_bad_ones_are_refused() {
         let mut chunked = Chunked::new(16);
         assert_eq!(
-            chunked.trailer(&[b'a'; 17]).unwrap_err().code,
+            chunked.trailer(&[b'a'; 18]).unwrap_err().code,
             "HPE_HEADER_OVERFLOW"
         );
         let mut chunked = Chunked::new(1024);

@@ -7,7 +7,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::chunked::{Chunked, Step};
-use super::head::{self, Framing, Head, Progress};
+use super::head::{Framing, Head, Progress};
 use super::llhttp_errors::ParseFault;
 use crate::config::MAX_INFORMATIONAL;
 
@@ -160,35 +160,30 @@ impl Decoder {
         let State::Head(so_far) = &mut self.state else {
             return None;
         };
-        let fresh = &self.packet[self.at..];
-        let gathered;
-        let mut input = if so_far.raw.is_empty() {
-            fresh
-        } else {
-            so_far.raw.extend_from_slice(fresh);
-            if !(so_far.progress).is_worth_parsing(&so_far.raw, self.max_header_size) {
+        let mut fresh = &self.packet[self.at..];
+        if so_far.raw.is_empty() {
+            let is_empty = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+            let empty = fresh.iter().take_while(is_empty).count();
+            fresh.advance(empty);
+            so_far.leading += empty;
+            if so_far.leading > self.max_header_size {
+                return Some(self.refuse(ParseFault::overflow(self.packet.len())));
+            }
+            if fresh.is_empty() {
                 self.at = self.packet.len();
                 return None;
             }
-            gathered = std::mem::take(&mut so_far.raw);
-            &gathered[..]
-        };
-        let is_empty = |byte: &&u8| matches!(byte, b'\r' | b'\n');
-        let empty = input.iter().take_while(is_empty).count();
-        input.advance(empty);
-        so_far.leading += empty;
-        if so_far.leading > self.max_header_size {
-            return Some(self.refuse(ParseFault::overflow(self.packet.len())));
+        } else {
+            so_far.raw.extend_from_slice(fresh);
         }
-        let parsed = match input {
-            [] => Ok(None),
-            _ => head::parse(input, self.bodiless, self.max_header_size),
-        };
-        let head = match parsed {
+        let is_first = so_far.raw.is_empty();
+        let input = if is_first { fresh } else { &so_far.raw[..] };
+        let head = match (so_far.progress).parse(input, self.bodiless, self.max_header_size) {
             Ok(Some(head)) => head,
             Ok(None) => {
-                so_far.progress = Progress::of(input);
-                so_far.raw = BytesMut::from(input);
+                if is_first {
+                    so_far.raw = BytesMut::from(input);
+                }
                 self.at = self.packet.len();
                 return None;
             }
@@ -196,6 +191,7 @@ impl Decoder {
         };
         // What was not told of the head before is in this packet, and so is all behind it.
         self.at = self.packet.len() - (input.len() - head.len);
+        (so_far.raw, so_far.progress) = Default::default();
         if head.is_informational() {
             self.informational += 1;
             if self.informational > MAX_INFORMATIONAL {

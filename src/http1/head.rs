@@ -55,20 +55,7 @@ impl Head {
 ///
 /// The fault that llhttp would report for these bytes.
 pub fn parse(input: &[u8], bodiless: bool, max_size: usize) -> Result<Option<Head>, ParseFault> {
-    let mut few = [httparse::EMPTY_HEADER; 64];
-    match parse_with(input, &mut few, bodiless, max_size) {
-        Err(httparse::Error::TooManyHeaders) => {}
-        other => return finish(other, input, max_size),
-    }
-    let mut capacity = 1024;
-    loop {
-        let mut many = vec![httparse::EMPTY_HEADER; capacity];
-        match parse_with(input, &mut many, bodiless, max_size) {
-            Err(httparse::Error::TooManyHeaders) if capacity < MAX_HEADER_FIELDS => capacity *= 8,
-            Err(httparse::Error::TooManyHeaders) => return Err(ParseFault::overflow(input.len())),
-            other => return finish(other, input, max_size),
-        }
-    }
+    Progress::default().parse(input, bodiless, max_size)
 }
 
 /// How far an incomplete head has been looked at, so that one that comes in many pieces is not parsed anew for each.
@@ -79,35 +66,96 @@ pub struct Progress {
     /// Where the last, unfinished line begins.
     line: usize,
     lines: usize,
+    /// What llhttp counts of the finished lines.
+    counted: usize,
 }
 
 /// First bytes that are parsed at once: what is no HTTP is refused before its first line ends.
 const FIRST_BYTES: usize = 32;
 
-impl Progress {
-    /// The lines of `raw`, which [`parse`] took for an incomplete head.
-    pub fn of(raw: &[u8]) -> Self {
-        let mut progress = Self::default();
-        while progress.next_line(raw).is_some() {}
-        progress
-    }
+/// Fields of most heads, at most.
+const FEW_FIELDS: usize = 64;
 
-    /// Whether `raw`, which has grown since, is worth parsing: it is complete, or [`parse`] may refuse it.
-    pub fn is_worth_parsing(&mut self, raw: &[u8], max_size: usize) -> bool {
-        while let Some(line) = self.next_line(raw) {
-            let is_first = self.lines == 1;
-            if is_first || matches!(line, b"\n" | b"\r\n") {
-                return true;
-            }
-            // Room for more than its one field: what follows it is not there.
-            let mut fields = [httparse::EMPTY_HEADER; 2];
-            if httparse::parse_headers(line, &mut fields).is_err() {
-                return true;
+/// What is to be done about a head.
+#[derive(PartialEq, Eq)]
+enum Look {
+    Wait,
+    /// It is complete, or may be refused.
+    Parse,
+    TooLarge,
+}
+
+impl Progress {
+    /// As [`parse`], of a head that has grown since it was last found to be incomplete.
+    ///
+    /// # Errors
+    ///
+    /// The fault that llhttp would report for these bytes.
+    pub fn parse(
+        &mut self,
+        raw: &[u8],
+        bodiless: bool,
+        max_size: usize,
+    ) -> Result<Option<Head>, ParseFault> {
+        let is_first = self.scanned == 0;
+        if is_first {
+            let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+            match parse_with(raw, &mut few, bodiless, max_size) {
+                Ok(Some(head)) => return head.map(Some),
+                Ok(None) | Err(httparse::Error::TooManyHeaders) => {}
+                Err(error) => return Err(diagnose::head(raw, error)),
             }
         }
-        raw.len() < FIRST_BYTES
-            || raw.len().saturating_sub(16 + 4 * self.lines) >= max_size
+        let overflow = ParseFault::overflow(raw.len());
+        match self.look(raw, max_size, is_first) {
+            Look::Wait => return Ok(None),
+            // Of one that is complete, something else may come first.
+            Look::TooLarge if !raw.windows(4).any(|four| four == b"\r\n\r\n") => {
+                return Err(overflow)
+            }
+            Look::Parse | Look::TooLarge => {}
+        }
+        let lines = raw.iter().filter(|&&byte| byte == b'\n').count();
+        let mut fields = vec![httparse::EMPTY_HEADER; lines.min(MAX_HEADER_FIELDS)];
+        match parse_with(raw, &mut fields, bodiless, max_size) {
+            Ok(head) => head.transpose(),
+            Err(httparse::Error::TooManyHeaders) => Err(overflow),
+            Err(error) => Err(diagnose::head(raw, error)),
+        }
+    }
+
+    /// Looks at what is new; `is_parsed`: what is incomplete was not refused.
+    fn look(&mut self, raw: &[u8], max_size: usize, is_parsed: bool) -> Look {
+        let had_line = self.lines > 0;
+        while let Some(line) = self.next_line(raw) {
+            if self.lines == 1 {
+                self.counted += line.len().saturating_sub(BEFORE_REASON + 2);
+            } else if matches!(line, b"\n" | b"\r\n") {
+                return Look::Parse;
+            } else {
+                // Room for more than its one field: what follows it is not there.
+                let mut fields = [httparse::EMPTY_HEADER; 2];
+                if httparse::parse_headers(line, &mut fields).is_err() {
+                    return Look::Parse;
+                }
+                self.counted += counted_of(line);
+            }
+            if self.counted >= max_size {
+                return Look::TooLarge;
+            }
+        }
+        let unfinished = (raw.len() - self.line).saturating_sub(SEPARATORS / 2);
+        let separators = 16 + SEPARATORS * self.lines;
+        if self.counted + unfinished >= max_size
+            || raw.len().saturating_sub(separators) >= max_size.saturating_mul(MOST_SPACES)
             || self.lines > MAX_HEADER_FIELDS
+        {
+            Look::TooLarge
+        } else if !is_parsed && (raw.len() < FIRST_BYTES || !had_line && self.lines > 0) {
+            Look::Parse
+        } else {
+            Look::Wait
+        }
     }
 
     fn next_line<'b>(&mut self, raw: &'b [u8]) -> Option<&'b [u8]> {
@@ -124,24 +172,21 @@ impl Progress {
     }
 }
 
-type Attempt = Result<Option<Result<Head, ParseFault>>, httparse::Error>;
+/// Colon, space, CR and LF.
+pub(super) const SEPARATORS: usize = 4;
 
-fn finish(attempt: Attempt, input: &[u8], max_size: usize) -> Result<Option<Head>, ParseFault> {
-    match attempt {
-        Ok(Some(head)) => head.map(Some),
-        Ok(None) if counted_size_at_least(input) >= max_size => {
-            Err(ParseFault::overflow(input.len()))
-        }
-        Ok(None) => Ok(None),
-        Err(error) => Err(diagnose::head(input, error)),
+/// Spaces around values are not counted, but kept until all is there: so many times what may be counted.
+pub(super) const MOST_SPACES: usize = 8;
+
+/// What llhttp counts of a field's line: name and value.
+pub(super) fn counted_of(line: &[u8]) -> usize {
+    match line.iter().position(|&byte| byte == b':') {
+        Some(colon) => colon + line[colon + 1..].trim_ascii().len(),
+        None => line.trim_ascii_end().len(),
     }
 }
 
-/// A lower bound of what llhttp has counted of an incomplete head: all but the version, status and separators.
-fn counted_size_at_least(input: &[u8]) -> usize {
-    let lines = input.iter().filter(|&&byte| byte == b'\n').count();
-    input.len().saturating_sub(16 + 4 * lines)
-}
+type Attempt = Result<Option<Result<Head, ParseFault>>, httparse::Error>;
 
 fn parse_with<'b>(
     input: &'b [u8],
@@ -469,19 +514,45 @@ mod tests {
     fn a_head_in_many_pieces_is_parsed_when_it_is_complete_or_refused() {
         let fields: String = (0..1000).map(|n| format!("a{n}: {n}\r\n")).collect();
         let raw = format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
-        let mut progress = Progress::of(&raw[..1]);
-        let parses = (1..=raw.len()).filter(|&end| progress.is_worth_parsing(&raw[..end], SIZE));
-        // Its first bytes, and its end.
-        assert_eq!(parses.last(), Some(raw.len()));
-        let mut progress = Progress::of(&raw[..FIRST_BYTES]);
-        let parses = (FIRST_BYTES..raw.len())
-            .filter(|&end| progress.is_worth_parsing(&raw[..end], SIZE))
-            .count();
-        assert_eq!(parses, 0);
+        let mut progress = Progress::default();
+        let parses =
+            (1..=raw.len()).filter(|&end| progress.look(&raw[..end], SIZE, false) == Look::Parse);
+        // Its first bytes, its first line and its end.
+        assert_eq!(parses.count(), FIRST_BYTES);
         let bad = b"HTTP/1.1 200 OK\r\nFine: 1\r\nB@d: 2\r\n";
-        let mut progress = Progress::of(&bad[..FIRST_BYTES]);
-        assert!(!progress.is_worth_parsing(&bad[..bad.len() - 1], SIZE));
-        assert!(progress.is_worth_parsing(bad, SIZE));
+        let mut progress = Progress::default();
+        assert!(progress.look(&bad[..bad.len() - 1], SIZE, true) == Look::Wait);
+        assert!(progress.look(bad, SIZE, false) == Look::Parse);
+    }
+
+    #[test]
+    fn short_fields_without_end_overflow_when_names_and_values_do() {
+        let line = b"HTTP/1.1 200 OK\r\n";
+        for (field, counted) in [("a:\r\n", 1), ("a: b\r\n", 2), ("a:    b  \r\n", 2)] {
+            // "OK" counts, too.
+            let most = line.len() + (SIZE - 2) / counted * field.len();
+            let raw = [line, field.repeat(SIZE).as_bytes()].concat();
+            for step in [1_000, most] {
+                let mut progress = Progress::default();
+                for end in (step..most).step_by(step) {
+                    assert_eq!(
+                        progress.parse(&raw[..end], false, SIZE),
+                        Ok(None),
+                        "{field}"
+                    );
+                }
+                let fault = progress.parse(&raw[..most], false, SIZE).unwrap_err();
+                assert_eq!(fault.code, "HPE_HEADER_OVERFLOW", "{field}");
+            }
+        }
+        let spaces = [
+            line,
+            format!("a:{}b\r\n", " ".repeat(100))
+                .repeat(SIZE / 10)
+                .as_bytes(),
+        ]
+        .concat();
+        assert_eq!(fault(&spaces).0, "HPE_HEADER_OVERFLOW");
     }
 
     #[test]
