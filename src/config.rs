@@ -57,5 +57,11 @@ pub const STREAM_REPLAY_LIMIT: u64 = 256 * 1024;
 /// How often a request moves because servers say that they have not looked at it.
 pub const MAX_MOVES: u32 = 16;
 
+/// How long a proxy may take to answer CONNECT, or to shake hands in SOCKS, within `connectTimeout`.
+pub const PROXY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Largest head of its answer: the runtime's `maxHeaderSize`.
+pub const PROXY_HEAD: usize = 16 * 1024;
+
 /// Pieces of a response in a session are told as one up to this size: its frames are smaller.
 pub const GATHERED_FRAMES: usize = 64 * 1024;

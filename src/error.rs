@@ -43,10 +43,12 @@ pub struct Failure {
     pub reason: Option<Cow<'static, str>>,
     /// Bytes that a response parser had accepted before it failed.
     pub bytes_parsed: Option<u64>,
-    /// What had been read when a parser refused it.
+    /// What had been read when a parser refused it; the head of a proxy's refusal.
     pub packet: Bytes,
     /// The code that an HTTP/2 stream, or its connection, was closed with.
     pub http2_code: Option<u32>,
+    /// The status that a proxy has refused a tunnel with.
+    pub status: Option<u16>,
     /// Whether the runtime's own TLS may get on with the peer.
     pub prospect: Prospect,
     /// What became of each address when several were tried; empty otherwise.
@@ -91,6 +93,7 @@ impl Failure {
             bytes_parsed: None,
             packet: Bytes::new(),
             http2_code: None,
+            status: None,
             prospect: Prospect::None,
             causes: Vec::new(),
         }

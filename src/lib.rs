@@ -8,7 +8,7 @@
 //! * `engine`: how pool, connect and exchange come together.
 //! * `exchange`: one request on one connection.
 //! * `pool`: which connection serves whom; a pure state machine.
-//! * `connect`: dns and tcp (or a unix socket), with their errors.
+//! * `connect`: dns, tcp (or a unix socket) and proxies, with their errors.
 //! * `http2`: sessions of HTTP/2, whose places stand for connections.
 //! * `http1`: the responses in the bytes that a connection brings.
 //! * `io_thread`: the process-wide I/O thread.

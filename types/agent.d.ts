@@ -1,5 +1,6 @@
 import type * as nodeHttp from 'node:http'
 import { Agent as NodeAgent } from 'node:http'
+import type * as tls from 'node:tls'
 import type { Stats } from './observability'
 
 /** What an {@link Agent} can be told: all that the runtime's own `http.Agent` takes, and these. */
@@ -125,11 +126,35 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   /**
    * Says whether an address may be connected to (docs/dns.md): asked before each connection is opened, for each address that
    * its host stands for, also when the request falls back to the runtime's sockets. If none is left the request fails with
-   * `ERR_KEEPWIRE_ADDRESS_REFUSED`, and with what the function throws if it throws. Not to be had with `proxyEnv`.
+   * `ERR_KEEPWIRE_ADDRESS_REFUSED`, and with what the function throws if it throws. Not to be had with `proxyEnv` or
+   * `proxy`.
    *
    * Default: none, all may. Disabled by: undefined.
    */
   allowAddress?: ((ip: string, family: 4 | 6, host: string) => boolean) | undefined
+
+  /**
+   * The HTTP proxy that all requests of the agent go through (docs/proxies.md): `http://[user[:password]@]host[:port]`, or
+   * `https://…` for one that is reached by TLS. Nothing goes past it: what only the runtime's sockets could carry fails with
+   * `ERR_KEEPWIRE_PROXY_UNSUPPORTED`. Read once, when the agent is made.
+   *
+   * Default: none, unless `proxyEnv` names one.
+   */
+  proxy?: URL | string | undefined
+
+  /**
+   * Fields for the proxy alone: on each CONNECT, and on each request of `http:`. Their values are told to nobody else.
+   *
+   * Default: none.
+   */
+  proxyHeaders?: Record<string, string | readonly string[]> | undefined
+
+  /**
+   * TLS with a proxy whose URL begins with `https:`. The agent's own TLS options are for targets.
+   *
+   * Default: the runtime's trust.
+   */
+  proxyTls?: Omit<tls.ConnectionOptions, 'checkServerIdentity'> | undefined
 }
 
 /**

@@ -132,6 +132,9 @@ export type Explanation =
       dnsMs: number
       connectMs: number
       tlsMs: number
+      /** Of an agent with `proxy`: the proxy's URL without credentials, and how long it took to let the connection through. */
+      proxy?: string | undefined
+      proxyMs?: number | undefined
       retried: boolean
       moved: boolean
     }

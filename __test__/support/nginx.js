@@ -8,11 +8,10 @@ const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 
+const { installed } = require('./installed')
 const { until } = require('./wait')
 
-// Debian keeps it out of the PATH of ordinary users.
-const FOLDERS = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin']
-const program = FOLDERS.map((folder) => path.join(folder, 'nginx')).find((file) => fs.existsSync(file))
+const program = installed('nginx')
 
 // nginx can't be told to take any free port, and one that was free a moment ago may be another test's by now.
 const TRIES = 5

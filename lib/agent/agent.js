@@ -15,8 +15,10 @@ const { checkTimeout, merge, nameOf, plainName, validate } = require('../common/
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('../exchange/batch.js')
 const { limitResponse, mostOf } = require('../exchange/response-size.js')
+const { keepProxy, kProxy } = require('../common/proxy-option.js')
 const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
 const { statsOf } = require('./stats.js')
+const { secureOf } = require('../tls/settings.js')
 const { noteCreation } = require('../common/warnings.js')
 const { connectionReset, invalidValue } = require('../common/errors.js')
 
@@ -58,6 +60,8 @@ const Agent = agentOver(RuntimeAgent, (agent) => {
 function initialize(agent) {
   // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
   agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
+  keepProxy(agent)
+  agent[kProxy]?.secure(secureOf)
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))

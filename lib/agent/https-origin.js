@@ -80,8 +80,14 @@ class SecureOrigin extends Origin {
     return 'https'
   }
 
+  get route() {
+    return ''
+  }
+
   /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. */
   get legacyReason() {
+    // Nothing goes past a proxy.
+    if (this.proxy !== undefined) return undefined
     // Another agent may have learned it.
     this.#legacy ??= recallLegacy(this.#identity)
     if (this.#legacy === undefined) return undefined
@@ -114,7 +120,7 @@ class SecureOrigin extends Origin {
    * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
    */
   handsOver(isLikely) {
-    return !ignoresAgents && (isLikely || !this.isProven)
+    return !ignoresAgents && this.proxy === undefined && (isLikely || !this.isProven)
   }
 
   /**
@@ -153,7 +159,8 @@ class SecureOrigin extends Origin {
   /** The server has asked for another handshake on a connection of the engine's, and a request has failed after that. */
   noteRenegotiation() {
     // Deno's own TLS is the engine's.
-    if (!ignoresAgents && !isDeno && this.legacyReason === undefined) this.#remember(RENEGOTIATION)
+    if (!ignoresAgents && !isDeno && this.proxy === undefined && this.legacyReason === undefined)
+      this.#remember(RENEGOTIATION)
   }
 
   /** @param {string} reason */

@@ -23,10 +23,13 @@ const {
   profileOf,
   validate,
 } = require('../common/options.js')
+const { kProxy, proxyFor } = require('../common/proxy-option.js')
 const { firstFamily } = require('../runtime/probes.js')
+const { invalidValue } = require('../common/errors.js')
 const { threadPort } = require('../bridge/port.js')
 const { rememberNames } = require('./names.js')
 const { SocketView } = require('../socket/socket.js')
+const { secureOf } = require('../tls/settings.js')
 const { noteAgent } = require('../common/warnings.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
@@ -66,6 +69,10 @@ class Origin {
   creating = 0
   /** Who waits, in order of arrival: any of them may give up at any time, at the same small cost. @type {Set<Exchange>} */
   queue = new Set()
+  /** Whether its idle connections may become other origins', or other agents'. */
+  lends
+  /** What its connections go through. @type {ReturnType<typeof proxyFor>} */
+  proxy
   /** Whether the shown arrays are out of date. */
   stale = true
   /** How its connections are secured; a text: why only the runtime can do it. @type {any} */
@@ -92,8 +99,10 @@ class Origin {
     this.name = name
     this.label = label
     this.options = options
-    this.#identity = identity
+    this.proxy = proxyFor(origins.agent, options)
+    this.#identity = this.proxy === undefined ? identity : `${identity}\0proxy ${this.proxy.id}`
     this.key = 0
+    this.lends = origins.isShared || this.route !== ''
     this.open()
   }
 
@@ -107,9 +116,18 @@ class Origin {
     return placeOf(this.scheme, this.origins.agent.options, this.options)
   }
 
+  /** By what its idle connections serve other origins as well; empty: they don't. A proxy takes requests for all of http. */
+  get route() {
+    const { options, origins, proxy } = this
+    if (proxy === undefined) return ''
+    const others = PROFILE_KEYS.filter((name) => name !== 'host' && name !== 'port')
+    const route = `\0proxy ${proxy.id}${JSON.stringify(others.map((name) => told(options[name])))}`
+    return origins.isShared ? origins.identity(route, true) : `${route}\0agent ${origins.id}`
+  }
+
   /** Has the engine keep what belongs to it, until it is closed. */
   open() {
-    this.key = native.openOrigin(this.origins.id, this.#identity, this.label, this.place)
+    this.key = native.openOrigin(this.origins.id, this.#identity, this.label, this.place, this.route)
     this.forgetProfiles()
   }
 
@@ -195,7 +213,10 @@ class Origin {
    * @returns {import('../bridge/native.js').NativeProfile}
    */
   describe(agent, options) {
-    return profileOf(agent, options)
+    const profile = profileOf(agent, options)
+    if (this.proxy === undefined) return profile
+    const stays = agent.keepAlive || Number.isFinite(agent.maxSockets)
+    return { ...profile, proxy: this.proxy.describe(this.scheme === 'http', stays, secureOf) }
   }
 
   /**
@@ -330,6 +351,8 @@ class Origins {
   #limits
 
   #sweepAt = MOST_EMPTY
+  /** What the agent was constructed with. */
+  #proxy
   /** Options that are ours, as they were at the last request. @type {Record<string, any>} */
   #seen = NONE_SEEN
 
@@ -358,6 +381,7 @@ class Origins {
     this.agent = agent
     this.isShared = agent.options.shared === true
     this.maxStreams = maxStreams(agent.options)
+    this.#proxy = agent[kProxy]
     this.#read(agent.options)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)
@@ -387,9 +411,11 @@ class Origins {
       options.socketActiveTTL === seen.socketActiveTTL &&
       options.maxRequestsPerSocket === seen.maxRequestsPerSocket &&
       options.maxPending === seen.maxPending &&
-      options.retry === seen.retry
+      options.retry === seen.retry &&
+      options.proxy === this.#proxy
     )
       return
+    if (options.proxy !== this.#proxy) throw invalidValue('proxy', '…', 'is heeded by the constructor alone')
     validate(options)
     this.#seen = seenOf(options)
     this.#read(options)

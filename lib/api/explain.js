@@ -29,10 +29,11 @@ function explain(req) {
   /** @type {Exchange | undefined} */
   const exchange = req?.[kLean] ?? req?.[kExchange]
   if (exchange === undefined) return undefined
-  const { connection, foundBy, isResent, queuedMs, replaced, useCount, wait } = exchange
+  const { connection, foundBy, isResent, origin, queuedMs, replaced, useCount, wait } = exchange
   if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }
   const reused = (foundBy === IDLE || foundBy === ADOPTING) && replaced === 0
-  const steps = reused ? { dnsMs: 0, connectMs: 0, tlsMs: 0 } : connection.timings
+  const steps = connection.timings
+  if (reused) for (const name of Object.keys(steps)) steps[/** @type {keyof typeof steps} */ (name)] = 0
   return {
     carriedBy: 'keepwire',
     reused,
@@ -42,6 +43,7 @@ function explain(req) {
     idleMs: reused ? exchange.foundMore : 0,
     queuedMs,
     ...steps,
+    ...(origin.proxy === undefined ? undefined : { proxy: origin.proxy.name }),
     retried: isResent,
     moved: replaced > 0 && !isResent,
   }

@@ -46,6 +46,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {number | undefined} [tls]
  * @property {string | undefined} [servername]
  * @property {boolean | undefined} [keylog]
+ * @property {{ host: string, port: number, forwards: boolean, fields: string, name: string, tls?: number, servername?: string } | undefined} [proxy]
  * @property {number | undefined} [maxStreams] how many exchanges at a time a connection may carry that speaks HTTP/2; undefined: none
  */
 
@@ -158,7 +159,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {(agent: number) => number[] | null} cachedNames
  * @property {(agent: number) => void} dropAgent
  * @property {(agent: number) => void} closeIdle
- * @property {(agent: number, identity: string, name: string, place: string) => number} openOrigin
+ * @property {(agent: number, identity: string, name: string, place: string, route: string) => number} openOrigin
  * @property {(agent: number, key: number) => void} closeOrigin
  * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
  * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note

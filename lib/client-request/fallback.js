@@ -22,6 +22,7 @@ const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
 const { judgedLookup, refusalOf, refusalOfPath } = require('../common/addresses.js')
 const { CONNECTION, namesOf } = require('../common/option-table.js')
+const { notProxied, proxyFor } = require('../common/proxy-option.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
 const { isWindows, parsesLeniently } = require('../runtime/probes.js')
@@ -107,12 +108,12 @@ function isReplaced(method, theirs, secure) {
  * @param {any} _req
  * @param {Options} options
  */
-function isForbidden({ options: own }, _req, options) {
-  return mayBeForbidden(
-    pick(own, options, 'host') || 'localhost',
-    pick(own, options, 'port'),
-    pick(own, options, 'socketPath'),
-  )
+function isForbidden(agent, _req, options) {
+  const { options: own } = agent
+  const socketPath = pick(own, options, 'socketPath')
+  const proxy = proxyFor(agent, options)
+  if (proxy !== undefined) return mayBeForbidden(proxy.host, proxy.port)
+  return mayBeForbidden(pick(own, options, 'host') || 'localhost', pick(own, options, 'port'), socketPath)
 }
 
 /** @param {unknown} value */
@@ -153,7 +154,11 @@ function foreignReason(agent, req, options, plain) {
  * @param {number} [spentMs] of its connectTimeout, by the engine
  */
 function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
-  const { origins } = origin
+  const { origins, proxy } = origin
+  if (proxy !== undefined) {
+    req.onSocket(undefined, notProxied(proxy, reason))
+    return
+  }
   origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
   native.note(origins.id, origin.key, true, reason)
   if (isOfTheProcess(agent, reason)) warnOfFallback(agent, reason, replacedConnecting())

@@ -102,6 +102,9 @@ const AGENT = Object.freeze([
   { name: 'maxStreams', number: true },
   { name: 'warnings' },
   { name: 'dns' },
+  { name: 'proxy', live: true },
+  { name: 'proxyHeaders' },
+  { name: 'proxyTls' },
 ])
 
 /**

@@ -7,6 +7,7 @@ const net = require('node:net')
 
 const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
 const { nameCacheOf } = require('./dns-option.js')
+const { proxyOf } = require('./proxy-option.js')
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const {
   defaultAttemptTimeout,
@@ -156,9 +157,11 @@ function validate(options) {
   if (allowAddress !== undefined) {
     if (typeof allowAddress !== 'function') throw notA('function', 'allowAddress', allowAddress)
     // It is they who know what they connect to.
-    if (options.proxyEnv) throw invalidValue('allowAddress', allowAddress, 'can not be had with proxies')
+    if (options.proxyEnv || options.proxy)
+      throw invalidValue('allowAddress', allowAddress, 'can not be had with proxies')
   }
   nameCacheOf(options.dns)
+  proxyOf(options)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
   }

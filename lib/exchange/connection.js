@@ -203,8 +203,9 @@ class Connection {
 
   /** How long each step of opening it took, in ms. */
   get timings() {
-    const [dnsMs, connectMs, tlsMs] = this.#addresses.slice(4).map(Number)
-    return { dnsMs: dnsMs ?? 0, connectMs: connectMs ?? 0, tlsMs: tlsMs ?? 0 }
+    const [dnsMs, connectMs, tlsMs, proxyMs] = this.#addresses.slice(4).map(Number)
+    const timings = { dnsMs: dnsMs ?? 0, connectMs: connectMs ?? 0, tlsMs: tlsMs ?? 0 }
+    return this.origin.proxy === undefined ? timings : { ...timings, proxyMs: proxyMs ?? 0 }
   }
 
   get localAddress() {

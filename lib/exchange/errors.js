@@ -6,6 +6,7 @@
 const { Buffer } = require('node:buffer')
 const { domainToASCII } = require('node:url')
 
+const { optionError } = require('../common/errors.js')
 const { hasOlderParser, runtimeName } = require('../runtime/probes.js')
 const { tlsError } = require('../tls/errors.js')
 
@@ -178,6 +179,27 @@ function fromFields(fields, errno, http2Code = '') {
 }
 
 /**
+ * A proxy has refused a tunnel, or was none: the runtime's error, with the head of the refusal.
+ * @param {string} message
+ * @param {number} statusCode 0: it has answered nothing that has one
+ * @param {string} head
+ */
+function tunnelError(message, statusCode, head) {
+  const error = optionError(Error, 'ERR_PROXY_TUNNEL', message)
+  if (statusCode === 0) return error
+  /** @type {Record<string, string>} */
+  const headers = Object.create(null)
+  for (const line of head.split('\r\n').slice(1)) {
+    const at = line.indexOf(':')
+    if (at < 1) continue
+    const name = line.slice(0, at).toLowerCase()
+    const value = line.slice(at + 1).trim()
+    headers[name] = name in headers ? `${headers[name]}, ${value}` : value
+  }
+  return Object.assign(error, { statusCode, headers })
+}
+
+/**
  * The error that an ERROR record tells of.
  * @param {string} text the record's fields
  * @param {number} errno
@@ -194,6 +216,9 @@ function fromRecord(text, errno) {
   // Of what fails without a system call, TLS alone has codes of its own, or names the host.
   if (reason !== '' || (syscall === '' && (hostname !== '' || !code.startsWith('E')))) {
     return tlsError(withFields(message, known({ errno, code, syscall, hostname, port: Number(port) })), reason)
+  }
+  if (code === 'ERR_PROXY_TUNNEL') {
+    return tunnelError(message, Number(http2Code), fields.slice(OWN_FIELDS).join('\0'))
   }
   const causes = []
   for (let at = OWN_FIELDS; at + CAUSE_FIELDS <= fields.length; at += CAUSE_FIELDS) {

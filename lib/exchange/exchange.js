@@ -149,7 +149,7 @@ class Exchange {
   /** @param {import('../bridge/response-heads.js').Hint} hint what a response says about its connection */
   noteHint({ binds, timeoutMs, max }) {
     const connection = /** @type {Connection} */ (this.connection)
-    if (binds && this.origin.origins.isShared) native.bind(connection.id)
+    if (binds && this.origin.lends) native.bind(connection.id)
     // Some servers count down, others repeat their limit and close in time: the least that was ever said holds for both.
     connection.usesLeft = Math.min(connection.usesLeft - 1, max)
     if (connection.usesLeft <= 0) this.idleHintMs = 0
@@ -164,7 +164,7 @@ class Exchange {
     const { origin, port } = this
     const connection = /** @type {Connection} */ (this.connection)
     origin.origins.syncLimits()
-    if (origin.origins.isShared && isBound(asking)) native.bind(connection.id)
+    if (origin.lends && isBound(asking)) native.bind(connection.id)
     const outcome = native.checkIn(connection.id, this.idleHintMs)
     this.settle()
     connection.free()

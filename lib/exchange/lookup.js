@@ -28,13 +28,14 @@ function lookUp(connection, exchange) {
   const { origin } = connection
   const options = exchange?.options ?? origin.options
   const option = (/** @type {string} */ name) => pick(origin.origins.agent.options, options, name)
-  const host = option('host') || 'localhost'
+  // Who goes through a proxy looks nothing up but the proxy.
+  const { host, port } = origin.proxy ?? { host: option('host') || 'localhost', port: option('port') }
   const family = option('family')
   const isOpen = family !== 4 && family !== 6
   const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns.ADDRCONFIG : 0 })
   if (isOpen && !option('localAddress') && (option('autoSelectFamily') ?? defaultAutoSelectFamily())) wanted.all = true
   const { allowAddress } = origin.origins.agent.options
-  const answer = new Answer(connection, exchange, host, option('port'), allowAddress)
+  const answer = new Answer(connection, exchange, host, port, allowAddress)
   if (option('socketPath')) {
     answer.fail(refusalOfPath(option('socketPath')))
     return

@@ -368,6 +368,7 @@ impl Events for Completions {
                 .as_ref()
                 .map_or(0.0, |secured| secured.tls_ms)
                 .to_string(),
+            connected.proxy_ms.to_string(),
         ];
         let text = fields.join("\0");
         let (flags, aux) = replacement(replaces);
@@ -451,7 +452,7 @@ fn replacement(replaces: Option<Replaces>) -> (u8, u16) {
     })
 }
 
-/// A failure's fields, joined by NUL: its base fields, `reason, bytesParsed, http2Code`, then base fields and `errno` of each cause.
+/// A failure's fields, joined by NUL: its base fields, `reason, bytesParsed, http2Code` (or a refusing proxy's status), then base fields and `errno` of each cause.
 fn failure_text(failure: &Failure) -> Vec<u8> {
     let mut fields = base_fields(failure).to_vec();
     fields.push(failure.reason.as_deref().unwrap_or_default().to_owned());
@@ -460,11 +461,8 @@ fn failure_text(failure: &Failure) -> Vec<u8> {
             .bytes_parsed
             .map_or_else(String::new, |count| count.to_string()),
     );
-    fields.push(
-        failure
-            .http2_code
-            .map_or_else(String::new, |code| code.to_string()),
-    );
+    let answered = failure.http2_code.or(failure.status.map(u32::from));
+    fields.push(answered.map_or_else(String::new, |code| code.to_string()));
     for cause in &failure.causes {
         fields.extend(base_fields(cause));
         fields.push(cause.errno.to_string());
@@ -475,7 +473,7 @@ fn failure_text(failure: &Failure) -> Vec<u8> {
         .chars()
         .map(|char| u8::try_from(char).unwrap_or(b'?'))
         .collect();
-    if failure.bytes_parsed.is_some() {
+    if failure.bytes_parsed.is_some() || failure.status.is_some() {
         text.push(0);
         text.extend_from_slice(&failure.packet);
     }

@@ -17,7 +17,7 @@ use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
-use crate::connect::{tls, Asks, CacheSettings, Profile, SocketOption};
+use crate::connect::{tls, Asks, CacheSettings, Profile, Proxy, SocketOption, Way};
 use crate::engine::{connections, ADOPTS, ENGINE};
 use crate::fetch;
 use crate::io_thread;
@@ -87,6 +87,23 @@ pub struct BindingProfile {
     pub tcp_user_timeout_ms: f64,
     pub max_streams: Option<f64>,
     pub asks: u32,
+    pub proxy: Option<BindingProxy>,
+}
+
+/// A proxy on the way.
+#[napi(object)]
+pub struct BindingProxy {
+    pub host: String,
+    pub port: u32,
+    /// Requests name their targets to it; else each connection does, once.
+    pub forwards: bool,
+    /// How it is secured itself; `null`: it is not.
+    pub tls: Option<u32>,
+    pub servername: Option<String>,
+    /// Header lines for it.
+    pub fields: String,
+    /// Its URL, without credentials.
+    pub name: String,
 }
 
 impl TryFrom<BindingProfile> for Profile {
@@ -103,7 +120,8 @@ impl TryFrom<BindingProfile> for Profile {
                 keylog: profile.keylog.unwrap_or_default(),
             }),
         };
-        Ok(Profile {
+        let given = profile.proxy;
+        let mut profile = Profile {
             host: profile.host,
             port: u16::try_from(profile.port).map_err(|_| invalid("port"))?,
             socket_path: profile.socket_path,
@@ -129,7 +147,35 @@ impl TryFrom<BindingProfile> for Profile {
                 1 => Asks::ForNames,
                 _ => Asks::Always,
             },
-        })
+            proxy: None,
+        };
+        if let Some(given) = given {
+            let hop = Profile {
+                host: given.host,
+                port: u16::try_from(given.port).map_err(|_| invalid("port"))?,
+                tls: match given.tls {
+                    None => None,
+                    Some(id) => Some(tls::Endpoint {
+                        tls: tls::get(id).ok_or_else(|| invalid("tls"))?,
+                        servername: given.servername.unwrap_or_default(),
+                        keylog: false,
+                    }),
+                },
+                http2: None,
+                ..profile.clone()
+            };
+            let way = match given.forwards {
+                true => Way::Forward,
+                false => Way::Tunnel,
+            };
+            profile.proxy = Some(Box::new(Proxy {
+                hop,
+                way,
+                fields: given.fields,
+                name: given.name,
+            }));
+        }
+        Ok(profile)
     }
 }
 
@@ -283,10 +329,16 @@ pub fn close_idle(agent: AgentId) {
     ENGINE.close_idle(agent);
 }
 
-/// The key of an agent's origin, kept until it is closed.
+/// The key of an agent's origin, kept until it is closed. `route`: what it shares connections by with others; empty: nothing.
 #[napi]
-pub fn open_origin(agent: AgentId, identity: String, name: String, place: String) -> KeyId {
-    ENGINE.open_origin(agent, &identity, &name, &place)
+pub fn open_origin(
+    agent: AgentId,
+    identity: String,
+    name: String,
+    place: String,
+    route: String,
+) -> KeyId {
+    ENGINE.open_origin(agent, &identity, &name, &place, &route)
 }
 
 /// The origin is forgotten.

@@ -133,7 +133,7 @@ impl Scene {
         };
         let agent = ENGINE.add_agent(port, limits);
         let name = format!("{port}");
-        let key = ENGINE.open_origin(agent, &name, &name, &name);
+        let key = ENGINE.open_origin(agent, &name, &name, &name, "");
         let profile = ENGINE.intern_profile(agent, key, profile);
         Self {
             port,

@@ -4,10 +4,12 @@
 //! * `name_cache`: what an agent may remember of names.
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
+//! * `proxy`: what a proxy on the way is told.
 //! * `socket_options`: what may change while it is open.
 //! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::faults::{self, Stage};
 mod dns;
 mod flights;
 mod name_cache;
+mod proxy;
 mod race;
 mod socket_options;
 mod tcp;
@@ -33,6 +36,7 @@ pub(crate) mod tests;
 
 pub(crate) use dns::lookup;
 pub use name_cache::{CacheSettings, CacheStats, Names};
+pub use proxy::{Proxy, Way};
 pub use socket_options::{KeepAlive, SocketOption, SocketOptions};
 pub use transport::{IdleState, Transport};
 
@@ -72,6 +76,8 @@ pub struct Profile {
     pub http2: Option<u32>,
     /// When whoever the connection is opened for says what to connect to, in place of the system.
     pub asks: Asks,
+    /// What it goes through; `None`: straight to its target.
+    pub proxy: Option<Box<Proxy>>,
 }
 
 /// Whether a connection's owner is asked for its addresses, see [`connect_by`].
@@ -97,6 +103,8 @@ pub struct Connected {
     pub dns_ms: f64,
     /// Time from there to the open connection, attempts that failed included.
     pub connect_ms: f64,
+    /// Time from there until the proxy had let it through; 0: there is none.
+    pub proxy_ms: f64,
     /// What its handshake came to; `None`: plain text.
     pub secured: Option<Box<tls::Secured>>,
 }
@@ -133,8 +141,21 @@ pub async fn connect_by<L: Future<Output = Vec<String>>>(
     lookup: Option<impl Fn() -> L>,
     offer: Offer,
 ) -> Result<Connected, Failure> {
-    in_time(profile, open(profile, lookup, offer)).await?
+    let phase = Phase::default();
+    let opened = in_time(profile, open(profile, lookup, offer, &phase)).await;
+    match opened {
+        Ok(opened) => opened,
+        Err(mut late) => {
+            if !phase.get().is_empty() {
+                late.message = format!("{}: {}", late.message, phase.get());
+            }
+            Err(late)
+        }
+    }
 }
+
+/// What an attempt waits for, where a proxy is on the way.
+type Phase = Cell<&'static str>;
 
 /// What comes of `future`, which is a step on the way to a connection.
 ///
@@ -178,11 +199,23 @@ async fn open<L: Future<Output = Vec<String>>>(
     profile: &Profile,
     lookup: Option<impl Fn() -> L>,
     offer: Offer,
+    phase: &Phase,
 ) -> Result<Connected, Failure> {
     faults::at(Stage::Dial);
-    let opened = open_plain(profile, lookup).await?;
+    let opened = match &profile.proxy {
+        Some(proxy) => {
+            phase.set("the proxy has not been reached");
+            let opened = open_plain(&proxy.hop, lookup).await?;
+            let opened = proxy::reach(proxy, opened, phase).await?;
+            proxy::pass(proxy, profile, opened, phase).await?
+        }
+        None => open_plain(profile, lookup).await?,
+    };
     match &profile.tls {
         Some(endpoint) => {
+            if profile.proxy.is_some() {
+                phase.set("the TLS handshake with the target is not over");
+            }
             faults::at(Stage::Handshake);
             tls::secure(endpoint, profile, opened, offer).await
         }
@@ -281,6 +314,7 @@ async fn open_any(
         remote: Some(remote),
         dns_ms,
         connect_ms: millis_since(began),
+        proxy_ms: 0.0,
         secured: None,
     })
 }
@@ -309,6 +343,7 @@ async fn open_path(path: &str) -> Result<Connected, Failure> {
             remote: None,
             dns_ms: 0.0,
             connect_ms: millis_since(began),
+            proxy_ms: 0.0,
             secured: None,
         }),
         Err(err) => Err(Failure::from_io(&err, "connect", Some(path), None)),
@@ -329,6 +364,10 @@ fn timed_out(profile: &Profile) -> Failure {
     let peer = match &profile.socket_path {
         Some(path) => path.clone(),
         None => format!("{}:{}", dns::host(profile), profile.port),
+    };
+    let peer = match &profile.proxy {
+        Some(proxy) => format!("{peer} via {}", proxy.name),
+        None => peer,
     };
     let message = format!(
         "No connection to {peer} within connectTimeout, {} ms",

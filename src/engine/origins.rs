@@ -67,23 +67,35 @@ impl Engine {
         self.with_effects(|shared, _, effects| shared.pool.close_idle(agent, effects));
     }
 
-    /// An agent's origin for what makes connections interchangeable, at a place that its counters are added up by. Its key, its profiles and its counters are kept
+    /// An agent's origin for what makes connections interchangeable, at a place that its counters are added up by, whose idle connections serve all of a `route` (empty: itself alone). Its key, its profiles and its counters are kept
     /// until [`close_origin`](Self::close_origin) or the agent's end.
-    pub fn open_origin(&self, agent: AgentId, identity: &str, name: &str, place: &str) -> KeyId {
+    pub fn open_origin(
+        &self,
+        agent: AgentId,
+        identity: &str,
+        name: &str,
+        place: &str,
+        route: &str,
+    ) -> KeyId {
         let mut shared = self.lock();
         let shared = &mut *shared;
         let key = shared.keys.hold(identity);
         match shared.agents.get_mut(&agent) {
             Some(owned) if !owned.origins.contains_key(&key) => {
+                let route = (!route.is_empty()).then(|| shared.keys.hold(route));
                 let held = Held {
                     name: name.to_owned(),
                     place: place.into(),
                     profiles: HashSet::new(),
                     tls: None,
+                    route,
                     may_http2: false,
                 };
                 owned.origins.insert(key, held);
-                shared.pool.retain_origin(agent, key);
+                match route {
+                    Some(route) => shared.pool.retain_routed(agent, key, route),
+                    None => shared.pool.retain_origin(agent, key),
+                }
                 if let Some(metrics) = shared.pool.metrics_of(agent, key) {
                     lifetime::register(place, &metrics);
                 }
@@ -118,6 +130,9 @@ impl Engine {
             .agents
             .get(&agent)
             .and_then(|owned| owned.names.clone());
+        if let Some(proxy) = &mut profile.proxy {
+            proxy.hop.names.clone_from(&profile.names);
+        }
         let may_http2 = profile.http2.is_some();
         let id = shared.profiles.intern(profile);
         let origin = shared
@@ -252,5 +267,8 @@ impl Shared {
             self.profiles.release(profile);
         }
         self.keys.release(key);
+        if let Some(route) = held.route {
+            self.keys.release(route);
+        }
     }
 }

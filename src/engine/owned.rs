@@ -28,6 +28,8 @@ pub(super) struct Held {
     pub profiles: HashSet<u32>,
     /// How its connections are secured: kept even while no profile says so.
     pub tls: Option<Arc<Tls>>,
+    /// What it shares connections by with other origins.
+    pub route: Option<KeyId>,
     /// Its connections may speak HTTP/2.
     pub may_http2: bool,
 }

@@ -132,7 +132,7 @@ impl Scene {
         });
         let port = ENGINE.open_port(Arc::clone(&watcher) as _);
         let agent = ENGINE.add_agent(port, limits(1));
-        let key = ENGINE.open_origin(agent, name, name, name);
+        let key = ENGINE.open_origin(agent, name, name, name, "");
         let profile = profile(listener.local_addr().unwrap().port());
         let profile = ENGINE.intern_profile(agent, key, profile);
         let mut scene = Scene {

@@ -119,6 +119,7 @@ impl Owner {
         let Connected {
             dns_ms,
             connect_ms,
+            proxy_ms,
             secured,
             ..
         } = connected;
@@ -126,7 +127,7 @@ impl Owner {
         let time = |ms: f64| Duration::from_secs_f64(ms / 1000.0);
         self.count(|metrics| {
             metrics.created.fetch_add(1, Relaxed);
-            let took_ms = dns_ms + connect_ms + tls_ms.unwrap_or_default();
+            let took_ms = dns_ms + connect_ms + proxy_ms + tls_ms.unwrap_or_default();
             metrics.connect.record(time(took_ms));
             if *dns_ms > 0.0 {
                 metrics.dns.record(time(*dns_ms));

@@ -140,6 +140,21 @@ impl<'a> Driver<'a> {
                 }
                 (Input::Tick, Some(_)) => self.tell_written(true),
                 (Input::Idle, _) => self.reader.borrow_mut().idle(),
+                (
+                    Input::Write {
+                        bytes,
+                        end,
+                        want_ack,
+                    },
+                    Some(exchange),
+                ) if exchange.request.is_empty() => {
+                    let bytes = exchange.rewritten(bytes, &self.task.owner.profile());
+                    exchange.take(Input::Write {
+                        bytes,
+                        end,
+                        want_ack,
+                    });
+                }
                 (input, Some(exchange)) => exchange.take(input),
                 (_, None) => {}
             }

@@ -139,6 +139,11 @@ impl RequestBuffer {
         self.method
     }
 
+    /// Whether nothing of it is there yet.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// Whether no more bytes follow and all are in the kernel.
     pub fn is_finished(&self) -> bool {
         self.complete && self.queue.is_empty()

@@ -12,6 +12,7 @@ use super::mailbox::{Begin, Input};
 use super::request_buffer::RequestBuffer;
 use super::timeouts::Timeouts;
 use crate::config::INLINE_BODY;
+use crate::connect::Profile;
 use crate::error::Failure;
 use crate::http1::head::Head;
 use crate::pool::CloseReason;
@@ -64,6 +65,8 @@ pub(super) struct Exchange {
     pub(super) write_error: Option<io::Error>,
     /// The transport has not taken all of it at once.
     pub(super) has_waited: bool,
+    /// Bytes of the request that are not its caller's: they are for a proxy.
+    pub(super) added: u64,
 }
 
 impl Exchange {
@@ -81,6 +84,7 @@ impl Exchange {
             moves: 0,
             write_error: None,
             has_waited: false,
+            added: 0,
         }
     }
 
@@ -102,6 +106,21 @@ impl Exchange {
 
     pub(super) fn is_told(&self) -> bool {
         matches!(self.answer, Answer::Told)
+    }
+
+    /// The request's first bytes, as a proxy wants them that forwards requests.
+    pub(super) fn rewritten(&mut self, bytes: Bytes, profile: &Profile) -> Bytes {
+        let Some(proxy) = &profile.proxy else {
+            return bytes;
+        };
+        if !self.request.is_empty() {
+            return bytes;
+        }
+        let Some(rewritten) = proxy.rewrite(profile, &bytes) else {
+            return bytes;
+        };
+        self.added = (rewritten.len() - bytes.len()) as u64;
+        rewritten
     }
 
     /// A command of its caller's.
@@ -138,7 +157,11 @@ impl Exchange {
             self.told_written = written;
             pending.set(false);
             let events = task.owner.events();
-            events.written(self.begin.exchange, written, true);
+            events.written(
+                self.begin.exchange,
+                written.saturating_sub(self.added),
+                true,
+            );
         } else if !pending.replace(true) {
             task.host.remind();
         }

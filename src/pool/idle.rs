@@ -138,7 +138,7 @@ impl Pool {
         self.agents[origin.agent]
             .idle
             .push_back(&mut self.conns, c, Conn::agent_link);
-        if self.agents[self.origins[o].agent].limits.shared && !self.conns[c].bound {
+        if self.lends(o) && !self.conns[c].bound {
             let shared = &mut self.peers[self.origins[o].peer].shared;
             shared.push_back(&mut self.conns, c, Conn::shared_link);
             self.conns[c].is_shared = true;

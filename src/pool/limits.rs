@@ -140,6 +140,13 @@ impl Pool {
             return forgotten;
         };
         self.agents[a].removed = true;
+        // Its origins may lend to one another, but to nobody else.
+        while !self.agents[a].limits.shared {
+            let Some(c) = self.agents[a].idle.first() else {
+                break;
+            };
+            self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
+        }
         for o in self.agents[a].origins.clone() {
             while let Some(w) = self.origins[o].queue.first() {
                 forgotten.push(self.dequeue(w));

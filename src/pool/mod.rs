@@ -84,6 +84,8 @@ struct Origin {
     agent: u32,
     key: KeyId,
     peer: u32,
+    /// Its idle connections serve whatever its agent has behind the same peer, a proxy.
+    routed: bool,
     /// Counted in the peer's `sharing`.
     sharing: bool,
     /// Its place in the agent's `origins`.
@@ -162,6 +164,21 @@ impl Pool {
             let o = self.origin(a, key);
             self.origins[o].retained = true;
         }
+    }
+
+    /// The same for an origin behind a proxy that serves others as well: idle connections are theirs, too, whose `route` is
+    /// the same. Nobody may have that key yet.
+    pub fn retain_routed(&mut self, agent: AgentId, key: KeyId, route: KeyId) {
+        if let Some(a) = self.agents.find(agent) {
+            let o = self.origin_by(a, key, Some(route));
+            self.origins[o].retained = true;
+        }
+    }
+
+    /// Whether an origin's idle connections may become others'.
+    fn lends(&self, o: u32) -> bool {
+        let origin = &self.origins[o];
+        origin.routed || self.agents[origin.agent].limits.shared
     }
 
     /// Lets an origin go as soon as it holds nothing. Returns its counters.
@@ -266,16 +283,22 @@ impl Pool {
     }
 
     fn origin(&mut self, a: u32, key: KeyId) -> u32 {
+        self.origin_by(a, key, None)
+    }
+
+    fn origin_by(&mut self, a: u32, key: KeyId, route: Option<KeyId>) -> u32 {
         if let Some(o) = self.find_origin(a, key) {
             return o;
         }
         let position = self.agents[a].origins.len() as u32;
-        let sharing = self.agents[a].limits.shared;
-        let peer = self.join_peer(key, sharing);
+        let routed = route.is_some();
+        let sharing = routed || self.agents[a].limits.shared;
+        let peer = self.join_peer(route.unwrap_or(key), sharing);
         let o = self.origins.insert(Origin {
             agent: a,
             key,
             peer,
+            routed,
             sharing,
             position,
             ..Origin::default()

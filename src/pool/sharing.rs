@@ -1,4 +1,5 @@
-//! What the origins of a key have in common: what was learned of the peer, and the idle connections of agents that share.
+//! What the origins of a key have in common: what was learned of the peer, and the idle connections of agents that share. Origins
+//! behind a proxy that takes requests for all of them have a key in common for this, and share whatever their agent does.
 //!
 //! An agent that ends leaves its shared idle connections where they are, as long as another one that shares has that
 //! origin: who dials next takes them. With the last one that shares they are closed.
@@ -59,9 +60,11 @@ impl Pool {
             };
             let donor = self.conns[c].origin;
             self.close_idle_conn(c, CloseReason::AgentDestroyed, effects);
-            // The origin itself is its caller's to settle.
-            if donor != o {
+            // The origin itself is its caller's to settle, and so is its agent.
+            if self.origins[donor].agent != self.origins[o].agent {
                 self.settle_donor(donor, effects);
+            } else if donor != o {
+                self.settle(donor, effects);
             }
         }
     }
@@ -73,15 +76,15 @@ impl Pool {
         self.forget_agent_if_done(a);
     }
 
-    /// Takes the idle connection of another agent that shares with origin `o`: the one that was used last. Its agent has it
-    /// no more.
+    /// Takes the idle connection of another agent that shares with origin `o`, or of another origin behind the same proxy: the
+    /// one that was used last. That one has it no more.
     pub(super) fn borrow_idle(
         &mut self,
         o: u32,
         kind: Kind,
         effects: &mut Vec<Effect>,
     ) -> Option<Conn> {
-        if !self.agents[self.origins[o].agent].limits.shared {
+        if !self.lends(o) {
             return None;
         }
         let peer = self.origins[o].peer;

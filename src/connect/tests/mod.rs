@@ -11,6 +11,7 @@ use super::*;
 
 mod dial;
 mod local_end;
+mod proxy;
 mod transport;
 #[cfg(unix)]
 mod unix;
@@ -35,6 +36,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         names: None,
         http2: None,
         asks: Asks::AsOthers,
+        proxy: None,
     }
 }
 

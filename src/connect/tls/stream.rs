@@ -43,13 +43,21 @@ const LAST_WORDS: usize = 64 * TURN_BYTES;
 const SMALL_READ: usize = 4 * 1024;
 
 thread_local! {
-    /// One buffer of the I/O thread, so an idle connection owns none.
-    static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    /// Buffers of the I/O thread, so an idle connection owns none: one, and another for TLS within TLS.
+    static SCRATCH_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn with_scratch<R>(read: impl FnOnce(&mut [u8]) -> R) -> R {
+    let spare = SCRATCH_BUFFERS.with_borrow_mut(Vec::pop);
+    let mut scratch = spare.unwrap_or_else(|| vec![0; SCRATCH]);
+    let result = read(&mut scratch);
+    SCRATCH_BUFFERS.with_borrow_mut(|spare| spare.push(scratch));
+    result
 }
 
 /// A TLS session and the connection that carries it.
 pub struct TlsStream {
-    /// TCP or a Unix socket.
+    /// TCP or a Unix socket; TLS with a proxy.
     socket: Transport,
     session: ClientConnection,
     /// Decrypted bytes that the last reader had no room for.
@@ -131,7 +139,7 @@ impl TlsStream {
 
     /// What was read since this was last asked, in bytes.
     pub(in crate::connect) fn take_work(&mut self) -> usize {
-        std::mem::take(&mut self.work)
+        std::mem::take(&mut self.work) + self.socket.take_work()
     }
 
     /// How much to take from the kernel at once.
@@ -201,16 +209,36 @@ impl TlsStream {
     /// Takes in what the kernel has. tokio may not have heard of it yet, so the kernel is asked itself.
     fn read_now(&mut self) -> io::Result<()> {
         let appetite = self.appetite();
-        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+        with_scratch(|scratch| {
             let scratch = &mut scratch[..appetite];
-            let count = match &self.socket {
-                Transport::Tcp(stream) => (&*SockRef::from(stream)).read(scratch)?,
+            let count = match &mut self.socket {
+                Transport::Tcp(stream) => (&*SockRef::from(&*stream)).read(scratch)?,
                 #[cfg(unix)]
-                Transport::Unix(stream) => (&*SockRef::from(stream)).read(scratch)?,
-                Transport::Tls(_) => 0,
+                Transport::Unix(stream) => (&*SockRef::from(&*stream)).read(scratch)?,
+                Transport::Tls(stream) => stream.take_now(scratch)?,
             };
             self.take_in(&scratch[..count], &mut ReadBuf::new(&mut []))
         })
+    }
+
+    /// Takes what is decrypted, or can be without waiting; 0: the peer has closed.
+    fn take_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let before = self.work;
+        while self.surplus.is_empty() {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            if self.ended {
+                return Ok(0);
+            }
+            if self.work - before >= TURN_BYTES {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.read_now()?;
+        }
+        let count = self.surplus.len().min(out.len());
+        self.surplus.copy_to_slice(&mut out[..count]);
+        Ok(count)
     }
 
     /// Looks at an idle connection: takes in what is no data, without waiting.
@@ -250,7 +278,7 @@ impl TlsStream {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<usize>> {
         let appetite = self.appetite();
-        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+        with_scratch(|scratch| {
             let mut read = ReadBuf::new(&mut scratch[..appetite]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
             let taken = self.take_in(read.filled(), out);

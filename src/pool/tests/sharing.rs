@@ -126,3 +126,68 @@ fn nothing_is_left_to_agents_that_do_not_share_nor_what_is_bound() {
     b.pool.remove_agent(b.agent, &mut b.effects);
     assert_eq!(b.effects, [close(bound, CloseReason::AgentDestroyed)]);
 }
+
+/// Keys 1 and 2 of the bench's agent are behind one proxy, and so is key 3 of another agent's.
+fn routed(limits: Limits) -> (Bench, AgentId) {
+    let mut b = Bench::new(limits);
+    let other = b.pool.add_agent(limits);
+    for (agent, key, route) in [(b.agent, 1, 9), (b.agent, 2, 9), (other, 3, 9)] {
+        // Agents that do not share have routes of their own.
+        let route = match limits.shared || agent == b.agent {
+            true => route,
+            false => route + 1,
+        };
+        b.pool.retain_routed(agent, key, route);
+    }
+    (b, other)
+}
+
+#[test]
+fn origins_behind_one_proxy_take_each_others_idle_connections_within_their_own_limits() {
+    for limits in [UNLIMITED, SHARED] {
+        let (mut b, other) = routed(limits);
+        let conn = b.idle(1);
+        let adopted = b.dial(2);
+        assert_eq!(b.pool.adoption(adopted), Some(conn));
+        assert_eq!(b.pool.counts(b.agent, 1), Counts::default());
+        assert_eq!(b.pool.counts(b.agent, 2).dialing, 1);
+        let fresh = b.dial(1);
+        assert_eq!(b.pool.adoption(fresh), None);
+        b.check_in(adopted, None, 0);
+        let agent = std::mem::replace(&mut b.agent, other);
+        let elsewhere = b.dial(3);
+        let expected = limits.shared.then_some(adopted);
+        assert_eq!(b.pool.adoption(elsewhere), expected);
+        b.agent = agent;
+    }
+}
+
+#[test]
+fn a_bound_connection_to_a_proxy_serves_its_own_origin_alone() {
+    let (mut b, _) = routed(UNLIMITED);
+    let conn = b.dial(1);
+    b.pool.bind(conn);
+    b.check_in(conn, None, 0);
+    let dialed = b.dial(2);
+    assert_eq!(b.pool.adoption(dialed), None);
+}
+
+#[test]
+fn an_agent_that_ends_closes_what_its_origins_behind_a_proxy_have() {
+    for limits in [UNLIMITED, SHARED] {
+        let (mut b, other) = routed(limits);
+        let (one, two) = (b.dial(1), b.dial(2));
+        b.check_in(one, None, 0);
+        b.check_in(two, None, 0);
+        if limits.shared {
+            b.pool.remove_agent(other, &mut b.effects);
+        }
+        b.effects.clear();
+        b.pool.remove_agent(b.agent, &mut b.effects);
+        for conn in [one, two] {
+            let gone = close(conn, CloseReason::AgentDestroyed);
+            assert!(b.effects.contains(&gone), "{:?}", b.effects);
+        }
+        assert_eq!(b.pool.agents.len(), usize::from(!limits.shared));
+    }
+}
