@@ -227,7 +227,7 @@ test('only agents of keepwire for the protocol of the URL are taken', async (sco
 test('what only the runtime’s sockets could carry is refused by name', async (scope) => {
   const { origin, peer } = await serve(scope, answer)
   for (const [options, reason] of [
-    [{ lookup: () => {} }, 'socket-option'],
+    [{ hints: 32 }, 'socket-option'],
     [{ family: 5 }, 'unusual-option'],
   ]) {
     const agent = scope.agent(options)
