@@ -1,7 +1,7 @@
 'use strict'
 
-// `node scripts/pictures.js [folder]`: pictures of the dashboard's pages, taken in headless Chromium under the demo's traffic. Those in
-// docs/pictures are some of them.
+// `node scripts/pictures.js [folder]`: pictures of the dashboard's pages, taken in headless Chromium under the demo's traffic; needs a
+// built addon. Those in docs/pictures are some of them, by hand: dashboard-overview-light.png and dashboard-origin-dark.png.
 
 const fs = require('node:fs')
 const path = require('node:path')
@@ -17,8 +17,8 @@ const FAILING = ['events', 'advice']
 
 /** @type {[name: string, options: object][]} */
 const LOOKS = [
-  ['light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' }],
-  ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
+  ['light', { viewport: { width: 1040, height: 600 }, colorScheme: 'light' }],
+  ['dark', { viewport: { width: 1040, height: 600 }, colorScheme: 'dark' }],
   ['small', { viewport: { width: 360, height: 780 }, colorScheme: 'light', deviceScaleFactor: 2 }],
 ]
 
@@ -30,7 +30,7 @@ function findChromium() {
 }
 
 runScript(async () => {
-  const folder = process.argv[2] ?? path.join(root, 'docs', 'pictures')
+  const folder = process.argv[2] ?? path.join(root, 'target', 'pictures')
   fs.mkdirSync(folder, { recursive: true })
   const { chromium } = require('playwright-core')
   const { dashboard } = require('../lib/dashboard.js')

@@ -3,32 +3,15 @@
 // `npx keepwire check`: the right verdict, exit code and advice for servers of each kind.
 
 const assert = require('node:assert')
-const { spawn } = require('node:child_process')
-const path = require('node:path')
 
+const { keepwire } = require('../support/command')
 const { hasNginx, startNginx } = require('../support/nginx')
 const { DEAD_PORT, reply } = require('../support/peer')
-const { commandFor } = require('../support/runtime')
 const { test, testBoth } = require('../support/suite')
 
 // Each test starts a process or more.
 const OURS = { ours: 'has no command', timeout: 120_000 }
-const PROGRAM = path.join(__dirname, '../../bin/keepwire.js')
 const FEW = ['-n', '5']
-
-/** Runs the command as a user would, but without a terminal. */
-function keepwire(...args) {
-  const command = commandFor(PROGRAM, args.map(String), [], false)
-  const child = spawn(command.file, command.args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text))
-  return new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code) => resolve({ code, stdout, stderr }))
-  })
-}
 
 /** The same, with what `--json` says. */
 async function checked(...args) {

@@ -8,6 +8,9 @@ const { parseArgs } = require('node:util')
 const { version } = require('../../package.json')
 const { check, MOST_REQUESTS } = require('./check.js')
 const { colours, report } = require('./report.js')
+const { SORTS, top } = require('./top.js')
+
+const DASHBOARD_PORT = '9230'
 
 /** How it ends besides `check`'s 0, 1 and 2: as sysexits.h has them. */
 const USAGE = 64
@@ -15,26 +18,41 @@ const BUG = 70
 
 const HELP = [
   'Usage: keepwire check URL [options]',
+  '       keepwire top [PORT | URL] [options]',
   '',
+  'check',
   'What a server does to keep-alive connections: how it answers, how many connections a series of requests needs, what it says of how',
   'long a connection may be idle, and what to set.',
   '',
-  'Options:',
+  'Options of check:',
   `  -n, --requests N         requests, one after another, 2 to ${MOST_REQUESTS}; default 20`,
   '      --idle               also waits for the server to close an idle connection',
   '      --idle-limit S       for so many seconds at most; default 130',
   `      --agent-options JSON options of keepwire's agent, such as '{"connectTimeout":2000}'`,
-  '      --json               the report as JSON',
+  '',
+  'top',
+  'The origins of a process that has a dashboard (KEEPWIRE_DASHBOARD, keepwire/dashboard), once a second. Without a port or a URL: 9230.',
+  'On a terminal s sorts by the next column, q ends it.',
+  '',
+  'Options of top:',
+  `      --sort COLUMN        ${SORTS.join(', ')}`,
+  '      --origin ORIGIN      only that one, and its connections',
+  '      --token TOKEN        of the dashboard; else KEEPWIRE_DASHBOARD_TOKEN is taken',
+  '      --once               one look, of a second',
+  '',
+  'Options of both:',
+  '      --json               the report as JSON; a line for each look',
   '  -h, --help',
   '  -v, --version',
   '',
-  `Exit code: 0 connections are reused, 1 they are not, or requests failed, 2 the server can't be reached, ${USAGE} wrong arguments.`,
+  `Exit code: 0 connections are reused, 1 they are not, or requests failed, 2 the server can't be reached, or the dashboard (top), ${USAGE} wrong arguments.`,
   '',
   'Examples:',
   '  npx keepwire check https://example.com/',
   '  npx keepwire check http://localhost:3000/health -n 10 --idle',
   `  npx keepwire check https://10.0.0.5/ --agent-options '{"rejectUnauthorized":false}'`,
   '  npx keepwire check https://example.com/ --json',
+  '  npx keepwire top 9230 --sort failed',
   '',
 ].join('\n')
 
@@ -46,6 +64,10 @@ const OPTIONS = {
   idle: { type: 'boolean', default: false },
   'idle-limit': { type: 'string', default: '130' },
   'agent-options': { type: 'string', default: '{}' },
+  once: { type: 'boolean', default: false },
+  origin: { type: 'string' },
+  sort: { type: 'string', default: SORTS[0] },
+  token: { type: 'string' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
   version: { type: 'boolean', short: 'v', default: false },
@@ -99,6 +121,23 @@ function agentOptions(text) {
   return options
 }
 
+/**
+ * A dashboard's address.
+ * @param {string} text
+ */
+function board(text) {
+  if (/^\d+$/.test(text)) return new URL(`http://127.0.0.1:${number('the port', text, 1, 65_535)}/`)
+  const url = target(text)
+  if (url.protocol !== 'http:') throw new UsageError('dashboards speak http://')
+  return url
+}
+
+/** @param {Record<string, any>} values */
+function topOptions({ json, once, origin, sort, token }) {
+  if (!SORTS.includes(sort)) throw new UsageError(`--sort must be one of ${SORTS.join(', ')}, not '${sort}'`)
+  return { json, once, origin, sort, token: token ?? process.env.KEEPWIRE_DASHBOARD_TOKEN }
+}
+
 /** Says on a terminal what is under way, in one line. */
 function progress() {
   const { isTTY } = process.stderr
@@ -116,8 +155,9 @@ async function run(args) {
     return values.help ? 0 : USAGE
   }
   const [command, url, ...rest] = positionals
-  if (command !== 'check') throw new UsageError(`there is no command '${command}'`)
+  if (command !== 'check' && command !== 'top') throw new UsageError(`there is no command '${command}'`)
   if (rest.length > 0) throw new UsageError(`'${rest[0]}' is one argument too many`)
+  if (command === 'top') return top(board(url ?? DASHBOARD_PORT), topOptions(values))
   const tell = progress()
   const result = await check(target(url), {
     requests: number('--requests', values.requests, 2, MOST_REQUESTS),

@@ -132,4 +132,4 @@ function report(result, { bad, dim, good, strong }) {
   return `${lines.join('\n')}\n`
 }
 
-module.exports = { colours, report }
+module.exports = { colours, printable, report }
