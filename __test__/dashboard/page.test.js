@@ -204,6 +204,10 @@ test('page: small, dark and with keys alone; it says when the process has gone',
     await page.keyboard.press(key)
     const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
     assert.ok(wide <= room, `page ${key} is ${wide} px wide`)
+    const cut = await page.evaluate(
+      () => [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).length,
+    )
+    assert.strictEqual(cut, 0, `nothing of page ${key} is out of sight`)
   }
   await page.keyboard.press('2')
   await page.locator(`a:text-is("${origins[0].name}")`).focus()
