@@ -8,14 +8,11 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 
-const manifest = require('../package.json')
-const { nativeTargets } = require('../lib/bridge/target.js')
-const { removeBundle, writeBundle } = require('./bundle.js')
+const { packAll, target } = require('./package.js')
 const { ensureReady } = require('./setup.js')
-const { root, run, runNpm } = require('./process.js')
+const { run, runNpm } = require('./process.js')
 const { UserError, runScript, say } = require('./report.js')
 
-const target = nativeTargets()[0]
 const REQUIRED = [
   'LICENSE',
   'README.md',
@@ -64,29 +61,7 @@ install()
 console.log('works')
 `
 
-/**
- * @param {string} from folder of the package
- * @param {string} into folder for the tarball
- * @returns {Promise<{ tarball: string, files: string[], bytes: number }>}
- */
-async function pack(from, into) {
-  const { code, stdout } = await runNpm(
-    ['pack', '--json', '--ignore-scripts', '--pack-destination', into, '--loglevel=error'],
-    {
-      cwd: from,
-      capture: 'stdout',
-    },
-  )
-  if (code !== 0) throw new UserError(`npm pack failed in ${from}.`)
-  const [{ filename, files, unpackedSize }] = JSON.parse(stdout)
-  return {
-    tarball: path.join(into, path.basename(filename)),
-    files: files.map((/** @type {{ path: string }} */ file) => file.path),
-    bytes: unpackedSize,
-  }
-}
-
-/** @param {{ files: string[], bytes: number }} packed */
+/** @param {import('./package.js').Packed} packed */
 function checkContents({ files, bytes }) {
   const missing = REQUIRED.filter((file) => !files.includes(file))
   const unwanted = files.filter((file) => !ALLOWED.test(file) || file.startsWith('lib/native/'))
@@ -94,18 +69,6 @@ function checkContents({ files, bytes }) {
   if (unwanted.length > 0) throw new UserError(`the package has what users do not need: ${unwanted.join(', ')}.`)
   if (bytes > MAX_UNPACKED_BYTES)
     throw new UserError(`the package is ${bytes} bytes unpacked; expected less than 1.5 MiB.`)
-}
-
-/**
- * The platform package as the release makes it.
- * @param {string} folder
- */
-function makePlatformPackage(folder) {
-  const addon = `keepwire.${target}.node`
-  fs.mkdirSync(folder)
-  fs.copyFileSync(path.join(root, 'lib', 'native', addon), path.join(folder, addon))
-  const platformManifest = { name: `keepwire-${target}`, version: manifest.version, main: addon, files: [addon] }
-  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(platformManifest))
 }
 
 /**
@@ -128,16 +91,9 @@ function runNode(project, args) {
 
 /** @param {string} scratch an empty folder */
 async function check(scratch) {
-  // What npm calls `prepack` and `postpack`; their output would be mixed with npm's.
-  writeBundle(root)
-  let packed
-  try {
-    packed = await pack(root, scratch)
-  } finally {
-    removeBundle()
-  }
-  checkContents(packed)
-  say(`the package has ${packed.files.length} files, ${packed.bytes} bytes`)
+  const { main, platform } = await packAll(scratch)
+  checkContents(main)
+  say(`the package has ${main.files.length} files, ${main.bytes} bytes`)
 
   const project = path.join(scratch, 'project')
   fs.mkdirSync(project)
@@ -145,16 +101,17 @@ async function check(scratch) {
   fs.writeFileSync(path.join(project, 'use.js'), USE_REQUIRE)
   fs.writeFileSync(path.join(project, 'use.mjs'), USE_IMPORT)
 
-  await installTarball(project, packed.tarball)
+  await installTarball(project, main.tarball)
+  const installed = path.join(project, 'node_modules', 'keepwire', 'package.json')
+  const { dependencies, scripts } = JSON.parse(fs.readFileSync(installed, 'utf8'))
+  assert.deepStrictEqual({ dependencies, scripts }, { dependencies: undefined, scripts: undefined })
   const without = await runNode(project, ['use.js'])
   assert.notStrictEqual(without.code, 0, 'the package loaded without an addon')
   for (const words of ['ERR_KEEPWIRE_ADDON', `keepwire.${target}.node`, `keepwire-${target}`, 'What to do']) {
     assert.ok(without.output.includes(words), `without an addon, the message lacks "${words}":\n${without.output}`)
   }
 
-  const platform = path.join(scratch, 'platform')
-  makePlatformPackage(platform)
-  await installTarball(project, (await pack(platform, scratch)).tarball)
+  await installTarball(project, platform.tarball)
   for (const file of ['use.js', 'use.mjs']) {
     const { code, output } = await runNode(project, [file])
     assert.strictEqual(`${code} ${output.trim()}`, '0 works', `${file} in a project with keepwire-${target}`)

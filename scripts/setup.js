@@ -31,7 +31,8 @@ function isInstalled() {
 async function install() {
   const startedAt = performance.now()
   say('installing the development packages (npm ci)')
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
+  // Without `prepare`, which would wait for this process.
+  const args = ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const { code, output } = await runNpm(args, { capture: 'both' })
   if (code !== 0) throw new UserError(`"npm ci" failed:\n${output.trim()}`)
   say(`installed the development packages in ${secondsSince(startedAt)}`)
@@ -93,9 +94,9 @@ async function alone(work) {
 /**
  * Makes the checkout ready to run.
  * @param {{ dev: boolean, quick?: boolean }} needs `dev`: the development packages as well, not only the addon; `quick`: an
- *   addon that is built quickly will do
+ *   addon that is built quickly will do, as with KEEPWIRE_BUILD=quick in the environment
  */
-async function ensureReady({ dev, quick = false }) {
+async function ensureReady({ dev, quick = process.env.KEEPWIRE_BUILD === 'quick' }) {
   // An interrupted `npm pack` leaves it there, and it would be loaded in place of the files.
   removeBundle()
   const isAddonReady = () => isBuilt(quick ? ['release', 'quick'] : ['release'])
