@@ -91,3 +91,15 @@ test('a platform package of another release is refused by name', () => {
     assert.ok(error.message.includes(line), error.message)
   })
 })
+
+test('the loader names every platform package, and literally: tracers of files find them so', () => {
+  const systems = { 'unknown-linux': 'linux', 'apple-darwin': 'darwin', 'pc-windows': 'win32' }
+  const packages = manifest.napi.targets.map((triple) => {
+    const [, cpu, system, library] = /^(\w+?)-(unknown-linux|apple-darwin|pc-windows)-?(\w*)$/.exec(triple)
+    const parts = [systems[system], cpu === 'aarch64' ? 'arm64' : 'x64', library].filter(Boolean)
+    return `keepwire-${parts.join('-')}`
+  })
+  const source = fs.readFileSync(path.join(root, 'lib', 'bridge', 'native.js'), 'utf8')
+  const named = Array.from(source.matchAll(/require\.resolve\('([^']+)'\)/g), ([, literal]) => literal)
+  assert.deepStrictEqual(named.sort(), packages.sort())
+})

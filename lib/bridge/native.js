@@ -13,6 +13,21 @@ const { libc, nativeTargets } = require('./target.js')
 const BUILT = path.join(__dirname, '../native')
 
 /**
+ * The platform packages, by target. Named literally: tracers of files, such as @vercel/nft, find them so.
+ * @type {Record<string, () => string>}
+ */
+const PACKAGES = {
+  'darwin-arm64': () => require.resolve('keepwire-darwin-arm64'),
+  'darwin-x64': () => require.resolve('keepwire-darwin-x64'),
+  'linux-arm64-gnu': () => require.resolve('keepwire-linux-arm64-gnu'),
+  'linux-arm64-musl': () => require.resolve('keepwire-linux-arm64-musl'),
+  'linux-x64-gnu': () => require.resolve('keepwire-linux-x64-gnu'),
+  'linux-x64-musl': () => require.resolve('keepwire-linux-x64-musl'),
+  'win32-arm64-msvc': () => require.resolve('keepwire-win32-arm64-msvc'),
+  'win32-x64-msvc': () => require.resolve('keepwire-win32-x64-msvc'),
+}
+
+/**
  * @typedef {object} NativeLimits
  * @property {boolean} keepAlive
  * @property {number} maxSockets
@@ -200,19 +215,21 @@ function loadFile(file) {
   return require(file)
 }
 
-/** @param {string} packageName */
-function loadPackage(packageName) {
-  let manifest
+/** @param {string} target */
+function loadPackage(target) {
+  if (!Object.hasOwn(PACKAGES, target)) throw new Error('there is none')
+  let entry
   try {
-    manifest = require(`${packageName}/package.json`)
+    entry = PACKAGES[target]()
   } catch (error) {
     // Bun's is no Error, and some runtimes spell the code ERR_MODULE_NOT_FOUND.
     const { code } = /** @type {{ code?: string }} */ (error)
     throw code?.endsWith('MODULE_NOT_FOUND') ? new Error('not installed', { cause: error }) : error
   }
+  const manifest = require(path.join(path.dirname(entry), 'package.json'))
   // Both sides of the bridge lay out their batches alike only within one release.
   if (manifest.version !== version) throw new Error(`version ${manifest.version} does not belong to ${name} ${version}`)
-  return require(packageName)
+  return require(entry)
 }
 
 /**
@@ -238,15 +255,17 @@ function load() {
   const attempts = []
   const targets = nativeTargets()
   const candidates = [
-    ...targets.map((target) => ({ load: loadFile, what: path.join(BUILT, `${name}.${target}.node`) })),
-    ...targets.map((target) => ({ load: loadPackage, what: `${name}-${target}` })),
+    ...targets.map((target) => {
+      const file = path.join(BUILT, `${name}.${target}.node`)
+      return { looked: `file ${file}`, load: () => loadFile(file) }
+    }),
+    ...targets.map((target) => ({ looked: `package ${name}-${target}`, load: () => loadPackage(target) })),
   ]
-  for (const candidate of candidates) {
+  for (const { load, looked } of candidates) {
     try {
-      return candidate.load(candidate.what)
+      return load()
     } catch (error) {
-      const kind = candidate.load === loadFile ? 'file' : 'package'
-      attempts.push({ looked: `${kind} ${candidate.what}`, error })
+      attempts.push({ looked, error })
     }
   }
   throw cannotLoad(attempts)
