@@ -45,6 +45,10 @@ pub const STREAM_WINDOW: u32 = 1 << 20;
 /// The same of all responses of a session: no limit of its own (RFC 9113, section 6.9.1, sets this one).
 pub const SESSION_WINDOW: u32 = (1 << 31) - 1;
 
+/// How long a session without places waits for another request, if the last one was given up or reset: that is no fault of its
+/// connection.
+pub const SESSION_LINGER: Duration = Duration::from_secs(5);
+
 /// Largest head of a response in a session; `maxHeaderSize` applies as well.
 pub const SESSION_HEADERS: u32 = 1 << 20;
 

@@ -6,7 +6,7 @@ import type { HttpsAgent } from './https-agent'
 /** What carries fetches. */
 export type FetchAgent = Agent | HttpsAgent
 
-/** What the standard has, and three more. */
+/** What the standard has, and four more. */
 export interface FetchInit extends RequestInit {
   /**
    * The agent over whose connections the fetch goes, as an `http.request` with it would: an `Agent` for `http:`, an
@@ -16,6 +16,14 @@ export interface FetchInit extends RequestInit {
    * Default: none, which means no limits and the runtime's trust.
    */
   agent?: FetchAgent | ((url: URL) => FetchAgent | null | undefined) | null | undefined
+
+  /**
+   * Has reqwest carry the fetch in place of the engine's pool. Any other text, or an agent beside it, makes the fetch reject with
+   * `ERR_INVALID_ARG_VALUE`.
+   *
+   * Default: none, which means the engine's pool.
+   */
+  client?: 'reqwest' | undefined
 
   /**
    * How long the fetch may take, up to the end of its body. Then it rejects, or its body does, with the `TimeoutError`

@@ -4,6 +4,7 @@
 
 const zlib = require('node:zlib')
 
+const { FRONTS } = require('./fetch-fronts')
 const { Peer, chunkedReply, reply } = require('./peer')
 const { deferred } = require('./wait')
 
@@ -112,8 +113,11 @@ function answer(request, connection) {
   else connection.write(reply('no such path', [], 'HTTP/1.1 404 Not Found'))
 }
 
-/** @returns {Promise<object>} `url(path)`, `otherUrl(path)`, `seen(path)`: resolves when a request for it is there */
-async function startFetchServer() {
+/**
+ * @param {'http' | 'https' | 'h2'} [scheme] what is spoken: `https` is HTTP/1.1 over TLS, `h2` HTTP/2
+ * @returns {Promise<object>} `url(path)`, `otherUrl(path)`, `seen(path)`: resolves when a request for it is there
+ */
+async function startFetchServer(scheme = 'http') {
   const waiting = new Map()
   const seen = (path) => {
     if (!waiting.has(path)) waiting.set(path, deferred())
@@ -127,15 +131,20 @@ async function startFetchServer() {
   const peer = new Peer({ onRequest })
   const other = new Peer({ onRequest })
   await Promise.all([peer.listen(), other.listen()])
+  const fronts = scheme === 'http' ? [] : await Promise.all([peer, other].map(({ port }) => FRONTS[scheme](port)))
+  const [origin, otherOrigin] = [peer, other].map(
+    ({ port }, at) => `${fronts.length === 0 ? 'http' : 'https'}://127.0.0.1:${fronts[at]?.port ?? port}`,
+  )
   return {
     peer,
     other,
     seen,
-    origin: `http://127.0.0.1:${peer.port}`,
-    otherOrigin: `http://127.0.0.1:${other.port}`,
-    url: (path) => `http://127.0.0.1:${peer.port}${path}`,
-    otherUrl: (path) => `http://127.0.0.1:${other.port}${path}`,
+    origin,
+    otherOrigin,
+    url: (path) => origin + path,
+    otherUrl: (path) => otherOrigin + path,
     async stop() {
+      await Promise.all(fronts.map((front) => front.close()))
       await Promise.all([peer.close(), other.close()])
     },
   }

@@ -1,6 +1,6 @@
 'use strict'
 
-// One request of a fetch over TLS without an agent: the engine's client carries it, over HTTP/2 with servers that choose it.
+// One request of a fetch over TLS whose user has named reqwest's client, which carries it: over HTTP/2 with servers that choose it.
 
 const {
   FETCH_BODY_STREAM,

@@ -21,9 +21,9 @@ function plainAgent() {
   return plain
 }
 
-/** Over whose connections those for `https:` go that the engine's client can't carry. */
+/** Over whose connections those for `https:` go: over HTTP/2 with servers that choose it. */
 function secureAgent() {
-  secure ??= new HttpsAgent(OPTIONS)
+  secure ??= new HttpsAgent({ ...OPTIONS, http2: true })
   return secure
 }
 

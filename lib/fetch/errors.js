@@ -48,15 +48,15 @@ function bodyFailed(flags, text, errno) {
  * @param {number} errno
  */
 function causeOf(text, errno) {
-  const [code, syscall, , , , message, , , , , reason] = text.split('\0')
+  const [code, syscall, , , , message, , , , , reason, , http2Code] = text.split('\0')
   if (code === '') return /** @type {Error & { code?: string }} */ (new Error(message))
   if (code === HEAD_TOO_LARGE) return headTooLarge()
   if (code.startsWith('HPE_')) {
     const error = new Error(`Response does not match the HTTP/1.1 protocol (${reason})`)
     return named(Object.assign(error, { code }), 'HTTPParserError')
   }
-  // A connection that ended without an error of the system.
-  if (code === 'UND_ERR_SOCKET' || (code === 'ECONNRESET' && syscall === '')) return closedBySomebody()
+  // A connection that ended without an error of the system. That of a stream of HTTP/2 alone has a number.
+  if (code === 'UND_ERR_SOCKET' || (code === 'ECONNRESET' && syscall === '' && !http2Code)) return closedBySomebody()
   return fromRecord(text, errno)
 }
 

@@ -12,6 +12,8 @@ const { limited } = require('./runtime-response.js')
 const { parsed } = require('./target.js')
 const { runtimeFetch } = require('./platform.js')
 
+const MISFIT = "can't be combined with options that only the runtime's own fetch understands"
+
 /**
  * @param {any} input
  * @param {any} init as it was given
@@ -24,13 +26,18 @@ function foreignFetch(input, init, read, confined) {
   const staysHere = confined !== null && [...confined].some((name) => !isPrivate(name))
   if (
     read === null ||
-    (read.agent === undefined && read.timeout === undefined && read.maxResponseSize === undefined && !staysHere)
+    (read.agent === undefined &&
+      read.timeout === undefined &&
+      read.maxResponseSize === undefined &&
+      typeof read.client !== 'string' &&
+      !staysHere)
   ) {
     return runtimeFetch(input, init)
   }
   const { agent, timeout, maxResponseSize, ...rest } = plainInit(init)
   const most = mostOf(maxResponseSize)
   refuseAgent(input, agent)
+  if (typeof read.client === 'string') throw invalidValue('client', read.client, MISFIT)
   const timeoutMs = timeoutOf(timeout)
   if (timeoutMs > 0) {
     const late = AbortSignal.timeout(timeoutMs)
@@ -52,7 +59,7 @@ function refuseAgent(input, agent) {
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return
   const chosen = typeof agent === 'function' ? agent(url) : agent
   if (chosen === undefined || chosen === null) return
-  throw invalidValue('agent', chosen, "can't be combined with options that only the runtime's own fetch understands")
+  throw invalidValue('agent', chosen, MISFIT)
 }
 
 module.exports = { foreignFetch }

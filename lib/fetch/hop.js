@@ -18,6 +18,7 @@ const {
   RENEGOTIATES,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
+const { httpVersion } = require('../bridge/response-heads.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const { connectionReset } = require('../common/errors.js')
 const { BaseHop } = require('./base-hop.js')
@@ -221,7 +222,7 @@ class Hop extends BaseHop {
     this.#note(flags)
     const ended = (flags & MESSAGE_END) !== 0
     if (ended) this.#finish()
-    this.#owner.onResponse(status, head, body, ended)
+    this.#owner.onResponse(status, this.#isSecond(flags) ? withoutReason(head) : head, body, ended)
   }
 
   /**
@@ -241,6 +242,15 @@ class Hop extends BaseHop {
     this.#note(flags)
     this.#finish()
     this.#owner.onEnd()
+  }
+
+  /**
+   * Whether it is over HTTP/2. Some gateways say so of what they forward.
+   * @param {number} flags of a RESPONSE
+   */
+  #isSecond(flags) {
+    const { view } = /** @type {any} */ (this.connection)
+    return httpVersion(flags) === '2.0' && view.alpnProtocol === 'h2'
   }
 
   /** @param {number} flags of a RESPONSE or its END */
@@ -317,6 +327,15 @@ class Hop extends BaseHop {
   onStalled() {
     this.#owner.onStalled()
   }
+}
+
+/**
+ * HTTP/2 has no reason phrase: what the engine says in its place is for http.request.
+ * @param {import('../bridge/response-heads.js').Head} head which may be others' too
+ * @returns {any}
+ */
+function withoutReason({ lines }) {
+  return { lines, reason: '' }
 }
 
 /** @param {Hop} hop */

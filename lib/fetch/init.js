@@ -39,6 +39,15 @@ const JUDGED = /** @type {const} */ ([
   'window',
 ])
 
+/**
+ * Whether an option of the runtime's is there. Deno's `client` is an object, ours a word.
+ * @param {unknown} value
+ * @param {string} name
+ */
+function isGiven(value, name) {
+  return value !== undefined && !(name === 'client' && typeof value === 'string')
+}
+
 /** Every member by its own name: a shape that the simple calls are read from at little cost. */
 class Init {
   /** @param {any} init */
@@ -46,6 +55,7 @@ class Init {
     this.agent = init.agent
     this.body = init.body
     this.cache = init.cache
+    this.client = init.client
     this.credentials = init.credentials
     this.duplex = init.duplex
     this.headers = init.headers
@@ -62,7 +72,7 @@ class Init {
     this.timeout = init.timeout
     this.window = init.window
     /** Whether an option is given that only the runtime's own fetch understands. */
-    this.isForeign = foreignOptions.some((name) => init[name] !== undefined)
+    this.isForeign = foreignOptions.some((name) => isGiven(name === 'client' ? this.client : init[name], name))
   }
 
   /** Whether only a Request can judge it. */
@@ -107,6 +117,7 @@ function plainInit(init) {
     ...STANDARD,
     ...foreignOptions,
     'agent',
+    'client',
     'timeout',
     'maxResponseSize',
     'retry',

@@ -8,7 +8,7 @@
 const { Buffer } = require('node:buffer')
 
 const { setImmediate } = require('../runtime/captured.js')
-const { notANumber, outOfRange } = require('../common/errors.js')
+const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
 const { mostOf } = require('../exchange/response-size.js')
 const { fetchFailed } = require('./errors.js')
 const { checkFields, completed, PLAIN_FIELDS } = require('./head.js')
@@ -31,6 +31,7 @@ const { hasModes, isBun, isNode } = require('./platform.js')
  * @property {AbortSignal | null} signal
  * @property {number} timeoutMs 0: none
  * @property {any} agent as the user gave it
+ * @property {boolean} isForClient whether reqwest's client is to carry it
  * @property {number} maxResponseSize most bytes of the response's body, decoded; Infinity: any number; 0: the default
  * @property {ReadonlySet<string> | null} confined names of fields that no redirect may take to another origin
  * @property {string} mode as the standard's
@@ -75,6 +76,7 @@ function simpleOrder(input, init) {
   const {
     agent,
     body = null,
+    client,
     headers,
     method = 'GET',
     redirect = 'follow',
@@ -97,6 +99,7 @@ function simpleOrder(input, init) {
   order.timeoutMs = timeoutOf(timeout)
   order.maxResponseSize = mostOf(maxResponseSize)
   order.agent = agent
+  order.isForClient = isClient(client, agent)
   return order
 }
 
@@ -124,6 +127,7 @@ function orderOf(target, method, fields, body, length) {
     signal: null,
     timeoutMs: 0,
     agent: undefined,
+    isForClient: false,
     maxResponseSize: 0,
     confined: null,
     mode: 'cors',
@@ -221,6 +225,18 @@ function timeoutOf(timeout) {
 }
 
 /**
+ * Whether the option says that reqwest's client is to carry a fetch. What is no text means nothing, as unknown members do.
+ * @param {unknown} client
+ * @param {any} agent
+ */
+function isClient(client, agent) {
+  if (typeof client !== 'string') return false
+  if (client !== 'reqwest') throw invalidValue('client', client, "must be 'reqwest'")
+  if (agent !== undefined && agent !== null) throw invalidValue('client', client, "can't be combined with an agent")
+  return true
+}
+
+/**
  * Whether this is for the runtime's own fetch: schemes other than HTTP, and options that only it has.
  * @param {any} input
  * @param {import('./init.js').Init | null} init
@@ -255,6 +271,7 @@ function isOnlyTheirs(input) {
 async function anyOrder(input, init) {
   const timeoutMs = timeoutOf(init?.timeout)
   const most = mostOf(init?.maxResponseSize)
+  const isForClient = isClient(init?.client, init?.agent)
   const standard = init === null ? {} : /** @type {any} */ (init.standard())
   if (isAsyncIterable(standard.body)) standard.body = streamOf(standard.body)
   const marked = standard.body instanceof FormData ? markedForm(standard.body) : null
@@ -292,6 +309,7 @@ async function anyOrder(input, init) {
   order.timeoutMs = timeoutMs
   order.maxResponseSize = most
   order.agent = init?.agent
+  order.isForClient = isForClient
   return order
 }
 

@@ -1,7 +1,7 @@
 'use strict'
 
 // Which way a request of a fetch goes: over its agent's connections; without an agent over those of an agent that all such
-// fetches have in common, or, over TLS, by the engine's client; and over the runtime's sockets to servers with which the engine has
+// fetches have in common; by reqwest's client, if it was named; and over the runtime's sockets to servers with which the engine has
 // nothing in common, or while somebody mocks requests or sockets.
 
 const net = require('node:net')
@@ -13,17 +13,18 @@ const { Agent: HttpsAgent } = require('../agent/https-agent.js')
 const { settlePending } = require('../exchange/batch.js')
 const { mayBeForbidden } = require('../runtime/permission.js')
 const { LEGACY_SERVER, mayBeLegacy, RENEGOTIATION } = require('../tls/legacy.js')
-const { isIdentityReplaced } = require('../tls/settings.js')
+const { isAltered, isIdentityReplaced } = require('../tls/settings.js')
 const { warnOfFallback } = require('../common/warnings.js')
 const { canCarry } = require('../bridge/native.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
-const { SENDABLE, clientHead } = require('./head.js')
+const { SENDABLE, PLAIN_FIELDS, clientHead, fieldOf } = require('./head.js')
 const { Hop } = require('./hop.js')
 const { RuntimeHop } = require('./runtime-hop.js')
 const { sendsControls } = require('./platform.js')
 
 /** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/https-origin.js').SecureOrigin} SecureOrigin */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
@@ -43,7 +44,7 @@ function mockReason({ place }) {
   return place === null && isClientRequestReplaced() ? REQUESTS_REPLACED : undefined
 }
 
-/** A longer head goes over HTTP/1.1, which has no limit of ours. */
+/** A longer head goes over the engine's connections, which have no limit of ours. */
 const MOST_CLIENT_HEAD = 64 * 1024
 
 /**
@@ -70,9 +71,30 @@ function send(order, owner) {
   if (mock !== undefined || mayBeForbidden(target.wanted.host, target.wanted.port)) {
     return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
   }
-  if (isSecure) return sendByClient(order, owner)
+  if (order.isForClient) return sendByClient(order, owner)
+  if (isSecure) return sendSecurely(order, owner)
   const hop = new Hop(order, plainAgent(), owner)
   hop.start(plainOrigin(target), true)
+  return hop
+}
+
+/**
+ * Without an agent, over TLS: an origin is looked for once, as long as nothing but its URL says where it is and who is trusted.
+ * @param {Order} order
+ * @param {Owner} owner
+ */
+function sendSecurely(order, owner) {
+  const { fields, target } = order
+  const isUsual = !isAltered() && (fields === PLAIN_FIELDS || fieldOf(order, 'host') === undefined)
+  const known = /** @type {SecureOrigin | null} */ (target.known)
+  // One that was let go has no key.
+  if (isUsual && known !== null && known.key !== 0 && known.foreignReason(target.wanted) === undefined) {
+    const hop = new Hop(order, secureAgent(), owner)
+    hop.start(known, true)
+    return hop
+  }
+  const hop = sendOver(secureAgent(), order, owner, true)
+  if (isUsual && hop instanceof Hop && hop.isPlain) target.known = hop.origin
   return hop
 }
 
@@ -81,24 +103,25 @@ function send(order, owner) {
  * @param {Owner} owner
  */
 function sendByClient(order, owner) {
-  // The client can't ask the program who its peers are.
-  if (isIdentityReplaced()) return sendOver(secureAgent(), order, owner)
-  const { host, port } = order.target.wanted
-  // Nor what names stand for.
-  if (isLookupReplaced() && net.isIP(host) === 0) return sendOver(secureAgent(), order, owner, true)
-  const origin = mayBeLegacy(host, port) ? secureOrigin(order) : null
+  const { protocol, wanted } = order.target
+  const { host, port } = wanted
+  const isSecure = protocol === 'https:'
+  const byEngine = () => sendOver(isSecure ? secureAgent() : plainAgent(), order, owner, true)
+  // The client can't ask the program who its peers are, nor what names stand for.
+  if (isIdentityReplaced() || (isLookupReplaced() && net.isIP(host) === 0)) return byEngine()
+  const origin = isSecure && mayBeLegacy(host, port) ? secureOrigin(order) : null
   const known = origin?.legacyReason
   if (origin && known !== undefined) return sendAway(secureAgent(), origin, known, order, owner)
   const head = clientHead(order)
   const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(order.target) && areSendable(order)
-  if (!isCarried) return sendOver(secureAgent(), order, owner, true)
+  if (!isCarried) return byEngine()
   const hop = new ClientHop(order, owner, head)
   hop.start()
   return hop
 }
 
 /**
- * Whether the client takes the values of its fields: that of HTTP/1.1 says whatever the runtime's fetch does.
+ * Whether the client takes the values of its fields: the engine says whatever the runtime's fetch does.
  * @param {Order} order
  */
 function areSendable({ fields }) {

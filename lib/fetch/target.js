@@ -14,7 +14,7 @@ const { badPorts } = require('./platform.js')
  * @property {string} path with its query
  * @property {string} authority as a request's `host` says it
  * @property {Record<string, any>} wanted what to connect to
- * @property {boolean | null} isForClient whether the engine's client can make sense of it; null: it was not asked
+ * @property {boolean | null} isForClient whether reqwest's client can make sense of it; null: it was not asked
  * @property {string} plainHead a GET of it without anything special; '': not made yet
  * @property {import('../agent/origins.js').Origin | null} known where fetches without an agent have their connections to it
  */

@@ -187,7 +187,23 @@ impl Connections {
 
     /// An agent has let an origin go.
     pub fn forget_origin(&self, agent: AgentId, key: KeyId) {
-        self.http2.borrow_mut().remove(&(agent, key));
+        let gone = self.http2.borrow_mut().remove(&(agent, key));
+        if let Some(origin) = gone {
+            origin.end_unused();
+        }
+    }
+
+    /// An agent closes what it does not use.
+    pub fn end_unused(&self, agent: AgentId) {
+        let mut its = Vec::new();
+        for ((of, _), origin) in &*self.http2.borrow() {
+            if *of == agent {
+                its.push(Rc::clone(origin));
+            }
+        }
+        for origin in its {
+            origin.end_unused();
+        }
     }
 
     fn forget(&self, connection: &Connection) {

@@ -64,7 +64,14 @@ impl Engine {
 
     /// Closes an agent's idle connections.
     pub fn close_idle(&self, agent: AgentId) {
-        self.with_effects(|shared, _, effects| shared.pool.close_idle(agent, effects));
+        let may_http2 = self.with_effects(|shared, _, effects| {
+            shared.pool.close_idle(agent, effects);
+            let owned = shared.agents.get(&agent);
+            owned.is_some_and(|owned| owned.origins.values().any(|held| held.may_http2))
+        });
+        if may_http2 {
+            connections::run(move |all| all.end_unused(agent));
+        }
     }
 
     /// An agent's origin for what makes connections interchangeable, at a place that its counters are added up by, whose idle connections serve all of a `route` (empty: itself alone). Its key, its profiles and its counters are kept

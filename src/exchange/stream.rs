@@ -90,6 +90,12 @@ impl<'a> Streams<'a> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let polled = self.turn(cx);
         self.count_bytes();
+        if let Poll::Ready(Outcome::Closed(_) | Outcome::Failed(_)) = &polled {
+            let under_way = self.current.as_ref().filter(|exchange| !exchange.is_told());
+            if under_way.is_some_and(|exchange| !exchange.begin.says_close) {
+                self.place.spare_session();
+            }
+        }
         polled
     }
 

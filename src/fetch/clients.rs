@@ -1,4 +1,4 @@
-//! The clients that carry fetches over TLS without an agent: one for the TLS settings of each thread,
+//! The clients that carry fetches whose users have named reqwest: one for the TLS settings of each thread,
 //! mostly the same.
 
 use std::cell::RefCell;
@@ -12,6 +12,7 @@ use reqwest::redirect::Policy;
 use reqwest::Client;
 
 use super::dial_coalescing::DialCoalescing;
+use crate::config::{SESSION_WINDOW, STREAM_WINDOW};
 use crate::connect::{self, tls};
 use crate::io_thread;
 
@@ -94,6 +95,9 @@ fn build(tls: &Arc<tls::Tls>, fresh: bool) -> Result<Client, String> {
         .retry(reqwest::retry::never())
         .dns_resolver(System)
         .connector_layer(DialCoalescing::default())
+        // As the engine's sessions: a response that nobody reads takes nothing from its siblings.
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(SESSION_WINDOW)
         .tls_backend_preconfigured(tls::judging(tls))
         .http1_max_headers(MOST_FIELDS)
         .pool_max_idle_per_host(if fresh { 0 } else { MOST_IDLE })

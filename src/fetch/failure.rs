@@ -5,6 +5,7 @@ use std::io;
 
 use crate::connect::tls;
 use crate::error::{Failure, Prospect};
+use crate::http2::Fate;
 
 /// Whether the connection ended without a word: what a fresh one may do better.
 pub fn is_lost_connection(error: &reqwest::Error) -> bool {
@@ -19,6 +20,14 @@ pub fn is_lost_connection(error: &reqwest::Error) -> bool {
                 ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected
             )
         })
+    })
+}
+
+/// Whether the server says that it has not begun to process the request (RFC 9113, section 8.7).
+pub fn is_unprocessed(error: &reqwest::Error) -> bool {
+    chain(error).any(|cause| {
+        let error = cause.downcast_ref::<h2::Error>();
+        error.is_some_and(|error| matches!(Fate::of(error), Fate::Unprocessed))
     })
 }
 

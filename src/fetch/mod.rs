@@ -1,7 +1,7 @@
 //! What `fetch()` needs beside the engine.
 //!
 //! Fetches over an agent's connections are exchanges of the engine; what is theirs alone is [`stage`]: a body that does not
-//! come with its head waits until it is read, and content codings are taken off. Those over TLS without an agent go over a shared `reqwest` client, for HTTP/2:
+//! come with its head waits until it is read, and content codings are taken off. Those whose users name it go over a `reqwest` client:
 //!
 //! * `under_way`: the fetches under way.
 //! * [`request`]: what JavaScript asked for, and what reaches a request under way.

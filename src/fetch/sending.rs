@@ -1,7 +1,8 @@
 //! One request, sent, and sent again where that is safe.
 //!
 //! A request is sent a second time only if its connection was there already, the method is safe, the whole request is
-//! known and not one byte of a response has come; then once, on a fresh connection (RFC 9110, section 9.2.2).
+//! known and not one byte of a response has come; then once, on a fresh connection (RFC 9110, section 9.2.2). One that the
+//! server says it has not begun to process goes to another connection, whatever its method (RFC 9113, section 8.7).
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::failure;
 use super::receiving;
 use super::request::{Body, Channel, FetchRequest, RequestHead};
 use super::stats::Counted;
+use crate::config::MAX_MOVES;
 use crate::error::{Failure, Prospect};
 use crate::faults::{self, Stage};
 
@@ -60,23 +62,33 @@ async fn send(request: &FetchRequest, channel: &Arc<Channel>) -> Result<Response
         // What the kernel knows by now of a connection's end is heard before it is chosen.
         clients::settled().await;
     }
-    let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&request.head.counters));
     let metrics = &request.head.counters.metrics;
-    let begun = Instant::now();
-    let error = match attempt
-        .scope(client.execute(to_send(request, channel).map_err(refused)?))
-        .await
-    {
-        Ok(response) => {
-            if !attempt.dialed() {
-                metrics.reused.fetch_add(1, Relaxed);
-            }
-            metrics.first_byte.record(begun.elapsed());
-            return Ok(response);
-        }
-        Err(error) => error,
-    };
     let known = !matches!(request.body, Body::Stream);
+    let mut moves = 0;
+    let (attempt, error) = loop {
+        let attempt = Attempt::new(Arc::clone(origin), Arc::clone(&request.head.counters));
+        let begun = Instant::now();
+        let error = match attempt
+            .scope(client.execute(to_send(request, channel).map_err(refused)?))
+            .await
+        {
+            Ok(response) => {
+                if !attempt.dialed() {
+                    metrics.reused.fetch_add(1, Relaxed);
+                }
+                metrics.first_byte.record(begun.elapsed());
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        // What the server has not looked at may be sent again, whatever it is.
+        if !known || moves >= MAX_MOVES || !failure::is_unprocessed(&error) {
+            break (attempt, error);
+        }
+        moves += 1;
+        metrics.retried.fetch_add(1, Relaxed);
+        clients::settled().await;
+    };
     if attempt.dialed() || !safe || !known || !failure::is_lost_connection(&error) {
         return Err(described(&error, request));
     }

@@ -28,6 +28,7 @@ use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::exchange::mailbox::Input;
 use crate::faults::{self, Stage};
 use crate::http1::head::{Framing, Head};
+use crate::http1::version::Version;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// A connection of the thread `port` is about to carry a fetch.
@@ -122,7 +123,10 @@ async fn tell(
     faults::at(Stage::Decode);
     let locked = || parts.lock().unwrap_or_else(PoisonError::into_inner);
     let expected = match head.framing {
-        Framing::Length(length) if headers.is_empty() => length,
+        _ if !headers.is_empty() => 0,
+        Framing::Length(length) => length,
+        // HTTP/2 frames by other means, and holds its server to what it says.
+        Framing::None if head.version == Version::Http20 => announced(&head),
         _ => 0,
     };
     let body = reqwest::Body::wrap(Source(Arc::clone(&parts)));
@@ -219,11 +223,24 @@ impl http_body::Body for Source {
     }
 }
 
+/// A head's fields, names and values.
+fn fields(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut texts = head.text.split(|&byte| byte == 0);
+    std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
+}
+
+/// How long a head says that its body is; 0: it does not.
+fn announced(head: &Head) -> u64 {
+    fields(head)
+        .find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))
+        .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
+        .unwrap_or_default()
+}
+
 /// The fields that say how a body is encoded.
 fn codings(head: &Head) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let mut fields = head.text.split(|&byte| byte == 0);
-    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+    for (name, value) in fields(head) {
         if name.eq_ignore_ascii_case(b"content-encoding") {
             if let Ok(value) = HeaderValue::from_bytes(value) {
                 headers.append(header::CONTENT_ENCODING, value);

@@ -86,6 +86,14 @@ impl Origin {
         self.sessions.borrow().iter().find_map(Session::place)
     }
 
+    /// Nobody wants its sessions any more: those without places end, others as soon as they have none.
+    pub fn end_unused(&self) {
+        let sessions = self.sessions.borrow().clone();
+        for session in sessions {
+            session.end_unused();
+        }
+    }
+
     /// Whether those who wait, `waiting` of them, need one dial more.
     fn needs_dial(&self, waiting: usize) -> bool {
         let unsettled = |session: &&Rc<Session>| !session.is_settled();

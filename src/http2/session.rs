@@ -1,6 +1,7 @@
 //! One connection that speaks HTTP/2. Its places stand for connections: who has one may have one stream at a time.
 //!
-//! Whoever has a place keeps the session alive; it says goodbye when the last one is given back. Its streams hear of its end by
+//! Whoever has a place keeps the session alive; it says goodbye when the last one is given back, or a little later if that was for
+//! the sake of its stream alone. Its streams hear of its end by
 //! themselves, places without a stream by [`Place::register`].
 
 use std::cell::{Cell, RefCell};
@@ -15,9 +16,11 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{sleep_until, Instant, Sleep};
 
-use crate::config::{SESSION_FRAMES, SESSION_HEADERS, SESSION_WINDOW, STREAM_WINDOW};
+use crate::config::{
+    SESSION_FRAMES, SESSION_HEADERS, SESSION_LINGER, SESSION_WINDOW, STREAM_WINDOW,
+};
 use crate::connect::tls::Secured;
 use crate::connect::Transport;
 use crate::contain::Contained;
@@ -76,6 +79,10 @@ pub struct Session {
     /// Places that are taken, and whom to wake when something changes.
     places: RefCell<HashMap<u64, Option<Waker>>>,
     next_place: Cell<u64>,
+    /// Until when it waits for another place to be taken.
+    lingers: Cell<Option<Instant>>,
+    /// Nobody wants it any more once it has no places.
+    is_unwanted: Cell<bool>,
     /// The task that reads.
     reader: RefCell<Option<Waker>>,
 }
@@ -127,6 +134,8 @@ impl Session {
             bounds,
             places: RefCell::default(),
             next_place: Cell::new(0),
+            lingers: Cell::default(),
+            is_unwanted: Cell::default(),
             reader: RefCell::default(),
         });
         tokio::task::spawn_local(Rc::clone(&session).read(connection, first_frame));
@@ -139,8 +148,10 @@ impl Session {
         mut connection: Connection<Carrier, Bytes>,
         incoming: Rc<Cell<Incoming>>,
     ) {
+        let mut lingering = None;
         let reading = std::future::poll_fn(|cx| {
             self.reader.replace(Some(cx.waker().clone()));
+            self.linger(cx, &mut lingering);
             let polled = Pin::new(&mut connection).poll(cx);
             if polled.is_pending() {
                 self.look(cx, &connection, incoming.get().is_settled());
@@ -182,6 +193,43 @@ impl Session {
         if self.takes.replace(Some(takes)) != Some(takes) {
             self.room.set(takes.clamp(1, self.bounds.places));
             self.tell_giver(|giver| giver.settled(self));
+        }
+    }
+
+    /// Ends when it has waited long enough for somebody to take a place.
+    fn linger(&self, cx: &mut Context<'_>, timer: &mut Option<Pin<Box<Sleep>>>) {
+        let Some(until) = self.lingers.get() else {
+            *timer = None;
+            return;
+        };
+        let sleep = timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if sleep.deadline() != until {
+            sleep.as_mut().reset(until);
+        }
+        if sleep.as_mut().poll(cx).is_ready() {
+            self.lingers.set(None);
+            self.end();
+        }
+    }
+
+    /// Without a sender, and without streams, the connection says goodbye.
+    fn end(&self) {
+        self.sender.take();
+        self.leave();
+    }
+
+    /// Ends it, if it has no places, and else as soon as it has none.
+    pub(super) fn end_unused(&self) {
+        self.is_unwanted.set(true);
+        if self.lingers.take().is_some() {
+            self.end();
+            self.wake_reader();
+        }
+    }
+
+    fn wake_reader(&self) {
+        if let Some(reader) = &*self.reader.borrow() {
+            reader.wake_by_ref();
         }
     }
 
@@ -238,10 +286,12 @@ impl Session {
         let number = self.next_place.get();
         self.next_place.set(number + 1);
         self.places.borrow_mut().insert(number, None);
+        self.lingers.set(None);
         Some(Place {
             session: Rc::clone(self),
             number,
             is_first,
+            spares: Cell::new(false),
         })
     }
 }
@@ -252,6 +302,8 @@ pub struct Place {
     number: u64,
     /// The session was opened for it.
     pub is_first: bool,
+    /// Its end says nothing about the session's.
+    spares: Cell<bool>,
 }
 
 impl Place {
@@ -290,11 +342,14 @@ impl Place {
     pub fn has_news(&self) -> bool {
         let has_news = self.session.transport.borrow().has_news();
         if has_news {
-            if let Some(reader) = &*self.session.reader.borrow() {
-                reader.wake_by_ref();
-            }
+            self.session.wake_reader();
         }
         has_news
+    }
+
+    /// It ends for the sake of its stream alone: others may want the session, soon.
+    pub fn spare_session(&self) {
+        self.spares.set(true);
     }
 
     /// The server has refused a stream although, by its own word, there was room.
@@ -322,13 +377,15 @@ impl Drop for Place {
             places.remove(&self.number);
             places.is_empty()
         };
-        if is_last {
-            // Without one, and without streams, the connection says goodbye.
-            self.session.sender.take();
-            self.session.leave();
-        } else {
-            self.session.tell_giver(|giver| giver.changed());
+        let session = &self.session;
+        if is_last && self.spares.get() && session.is_open() && !session.is_unwanted.get() {
+            session.lingers.set(Some(Instant::now() + SESSION_LINGER));
+            session.wake_reader();
+        } else if is_last {
+            session.end();
+            return;
         }
+        session.tell_giver(|giver| giver.changed());
     }
 }
 
