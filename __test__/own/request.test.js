@@ -391,5 +391,5 @@ test('what is kept of requests has a size, and holds no credential', async (scop
   await ask('/cookie', { cookie: 'session=abc' })
   await ask(`/${'long'.repeat(2_000)}`)
   await ask('/large', { 'x-large': 'x'.repeat(5_000) })
-  assert.deepStrictEqual([...originsOf(agent).orders.keys()], ['/short'])
+  assert.deepStrictEqual([...originsOf(agent).templates.keys()], ['/short'])
 })

@@ -6,7 +6,7 @@
 // options and set its properties. What an agent shows of its connections is made by origins.js when somebody looks.
 
 const { nextTick } = require('../runtime/captured.js')
-const { ClientExchange } = require('../client-request/exchange.js')
+const { exchangeFor } = require('../client-request/exchange.js')
 const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('../client-request/fallback.js')
 const { kStandsFor, RuntimeAgent } = require('../runtime/genuine.js')
 const { giveBack, lease } = require('../exchange/lease.js')
@@ -21,6 +21,8 @@ const { statsOf } = require('./stats.js')
 const { secureOf } = require('../tls/settings.js')
 const { noteCreation } = require('../common/warnings.js')
 const { connectionReset, invalidValue } = require('../common/errors.js')
+
+/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 
 const runtimeGetName = RuntimeAgent.prototype.getName
 
@@ -126,7 +128,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
     carryForeign(this, req, wanted, origin, reason)
     return
   }
-  const exchange = new ClientExchange(req, this, origin, wanted)
+  const exchange = exchangeFor(req, this, origin, wanted)
   exchange.isPlain = plain !== undefined
   lease(exchange, false, startSoon)
 }

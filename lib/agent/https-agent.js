@@ -93,7 +93,7 @@ function settingsOf(agent) {
  * Where a request of ours goes.
  * @param {any} agent
  * @param {import('./origins.js').Origins} origins
- * @param {import('../fast-request/template.js').Order} order
+ * @param {import('../fast-request/template.js').Template} template
  * @returns {SecureOrigin | undefined} undefined: only the runtime can take it there
  */
 function originOf(agent, origins, { head, name, options }) {

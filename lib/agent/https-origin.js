@@ -167,7 +167,7 @@ class SecureOrigin extends Origin {
   #remember(reason) {
     this.#legacy = rememberLegacy(this.#identity, reason)
     // Our own requests ask once for all that are alike.
-    this.origins.orders.clear()
+    this.origins.templates.clear()
   }
 
   /**

@@ -362,8 +362,8 @@ class Origins {
   requests = 0
   /** Whose queues have changed since somebody looked at `agent.requests`. @type {Set<Origin>} */
   staleQueues = new Set()
-  /** What lean requests asked for last, by their paths. @type {Map<string, import('../fast-request/template.js').Order>} */
-  orders = new Map()
+  /** What fast requests were made from last, by their paths. @type {Map<string, import('../fast-request/template.js').Template>} */
+  templates = new Map()
 
   /** Whether requests may be sent again. */
   retries

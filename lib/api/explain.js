@@ -5,7 +5,7 @@
 const { ADOPTING, DIALING, IDLE } = require('../bridge/layout.js')
 const { foreignRequests } = require('../client-request/fallback.js')
 const { missReason } = require('../common/reasons.js')
-const { kLean } = require('../fast-request/symbols.js')
+const { kFast } = require('../fast-request/symbols.js')
 const { kExchange } = require('../socket/socket.js')
 const { NAMED } = require('../tls/settings.js')
 
@@ -22,12 +22,12 @@ const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
 function explain(req) {
   const foreign = foreignRequests.get(req)
   if (foreign !== undefined) return { carriedBy: 'runtime', reason: foreign, reused: req.reusedSocket === true }
-  /** @type {import('../fast-request/exchange.js').LeanExchange | undefined} */
-  const lean = req?.[kLean]
+  /** @type {import('../fast-request/exchange.js').FastExchange | undefined} */
+  const fast = req?.[kFast]
   // One that has no connection yet gets it now, or its place in the queue.
-  if (lean !== undefined && lean.connection === null) lean.whole()
+  if (fast !== undefined && fast.connection === null) fast.promote()
   /** @type {Exchange | undefined} */
-  const exchange = req?.[kLean] ?? req?.[kExchange]
+  const exchange = req?.[kFast] ?? req?.[kExchange]
   if (exchange === undefined) return undefined
   const { connection, foundBy, isResent, origin, queuedMs, replaced, useCount, wait } = exchange
   if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }

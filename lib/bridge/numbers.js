@@ -69,14 +69,6 @@ class Numbers {
     return this.#numbers[place] === number ? this.#values[place] : undefined
   }
 
-  /**
-   * @param {number} number of a value that has it still
-   * @param {T} value what has it from now on
-   */
-  replace(number, value) {
-    this.#values[number & this.#mask] = value
-  }
-
   /** @param {number} number of a value that has it still */
   release(number) {
     this.#values[number & this.#mask] = undefined

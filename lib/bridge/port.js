@@ -103,14 +103,6 @@ class Port {
     return this.#exchanges.get(id)
   }
 
-  /**
-   * @param {number} id
-   * @param {Exchange} exchange what carries on under it
-   */
-  replace(id, exchange) {
-    this.#exchanges.replace(id, exchange)
-  }
-
   /** @param {number} id */
   release(id) {
     this.#exchanges.release(id)

@@ -43,6 +43,9 @@ const CREDIT_STEP = WINDOW / 4
 /** The same in pieces, which have a window of their own. */
 const CREDIT_PIECES = WINDOW_PIECES / 4
 
+/** What is not there yet. @type {any} */
+const UNKNOWN = null
+
 class ClientExchange extends Exchange {
   /** What req.setTimeout() was told before there was an open connection; undefined: nothing. @type {any} */
   timeoutMs = undefined
@@ -60,32 +63,32 @@ class ClientExchange extends Exchange {
   isResponseEnded = false
   /** Whether the user has ended the connection, which closes when the response is here. */
   isLast = false
-  outgoing = new Outgoing(this)
+  /** The request's way out, from when it is one of the runtime's. @type {Outgoing} */
+  outgoing = UNKNOWN
   #unread = 0
   #unreadPieces = 0
   #held = false
   #timeoutDue = false
 
   /**
-   * @param {any} req
    * @param {any} agent
    * @param {Origin} origin
    * @param {Record<string, any>} options as addRequest() got them
-   * @param {import('../fast-request/exchange.js').LeanExchange} [lean] what carried it so far
    */
-  constructor(req, agent, origin, options, lean) {
+  constructor(agent, origin, options) {
     super(agent, options)
-    this.req = req
     this.origin = origin
     this.port = origin.origins.port
-    if (lean === undefined) {
-      this.resource = new AsyncResource('HTTPCLIENTREQUEST')
-      this.open()
-    } else {
-      this.resource = lean.resource
-      this.id = lean.id
-      this.toldIn = lean.toldIn
-    }
+    this.resource = new AsyncResource('HTTPCLIENTREQUEST')
+  }
+
+  /**
+   * From here on it carries this request, one of the runtime's.
+   * @param {any} req
+   */
+  carry(req) {
+    this.req = req
+    this.outgoing = new Outgoing(this)
     req[kExchange] = this
   }
 
@@ -129,14 +132,12 @@ class ClientExchange extends Exchange {
   }
 
   /**
-   * Goes on with a request that was sent already.
-   * @param {import('../fast-request/exchange.js').LeanExchange} lean what carried it
+   * Goes on with a request that was sent before it was one of the runtime's.
+   * @param {number} sent bytes
+   * @param {boolean} isDone whether the kernel has them all
    */
-  resumeSent(lean) {
-    this.idleHintMs = lean.idleHintMs
-    this.#unread = lean.unread
-    this.#unreadPieces = lean.unreadPieces
-    this.outgoing.resumeSent(lean.sent, (lean.flags & ALL_WRITTEN) !== 0)
+  resumeSent(sent, isDone) {
+    this.outgoing.resumeSent(sent, isDone)
     this.#expectTimeout()
   }
 
@@ -503,4 +504,18 @@ function fail(exchange, flags, error) {
   }
 }
 
-module.exports = { ClientExchange }
+/**
+ * Carries one of the runtime's requests from its beginning.
+ * @param {any} req
+ * @param {any} agent
+ * @param {Origin} origin
+ * @param {Record<string, any>} options as addRequest() got them
+ */
+function exchangeFor(req, agent, origin, options) {
+  const exchange = new ClientExchange(agent, origin, options)
+  exchange.open()
+  exchange.carry(req)
+  return exchange
+}
+
+module.exports = { ClientExchange, exchangeFor }

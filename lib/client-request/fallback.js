@@ -10,7 +10,7 @@ const dns = require('node:dns')
 const net = require('node:net')
 
 const { now } = require('../runtime/captured.js')
-const { ClientExchange } = require('./exchange.js')
+const { exchangeFor } = require('./exchange.js')
 const {
   connectGeneration,
   observes,
@@ -31,6 +31,7 @@ const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./f
 const { remove } = require('../exchange/queue.js')
 const { warnOfFallback } = require('../common/warnings.js')
 
+/** @typedef {import('./exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../agent/origins.js').Origin} Origin */
 /** @typedef {import('../agent/origins.js').Origins} Origins */
 /** @typedef {import('node:net').Socket} Socket */
@@ -169,7 +170,7 @@ function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
     use(agent, req, origin, socket)
     return
   }
-  lease(new ClientExchange(req, agent, origin, options), true, (exchange) => {
+  lease(exchangeFor(req, agent, origin, options), true, (exchange) => {
     exchange.settle()
     create(exchange, spentMs)
   })

@@ -1,33 +1,33 @@
 'use strict'
 
-// Lean requests that were made in this tick and have no connection yet: they get theirs in the next tick, all in one go.
-// Nobody can tell, because who looks at their agent before, or gives it another request, has them made whole first.
+// Fast requests that were made in this tick and have no connection yet: they get theirs in the next tick, all in one go.
+// Nobody can tell, because who looks at their agent before, or gives it another request, has them promoted first.
 
 const { nextTick } = require('../runtime/captured.js')
 const { reuses, retries } = require('../common/diagnostics.js')
 const { hasListeners, measuresRequests } = require('../runtime/probes.js')
 
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
-/** @typedef {import('../fast-request/exchange.js').LeanExchange} LeanExchange */
+/** @typedef {import('../fast-request/exchange.js').FastExchange} FastExchange */
 
-/** In order of their creation. @type {LeanExchange[]} */
+/** In order of their creation. @type {FastExchange[]} */
 let pending = []
 
-/** @param {LeanExchange} exchange */
+/** @param {FastExchange} exchange */
 function add(exchange) {
   if (pending.length === 0) nextTick(startAll)
   pending.push(exchange)
 }
 
 /**
- * @param {ClientExchange} exchange of a request that may have been made whole while it is pending
+ * @param {ClientExchange} exchange of a request that may have been promoted while it is pending
  * @param {(exchange: ClientExchange) => void} start
  * @returns {boolean} whether it starts in its place among the pending ones
  */
 function startsInPlace(exchange, start) {
-  const lean = pending.find(({ req }) => req === exchange.req)
-  if (lean === undefined) return false
-  lean.successor = () => exchange.resource.runInAsyncScope(start, null, exchange)
+  const fast = pending.find(({ req }) => req === exchange.req)
+  if (fast === undefined) return false
+  fast.successor = () => exchange.resource.runInAsyncScope(start, null, exchange)
   return true
 }
 
@@ -45,11 +45,11 @@ function startAll() {
     while (at < exchanges.length) {
       const exchange = exchanges[at]
       at += 1
-      if (exchange.isWhole) exchange.successor?.()
-      else if (watched) exchange.whole()
+      if (exchange.isPromoted) exchange.successor?.()
+      else if (watched) exchange.promote()
       else exchange.start()
       // That may have run code of a user's.
-      if (exchange.isWhole) watched = isWatched()
+      if (exchange.isPromoted) watched = isWatched()
     }
   } finally {
     // A listener has thrown: the others have their turn all the same.
@@ -66,7 +66,7 @@ function settlePending(agent, before) {
   if (pending.length === 0) return
   for (const exchange of [...pending]) {
     if (exchange.req === before) return
-    if (exchange.agent === agent && !exchange.isWhole) exchange.whole()
+    if (exchange.agent === agent && !exchange.isPromoted) exchange.promote()
   }
 }
 

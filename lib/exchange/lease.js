@@ -71,11 +71,11 @@ function lease(exchange, foreign, onServed, answered = -1) {
 /**
  * Takes an idle connection, its agent's or a lent one, for a request that can do with no other; else its `answer` says what
  * the engine has in place of one, or is −1: ask it again.
- * @param {import('../fast-request/exchange.js').LeanExchange} exchange
+ * @param {import('../fast-request/exchange.js').FastExchange} exchange
  */
 function leaseIdle(exchange) {
-  const { agent, options, order, origin, port } = exchange
-  // It was swept since the order was given.
+  const { agent, options, origin, port, template } = exchange
+  // It was swept since the request was made.
   if (origin.key === 0) return false
   const { origins } = origin
   origins.requests += 1
@@ -84,7 +84,7 @@ function leaseIdle(exchange) {
   if (port.submission.hasClosed) port.submission.flush()
   exchange.open()
   const profile = origin.plainProfile(agent, options)
-  const purpose = origins.retries && SAFE_METHODS.has(order.method) ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
+  const purpose = origins.retries && SAFE_METHODS.has(template.method) ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
   for (;;) {
     const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
     const kind = answer & 7

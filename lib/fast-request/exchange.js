@@ -1,33 +1,28 @@
 'use strict'
 
-// Carries a lean request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
+// Carries a fast request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
 // by a response that its user reads by 'data' and 'end'. Everything else that can happen makes request, response and
-// exchange whole first (promote.js) and is then client-request/exchange.js's business.
+// exchange the runtime's own first (promote.js); the exchange goes on as what it extends, client-request/exchange.js.
 //
 // 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
 
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
-const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, WINDOW, WINDOW_PIECES } = require('../bridge/layout.js')
+const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
+const { ClientExchange } = require('../client-request/exchange.js')
 const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
-const { Exchange } = require('../exchange/exchange.js')
 const { leaseIdle } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
-const { AsyncResource, hasListeners } = require('../runtime/probes.js')
-const { makeWhole } = require('./promote.js')
+const { hasListeners } = require('../runtime/probes.js')
+const { promote } = require('./promote.js')
 const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./state.js')
-const { LeanResponse } = require('./response.js')
+const { FastResponse } = require('./response.js')
 const { enqueue } = require('./tell.js')
 
-/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 
-/** Consumed bytes are acknowledged in steps of this size. */
-const CREDIT_STEP = WINDOW / 4
-/** The same in pieces, which have a window of their own. */
-const CREDIT_PIECES = WINDOW_PIECES / 4
 /** Of request bodies that go out with their heads, in bytes or UTF-16 units. */
 const MOST_BODY = 16 * 1024
 const SWITCHING_PROTOCOLS = 101
@@ -37,12 +32,14 @@ const KEPT = KEEP_ALIVE | ALL_WRITTEN
 const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (http.IncomingMessage.prototype)
 const notJoined = Object.freeze({ joinDuplicateHeaders: false })
 
-class LeanExchange extends Exchange {
+class FastExchange extends ClientExchange {
+  /** Whether request and response are the runtime's own. */
+  isPromoted = false
   /** @type {number} */
   phase = MADE
   /** @type {any} */
   res = null
-  /** Starts what carries it in its place, if it was made whole while it was pending. @type {(() => void) | null} */
+  /** Starts what carries it in its place, if it was promoted while it was pending. @type {(() => void) | null} */
   successor = null
   /** What the engine answered instead of an idle connection; -1: it has not. */
   answer = -1
@@ -67,30 +64,22 @@ class LeanExchange extends Exchange {
   isEndTold = false
   /** Whether nobody wants the response. */
   isDumped = false
-  /** Bytes told that the engine has not heard of. */
-  unread = 0
-  unreadPieces = 0
   /** Made for the user, who may have changed them. @type {Record<string, any> | null} */
   shownHeaders = null
   /** @type {string[] | null} */
   shownRawHeaders = null
   #isDue = false
   #isEndDue = false
-  /** @type {import('./promote.js').Whole | null} */
-  #whole = null
 
   /**
    * @param {any} agent
-   * @param {import('./template.js').Order} order
+   * @param {import('./template.js').Template} template
    */
-  constructor(agent, order) {
-    super(agent, order.options)
-    this.origin = /** @type {import('../agent/origins.js').Origin} */ (order.origin)
-    this.port = this.origin.origins.port
-    this.resource = new AsyncResource('HTTPCLIENTREQUEST')
+  constructor(agent, template) {
+    super(agent, /** @type {import('../agent/origins.js').Origin} */ (template.origin), template.options)
     this.foundBy = IDLE
     this.isPlain = true
-    this.order = order
+    this.template = template
   }
 
   /**
@@ -101,50 +90,51 @@ class LeanExchange extends Exchange {
   end(chunk, encoding) {
     if (this.isEnded || encoding !== undefined) return false
     if (chunk !== undefined && chunk !== null && chunk !== '') {
-      if (!this.order.head.takesBody) return false
+      if (!this.template.head.takesBody) return false
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return false
       if (chunk.length === 0 || chunk.length > MOST_BODY) return false
-      if (typeof chunk === 'string' && !this.order.head.takesText) return false
+      if (typeof chunk === 'string' && !this.template.head.takesText) return false
       this.body = chunk
     }
     this.isEnded = true
     return true
   }
 
-  // The runtime's own request takes over at any time.
-
-  get isWhole() {
-    return this.#whole !== null
+  /** Makes request and response the runtime's own, at any time. It goes on as what it extends. */
+  promote() {
+    if (this.isPromoted) return
+    this.isPromoted = true
+    this.resource.runInAsyncScope(promote, null, this)
   }
 
-  /**
-   * Makes request and response the runtime's own.
-   * @returns {import('./promote.js').Whole}
-   */
-  whole() {
-    if (this.#whole === null) {
-      this.#whole = { exchange: null }
-      this.resource.runInAsyncScope(makeWhole, null, this, this.#whole)
-    }
-    return this.#whole
+  /** @param {number} flags */
+  isBehind(flags) {
+    return this.isPromoted && super.isBehind(flags)
   }
 
-  /** @returns {ClientExchange} what carries it once it is whole */
-  get carrier() {
-    return /** @type {ClientExchange} */ (this.whole().exchange)
+  onConnection() {
+    if (this.isPromoted) super.onConnection()
   }
 
   /** @param {number} total bytes the kernel has */
   onSent(total) {
+    if (this.isPromoted) {
+      super.onSent(total)
+      return
+    }
     this.connection?.touch()
     if (total === this.sent) this.flags |= ALL_WRITTEN
   }
 
   /** The tick after the request was made. Nobody but its user hears of what happens. */
   start() {
-    const { agent, order, req } = this
+    if (this.isPromoted) {
+      super.start()
+      return
+    }
+    const { agent, template, req } = this
     if (!this.isEnded || hasEarlyListeners(req) || !leaseIdle(this)) {
-      this.whole()
+      this.promote()
       return
     }
     const connection = /** @type {Connection} */ (this.connection)
@@ -153,12 +143,12 @@ class LeanExchange extends Exchange {
     const timeout = agent.options.timeout || 0
     if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
     connection.startTimeout(timeout)
-    this.#send(connection, order)
+    this.#send(connection, template)
   }
 
   /**
    * @param {Connection} connection
-   * @param {import('./template.js').Order} order
+   * @param {import('./template.js').Template} template
    */
   #send(connection, { head, method }) {
     const { body, id } = this
@@ -183,13 +173,15 @@ class LeanExchange extends Exchange {
   onHead(status, flags, head, body) {
     const ended = (flags & MESSAGE_END) !== 0
     if (
+      this.isPromoted ||
       status === SWITCHING_PROTOCOLS ||
       (ended && (flags & KEPT) !== KEPT) ||
       (flags & KEEP_ALIVE) === 0 ||
       head.lines.length > MOST_HEADER_LINES ||
       hasListeners()
     ) {
-      this.carrier.onHead(status, flags, head, body)
+      this.promote()
+      super.onHead(status, flags, head, body)
       return
     }
     this.noteReceived(head.size + (body === null ? 0 : body.length))
@@ -197,7 +189,7 @@ class LeanExchange extends Exchange {
     this.flags |= flags
     this.status = status
     this.phase = ANSWERED
-    this.res = new /** @type {any} */ (LeanResponse)(this)
+    this.res = new /** @type {any} */ (FastResponse)(this)
     this.resource.runInAsyncScope(answer, null, this, body, ended)
   }
 
@@ -207,8 +199,10 @@ class LeanExchange extends Exchange {
    */
   onData(flags, chunk) {
     const ended = (flags & MESSAGE_END) !== 0
-    if (!this.isFlowing || this.#isDue || this.chunk !== null || (ended && (this.flags & KEPT) !== KEPT)) {
-      this.carrier.onData(flags, chunk)
+    const isFast = this.isFlowing && !this.#isDue && this.chunk === null && !(ended && (this.flags & KEPT) !== KEPT)
+    if (this.isPromoted || !isFast) {
+      this.promote()
+      super.onData(flags, chunk)
       return
     }
     this.noteReceived(chunk.length)
@@ -221,8 +215,9 @@ class LeanExchange extends Exchange {
    */
   onEnd(flags, trailers) {
     const told = flags | (this.flags & ALL_WRITTEN)
-    if ((told & KEPT) !== KEPT || trailers !== '' || this.phase !== ANSWERED) {
-      this.carrier.onEnd(flags, trailers)
+    if (this.isPromoted || (told & KEPT) !== KEPT || trailers !== '' || this.phase !== ANSWERED) {
+      this.promote()
+      super.onEnd(flags, trailers)
       return
     }
     this.isComplete = true
@@ -248,7 +243,7 @@ class LeanExchange extends Exchange {
   tell() {
     this.#isDue = false
     if (this.phase === ENDED) return this.#close()
-    if (this.isWhole) return
+    if (this.isPromoted) return
     if (this.#isEndDue) return this.#finish()
     const { chunk } = this
     if (chunk !== null) {
@@ -256,33 +251,22 @@ class LeanExchange extends Exchange {
       try {
         tellChunk(this, chunk, false)
       } finally {
-        // Made whole on the way, it has been told.
-        if (this.isComplete && !this.isWhole) this.#tell(true)
+        // Promoted on the way, it has been told.
+        if (this.isComplete && !this.isPromoted) this.#tell(true)
       }
     } else if (this.isComplete) {
       this.#tell(true)
     }
   }
 
-  /** @param {number} bytes consumed */
-  consume(bytes) {
-    this.unread += bytes
-    this.unreadPieces += 1
-    if (this.unread < CREDIT_STEP && this.unreadPieces < CREDIT_PIECES) return
-    this.acknowledge(this.unread)
-    this.unread = 0
-    this.unreadPieces = 0
-  }
-
   /** @param {boolean} ended whether the chunk that was told just now was the last */
   afterChunk(ended) {
     if (!ended) return
-    if (!this.isWhole) {
+    if (!this.isPromoted) {
       this.isComplete = true
       this.#tell(true)
     } else {
-      const { exchange } = this.whole()
-      if (exchange !== null) arrive(exchange, this.res, null, true)
+      arrive(this, this.res, null, true)
     }
   }
 
@@ -292,20 +276,20 @@ class LeanExchange extends Exchange {
     const connection = /** @type {Connection} */ (this.connection)
     const { view } = connection
     if (view.listenerCount('free') > 0 || agent.listenerCount('free') > 1) {
-      this.whole()
+      this.promote()
       return
     }
     this.phase = ENDED
     view.timeout = agent.options.timeout || 0
     if (view._httpMessage === this.req) view._httpMessage = null
-    this.checkIn(this.order.head)
+    this.checkIn(this.template.head)
     this.#isDue = true
     enqueue(this)
     try {
       res.emit('end')
     } finally {
       this.isEndTold = true
-      if (this.isWhole) res._readableState.destroyed = true
+      if (this.isPromoted) res._readableState.destroyed = true
     }
   }
 
@@ -314,7 +298,7 @@ class LeanExchange extends Exchange {
     const { req, res } = this
     const connection = /** @type {Connection} */ (this.connection)
     if (connection.isClosed) connection.view.destroy()
-    if (this.isWhole) {
+    if (this.isPromoted) {
       req._closed = true
       res._readableState.closed = true
       res._readableState.closeEmitted = true
@@ -326,87 +310,19 @@ class LeanExchange extends Exchange {
     }
   }
 
-  // What happens from here on is more than the lean way can carry.
-
-  /**
-   * @param {number} status
-   * @param {number} flags
-   * @param {import('../bridge/response-heads.js').Head} head
-   */
-  onInformation(status, flags, head) {
-    this.carrier.onInformation(status, flags, head)
-  }
-
-  /**
-   * @param {number} flags
-   * @param {number} errno
-   * @param {string} fields
-   */
-  onError(flags, errno, fields) {
-    this.carrier.onError(flags, errno, fields)
-  }
-
-  /**
-   * @param {number} kind
-   * @param {number} connection
-   */
-  onAssigned(kind, connection) {
-    this.carrier.onAssigned(kind, connection)
-  }
-
-  /** @param {boolean} on */
-  setRef(on) {
-    this.carrier.setRef(on)
-  }
-
-  onParted() {
-    this.carrier.onParted()
-  }
-
-  endConnection() {
-    this.carrier.endConnection()
-  }
-
-  onTimeout() {
-    this.carrier.onTimeout()
-  }
-
-  /** @param {Error | null} error */
-  onDestroyed(error) {
-    this.carrier.onDestroyed(error)
-  }
-
-  /**
-   * @param {string | Uint8Array} data
-   * @param {BufferEncoding | null | undefined} encoding
-   * @param {((error?: Error) => void) | undefined} callback
-   */
-  write(data, encoding, callback) {
-    return this.carrier.write(data, encoding, callback)
-  }
-
-  hold() {
-    this.carrier.hold()
-  }
-
   resume() {
-    if (this.phase < ENDED) this.carrier.resume()
+    if (this.phase >= ENDED) return
+    this.promote()
+    super.resume()
   }
 
   /** Bytes that do not count as sent yet. */
   get pending() {
-    return this.carrier.pending
+    this.promote()
+    return super.pending
   }
 
-  cork() {
-    this.carrier.cork()
-  }
-
-  uncork() {
-    this.carrier.uncork()
-  }
-
-  // What the lean request and response show.
+  // What the fast request and response show.
 
   get version() {
     return httpVersion(this.flags)
@@ -433,13 +349,40 @@ class LeanExchange extends Exchange {
   }
 }
 
+/** What happens to few requests, and what is done to few sockets: more than is carried without the runtime's request. */
+const RARE = /** @type {const} */ ([
+  'cork',
+  'endConnection',
+  'hold',
+  'onDestroyed',
+  'onError',
+  'onInformation',
+  'onParted',
+  'onTimeout',
+  'setRef',
+  'uncork',
+  'write',
+])
+for (const name of RARE) {
+  const carry = /** @type {(...values: any[]) => any} */ (ClientExchange.prototype[name])
+  Object.defineProperty(FastExchange.prototype, name, {
+    /** @this {FastExchange} @param {any[]} values */
+    value(...values) {
+      this.promote()
+      return carry.apply(this, values)
+    },
+    writable: true,
+    configurable: true,
+  })
+}
+
 /** @param {any} req */
 function hasEarlyListeners(req) {
   return req.listenerCount('socket') > 0 || req.listenerCount('finish') > 0 || req.listenerCount('prefinish') > 0
 }
 
 /**
- * @param {LeanExchange} exchange
+ * @param {FastExchange} exchange
  * @param {Buffer | null} body
  * @param {boolean} ended
  */
@@ -447,15 +390,14 @@ function answer(exchange, body, ended) {
   const { req, res } = exchange
   exchange.noteHint(exchange.head.hint())
   try {
-    if (!req.emit('response', res) && !exchange.isWhole) {
+    if (!req.emit('response', res) && !exchange.isPromoted) {
       exchange.isDumped = true
       exchange.flow()
     }
   } finally {
     // A listener that throws must not cost the request its body or its end.
-    if (exchange.isWhole) {
-      const { exchange: carrier } = exchange.whole()
-      if (carrier !== null) arrive(carrier, res, body, ended)
+    if (exchange.isPromoted) {
+      arrive(exchange, res, body, ended)
     } else {
       exchange.chunk = body
       exchange.isComplete = ended
@@ -464,12 +406,12 @@ function answer(exchange, body, ended) {
 }
 
 /**
- * @param {LeanExchange} exchange
+ * @param {FastExchange} exchange
  * @param {Buffer} chunk
  * @param {boolean} ended whether the response ends with it
  */
 function tellChunk(exchange, chunk, ended) {
-  exchange.consume(chunk.length)
+  exchange.received(chunk.length, true)
   try {
     if (!exchange.isDumped) exchange.res.emit('data', chunk)
   } finally {
@@ -477,4 +419,4 @@ function tellChunk(exchange, chunk, ended) {
   }
 }
 
-module.exports = { LeanExchange }
+module.exports = { FastExchange }

@@ -10,9 +10,9 @@
 const { EventEmitter } = require('node:events')
 const { inspect } = require('node:util')
 
-const { kLean } = require('./symbols.js')
+const { kFast } = require('./symbols.js')
 
-/** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
+/** @typedef {import('./exchange.js').FastExchange} FastExchange */
 
 /** What an emitter has needs nothing of the class: ours are emitters. */
 const EMITTERS = new Set(['constructor', 'eventNames', ...Reflect.ownKeys(EventEmitter.prototype)])
@@ -21,7 +21,7 @@ const EMITTERS = new Set(['constructor', 'eventNames', ...Reflect.ownKeys(EventE
  * @param {any} prototype ours
  * @param {any} runtime the prototype of the runtime's class
  * @param {() => (string | symbol)[]} sample what an instance of that class has of its own
- * @param {Record<string, (exchange: LeanExchange) => unknown>} shown what ours answers without
+ * @param {Record<string, (exchange: FastExchange) => unknown>} shown what ours answers without
  * @param {Record<string, unknown>} methods what ours does without
  */
 function forward(prototype, runtime, sample, shown, methods) {
@@ -38,7 +38,7 @@ function forward(prototype, runtime, sample, shown, methods) {
       ...usual,
       /** @this {any} */
       get() {
-        const exchange = this[kLean]
+        const exchange = this[kFast]
         return exchange === undefined ? usual.get.call(this) : look(exchange)
       },
     })
@@ -51,7 +51,7 @@ function forward(prototype, runtime, sample, shown, methods) {
 
 /** What console.log() shows of it is what the runtime's has. @this {any} */
 function inspected() {
-  this[kLean]?.whole()
+  this[kFast]?.promote()
   return this
 }
 
@@ -98,9 +98,9 @@ function wholesome(prototype, runtime, key) {
   return {
     /** @this {any} */
     get() {
-      const exchange = this[kLean]
+      const exchange = this[kFast]
       if (exchange === undefined) return accessor ? Reflect.get(runtime, key, this) : runtime[key]
-      exchange.whole()
+      exchange.promote()
       return this[key]
     },
     /**
@@ -108,9 +108,9 @@ function wholesome(prototype, runtime, key) {
      * @param {unknown} given
      */
     set(given) {
-      const exchange = this[kLean]
+      const exchange = this[kFast]
       if (exchange !== undefined) {
-        exchange.whole()
+        exchange.promote()
         this[key] = given
       } else if (accessor) {
         Reflect.set(runtime, key, given, this)

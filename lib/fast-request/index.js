@@ -10,13 +10,13 @@ const { foreignReason } = require('../client-request/fallback.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { ignoresAgents } = require('../runtime/probes.js')
 const { argumentsOf, simpleArguments } = require('./arguments.js')
-const { LeanExchange } = require('./exchange.js')
+const { FastExchange } = require('./exchange.js')
 const { forward } = require('./forward.js')
-const { orderOf, unsent, usualRequest } = require('./template.js')
+const { templateOf, unsent, usualRequest } = require('./template.js')
 const { add } = require('../exchange/batch.js')
 const { ENDED, SENT } = require('./state.js')
 const { PlainRequest } = require('../bun-legacy/request.js')
-const { kLean } = require('./symbols.js')
+const { kFast } = require('./symbols.js')
 
 /** @typedef {import('./template.js').Scheme} Scheme */
 
@@ -24,16 +24,16 @@ const Emitter = /** @type {any} */ (EventEmitter)
 
 /**
  * @this {any}
- * @param {LeanExchange} exchange
+ * @param {FastExchange} exchange
  */
-function LeanRequest(exchange) {
+function FastRequest(exchange) {
   Emitter.call(this)
-  this[kLean] = exchange
+  this[kFast] = exchange
 }
-LeanRequest.prototype = Object.create(ClientRequest.prototype)
+FastRequest.prototype = Object.create(ClientRequest.prototype)
 
 /** @type {Record<string, unknown>} */
-const lean = {
+const fast = {
   /**
    * @this {any}
    * @param {any} [chunk]
@@ -41,21 +41,21 @@ const lean = {
    * @param {any} [callback]
    */
   end(chunk, encoding, callback) {
-    const exchange = this[kLean]
-    // Kept from when it was lean, as whoever wraps methods does.
+    const exchange = this[kFast]
+    // Kept from when it was fast, as whoever wraps methods does.
     if (exchange === undefined) return ClientRequest.prototype.end.call(this, chunk, encoding, callback)
     if (callback === undefined && exchange.end(chunk, encoding)) return this
-    exchange.whole()
+    exchange.promote()
     return this.end(chunk, encoding, callback)
   },
 }
 
-/** @type {Record<string, (exchange: LeanExchange) => unknown>} */
+/** @type {Record<string, (exchange: FastExchange) => unknown>} */
 const shown = {
-  method: (exchange) => exchange.order.method,
-  path: (exchange) => exchange.order.options.path,
-  host: (exchange) => exchange.order.options.host,
-  protocol: (exchange) => exchange.order.scheme.protocol,
+  method: (exchange) => exchange.template.method,
+  path: (exchange) => exchange.template.options.path,
+  host: (exchange) => exchange.template.options.host,
+  protocol: (exchange) => exchange.template.scheme.protocol,
   agent: (exchange) => exchange.agent,
   aborted: () => false,
   destroyed: (exchange) => exchange.phase >= ENDED,
@@ -70,7 +70,7 @@ const shown = {
 }
 
 if (!ignoresAgents && knowsClientRequest)
-  forward(LeanRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), shown, lean)
+  forward(FastRequest.prototype, ClientRequest.prototype, () => Reflect.ownKeys(unsent({})), shown, fast)
 
 /**
  * @param {Scheme} scheme
@@ -79,12 +79,12 @@ if (!ignoresAgents && knowsClientRequest)
  * @param {unknown} callback
  * @returns {any} undefined: it takes the runtime's own request
  */
-function leanRequest(scheme, agent, options, callback) {
+function fastRequest(scheme, agent, options, callback) {
   if (callback !== undefined && typeof callback !== 'function') return undefined
-  const order = orderOf(scheme, agent, options)
-  if (order === undefined) return undefined
-  const exchange = new LeanExchange(agent, order)
-  const req = new /** @type {any} */ (LeanRequest)(exchange)
+  const template = templateOf(scheme, agent, options)
+  if (template === undefined) return undefined
+  const exchange = new FastExchange(agent, template)
+  const req = new /** @type {any} */ (FastRequest)(exchange)
   exchange.req = req
   if (callback !== undefined) req.once('response', callback)
   add(exchange)
@@ -130,7 +130,7 @@ function requestOver(scheme) {
     if (wanted._defaultAgent && scheme.protocol === 'http:') return undefined
     const agent = wanted.agent ?? defaultAgent
     if (agent === false) return undefined
-    return (ignoresAgents ? plainRequest : leanRequest)(scheme, agent, wanted, done)
+    return (ignoresAgents ? plainRequest : fastRequest)(scheme, agent, wanted, done)
   }
 }
 

@@ -1,64 +1,69 @@
 'use strict'
 
-// Makes a lean request and its response the runtime's own, in whatever state they are: the runtime's constructors run on
+// Makes a fast request and its response the runtime's own, in whatever state they are: the runtime's constructors run on
 // the same objects, listeners stay, and client-request/exchange.js goes on with the exchange. What was told is not told again.
 
 const { EventEmitter } = require('node:events')
 const http = require('node:http')
 
 const { startSoon } = require('../agent/agent.js')
-const { ClientExchange } = require('../client-request/exchange.js')
+const { ALL_WRITTEN } = require('../bridge/layout.js')
 const { ClientRequest } = require('../runtime/genuine.js')
 const { arrive, onResponseEnd, readHead } = require('../client-request/response.js')
 const { lease } = require('../exchange/lease.js')
 const { quietly } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')
 const { ANSWERED, CLOSED, ENDED, MADE } = require('./state.js')
-const { kLean } = require('./symbols.js')
+const { kFast } = require('./symbols.js')
 
-/** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
-/** @typedef {{ exchange: ClientExchange | null }} Whole `exchange`: what carries it, unless it is over */
+/** @typedef {import('./exchange.js').FastExchange} FastExchange */
 
 const { IncomingMessage } = /** @type {any} */ (http)
 const { removeListener } = EventEmitter.prototype
 
-/**
- * @param {LeanExchange} lean
- * @param {Whole} whole
- */
-function makeWhole(lean, whole) {
-  const { agent, phase, req } = lean
-  const options = construct(lean)
+/** @param {FastExchange} fast */
+function promote(fast) {
+  const { agent, phase, req } = fast
+  const options = construct(fast)
   if (phase === MADE) {
-    if (lean.answer < 0) {
+    if (fast.answer < 0) {
       agent.addRequest(req, options)
     } else {
-      whole.exchange = takeOver(lean, options)
-      lease(whole.exchange, false, startSoon, lean.answer)
+      carry(fast, options)
+      lease(fast, false, startSoon, fast.answer)
     }
-    if (lean.isEnded) req.end(lean.body)
+    if (fast.isEnded) req.end(fast.body)
     return
   }
-  const { view } = /** @type {import('../exchange/connection.js').Connection} */ (lean.connection)
-  if (phase < ENDED) whole.exchange = takeOver(lean, options)
-  pretendSent(req, lean.body)
+  const { view } = /** @type {import('../exchange/connection.js').Connection} */ (fast.connection)
+  if (phase < ENDED) carry(fast, options)
+  pretendSent(req, fast.body)
   req.socket = view
   req.reusedSocket = true
-  if (whole.exchange !== null) whole.exchange.resumeSent(lean)
-  if (phase === ANSWERED) announceAgain(lean, /** @type {ClientExchange} */ (whole.exchange))
-  else if (phase >= ENDED) finishAgain(lean)
-  else if (lean.res !== null) req.res = lean.res
+  if (phase < ENDED) fast.resumeSent(fast.sent, (fast.flags & ALL_WRITTEN) !== 0)
+  if (phase === ANSWERED) announceAgain(fast)
+  else if (phase >= ENDED) finishAgain(fast)
+  else if (fast.res !== null) req.res = fast.res
 }
 
 /**
- * The runtime's constructor, for the order that the user gave.
- * @param {LeanExchange} lean
+ * @param {FastExchange} fast
+ * @param {Record<string, any>} options as addRequest() got them
+ */
+function carry(fast, options) {
+  fast.options = options
+  fast.carry(fast.req)
+}
+
+/**
+ * The runtime's constructor, for what the user asked for.
+ * @param {FastExchange} fast
  * @returns {Record<string, any>} what it asks the agent for, which does not know yet
  */
-function construct({ agent, order, req }) {
-  const { headers } = order.options
-  const options = { ...order.options, headers: headers && { ...headers }, agent: standInOf(agent) }
-  req[kLean] = undefined
+function construct({ agent, template, req }) {
+  const { headers } = template.options
+  const options = { ...template.options, headers: headers && { ...headers }, agent: standInOf(agent) }
+  req[kFast] = undefined
   // Engines up to V8 12 give each object a shape of its own that gets a property when its prototype was set.
   req[kExchange] = undefined
   try {
@@ -109,27 +114,6 @@ function keepingDomain(emitter, remake) {
 }
 
 /**
- * @param {LeanExchange} lean
- * @param {Record<string, any>} options as addRequest() got them
- */
-function takeOver(lean, options) {
-  const { agent, connection, id, origin, port, req } = lean
-  const exchange = new ClientExchange(req, agent, origin, options, lean)
-  port.replace(id, exchange)
-  exchange.isPlain = true
-  exchange.foundBy = lean.foundBy
-  exchange.foundMore = lean.foundMore
-  exchange.useCount = lean.useCount
-  exchange.replaced = lean.replaced
-  exchange.isResent = lean.isResent
-  if (connection !== null) {
-    exchange.connection = connection
-    connection.exchange = exchange
-  }
-  return exchange
-}
-
-/**
  * Brings a new request to where it is after end() and its flush. Its bytes go nowhere: they went out before.
  * @param {any} req
  * @param {string | Uint8Array | undefined} body
@@ -148,12 +132,12 @@ function pretendSent(req, body) {
 
 /**
  * The response that its user has already.
- * @param {LeanExchange} lean
+ * @param {FastExchange} fast
  * @param {any} socket
  */
-function remake(lean, socket) {
-  const { flags, head, req, res, shownHeaders, shownRawHeaders, status } = lean
-  res[kLean] = undefined
+function remake(fast, socket) {
+  const { flags, head, req, res, shownHeaders, shownRawHeaders, status } = fast
+  res[kFast] = undefined
   keepingDomain(res, () => IncomingMessage.call(res, socket))
   readHead(req, status, flags, head, res)
   if (shownRawHeaders !== null) res.rawHeaders = shownRawHeaders
@@ -164,13 +148,10 @@ function remake(lean, socket) {
   return res
 }
 
-/**
- * @param {LeanExchange} lean
- * @param {ClientExchange} exchange
- */
-function announceAgain(lean, exchange) {
-  const { chunk, isComplete, isDumped, isFlowing } = lean
-  const res = remake(lean, /** @type {import('../exchange/connection.js').Connection} */ (lean.connection).view)
+/** @param {FastExchange} fast */
+function announceAgain(fast) {
+  const { chunk, isComplete, isDumped, isFlowing } = fast
+  const res = remake(fast, /** @type {import('../exchange/connection.js').Connection} */ (fast.connection).view)
   res.prependListener('end', onResponseEnd)
   // The stream learns of its listeners by on().
   for (const listener of res.rawListeners('data')) {
@@ -179,27 +160,27 @@ function announceAgain(lean, exchange) {
   }
   if (isDumped) res._dump()
   else if (isFlowing) res.resume()
-  lean.chunk = null
-  arrive(exchange, res, chunk, isComplete)
+  fast.chunk = null
+  arrive(fast, res, chunk, isComplete)
 }
 
-/** @param {LeanExchange} lean */
-function finishAgain(lean) {
-  const { connection, phase, req } = lean
-  const res = remake(lean, /** @type {import('../exchange/connection.js').Connection} */ (connection).view)
+/** @param {FastExchange} fast */
+function finishAgain(fast) {
+  const { connection, phase, req } = fast
+  const res = remake(fast, /** @type {import('../exchange/connection.js').Connection} */ (connection).view)
   res.complete = true
   res.socket = null
   const state = res._readableState
   state.flowing = true
   state.ended = true
   state.endEmitted = true
-  state.destroyed = lean.isEndTold
+  state.destroyed = fast.isEndTold
   state.closed = phase === CLOSED
   state.closeEmitted = phase === CLOSED
-  req[kExchange] = lean
+  req[kExchange] = fast
   req._ended = true
   req.destroyed = true
   req._closed = phase === CLOSED
 }
 
-module.exports = { makeWhole }
+module.exports = { promote }

@@ -1,6 +1,6 @@
 'use strict'
 
-// The response of a lean request: an http.IncomingMessage without stream state, as long as its user only looks at its
+// The response of a fast request: an http.IncomingMessage without stream state, as long as its user only looks at its
 // head and listens to 'data' and 'end'. Whatever else is asked of it makes it the runtime's own (promote.js).
 
 const { EventEmitter } = require('node:events')
@@ -8,9 +8,9 @@ const http = require('node:http')
 
 const { forward } = require('./forward.js')
 const { ENDED } = require('./state.js')
-const { kLean } = require('./symbols.js')
+const { kFast } = require('./symbols.js')
 
-/** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
+/** @typedef {import('./exchange.js').FastExchange} FastExchange */
 
 const emitter = EventEmitter.prototype
 const Emitter = /** @type {any} */ (EventEmitter)
@@ -19,28 +19,28 @@ const runtime = /** @type {any} */ (IncomingMessage.prototype)
 
 /**
  * @this {any}
- * @param {LeanExchange} exchange
+ * @param {FastExchange} exchange
  */
-function LeanResponse(exchange) {
+function FastResponse(exchange) {
   Emitter.call(this)
-  this[kLean] = exchange
+  this[kFast] = exchange
 }
-LeanResponse.prototype = Object.create(IncomingMessage.prototype)
+FastResponse.prototype = Object.create(IncomingMessage.prototype)
 
 /** What needs no stream state. */
-const lean = {
+const fast = {
   /**
    * @this {any}
    * @param {string | symbol} event
    * @param {(...args: any[]) => void} listener
    */
   on(event, listener) {
-    /** @type {LeanExchange | undefined} */
-    const exchange = this[kLean]
-    // Kept from when it was lean, as whoever wraps methods does.
+    /** @type {FastExchange | undefined} */
+    const exchange = this[kFast]
+    // Kept from when it was fast, as whoever wraps methods does.
     if (exchange === undefined) return runtime.on.call(this, event, listener)
     if (event === 'readable') {
-      exchange.whole()
+      exchange.promote()
       return this.on(event, listener)
     }
     emitter.on.call(this, event, listener)
@@ -54,11 +54,11 @@ const lean = {
    * @param {(...args: any[]) => void} listener
    */
   removeListener(event, listener) {
-    /** @type {LeanExchange | undefined} */
-    const exchange = this[kLean]
+    /** @type {FastExchange | undefined} */
+    const exchange = this[kFast]
     if (exchange === undefined) return runtime.removeListener.call(this, event, listener)
     if (event === 'data' || event === 'readable') {
-      exchange.whole()
+      exchange.promote()
       return this.removeListener(event, listener)
     }
     return emitter.removeListener.call(this, event, listener)
@@ -66,15 +66,15 @@ const lean = {
 
   /** @this {any} */
   resume() {
-    /** @type {LeanExchange | undefined} */
-    const exchange = this[kLean]
+    /** @type {FastExchange | undefined} */
+    const exchange = this[kFast]
     if (exchange === undefined) return runtime.resume.call(this)
     exchange.flow()
     return this
   },
 }
 
-/** @type {Record<string, (exchange: LeanExchange) => unknown>} */
+/** @type {Record<string, (exchange: FastExchange) => unknown>} */
 const shown = {
   statusCode: (exchange) => exchange.status,
   statusMessage: (exchange) => exchange.head.reason,
@@ -93,10 +93,10 @@ const shown = {
 }
 
 const sample = () => Reflect.ownKeys(new IncomingMessage(/** @type {any} */ (null)))
-forward(LeanResponse.prototype, IncomingMessage.prototype, sample, shown, {
-  ...lean,
-  addListener: lean.on,
-  off: lean.removeListener,
+forward(FastResponse.prototype, IncomingMessage.prototype, sample, shown, {
+  ...fast,
+  addListener: fast.on,
+  off: fast.removeListener,
 })
 
-module.exports = { LeanResponse }
+module.exports = { FastResponse }

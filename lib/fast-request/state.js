@@ -1,6 +1,6 @@
 'use strict'
 
-/** How far a lean exchange has come. */
+/** How far a fast exchange has come. */
 module.exports = Object.freeze({
   /** The request exists. */
   MADE: 0,

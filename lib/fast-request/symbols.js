@@ -1,6 +1,6 @@
 'use strict'
 
 module.exports = {
-  /** Where a lean request or response keeps its exchange. */
-  kLean: Symbol('keepwire.lean'),
+  /** Where a fast request or response keeps its exchange. */
+  kFast: Symbol('keepwire.fast'),
 }

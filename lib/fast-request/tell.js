@@ -1,15 +1,15 @@
 'use strict'
 
-// Lean exchanges that have something to tell in the next tick: one tick serves them all.
+// Fast exchanges that have something to tell in the next tick: one tick serves them all.
 
 const { nextTick } = require('../runtime/captured.js')
 
-/** @typedef {import('./exchange.js').LeanExchange} LeanExchange */
+/** @typedef {import('./exchange.js').FastExchange} FastExchange */
 
-/** @type {LeanExchange[]} */
+/** @type {FastExchange[]} */
 let due = []
 
-/** @param {LeanExchange} exchange */
+/** @param {FastExchange} exchange */
 function enqueue(exchange) {
   if (due.length === 0) nextTick(tellAll)
   due.push(exchange)
@@ -31,7 +31,7 @@ function tellAll() {
   }
 }
 
-/** @param {LeanExchange} exchange */
+/** @param {FastExchange} exchange */
 function tell(exchange) {
   exchange.tell()
 }

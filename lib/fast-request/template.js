@@ -1,10 +1,10 @@
 'use strict'
 
-// Which requests the lean way takes: those whose options say nothing that it cannot carry, over an agent of ours that the
+// Which requests the fast way takes: those whose options say nothing that it cannot carry, over an agent of ours that the
 // engine carries. What is not simple from the start is the runtime's from the start.
 //
-// What a request's options come to is its order. Most requests of a program are like former ones, so an agent keeps the
-// orders that it had last, by their paths; nothing in an order changes.
+// What a request's options come to is its template. Most requests of a program are like former ones, so an agent keeps the
+// templates that it had last, by their paths; nothing in a template changes.
 
 const { foreignReason } = require('../client-request/fallback.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
@@ -27,13 +27,13 @@ const { headOf, isSimpleHost } = require('./head.js')
  * @property {(options: Options) => boolean} isSilent whether a request's options say nothing of security
  * @property {(agent: any) => object | undefined} settingsOf how an agent's connections are secured: the same object as
  *   long as it does not change; undefined: that must be found out for each request
- * @property {(agent: any, origins: Origins, order: Order) => Origin | undefined} find where it goes; undefined: only the
+ * @property {(agent: any, origins: Origins, template: Template) => Origin | undefined} find where it goes; undefined: only the
  *   runtime can take it there
  * @property {(agent: any, options: Options) => boolean} refuses whether only the runtime can do what options say of security
  */
 
 const DIGITS = /^\d{1,5}$/
-const MOST_ORDERS = 256
+const MOST_TEMPLATES = 256
 /** What one may weigh that is kept: paths and headers are texts of any length. */
 const LONGEST_KEPT = 2048
 /** Fields that must not outlive their request. */
@@ -41,7 +41,7 @@ const CREDENTIALS = new Set(['authorization', 'proxy-authorization', 'cookie', '
 /** @type {Options} */
 const NO_HEADERS = Object.freeze({})
 
-class Order {
+class Template {
   /** @type {Origin | undefined} */
   origin = undefined
 
@@ -152,7 +152,7 @@ const usualRequest = Object.freeze({
 })
 
 /**
- * Whether options say nothing but what a lean request can do.
+ * Whether options say nothing but what a fast request can do.
  * @param {string} protocol
  * @param {Options} options
  */
@@ -208,9 +208,9 @@ function portOf(port, defaultPort) {
  * @param {Scheme} scheme
  * @param {any} agent
  * @param {Options} options
- * @returns {Order | undefined} undefined: not what the lean way takes
+ * @returns {Template | undefined} undefined: not what the fast way takes
  */
-function orderOf(scheme, agent, options) {
+function templateOf(scheme, agent, options) {
   const { protocol } = scheme
   if (!usable() || !isOurs(scheme, agent) || !isSimple(protocol, options) || !scheme.isSilent(options)) return undefined
   if (hasListeners()) return undefined
@@ -221,11 +221,13 @@ function orderOf(scheme, agent, options) {
   const settings = scheme.settingsOf(agent)
   const origins = originsOf(agent)
   origins.syncOptions()
-  const known = origins.orders.get(path)
-  const order = known?.fits(host, options, settings) ? known : newOrder(scheme, settings, agent, options, host, path)
-  if (order?.origin === undefined || order.origin.legacyReason !== undefined || !leavesTarget(agent.options))
+  const known = origins.templates.get(path)
+  const template = known?.fits(host, options, settings)
+    ? known
+    : newTemplate(scheme, settings, agent, options, host, path)
+  if (template?.origin === undefined || template.origin.legacyReason !== undefined || !leavesTarget(agent.options))
     return undefined
-  return foreignReason(agent, usualRequest, order.options, true) === undefined ? order : undefined
+  return foreignReason(agent, usualRequest, template.options, true) === undefined ? template : undefined
 }
 
 /** What the runtime takes for a host and a method, be it nothing. @param {unknown} value */
@@ -246,7 +248,7 @@ function areNamed(headers) {
  * @param {unknown} host
  * @param {unknown} path
  */
-function newOrder(scheme, settings, agent, options, host, path) {
+function newTemplate(scheme, settings, agent, options, host, path) {
   const { headers } = options
   if (headers !== undefined && !areNamed(headers)) return undefined
   const method = options.method || 'GET'
@@ -259,20 +261,20 @@ function newOrder(scheme, settings, agent, options, host, path) {
   const name = plainName(agent.options, target)
   if (name === undefined) return undefined
   const origins = originsOf(agent)
-  const order = new Order(scheme, settings, options, target, name, head)
-  order.origin = scheme.find(agent, origins, order)
-  if (order.origin === undefined) return undefined
-  if (!isKept(path, order)) return order
-  const { orders } = origins
-  if (orders.size >= MOST_ORDERS) orders.clear()
-  orders.set(path, order)
-  return order
+  const template = new Template(scheme, settings, options, target, name, head)
+  template.origin = scheme.find(agent, origins, template)
+  if (template.origin === undefined) return undefined
+  if (!isKept(path, template)) return template
+  const { templates } = origins
+  if (templates.size >= MOST_TEMPLATES) templates.clear()
+  templates.set(path, template)
+  return template
 }
 
 /**
- * Whether an order may wait for the next request like it.
+ * Whether a template may wait for the next request like it.
  * @param {string} path
- * @param {Order} order
+ * @param {Template} template
  */
 function isKept(path, { headerNames, headerValues }) {
   let weight = path.length
@@ -283,4 +285,4 @@ function isKept(path, { headerNames, headerValues }) {
   return weight <= LONGEST_KEPT
 }
 
-module.exports = { isSimple, Order, orderOf, unsent, usualRequest }
+module.exports = { isSimple, Template, templateOf, unsent, usualRequest }
