@@ -69,3 +69,26 @@ pub const PROXY_HEAD: usize = 16 * 1024;
 
 /// Pieces of a response in a session are told as one up to this size: its frames are smaller.
 pub const GATHERED_FRAMES: usize = 64 * 1024;
+
+/// What a frame of a session is in work, beside its bytes.
+pub const FRAME_WORK: usize = 128;
+
+/// Work of a session's frames that are no part of a response (settings, pings, windows, frames of nothing) in a second in which no
+/// request and no response goes on: 7,000 pings. More is a flood.
+pub const SESSION_NOISE: usize = 1 << 20;
+
+/// The second.
+pub const SESSION_NOISE_TIME: Duration = Duration::from_secs(1);
+
+/// Streams that were given up, and that their session remembers for so long: what comes for them then is nobody's fault.
+pub const SESSION_RESETS: usize = 4096;
+pub const SESSION_RESET_TIME: Duration = Duration::from_secs(5);
+
+/// Frames for streams that nobody remembers, and other errors of single streams, in a session's life.
+pub const SESSION_ERRORS: usize = 1 << 14;
+
+/// How long a session that nobody uses has to say goodbye.
+pub const SESSION_GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long a server may take to answer a PING before requests go elsewhere.
+pub const PING_PATIENCE: Duration = Duration::from_secs(1);

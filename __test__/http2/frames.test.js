@@ -8,7 +8,7 @@ const { http2Agent, outcome } = require('../support/http2')
 const frames = require('../support/frames')
 const { test } = require('../support/suite')
 
-const { ACK, answer, CONTINUATION, DATA, END_HEADERS, END_STREAM, frame, frameServer, goAway } = frames
+const { ACK, answer, CONTINUATION, DATA, END_HEADERS, END_STREAM, endsRequest, frame, frameServer, goAway } = frames
 const { HEADERS, PING, reset, RST_STREAM, SETTINGS, settings, STATUS_200, WINDOW_UPDATE, words } = frames
 
 const NO_ERROR = 0
@@ -27,9 +27,6 @@ async function burst(count, options, how) {
   const outcomes = await Promise.all(Array.from({ length: count }, () => outcome(options, how)))
   return outcomes.map(short)
 }
-
-/** Whether a client's frame ends its request. */
-const endsRequest = ({ type, flags }) => (type === HEADERS || type === DATA) && (flags & END_STREAM) !== 0
 
 test('RST_STREAM is told as ECONNRESET with its code, before the head and after it', async (scope) => {
   const served = await frameServer(scope, (peer, { type, stream }) => {
@@ -220,6 +217,8 @@ const hostile = {
   'a window beyond all bounds': () => frame(WINDOW_UPDATE, 0, 0, words(0x7fffffff)),
   'a window of nothing more': () => frame(WINDOW_UPDATE, 0, 0, words(0)),
   'settings that make no sense': () => settings({ 5: 1 }),
+  'HEADERS for a stream that only a server opens': () => frame(HEADERS, END_HEADERS, 2, STATUS_200),
+  'a goodbye that takes itself back': () => Buffer.concat([goAway(1, NO_ERROR), goAway(101, NO_ERROR)]),
   'CONTINUATION without end': (stream) =>
     Buffer.concat([
       frame(HEADERS, 0, stream, STATUS_200),
@@ -249,6 +248,73 @@ for (const [what, make] of Object.entries(hostile)) {
     assert.ok(next === 'ok' || served.connections === 1, next)
   })
 }
+
+test('a window that is taken back in the midst of an upload stops it, and a larger one lets it go on', async (scope) => {
+  const SIZE = 100_000
+  const sizes = []
+  const served = await frameServer(scope, (peer, { type, flags, stream, payload }) => {
+    if (type !== DATA) return
+    sizes.push(payload.length)
+    const received = sizes.reduce((sum, size) => sum + size)
+    peer.send(frame(WINDOW_UPDATE, 0, 0, words(Math.max(1, payload.length))))
+    // What is under way already is more than it allows from now on.
+    if (sizes.length === 1) peer.send(settings({ 4: 0 }))
+    if (sizes.length > 1 && received < SIZE) peer.send(frame(WINDOW_UPDATE, 0, stream, words(20_000)))
+    if (received === 65_535) peer.send(settings({ 4: 65_535 }))
+    if ((flags & END_STREAM) !== 0) peer.send(answer(stream, String(received)))
+  })
+  const agent = await http2Agent(scope)
+  const options = { port: served.port, agent, method: 'POST' }
+  assert.strictEqual(short(await outcome(options, { body: Buffer.alloc(SIZE) })), String(SIZE))
+})
+
+test('an upload that gets no window at all ends with its deadline, and the session goes on', async (scope) => {
+  const served = await frameServer(
+    scope,
+    (peer, { type, flags, stream }) => {
+      if (type === HEADERS && (flags & END_STREAM) !== 0) peer.send(answer(stream))
+    },
+    settings({ 4: 0 }),
+  )
+  const agent = await http2Agent(scope, { headersTimeout: 300 })
+  const options = { port: served.port, agent }
+  assert.strictEqual(short(await outcome(options)), 'ok')
+  const uploads = burst(3, { ...options, method: 'POST' }, { body: Buffer.alloc(1000) })
+  assert.strictEqual(short(await outcome(options)), 'ok')
+  assert.deepStrictEqual(await uploads, all(3, 'ERR_KEEPWIRE_HEADERS_TIMEOUT'))
+  assert.strictEqual(short(await outcome(options)), 'ok')
+  assert.strictEqual(served.connections, 1)
+})
+
+test('what comes for streams that were given up hurts no sibling, however many there were', async (scope) => {
+  const given = []
+  let late = 0
+  const served = await frameServer(scope, (peer, { type, stream }) => {
+    if (type === RST_STREAM) {
+      // As if it had been on its way.
+      late += 1
+      peer.send(frame(HEADERS, END_HEADERS, stream, STATUS_200), frame(DATA, 0, stream, 'late'))
+    } else if (type === HEADERS) given.push([peer, stream])
+  })
+  const agent = await http2Agent(scope)
+  const options = { port: served.port, agent }
+  const sibling = outcome(options)
+  while (given.length < 1) await new Promise(setImmediate)
+  const ROUNDS = 20
+  const EACH = 60
+  for (let round = 0; round < ROUNDS; round++) {
+    const requests = []
+    const ended = burst(EACH, options, { use: (request) => requests.push(request.end()) })
+    while (given.length < 1 + (round + 1) * EACH) await new Promise(setImmediate)
+    for (const request of requests) request.destroy()
+    assert.deepStrictEqual(await ended, all(EACH, 'ECONNRESET'))
+  }
+  while (late < ROUNDS * EACH) await new Promise(setImmediate)
+  const [peer, stream] = given[0]
+  peer.send(answer(stream))
+  assert.strictEqual(short(await sibling), 'ok')
+  assert.strictEqual(served.connections, 1)
+})
 
 const floods = {
   PING: () => frame(PING, 0, 0, Buffer.alloc(8)),

@@ -1,29 +1,48 @@
 'use strict'
 
 // 50,000 requests to a server that resets, stalls, trickles, sends garbage, answers early, closes in every phase and
-// says things that nobody asked: `npm run chaos [-- requests [seed]] [http|https]`. Each settles exactly once, with its own
-// body or an error; memory and descriptors end where they began.
+// says things that nobody asked: `npm run chaos [-- requests [seed]] [http|https|http2]`. Each settles exactly once, with its own
+// body or an error; memory and descriptors end where they began. Over HTTP/2 the server breaks that protocol's rules.
+
+const https = require('node:https')
 
 const { readArguments } = require('../support/arguments')
 const { chaos } = require('../support/chaos')
+const { chaosOverHttp2 } = require('../support/chaos-http2')
 const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
-const { trusting } = require('../support/schemes')
+const { schemes, trusting } = require('../support/schemes')
 
-const { numbers, chosen } = readArguments()
+const given = process.argv.slice(2)
+const { numbers, chosen } = readArguments(given.filter((argument) => argument !== 'http2'))
+const overHttp2 = { ...schemes.https, Agent: schemes.https.Agent, name: 'http2' }
+const isHttp2Only = given.includes('http2') && !given.some((argument) => Object.hasOwn(schemes, argument))
+const scenes = [
+  ...(isHttp2Only ? [] : chosen),
+  ...(given.length === numbers.length || given.includes('http2') ? [overHttp2] : []),
+]
 const [requests = 50_000, seed = Date.now() % 1_000_000] = numbers
 const MOST_GROWTH = 32 * 1024 * 1024
 /** What leaks grows each time; what a loaded machine has more of at once does not. */
 const MOST_RUNS = 3
 
-/** @param {import('../support/schemes').Scheme} scheme */
+/** @param {Pick<import('../support/schemes').Scheme, 'Agent' | 'identity'> & { name: string }} scheme */
 async function over(scheme) {
   console.log(`${scheme.name}: ${requests} requests, seed ${seed}`)
   const identity = await scheme.identity()
-  const remote = await startRemote('chaos-peer.js', { identity })
+  const isHttp2 = scheme === overHttp2
+  const remote = await startRemote(isHttp2 ? 'chaos-http2-peer.js' : 'chaos-peer.js', { identity })
   const run = async (n, from) => {
-    const agent = new scheme.Agent(trusting({ keepAlive: true, maxSockets: 32, headersTimeout: 60_000 }, identity))
-    const counts = await chaos({ agent, remote, requests: n, seed: from })
+    const options = {
+      keepAlive: true,
+      maxSockets: isHttp2 ? 64 : 32,
+      headersTimeout: 60_000,
+      ...(isHttp2 && { http2: true }),
+    }
+    const agent = new scheme.Agent(trusting(options, identity))
+    const counts = isHttp2
+      ? await chaosOverHttp2({ agent, request: https.request, remote, requests: n, seed: from })
+      : await chaos({ agent, remote, requests: n, seed: from })
     agent.destroy()
     await remote.nobodyConnected(10_000)
     return counts
@@ -46,7 +65,7 @@ async function over(scheme) {
 }
 
 async function main() {
-  for (const scheme of chosen) await over(scheme)
+  for (const scheme of scenes) await over(scheme)
 }
 
 main().catch((error) => {

@@ -63,50 +63,122 @@ function settings(values = {}) {
 }
 
 /**
- * @param {import('./suite').Scope} scope
- * @param {(peer: { number: number, send: (...frames: Buffer[]) => void, end: () => void, socket: any }, frame: { type: number, flags: number, stream: number, payload: Buffer }) => void} onFrame
- *   called for each frame of a client's, once its settings have been answered
- * @param {Buffer} [first] the server's own settings
+ * @typedef {{ number: number, isMute: boolean, send: (...frames: Buffer[]) => void, end: () => void, socket: any }} FramePeer
+ *   while it is mute, nothing that comes is answered or told
+ * @typedef {{ type: number, flags: number, stream: number, payload: Buffer }} Frame
  */
-async function frameServer(scope, onFrame, first = settings()) {
+
+/**
+ * Serves one connection.
+ * @param {any} socket
+ * @param {number} number
+ * @param {(peer: FramePeer, frame: Frame) => void} onFrame called for each frame of a client's, once its settings have been answered
+ * @param {Buffer} [first] the server's own settings
+ * @returns {FramePeer}
+ */
+function serveFrames(socket, number, onFrame, first = settings()) {
+  const peer = {
+    number,
+    isMute: false,
+    socket,
+    send: (...frames) => socket.destroyed || socket.write(Buffer.concat(frames)),
+    end: () => socket.end(),
+  }
+  let bytes = Buffer.alloc(0)
+  let isGreeted = false
+  if (first.length > 0) peer.send(first)
+  socket.on('data', (chunk) => {
+    bytes = Buffer.concat([bytes, chunk])
+    if (!isGreeted) {
+      if (bytes.length < PREFACE.length) return
+      bytes = bytes.subarray(PREFACE.length)
+      isGreeted = true
+    }
+    while (bytes.length >= HEADER) {
+      const length = bytes.readUIntBE(0, 3)
+      if (bytes.length < HEADER + length) return
+      const [type, flags] = [bytes[3], bytes[4]]
+      const stream = bytes.readUInt32BE(5) & 0x7fffffff
+      const payload = bytes.subarray(HEADER, HEADER + length)
+      bytes = bytes.subarray(HEADER + length)
+      if (peer.isMute) continue
+      if (type === SETTINGS && (flags & ACK) === 0 && first.length > 0) peer.send(frame(SETTINGS, ACK, 0))
+      else if (type === PING && (flags & ACK) === 0) peer.send(frame(PING, ACK, 0, payload))
+      onFrame(peer, { type, flags, stream, payload })
+    }
+  })
+  return peer
+}
+
+/**
+ * @param {import('./suite').Scope} scope
+ * @param {(peer: FramePeer, frame: Frame) => void} onFrame
+ * @param {Buffer} [first]
+ */
+async function frameServer(scope, onFrame, first) {
   const { server: identity } = await authority
   let connections = 0
-  return rawSecureServer(
-    scope,
-    identity,
-    (socket) => {
-      connections += 1
-      const peer = {
-        number: connections,
-        socket,
-        send: (...frames) => socket.destroyed || socket.write(Buffer.concat(frames)),
-        end: () => socket.end(),
-      }
-      let bytes = Buffer.alloc(0)
-      let isGreeted = false
-      if (first.length > 0) peer.send(first)
-      socket.on('data', (chunk) => {
-        bytes = Buffer.concat([bytes, chunk])
-        if (!isGreeted) {
-          if (bytes.length < PREFACE.length) return
-          bytes = bytes.subarray(PREFACE.length)
-          isGreeted = true
-        }
-        while (bytes.length >= HEADER) {
-          const length = bytes.readUIntBE(0, 3)
-          if (bytes.length < HEADER + length) return
-          const [type, flags] = [bytes[3], bytes[4]]
-          const stream = bytes.readUInt32BE(5) & 0x7fffffff
-          const payload = bytes.subarray(HEADER, HEADER + length)
-          bytes = bytes.subarray(HEADER + length)
-          if (type === SETTINGS && (flags & ACK) === 0 && first.length > 0) peer.send(frame(SETTINGS, ACK, 0))
-          else if (type === PING && (flags & ACK) === 0) peer.send(frame(PING, ACK, 0, payload))
-          onFrame(peer, { type, flags, stream, payload })
-        }
-      })
-    },
-    { ALPNProtocols: ['h2'] },
-  )
+  const onSocket = (socket) => serveFrames(socket, ++connections, onFrame, first)
+  return rawSecureServer(scope, identity, onSocket, { ALPNProtocols: ['h2'] })
+}
+
+/** Whether a client's frame ends its request. @param {Frame} frame */
+const endsRequest = ({ type, flags }) => (type === HEADERS || type === DATA) && (flags & END_STREAM) !== 0
+
+// What Huffman's code makes of the characters of a test's paths (RFC 7541, appendix B).
+const SHORT_CODES = ['012aceiost', ' %-./3456789=A_bdfghlmnpru', ':BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz']
+const FIRST_CODES = [0b00000, 0b010100, 0b1011100]
+const codes = new Map(
+  SHORT_CODES.flatMap((characters, row) =>
+    Array.from(characters, (character, at) => [(FIRST_CODES[row] + at).toString(2).padStart(5 + row, '0'), character]),
+  ),
+)
+
+function unpack(bytes) {
+  let bits = ''
+  let text = ''
+  for (const bit of Array.from(bytes, (byte) => byte.toString(2).padStart(8, '0')).join('')) {
+    bits += bit
+    if (!codes.has(bits)) continue
+    text += codes.get(bits)
+    bits = ''
+  }
+  return text
+}
+
+/** The path in a request's head, of which no other field matters. @param {Buffer} block */
+function pathOf(block) {
+  let at = 0
+  const integer = (bits) => {
+    const most = (1 << bits) - 1
+    let value = block[at++] & most
+    if (value < most) return value
+    for (let shift = 0; ; shift += 7) {
+      const byte = block[at++]
+      value += (byte & 0x7f) << shift
+      if (byte < 0x80) return value
+    }
+  }
+  const text = () => {
+    const isPacked = block[at] >= 0x80
+    const length = integer(7)
+    const bytes = block.subarray(at, (at += length))
+    return isPacked ? unpack(bytes) : bytes.toString('latin1')
+  }
+  while (at < block.length) {
+    const first = block[at]
+    if (first >= 0x80) {
+      if (integer(7) === 4) return '/'
+    } else if (first >= 0x20 && first < 0x40) {
+      integer(5)
+    } else {
+      const name = integer(first >= 0x40 ? 6 : 4)
+      if (name === 0) text()
+      const value = text()
+      if (name === 4 || name === 5) return value
+    }
+  }
+  throw new Error('a head without a path')
 }
 
 module.exports = {
@@ -116,13 +188,16 @@ module.exports = {
   DATA,
   END_HEADERS,
   END_STREAM,
+  endsRequest,
   frame,
   frameServer,
   goAway,
   HEADERS,
+  pathOf,
   PING,
   reset,
   RST_STREAM,
+  serveFrames,
   SETTINGS,
   settings,
   STATUS_200,

@@ -69,7 +69,8 @@ class SecureOrigin extends Origin {
   constructor(origins, name, options, secure, isUsual) {
     // Names hold certificates and keys: the engine has no use for them.
     const place = `${nameOf({}, options)}:${createHash('sha256').update(name).digest('base64')}`
-    const identity = typeof secure === 'string' ? place : `${place}\0${secure.id}\0${origins.maxStreams ?? ''}`
+    const identity =
+      typeof secure === 'string' ? place : `${place}\0${secure.id}\0${origins.maxStreams ?? ''}\0${origins.pingAfterMs}`
     super(origins, name, options, origins.identity(identity, isUsual), labelOf(name, options))
     if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)
     this.secure = secure
@@ -194,8 +195,8 @@ class SecureOrigin extends Origin {
    */
   describe(agent, options) {
     const { id, servername } = /** @type {Secure} */ (this.secure)
-    const { maxStreams } = this.origins
-    return { ...super.describe(agent, options), tls: id, servername, keylog: this.#keylog, maxStreams }
+    const { maxStreams, pingAfterMs } = this.origins
+    return { ...super.describe(agent, options), tls: id, servername, keylog: this.#keylog, maxStreams, pingAfterMs }
   }
 
   /**

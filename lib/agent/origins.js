@@ -16,6 +16,7 @@ const {
   limitsOf,
   LIVE,
   maxStreams,
+  pingAfter,
   milliseconds,
   PROFILE_KEYS,
   patienceOf,
@@ -382,6 +383,7 @@ class Origins {
     this.isShared = agent.options.shared === true
     this.maxStreams = maxStreams(agent.options)
     this.#proxy = agent[kProxy]
+    this.pingAfterMs = pingAfter(agent.options)
     this.#read(agent.options)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)

@@ -63,6 +63,7 @@ const PACKAGES = {
  * @property {boolean | undefined} [keylog]
  * @property {{ host: string, port: number, forwards: boolean, fields: string, name: string, tls?: number, servername?: string } | undefined} [proxy]
  * @property {number | undefined} [maxStreams] how many exchanges at a time a connection may carry that speaks HTTP/2; undefined: none
+ * @property {number | undefined} [pingAfterMs] after how long a silence such a server is asked whether it is there; 0: never
  */
 
 /**

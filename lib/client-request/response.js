@@ -275,11 +275,12 @@ function closeConnection(exchange) {
 }
 
 /**
- * Whether the peer's end of the connection was the end of the body.
+ * Whether the peer's end of the connection was the end of the body: never over HTTP/2, which says itself where bodies end.
  * @param {any} req
  */
-function isDelimitedByClose({ method, res }) {
-  const { headers, statusCode } = res
+function isDelimitedByClose({ method, res, socket }) {
+  const { headers, httpVersionMajor, statusCode } = res
+  if (httpVersionMajor === 2 && socket?.alpnProtocol === 'h2') return false
   if (method === 'HEAD' || statusCode === NO_CONTENT || statusCode === NOT_MODIFIED) return false
   return headers['content-length'] === undefined && !/chunked/i.test(headers['transfer-encoding'] ?? '')
 }

@@ -100,6 +100,7 @@ const AGENT = Object.freeze([
   { name: 'shared' },
   { name: 'http2' },
   { name: 'maxStreams', number: true },
+  { name: 'pingAfter', number: true },
   { name: 'warnings' },
   { name: 'dns' },
   { name: 'proxy', live: true },

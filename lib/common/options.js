@@ -179,6 +179,18 @@ function maxStreams({ http2, maxStreams }) {
   return Math.min(Math.max(1, Math.floor(maxStreams ?? DEFAULT_MAX_STREAMS)), 0x7fffffff)
 }
 
+/** How long an HTTP/2 server may be silent, in ms, before it is asked whether it is there. */
+const DEFAULT_PING_AFTER = 15_000
+
+/**
+ * The same as an agent has it; 0: it is never asked.
+ * @param {Options} options an agent's
+ */
+function pingAfter({ http2, pingAfter = DEFAULT_PING_AFTER }) {
+  if (http2 !== true || pingAfter > 0xffffffff) return 0
+  return Math.ceil(pingAfter)
+}
+
 /**
  * How much earlier than announced a server is expected to close, in ms. Node before 22 has no such property.
  * @param {any} agent
@@ -378,6 +390,7 @@ module.exports = {
   limitsOf,
   LIVE,
   maxStreams,
+  pingAfter,
   merge,
   milliseconds,
   nameOf,

@@ -87,6 +87,7 @@ pub struct BindingProfile {
     pub tcp_user_timeout_ms: f64,
     pub max_streams: Option<f64>,
     pub asks: u32,
+    pub ping_after_ms: Option<f64>,
     pub proxy: Option<BindingProxy>,
 }
 
@@ -147,6 +148,7 @@ impl TryFrom<BindingProfile> for Profile {
                 1 => Asks::ForNames,
                 _ => Asks::Always,
             },
+            ping_after_ms: profile.ping_after_ms.unwrap_or_default() as u32,
             proxy: None,
         };
         if let Some(given) = given {

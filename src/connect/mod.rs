@@ -74,6 +74,8 @@ pub struct Profile {
     pub names: Option<Names>,
     /// How many exchanges at a time a connection may carry if its peer speaks HTTP/2; `None`: none may speak it.
     pub http2: Option<u32>,
+    /// After how long a silence such a peer is asked whether it is there; 0: never.
+    pub ping_after_ms: u32,
     /// When whoever the connection is opened for says what to connect to, in place of the system.
     pub asks: Asks,
     /// What it goes through; `None`: straight to its target.

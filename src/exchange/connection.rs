@@ -221,6 +221,8 @@ impl Task {
                 let bounds = Bounds {
                     places: most as usize,
                     until: (ttl_ms > 0).then(|| Instant::now() + Duration::from_millis(ttl_ms)),
+                    ping_after: (profile.ping_after_ms > 0)
+                        .then(|| Duration::from_millis(profile.ping_after_ms.into())),
                 };
                 let opened = dial.opened(connected, secured, bounds);
                 match self.unless_killed(opened).await? {

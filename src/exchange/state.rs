@@ -104,6 +104,11 @@ impl Exchange {
             || matches!(&self.answer, Answer::Body { head, .. } if !head.keep_alive)
     }
 
+    /// Whether it may be sent once more although it was written; it begins from its first byte then.
+    pub(super) fn may_resend(&mut self) -> bool {
+        self.begin.idempotent && !self.resent && self.request.is_kept() && self.request.rewind()
+    }
+
     pub(super) fn is_told(&self) -> bool {
         matches!(self.answer, Answer::Told)
     }

@@ -23,7 +23,8 @@ use super::reading::{aborted, parse_failure};
 use super::state::{Answer, Exchange, Gathered, Outcome, Step};
 use super::timeouts::{Awaited, Clock, Timeouts};
 use crate::config::{
-    GATHERED_FRAMES, MAX_INFORMATIONAL, MAX_MOVES, STREAM_REPLAY_LIMIT, TURN_PIECES, TURN_WRITTEN,
+    GATHERED_FRAMES, MAX_INFORMATIONAL, MAX_MOVES, PING_PATIENCE, STREAM_REPLAY_LIMIT, TURN_PIECES,
+    TURN_WRITTEN,
 };
 use crate::error::Failure;
 use crate::faults::{self, Stage};
@@ -52,6 +53,7 @@ struct Stream {
     response: Option<ResponseFuture>,
     received: Option<RecvStream>,
     informational: u32,
+    opened: tokio::time::Instant,
     upload: Option<Upload>,
 }
 
@@ -118,9 +120,13 @@ impl<'a> Streams<'a> {
         self.place.register(cx);
         for _ in 0..BUDGET {
             if let Some(reason) = self.task.mailbox.killed() {
+                self.doubt();
                 return Poll::Ready(Outcome::Closed(reason));
             }
             self.take_inputs();
+            if let Some(outcome) = self.abandon() {
+                return Poll::Ready(outcome);
+            }
             match self.ask(cx) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
@@ -185,7 +191,38 @@ impl<'a> Streams<'a> {
         };
         let has_news = || self.place.has_news();
         let polled = self.clock.poll(cx, exchange.timeouts, awaited, has_news);
+        if polled.is_ready() {
+            self.doubt();
+        }
         polled.map(|failure| Outcome::Failed(Box::new(failure)))
+    }
+
+    /// The request is given up. If its server has been silent all the time, those after it want to know whether it is there.
+    fn doubt(&self) {
+        let asked = self.stream.as_ref().map(|stream| stream.opened);
+        if asked.is_some_and(|asked| {
+            asked.elapsed() >= PING_PATIENCE && self.place.has_heard_nothing_since(asked)
+        }) {
+            self.place.doubt();
+        }
+    }
+
+    /// Where the server has not even said that it is there, a request that may be sent twice goes elsewhere.
+    fn abandon(&mut self) -> Option<Outcome> {
+        let (Some(exchange), Some(stream)) = (self.current.as_mut(), self.stream.as_ref()) else {
+            return None;
+        };
+        let may_move = matches!(exchange.answer, Answer::Awaited)
+            && self.place.is_silent_since(stream.opened)
+            && exchange.may_resend();
+        if !may_move {
+            return None;
+        }
+        self.stream = None;
+        exchange.resent = true;
+        exchange.request.restart(exchange.begin.idempotent);
+        exchange.answer = Answer::NotAsked;
+        Some(Outcome::Replace(CloseReason::TimedOut, true))
     }
 
     /// Opens a stream for a request whose head is there. False: what the kernel has of the session comes first.
@@ -202,6 +239,10 @@ impl<'a> Streams<'a> {
         // It may say that it ends.
         if self.place.has_news() && !std::mem::replace(&mut self.has_yielded, true) {
             cx.waker().wake_by_ref();
+            return Ok(false);
+        }
+        // If it may not even be there, what may be sent twice finds out by itself.
+        if self.place.is_doubtful() && !exchange.begin.idempotent {
             return Ok(false);
         }
         self.has_yielded = false;
@@ -228,6 +269,7 @@ impl<'a> Streams<'a> {
                     response: Some(response),
                     received: None,
                     informational: 0,
+                    opened: tokio::time::Instant::now(),
                     upload: (!is_whole).then_some(Upload {
                         sending,
                         body,
@@ -250,7 +292,11 @@ impl<'a> Streams<'a> {
         if let Some(upload) = &mut stream.upload {
             let before = exchange.request.written();
             let uploaded = upload.poll(cx, exchange);
-            self.sent += exchange.request.written() - before;
+            let sent = exchange.request.written() - before;
+            self.sent += sent;
+            if sent > 0 {
+                self.place.note_progress();
+            }
             match uploaded {
                 Uploaded::Waits => {}
                 Uploaded::Over => stream.upload = None,
@@ -349,6 +395,7 @@ impl<'a> Streams<'a> {
             owner.count(|metrics| metrics.first_byte.record(asked.elapsed()));
         }
         self.received += head.len as u64;
+        self.place.note_progress();
         exchange.request.forget();
         exchange.answer = Answer::Body {
             head,
@@ -387,6 +434,9 @@ impl<'a> Streams<'a> {
                 Poll::Ready(Some(Ok(piece))) => {
                     exchange.received += piece.len() as u64;
                     self.received += piece.len() as u64;
+                    if !piece.is_empty() {
+                        self.place.note_progress();
+                    }
                     // What is told is counted by whoever reads it; the server may send as much again.
                     let _ = received.flow_control().release_capacity(piece.len());
                     gathered.push(piece);
@@ -446,7 +496,13 @@ impl<'a> Streams<'a> {
             return Step::Wait;
         };
         let is_shared = exchange.begin.reused || !self.place.is_first;
-        let fate = Fate::of(error);
+        let fate = match self.place.was_flooded() {
+            true => Fate::flooded(),
+            false => match Fate::of(error) {
+                Fate::Lost(failure) => Fate::Lost(self.place.failure().unwrap_or(failure)),
+                fate => fate,
+            },
+        };
         if matches!(exchange.answer, Answer::Body { .. }) {
             let failure = match fate {
                 Fate::Refused(failure) => failure,
@@ -455,11 +511,10 @@ impl<'a> Streams<'a> {
             };
             return Step::Over(Outcome::Failed(Box::new(failure)));
         }
-        let request = &mut exchange.request;
         let may_repeat = exchange.begin.idempotent;
         let outcome = match fate {
             Fate::Unprocessed | Fate::WantsHttp1
-                if exchange.moves >= MAX_MOVES || !request.is_kept() =>
+                if exchange.moves >= MAX_MOVES || !exchange.request.is_kept() =>
             {
                 Outcome::Failed(Box::new(Failure {
                     http2_code: error.reason().map(u32::from),
@@ -471,28 +526,21 @@ impl<'a> Streams<'a> {
                     self.place.note_refusal();
                 }
                 exchange.moves += 1;
-                request.restart(may_repeat);
+                exchange.request.restart(may_repeat);
                 exchange.answer = Answer::NotAsked;
                 Outcome::Replace(CloseReason::PeerClosed, false)
             }
             Fate::WantsHttp1 => {
                 self.place.note_wants_http1();
                 exchange.moves += 1;
-                request.restart(may_repeat);
+                exchange.request.restart(may_repeat);
                 exchange.answer = Answer::NotAsked;
                 Outcome::NeedsHttp1
             }
             // A session that was opened for this very request has given its answer.
-            Fate::Lost(_)
-                if is_shared
-                    && may_repeat
-                    && informed == 0
-                    && !exchange.resent
-                    && request.is_kept()
-                    && request.rewind() =>
-            {
+            Fate::Lost(_) if is_shared && informed == 0 && exchange.may_resend() => {
                 exchange.resent = true;
-                request.restart(may_repeat);
+                exchange.request.restart(may_repeat);
                 exchange.answer = Answer::NotAsked;
                 Outcome::Replace(CloseReason::PeerClosed, true)
             }

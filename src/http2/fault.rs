@@ -20,6 +20,16 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// Of a stream whose session was left because of what its server said beside responses.
+    pub fn flooded() -> Self {
+        let code = Reason::ENHANCE_YOUR_CALM;
+        let message = "The server floods the connection with frames that are no part of a response";
+        Self::Refused(Failure {
+            http2_code: Some(u32::from(code)),
+            ..Failure::new("ERR_HTTP2_ERROR", message)
+        })
+    }
+
     /// What `error` says of the stream that it came from.
     pub fn of(error: &Error) -> Self {
         let reason = error.reason();
@@ -31,8 +41,10 @@ impl Fate {
         }
         if let Some(error) = error.get_io() {
             return Self::Lost(match error.kind() {
-                // That is how a stream hears of a connection's orderly end.
-                io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => Failure::hang_up(),
+                // That is how a stream hears of a connection's orderly end, be it in the midst of a frame.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other => {
+                    Failure::hang_up()
+                }
                 _ => Failure::from_io(error, "read", None, None),
             });
         }

@@ -3,32 +3,34 @@
 //! Whoever has a place keeps the session alive; it says goodbye when the last one is given back, or a little later if that was for
 //! the sake of its stream alone. Its streams hear of its end by
 //! themselves, places without a stream by [`Place::register`].
+//!
+//! Nobody hears of a connection whose other end has gone without a word. So a session that has been silent for long is asked
+//! with a PING (RFC 9113, section 6.7) before it gets a request that may not be sent twice.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use h2::{Ping, PingPong};
 use tokio::time::{sleep_until, Instant, Sleep};
 
+use super::wire::{Carrier, Wire};
 use crate::config::{
-    SESSION_FRAMES, SESSION_HEADERS, SESSION_LINGER, SESSION_WINDOW, STREAM_WINDOW,
+    GRACE, PING_PATIENCE, SESSION_ERRORS, SESSION_FRAMES, SESSION_GOODBYE, SESSION_HEADERS,
+    SESSION_LINGER, SESSION_RESETS, SESSION_RESET_TIME, SESSION_WINDOW, STREAM_WINDOW,
 };
 use crate::connect::tls::Secured;
 use crate::connect::Transport;
 use crate::contain::Contained;
 use crate::error::Failure;
 use crate::pool::CloseReason;
-
-/// A frame's header: how much follows, its kind, flags and stream.
-const FRAME_HEADER: usize = 9;
 
 /// How a session is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +41,19 @@ enum State {
     Leaving,
     /// The connection is gone.
     Ended(CloseReason),
+}
+
+/// What is known of the other end, when it has been silent for long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Peer {
+    /// It was not asked.
+    Trusted,
+    /// It is to be asked.
+    Doubted,
+    /// It was asked whether it is there.
+    Asked,
+    /// It has not answered.
+    Silent,
 }
 
 /// Who gives a session's places away.
@@ -58,6 +73,8 @@ pub struct Bounds {
     pub places: usize,
     /// From when on nobody gets a place any more; those that are taken have ends of their own.
     pub until: Option<Instant>,
+    /// After how long a silence its server is asked whether it is there; `None`: never.
+    pub ping_after: Option<Duration>,
 }
 
 /// A connection that speaks HTTP/2.
@@ -85,6 +102,9 @@ pub struct Session {
     is_unwanted: Cell<bool>,
     /// The task that reads.
     reader: RefCell<Option<Waker>>,
+    /// What has come over the connection.
+    wire: Rc<Wire>,
+    peer: Cell<Peer>,
 }
 
 impl Session {
@@ -101,11 +121,8 @@ impl Session {
         bounds: Bounds,
     ) -> Result<Rc<Self>, Failure> {
         let transport = Rc::new(RefCell::new(transport));
-        let first_frame = Rc::new(Cell::new(Incoming::default()));
-        let carrier = Carrier {
-            transport: Rc::clone(&transport),
-            incoming: Rc::clone(&first_frame),
-        };
+        let wire = Rc::new(Wire::new());
+        let carrier = Carrier::new(Rc::clone(&transport), Rc::clone(&wire));
         let handshake = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -113,6 +130,10 @@ impl Session {
             .initial_connection_window_size(SESSION_WINDOW)
             .max_header_list_size(SESSION_HEADERS)
             .data_frame_budget(SESSION_FRAMES)
+            // What is still on its way to requests that were given up hurts nobody else.
+            .max_concurrent_reset_streams(SESSION_RESETS)
+            .reset_stream_duration(SESSION_RESET_TIME)
+            .max_local_error_reset_streams(Some(SESSION_ERRORS))
             // One stream may go out before the server has said how many it takes.
             .initial_max_send_streams(1)
             .handshake::<_, Bytes>(carrier)
@@ -137,30 +158,40 @@ impl Session {
             lingers: Cell::default(),
             is_unwanted: Cell::default(),
             reader: RefCell::default(),
+            wire,
+            peer: Cell::new(Peer::Trusted),
         });
-        tokio::task::spawn_local(Rc::clone(&session).read(connection, first_frame));
+        tokio::task::spawn_local(Rc::clone(&session).read(connection));
         Ok(session)
     }
 
     /// Reads until the connection ends.
-    async fn read(
-        self: Rc<Self>,
-        mut connection: Connection<Carrier, Bytes>,
-        incoming: Rc<Cell<Incoming>>,
-    ) {
+    async fn read(self: Rc<Self>, mut connection: Connection<Carrier, Bytes>) {
+        let mut asking = Asking::new(connection.ping_pong());
         let mut lingering = None;
+        let mut goodbye: Option<Pin<Box<Sleep>>> = None;
         let reading = std::future::poll_fn(|cx| {
             self.reader.replace(Some(cx.waker().clone()));
             self.linger(cx, &mut lingering);
+            self.wire.begin_turn();
+            asking.ask(&self);
             let polled = Pin::new(&mut connection).poll(cx);
             if polled.is_pending() {
-                self.look(cx, &connection, incoming.get().is_settled());
+                asking.listen(&self, cx);
+                self.look(cx, &connection);
+                if self.is_left() {
+                    // A server that takes nothing has no goodbye.
+                    let timer = goodbye.get_or_insert_with(|| {
+                        Box::pin(sleep_until(Instant::now() + SESSION_GOODBYE))
+                    });
+                    return timer.as_mut().poll(cx).map(Ok);
+                }
             }
             polled
         });
         let reason = match Contained::new(reading).await {
             Ok(Ok(())) => CloseReason::PeerClosed,
-            Ok(Err(error)) if error.is_io() => CloseReason::PeerReset,
+            Ok(Err(error)) if error.is_io() && !self.wire.is_flooded() => CloseReason::PeerReset,
             Ok(Err(_)) | Err(_) => CloseReason::Error,
         };
         // Before its streams hear of it: they look for another place at once.
@@ -168,13 +199,13 @@ impl Session {
         self.turn(State::Ended(reason));
     }
 
+    /// Whether nobody has a place in it, nor will.
+    fn is_left(&self) -> bool {
+        !self.is_open() && self.places.borrow().is_empty()
+    }
+
     /// Looks what the server has said since.
-    fn look(
-        &self,
-        cx: &mut Context<'_>,
-        connection: &Connection<Carrier, Bytes>,
-        is_settled: bool,
-    ) {
+    fn look(&self, cx: &mut Context<'_>, connection: &Connection<Carrier, Bytes>) {
         if self.state.get() != State::Open {
             return;
         }
@@ -186,7 +217,7 @@ impl Session {
             self.turn(State::Leaving);
             return;
         }
-        if !is_settled {
+        if !self.wire.is_settled() {
             return;
         }
         let takes = connection.max_concurrent_send_streams();
@@ -216,6 +247,7 @@ impl Session {
     fn end(&self) {
         self.sender.take();
         self.leave();
+        self.wake_reader();
     }
 
     /// Ends it, if it has no places, and else as soon as it has none.
@@ -223,7 +255,6 @@ impl Session {
         self.is_unwanted.set(true);
         if self.lingers.take().is_some() {
             self.end();
-            self.wake_reader();
         }
     }
 
@@ -237,12 +268,16 @@ impl Session {
         if matches!(self.state.replace(state), State::Ended(_)) {
             return;
         }
+        self.wake_places();
+        self.tell_giver(|giver| giver.changed());
+    }
+
+    fn wake_places(&self) {
         for waker in self.places.borrow_mut().values_mut() {
             if let Some(waker) = waker.take() {
                 waker.wake();
             }
         }
-        self.tell_giver(|giver| giver.changed());
     }
 
     fn tell_giver(&self, tell: impl FnOnce(&dyn Giver)) {
@@ -352,6 +387,55 @@ impl Place {
         self.spares.set(true);
     }
 
+    /// Whether nobody can tell that the server is still there: it has been silent for long, or has not answered yet. It is
+    /// asked then, and the place woken when more is known.
+    pub fn is_doubtful(&self) -> bool {
+        let Session {
+            bounds, wire, peer, ..
+        } = self.session();
+        let is_late = bounds
+            .ping_after
+            .is_some_and(|after| wire.heard().elapsed() >= after);
+        if peer.get() == Peer::Trusted && is_late {
+            self.doubt();
+        }
+        peer.get() != Peer::Trusted
+    }
+
+    /// Has the server be asked whether it is there, unless that is under way or was never to be.
+    pub fn doubt(&self) {
+        let session = self.session();
+        if session.peer.get() == Peer::Trusted && session.bounds.ping_after.is_some() {
+            session.peer.set(Peer::Doubted);
+            session.wake_reader();
+        }
+    }
+
+    /// Whether the server was asked whether it is there, did not answer, and has said nothing since `moment`.
+    pub fn is_silent_since(&self, moment: Instant) -> bool {
+        self.session.peer.get() == Peer::Silent && self.has_heard_nothing_since(moment)
+    }
+
+    /// Whether the server has said nothing at all since then.
+    pub fn has_heard_nothing_since(&self, moment: Instant) -> bool {
+        self.session.wire.heard() <= moment
+    }
+
+    /// What the connection failed with, as the system said it.
+    pub fn failure(&self) -> Option<Failure> {
+        self.session.wire.failure()
+    }
+
+    /// What requests wait for goes on: what the server says beside it is part of that.
+    pub fn note_progress(&self) {
+        self.session.wire.note_progress();
+    }
+
+    /// Whether the session has ended because of what its server said that was no part of any response.
+    pub fn was_flooded(&self) -> bool {
+        self.session.wire.is_flooded()
+    }
+
     /// The server has refused a stream although, by its own word, there was room.
     pub fn note_refusal(&self) {
         let others = self.session.places.borrow().len().saturating_sub(1);
@@ -389,79 +473,56 @@ impl Drop for Place {
     }
 }
 
-/// The first frame that comes: by the rules, the server's settings.
-#[derive(Clone, Copy, Default)]
-struct Incoming {
-    count: usize,
-    len: [u8; 3],
+/// What asks a server whether it is there.
+struct Asking {
+    pings: Option<PingPong>,
+    /// When it must have answered; and whether that was put off because there was something to read.
+    until: Option<(Pin<Box<Sleep>>, bool)>,
 }
 
-impl Incoming {
-    fn note(&mut self, bytes: &[u8]) {
-        for (at, &byte) in bytes.iter().enumerate().take(3) {
-            if let Some(len) = self.len.get_mut(self.count + at) {
-                *len = byte;
+impl Asking {
+    fn new(pings: Option<PingPong>) -> Self {
+        Self { pings, until: None }
+    }
+
+    /// Asks, if somebody wants to know.
+    fn ask(&mut self, session: &Session) {
+        let Some(pings) = &mut self.pings else {
+            return;
+        };
+        if session.peer.get() == Peer::Doubted && pings.send_ping(Ping::opaque()).is_ok() {
+            session.peer.set(Peer::Asked);
+            let until = sleep_until(Instant::now() + PING_PATIENCE);
+            self.until = Some((Box::pin(until), false));
+        }
+    }
+
+    /// Hears the answer, or that there is none.
+    fn listen(&mut self, session: &Session, cx: &mut Context<'_>) {
+        let (Some(pings), Some((until, is_put_off))) = (&mut self.pings, &mut self.until) else {
+            return;
+        };
+        if let Poll::Ready(answer) = pings.poll_pong(cx) {
+            if answer.is_ok() {
+                session.peer.set(Peer::Trusted);
             }
+            self.until = None;
+            session.wake_places();
+            return;
         }
-        self.count += bytes.len();
-    }
-
-    /// Whether it has come as a whole.
-    fn is_settled(self) -> bool {
-        let [high, middle, low] = self.len.map(usize::from);
-        self.count >= FRAME_HEADER + (high << 16 | middle << 8 | low)
-    }
-}
-
-/// A transport that others look at, too.
-struct Carrier {
-    transport: Rc<RefCell<Transport>>,
-    incoming: Rc<Cell<Incoming>>,
-}
-
-impl AsyncRead for Carrier {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut *self.transport.borrow_mut()).poll_read(cx, buf);
-        let mut incoming = self.incoming.get();
-        if !incoming.is_settled() {
-            incoming.note(&buf.filled()[before..]);
-            self.incoming.set(incoming);
+        while until.as_mut().poll(cx).is_ready() {
+            // A process that stood still finds the time over and the answer in the kernel.
+            if !*is_put_off && session.transport.borrow().has_news() {
+                *is_put_off = true;
+                until.as_mut().reset(Instant::now() + GRACE);
+                cx.waker().wake_by_ref();
+                continue;
+            }
+            self.until = None;
+            session.peer.set(Peer::Silent);
+            session.leave();
+            session.wake_places();
+            return;
         }
-        polled
-    }
-}
-
-impl AsyncWrite for Carrier {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.transport.borrow_mut()).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.transport.borrow_mut()).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.transport.borrow().is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.transport.borrow_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.transport.borrow_mut()).poll_shutdown(cx)
     }
 }

@@ -37,6 +37,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         http2: None,
         asks: Asks::AsOthers,
         proxy: None,
+        ping_after_ms: 0,
     }
 }
 
