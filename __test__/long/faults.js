@@ -73,7 +73,8 @@ class Ways {
   )
 
   /** The only one that is not the engine's own. */
-  client = async (/** @type {string} */ name) => (await keepwire.fetch(this.#urls.https + name)).text()
+  client = async (/** @type {string} */ name) =>
+    (await keepwire.fetch(this.#urls.https + name, { client: 'reqwest' })).text()
 
   /** @param {string} way */
   send(way, name) {
