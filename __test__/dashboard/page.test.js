@@ -10,7 +10,7 @@ const { after, before } = require('node:test')
 
 const { send } = require('../support/client')
 const { reply } = require('../support/peer')
-const { baseline, isNode } = require('../support/runtime')
+const { baseline, isNode, major } = require('../support/runtime')
 const { test } = require('../support/suite')
 
 const { dashboard } = baseline ? {} : require('../../lib/dashboard')
@@ -29,6 +29,7 @@ const executablePath = (process.env.PATH ?? '')
 const skip =
   (baseline && 'shows nothing') ||
   (!isNode && "the page is the same, and the browser's driver is made for Node") ||
+  (major < 20 && "the browser's driver needs Node 20") ||
   (executablePath === undefined && 'there is no chromium: apt-get install chromium')
 
 const FLAGS = [
