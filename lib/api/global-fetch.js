@@ -8,8 +8,8 @@ const { start } = require('../fetch/index.js')
 const { isGenuine, kStandsFor, replacedConnecting } = require('../runtime/genuine.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 
-/** How dd-trace's wrapper reads. It hears of our fetches on undici's channels, once each. */
-const DD_TRACE = /^function fetch \(input, init\) \{\s*return wrappedFetch\(input, init\)\s*\}$/
+/** How dd-trace's wrapper reads, in its file and as Bun prints it. It hears of our fetches on undici's channels, once each. */
+const DD_TRACE = /^function fetch ?\(input, init\) \{\s*return wrappedFetch\(input, init\);?\s*\}$/
 
 /** @typedef {(input: any, init?: any) => Promise<Response>} Fetch */
 
