@@ -59,6 +59,14 @@ function headOf(connection) {
   }
 }
 
+/**
+ * A server's port where it is one, in a URL within a URL too: `%40127.0.0.1` has none.
+ * @param {Recorder} recorder
+ */
+function numberOf({ peer }) {
+  return new RegExp(`(?<=:|%(?:25)*3A)${peer.port}(?!\\d)`, 'gi')
+}
+
 /** The servers of one of the two fetches. @param {import('./listener').Identity | undefined} identity */
 async function startPair(identity) {
   const [peer, other] = await Promise.all([new Recorder(identity).start(), new Recorder(identity).start()])
@@ -66,8 +74,7 @@ async function startPair(identity) {
     peer,
     other,
     take: (/** @type {string} */ id) => [...peer.take(id), ...other.take(id)],
-    plain: (/** @type {string} */ text) =>
-      text.replaceAll(String(peer.peer.port), 'PORT').replaceAll(String(other.peer.port), 'OTHER'),
+    plain: (/** @type {string} */ text) => text.replace(numberOf(peer), 'PORT').replace(numberOf(other), 'OTHER'),
     close: () => Promise.all([peer.peer.close(), other.peer.close()]),
   }
 }
