@@ -34,10 +34,12 @@ const EXPECTED = [
     says: 'handles, parsers, timers, hidden classes and listeners of the runtime',
     tests: [
       'http-agent-domain-reused-gc',
+      'http-agent-timeout-option',
       'http-client-set-timeout',
       'http-client-set-timeout-after-end',
       'http-client-spurious-aborted',
       'http-client-timeout-on-connect',
+      'http-client-timeout-option-with-agent',
       'http-client-timeout-option-listeners',
       'http-parser-lazy-loaded',
       'http-parser-memory-retention',
