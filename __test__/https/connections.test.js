@@ -461,13 +461,13 @@ for (const [reason, make] of Object.entries(foreign)) {
     const agent = scope.adopt(new SecureAgent({ ...make(known), keepAlive: true }))
     for (let i = 0; i < 3; i++) assert.strictEqual((await get({ port: served.port, agent })).reused, i > 0)
     assert.strictEqual(served.connections, 1)
-    assert.deepStrictEqual([...foreignReasons(agent)], [[reason, 3]])
+    assert.deepStrictEqual([...fallbackReasons(agent)], [[reason, 3]])
   })
 }
 
-function foreignReasons(agent) {
+function fallbackReasons(agent) {
   const symbols = Object.getOwnPropertySymbols(agent)
-  return symbols.map((symbol) => agent[symbol]).find((value) => value?.foreignReasons).foreignReasons
+  return symbols.map((symbol) => agent[symbol]).find((value) => value?.fallbackReasons).fallbackReasons
 }
 
 test("http requests are refused with the runtime's own error", (scope) => {

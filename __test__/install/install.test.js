@@ -171,11 +171,11 @@ test('node --import keepwire/register does the same', { skip: !isNode && 'a flag
 
 test('after keepwire/register, a program that knows nothing of keepwire is carried by it', async () => {
   const { bodies, connections, engine } = await runProgram('requests.js', { register: true })
-  const carried = keepsByDefault ? [1, 'SocketView'] : [3, null]
+  const carried = keepsByDefault ? [1, 'EngineSocket'] : [3, null]
   assert.deepStrictEqual([bodies, connections, engine], [['works', 'works', 'works'], ...carried])
 })
 
 test('without keepwire/register, the same program is not', async () => {
   const { engine } = await runProgram('requests.js')
-  assert.notStrictEqual(engine, 'SocketView')
+  assert.notStrictEqual(engine, 'EngineSocket')
 })

@@ -7,7 +7,7 @@
 
 const { nextTick } = require('../runtime/captured.js')
 const { exchangeFor } = require('../client-request/exchange.js')
-const { asksForUpgrade, carryForeign, foreignReason, onFree, removeSocket } = require('../client-request/fallback.js')
+const { asksForUpgrade, fallBack, fallbackReason, onFree, removeSocket } = require('../client-request/fallback.js')
 const { kStandsFor, RuntimeAgent } = require('../runtime/genuine.js')
 const { giveBack, lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
@@ -82,7 +82,7 @@ function shownRequests(requests) {
     /** @this {any} */
     get() {
       settlePending(this)
-      return this[kOrigins] === undefined ? requests : this[kOrigins].showWaiting(requests)
+      return this[kOrigins] === undefined ? requests : this[kOrigins].shown.waiting(requests)
     },
     set() {},
     enumerable: true,
@@ -92,8 +92,8 @@ function shownRequests(requests) {
 
 /** What an agent shows; the runtime's code may assign to these, to no effect. @type {PropertyDescriptorMap} */
 const shownProperties = {
-  sockets: shown((origins) => origins.sockets),
-  freeSockets: shown((origins) => origins.freeSockets),
+  sockets: shown(({ shown }) => shown.sockets),
+  freeSockets: shown(({ shown }) => shown.freeSockets),
   totalSocketCount: shown((origins) => origins.count),
 }
 
@@ -125,7 +125,7 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   settlePending(this, req)
   const { origin, plain, reason } = route(this, req, wanted)
   if (reason !== undefined) {
-    carryForeign(this, req, wanted, origin, reason)
+    fallBack(this, req, wanted, origin, reason)
     return
   }
   const exchange = exchangeFor(req, this, origin, wanted)
@@ -147,7 +147,7 @@ function route(agent, req, wanted) {
   origins.syncLimits()
   const plain = plainName(agent.options, wanted)
   if (plain === undefined) refuseOwnJudge(agent, wanted)
-  /** @type {import('./origins.js').Origin} */
+  /** @type {import('./origin.js').Origin} */
   const origin = agent[kFind](origins, req, wanted, plain)
   /** @type {string | undefined} */
   const reason = agent[kReason](origin, req, wanted, plain)
@@ -181,13 +181,13 @@ Agent.prototype[kFind] = function find(origins, _req, wanted, plain) {
 /**
  * Why only the runtime can carry a request.
  * @this {any}
- * @param {import('./origins.js').Origin} _origin
+ * @param {import('./origin.js').Origin} _origin
  * @param {any} req
  * @param {Record<string, any>} wanted what to connect to
  * @param {string | undefined} plain what plainName() says
  */
 Agent.prototype[kReason] = function reason(_origin, req, wanted, plain) {
-  return foreignReason(this, req, wanted, plain !== undefined)
+  return fallbackReason(this, req, wanted, plain !== undefined)
 }
 
 /** @param {ClientExchange} exchange */
@@ -212,11 +212,11 @@ function start(exchange) {
 function reroute(exchange) {
   const { agent, connection, options, origin, req } = exchange
   if (connection !== null) {
-    connection.view._httpMessage = null
-    connection.view.destroy()
+    connection.socket._httpMessage = null
+    connection.socket.destroy()
   }
   req.reusedSocket = false
-  carryForeign(agent, req, options, origin, 'upgrade')
+  fallBack(agent, req, options, origin, 'upgrade')
 }
 
 Agent.prototype.removeSocket = removeSocket
@@ -236,7 +236,7 @@ Agent.prototype.destroy = function destroy() {
   // First, so that they are closed for this reason and not as by their user.
   native.closeIdle(origins.id)
   for (const origin of [...origins.values()]) {
-    for (const connection of [...origin.connections]) connection.view.destroy()
+    for (const connection of [...origin.connections]) connection.socket.destroy()
     for (const socket of [...origin.idleSockets, ...origin.busySockets]) socket.destroy()
   }
   origins.port.submission.flush()

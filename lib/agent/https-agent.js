@@ -8,7 +8,7 @@
 const net = require('node:net')
 
 const { additions, Agent: HttpAgent, agentOver, initialize, originsOf } = require('./agent.js')
-const { foreignReason, removeSocket } = require('../client-request/fallback.js')
+const { fallbackReason, removeSocket } = require('../client-request/fallback.js')
 const { RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf } = require('../common/options.js')
@@ -98,7 +98,7 @@ function settingsOf(agent) {
  */
 function originOf(agent, origins, { head, name, options }) {
   const origin = find(agent, origins, head, options, name)
-  return origin.foreignReason(options) === undefined ? origin : undefined
+  return origin.fallbackReason(options) === undefined ? origin : undefined
 }
 
 /**
@@ -107,7 +107,7 @@ function originOf(agent, origins, { head, name, options }) {
  * @param {Options} wanted
  */
 function refuses(agent, wanted) {
-  return find(agent, originsOf(agent), NO_REQUEST, wanted, undefined).foreignReason(wanted) !== undefined
+  return find(agent, originsOf(agent), NO_REQUEST, wanted, undefined).fallbackReason(wanted) !== undefined
 }
 
 /**
@@ -174,7 +174,7 @@ Agent.prototype[kFind] = function findFor(origins, req, wanted, plain) {
  * @param {string | undefined} plain what plainName() says
  */
 Agent.prototype[kReason] = function reason(origin, req, wanted, plain) {
-  return foreignReason(this, req, wanted, plain !== undefined) ?? origin.foreignReason(wanted)
+  return fallbackReason(this, req, wanted, plain !== undefined) ?? origin.fallbackReason(wanted)
 }
 
 const { addRequest, destroy } = HttpAgent.prototype

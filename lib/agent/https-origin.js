@@ -5,10 +5,10 @@
 const { createHash } = require('node:crypto')
 
 const { now } = require('../runtime/captured.js')
-const { carryForeign } = require('../client-request/fallback.js')
+const { fallBack } = require('../client-request/fallback.js')
 const native = require('../bridge/native.js')
 const { nameOf } = require('../common/options.js')
-const { Origin } = require('./origins.js')
+const { Origin } = require('./origin.js')
 const { ignoresAgents, isDeno } = require('../runtime/probes.js')
 const { shadow } = require('../exchange/queue.js')
 const {
@@ -19,7 +19,7 @@ const {
   RENEGOTIATION,
   rewind,
 } = require('../tls/legacy.js')
-const { createTlsView } = require('../socket/tls-socket.js')
+const { createTlsSocket } = require('../socket/tls-socket.js')
 
 /** @typedef {import('./origins.js').Origins} Origins */
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
@@ -101,7 +101,7 @@ class SecureOrigin extends Origin {
    * Why only the runtime can carry a request; undefined: the engine can.
    * @param {Options} wanted
    */
-  foreignReason(wanted) {
+  fallbackReason(wanted) {
     if (typeof this.secure === 'string') return `tls-${this.secure}`
     // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
     if (wanted.checkServerIdentity !== undefined) return 'tls-request-identity'
@@ -136,7 +136,7 @@ class SecureOrigin extends Origin {
     const spentMs = now() - connection.dialedAt
     rewind(exchange)
     try {
-      carryForeign(agent, req, options, this, LEGACY_SERVER, spentMs)
+      fallBack(agent, req, options, this, LEGACY_SERVER, spentMs)
     } catch (error) {
       // The runtime refuses its options, and nobody is there to catch it any more.
       req.destroy(error)
@@ -203,8 +203,8 @@ class SecureOrigin extends Origin {
    * @param {Connection} connection
    * @param {Options} options
    */
-  createView(connection, options) {
-    return createTlsView(connection, options)
+  createSocket(connection, options) {
+    return createTlsSocket(connection, options)
   }
 
   /** @param {any} agent */

@@ -11,7 +11,7 @@ const { fromRecord } = require('../exchange/errors.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
 
-/** @typedef {import('./origins.js').Origin} Origin */
+/** @typedef {import('./origin.js').Origin} Origin */
 /** @typedef {import('./origins.js').Origins} Origins */
 
 const MOST_TIMER_MS = 0x7fffffff
@@ -73,7 +73,7 @@ class Opening extends Exchange {
   release() {
     const { connection } = this
     if (connection === null || connection.exchange !== this) this.settle()
-    else if (!this.returnUnused()) connection.view.destroy()
+    else if (!this.returnUnused()) connection.socket.destroy()
   }
 
   /**
@@ -104,7 +104,7 @@ class Opening extends Exchange {
     const connection = /** @type {Connection} */ (this.connection)
     connection.exchange = null
     connection.noteClosed()
-    connection.view.destroy()
+    connection.socket.destroy()
   }
 }
 

@@ -10,7 +10,7 @@ const { rememberedNames } = require('./names.js')
 
 /** @param {NativeOrigin} told */
 function shape(told) {
-  const [dialing, leased, idle, foreign, foreignIdle, queued] = told.counts
+  const [dialing, leased, idle, fallback, fallbackIdle, queued] = told.counts
   const [created, reused, retried, moved, passedOver] = told.totals
   return {
     open: leased + idle,
@@ -18,8 +18,8 @@ function shape(told) {
     leased,
     dialing,
     queued,
-    runtimeSockets: foreign,
-    runtimeSocketsIdle: foreignIdle,
+    runtimeSockets: fallback,
+    runtimeSocketsIdle: fallbackIdle,
     created,
     reused,
     retried,
@@ -27,7 +27,7 @@ function shape(told) {
     passedOver,
     closed: byReason(told.closed),
     errors: tally(told.errors),
-    foreign: tally(told.foreign),
+    foreign: tally(told.fallback),
     waitMs: histogram(told.wait),
     connectMs: histogram(told.connect),
     firstByteMs: histogram(told.firstByte),

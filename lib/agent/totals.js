@@ -33,7 +33,7 @@ function shape(told) {
     passedOver,
     closed: byReason(told.closed),
     errors: tally(told.errors),
-    foreign: tally(told.foreign),
+    foreign: tally(told.fallback),
     sentBytes,
     receivedBytes,
     handshakes: { full, resumed },

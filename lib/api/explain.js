@@ -3,14 +3,14 @@
 // How a request got its connection, told from the few numbers that its exchange keeps.
 
 const { ADOPTING, DIALING, IDLE } = require('../bridge/layout.js')
-const { foreignRequests } = require('../client-request/fallback.js')
+const { fallbackRequests } = require('../client-request/fallback.js')
 const { missReason } = require('../common/reasons.js')
 const { kFast } = require('../fast-request/symbols.js')
 const { kExchange } = require('../socket/socket.js')
 const { NAMED } = require('../tls/settings.js')
 
 /** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 
 /** The parts of a getName(), in order. */
 const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
@@ -20,8 +20,8 @@ const NAME_PARTS = ['host', 'port', 'localAddress', 'family']
  * @returns {Record<string, unknown> | undefined} undefined: no agent of ours has had it
  */
 function explain(req) {
-  const foreign = foreignRequests.get(req)
-  if (foreign !== undefined) return { carriedBy: 'runtime', reason: foreign, reused: req.reusedSocket === true }
+  const fallback = fallbackRequests.get(req)
+  if (fallback !== undefined) return { carriedBy: 'runtime', reason: fallback, reused: req.reusedSocket === true }
   /** @type {import('../fast-request/exchange.js').FastExchange | undefined} */
   const fast = req?.[kFast]
   // One that has no connection yet gets it now, or its place in the queue.

@@ -87,7 +87,7 @@ class Submission {
    * @param {number} headersMs
    * @param {number} bodyMs
    */
-  patience(exchange, headersMs, bodyMs) {
+  timeouts(exchange, headersMs, bodyMs) {
     const at = this.#command(TIMEOUTS, 0, 0, exchange, 8)
     this.#words[at >> 2] = Math.min(headersMs, LARGEST)
     this.#words[(at >> 2) + 1] = Math.min(bodyMs, LARGEST)

@@ -93,13 +93,13 @@ module.exports = Object.freeze({
   // What lease() is for.
   FOR_RETRYABLE: 0,
   FOR_NOT_RETRYABLE: 1,
-  FOR_FOREIGN: 2,
+  FOR_FALLBACK: 2,
 
   // What a lease came to: answers of lease() (low three bits) and ASSIGNED (aux).
   QUEUED: 0,
   IDLE: 1,
   DIALING: 2,
-  FOREIGN: 3,
+  FALLBACK: 3,
   ADOPTING: 5,
 
   /** What checkIn() is told of a connection on which nothing was sent: its idle time goes on. */

@@ -95,7 +95,7 @@ const PACKAGES = {
  * @property {number[]} totals
  * @property {number[]} closed
  * @property {NativeTally[]} errors
- * @property {NativeTally[]} foreign
+ * @property {NativeTally[]} fallback
  * @property {number[]} wait
  * @property {number[]} connect
  * @property {number[]} firstByte
@@ -110,7 +110,7 @@ const PACKAGES = {
  * @property {number[]} totals
  * @property {number[]} closed
  * @property {NativeTally[]} errors
- * @property {NativeTally[]} foreign
+ * @property {NativeTally[]} fallback
  * @property {number[][]} times
  * @property {{ method: string, class: number, times: number[] }[]} durations
  */
@@ -178,15 +178,15 @@ const PACKAGES = {
  * @property {(agent: number, identity: string, name: string, place: string, route: string) => number} openOrigin
  * @property {(agent: number, key: number) => void} closeOrigin
  * @property {(agent: number, key: number, profile: NativeProfile) => number} internProfile
- * @property {(agent: number, key: number, foreign: boolean, name: string) => void} note
+ * @property {(agent: number, key: number, fallback: boolean, name: string) => void} note
  * @property {(pem: string, partialChains: boolean, isDefault: boolean, dialect: number) => number} internTrust
  * @property {(settings: NativeTls) => number | null} internTls
  * @property {(agent: number, key: number, settings: number) => void} holdTls
  * @property {(connection: number) => void} bind
  * @property {(connection: number, tos: number) => number | null} typeOfService
  * @property {(port: number, exchange: number) => boolean} cancel
- * @property {(agent: number, key: number) => void} releaseForeign
- * @property {(agent: number, key: number, idle: boolean) => boolean} foreignIdle
+ * @property {(agent: number, key: number) => void} releaseFallback
+ * @property {(agent: number, key: number, idle: boolean) => boolean} fallbackIdle
  * @property {(port: number) => Uint32Array | null} closedIdle
  * @property {(port: number, agent: number, key: number, profile: number, exchange: number, purpose: number) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn

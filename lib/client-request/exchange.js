@@ -36,7 +36,7 @@ const { kExchange } = require('../socket/socket.js')
 const { settleUnserved } = require('../exchange/queue.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 
 /** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
 const CREDIT_STEP = WINDOW / 4
@@ -96,20 +96,20 @@ class ClientExchange extends Exchange {
   start() {
     const { req, connection, outgoing } = this
     if (connection === null) return
-    const { view } = connection
-    req.socket = view
-    view._httpMessage = req
+    const { socket } = connection
+    req.socket = socket
+    socket._httpMessage = req
     const agentTimeout = this.agent.options.timeout
     const timeout = req.timeout === undefined ? agentTimeout || 0 : req.timeout
     this.#expectTimeout()
-    if (!view.destroyed) {
-      if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
+    if (!socket.destroyed) {
+      if (timeout !== 0 || socket.timeout !== undefined) socket.timeout = timeout
       connection.startTimeout(timeout)
     }
     // Who wants to see the connection before anything is sent on it listens by now, or when promises of 'socket' are kept.
-    const isOpening = view.connecting
+    const isOpening = socket.connecting
     if (isOpening) outgoing.hold()
-    req.emit('socket', view)
+    req.emit('socket', socket)
     connection.noteGuards()
     if (isOpening && !connection.isGuarded) setImmediate(releaseUnguarded, this)
     req._flush()
@@ -157,7 +157,7 @@ class ClientExchange extends Exchange {
     const connection = /** @type {Connection} */ (this.connection)
     const { outgoing } = this
     const before = outgoing.written
-    const room = outgoing.write(data, encoding, callback, connection.view.writableHighWaterMark)
+    const room = outgoing.write(data, encoding, callback, connection.socket.writableHighWaterMark)
     connection.bytesWritten += outgoing.written - before
     connection.touch()
     return room
@@ -368,19 +368,19 @@ class ClientExchange extends Exchange {
   }
 
   /**
-   * The view emitted 'error'.
+   * The socket emitted 'error'.
    * @param {Error} error
    */
   onSocketError(error) {
-    const { view } = /** @type {Connection} */ (this.connection)
-    view._hadError = true
+    const { socket } = /** @type {Connection} */ (this.connection)
+    socket._hadError = true
     emitRequestError(this.req, error)
   }
 
-  /** The view is closed: what the request still misses is told now. */
+  /** The socket is closed: what the request still misses is told now. */
   onSocketClose() {
     const { req } = this
-    const { view } = /** @type {Connection} */ (this.connection)
+    const { socket } = /** @type {Connection} */ (this.connection)
     const { res } = req
     req.destroyed = true
     if (res) {
@@ -389,8 +389,8 @@ class ClientExchange extends Exchange {
       req.emit('close')
       if (!res.aborted && res.readable) res.push(null)
     } else {
-      if (!view._hadError) {
-        view._hadError = true
+      if (!socket._hadError) {
+        socket._hadError = true
         emitRequestError(req, connectionReset('socket hang up'))
       }
       req._closed = true
@@ -434,19 +434,19 @@ function onRequestTimeout() {
 function reportTimeout(exchange) {
   const { req, connection } = exchange
   if (exchange.takeTimeout()) req.emit('timeout')
-  connection?.view.emit('timeout')
+  connection?.socket.emit('timeout')
   if (!exchange.isResponseEnded && req.res) req.res.emit('timeout')
 }
 
 /** @param {ClientExchange} exchange */
 function part(exchange) {
-  const { view } = /** @type {Connection} */ (exchange.connection)
-  if (exchange.isSettled || view.destroyed) return
+  const { socket } = /** @type {Connection} */ (exchange.connection)
+  if (exchange.isSettled || socket.destroyed) return
   try {
-    view.emit('end')
+    socket.emit('end')
   } finally {
     // A listener that throws must not keep the connection.
-    view.destroy()
+    socket.destroy()
   }
 }
 
@@ -467,37 +467,37 @@ function fail(exchange, flags, error) {
   exchange.settle()
   const { req } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
-  const { view } = connection
+  const { socket } = connection
   connection.noteClosed()
   if (exchange.isCheckInDue) {
     // The request is over for its user; its connection was not handed on.
-    view.destroy()
+    socket.destroy()
   } else if (error.code?.startsWith('HPE_')) {
-    view.destroy()
-    view._hadError = true
+    socket.destroy()
+    socket._hadError = true
     emitRequestError(req, error)
   } else if (error.code === 'ERR_KEEPWIRE_BODY_TIMEOUT' && req.res) {
     // An error of the response: the request has had its answer.
-    view.destroy()
+    socket.destroy()
     req.res.destroy(error)
   } else if ('http2Code' in error && req.res) {
     // Its stream alone has ended: there is no connection whose end tells.
-    view.destroy()
+    socket.destroy()
     req.res.destroy(Object.assign(connectionReset('aborted'), { http2Code: error.http2Code }))
   } else if (error.code === 'ECONNRESET' && !error.syscall && !('host' in error)) {
     // The peer ended the connection: an error of the request before the head, of the response after it.
-    view.emit('end')
-    if ((flags & AFTER_HEAD) === 0 && !req.res && !view._hadError) {
-      view._hadError = true
+    socket.emit('end')
+    if ((flags & AFTER_HEAD) === 0 && !req.res && !socket._hadError) {
+      socket._hadError = true
       emitRequestError(req, 'http2Code' in error ? error : connectionReset('socket hang up'))
     }
-    view.destroy()
+    socket.destroy()
   } else {
     try {
       if (error.syscall === 'getaddrinfo' && !connection.isLookedUp) tellUnknown(connection, error)
     } finally {
       // Also if a listener throws.
-      view.destroy(error)
+      socket.destroy(error)
     }
     // Whatever ended the connection ended a body that lasts until then.
     if (req.res && !req.res.complete && isDelimitedByClose(req)) complete(req.res)

@@ -16,10 +16,10 @@ const { clearTimeout, now, setTimeout } = require('../runtime/captured.js')
 const { hintOf } = require('../bridge/response-heads.js')
 const { coded } = require('../common/errors.js')
 const native = require('../bridge/native.js')
-const { freeSocketTimeout, keepAliveBuffer, milliseconds, patienceOf } = require('../common/options.js')
+const { freeSocketTimeout, keepAliveBuffer, milliseconds, deadlinesOf } = require('../common/options.js')
 const { isLinux } = require('../runtime/probes.js')
 
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 
 /** How often a request is looked at within its shortest limit, and how often at most, in ms. */
 const LOOKS = 16
@@ -130,7 +130,7 @@ class Watch {
    * @param {Origin} origin
    * @param {any} req
    * @param {any} socket
-   * @param {{ headersMs: number, bodyMs: number }} patience
+   * @param {{ headersMs: number, bodyMs: number }} deadlines
    * @param {number} userMs
    */
   constructor(origin, req, socket, { headersMs, bodyMs }, userMs) {
@@ -289,10 +289,10 @@ function unacknowledged({ localPort, remoteFamily, remotePort }, done) {
  */
 function watch(agent, origin, req, socket) {
   const { bodyTimeout, headersTimeout } = agent.options
-  const patience = patienceOf(headersTimeout, bodyTimeout)
+  const deadlines = deadlinesOf(headersTimeout, bodyTimeout)
   const userMs = userTimeoutOf(agent)
-  if (patience === null && userMs === 0) return
-  new Watch(origin, req, socket, patience ?? { headersMs: 0, bodyMs: 0 }, userMs)
+  if (deadlines === null && userMs === 0) return
+  new Watch(origin, req, socket, deadlines ?? { headersMs: 0, bodyMs: 0 }, userMs)
 }
 
 /**

@@ -26,13 +26,13 @@ const { notProxied, proxyFor } = require('../common/proxy-option.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
 const { isWindows, parsesLeniently } = require('../runtime/probes.js')
-const { SocketView } = require('../socket/socket.js')
+const { EngineSocket } = require('../socket/socket.js')
 const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./fallback-deadlines.js')
 const { remove } = require('../exchange/queue.js')
 const { warnOfFallback } = require('../common/warnings.js')
 
 /** @typedef {import('./exchange.js').ClientExchange} ClientExchange */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/origins.js').Origins} Origins */
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
@@ -59,7 +59,7 @@ const UPGRADE_LINE = /\r\nupgrade[ \t]*:/i
 const PERMISSION = 'permission'
 
 /** Why requests went that way. @type {WeakMap<object, string>} */
-const foreignRequests = new WeakMap()
+const fallbackRequests = new WeakMap()
 
 /** @typedef {[reason: string, applies: (agent: any, req: any, options: Options) => unknown]} Reason */
 
@@ -138,7 +138,7 @@ function asksForUpgrade(req) {
  * @param {boolean} plain whether the options say no more than host and port
  * @returns {string | undefined} why the engine cannot carry the request
  */
-function foreignReason(agent, req, options, plain) {
+function fallbackReason(agent, req, options, plain) {
   const end = plain ? PLAIN_REASONS : REASONS.length
   for (let at = 0; at < end; at += 1) {
     if (REASONS[at][1](agent, req, options)) return REASONS[at][0]
@@ -154,19 +154,19 @@ function foreignReason(agent, req, options, plain) {
  * @param {string} reason
  * @param {number} [spentMs] of its connectTimeout, by the engine
  */
-function carryForeign(agent, req, options, origin, reason, spentMs = 0) {
+function fallBack(agent, req, options, origin, reason, spentMs = 0) {
   const { origins, proxy } = origin
   if (proxy !== undefined) {
     req.onSocket(undefined, notProxied(proxy, reason))
     return
   }
-  origins.foreignReasons.set(reason, (origins.foreignReasons.get(reason) ?? 0) + 1)
+  origins.fallbackReasons.set(reason, (origins.fallbackReasons.get(reason) ?? 0) + 1)
   native.note(origins.id, origin.key, true, reason)
   if (isOfTheProcess(agent, reason)) warnOfFallback(agent, reason, replacedConnecting())
-  foreignRequests.set(req, reason)
+  fallbackRequests.set(req, reason)
   const socket = takeIdle(agent, origin)
   if (socket !== undefined) {
-    native.foreignIdle(origins.id, origin.key, false)
+    native.fallbackIdle(origins.id, origin.key, false)
     use(agent, req, origin, socket)
     return
   }
@@ -283,7 +283,7 @@ function create(exchange, spentMs) {
     created()
     if (!held) return
     held = false
-    native.releaseForeign(origin.origins.id, origin.key)
+    native.releaseFallback(origin.origins.id, origin.key)
     origin.origins.port.drainSoon()
   }
   let isLate = false
@@ -346,7 +346,7 @@ function track(agent, origin, socket, req, release) {
   beginLife(agent, socket)
   origin.busySockets.add(socket)
   origin.stale = true
-  origin.onSocket(socket, foreignRequests.get(req))
+  origin.onSocket(socket, fallbackRequests.get(req))
   const gone = () => {
     socket.removeListener('close', gone)
     socket.removeListener('agentRemove', gone)
@@ -373,7 +373,7 @@ const forgetters = new WeakMap()
  * @param {Options} options
  */
 function onFree(agent, origins, socket, options) {
-  if (socket instanceof SocketView) return
+  if (socket instanceof EngineSocket) return
   const origin = origins.get(agent.getName(options))
   const restMs = restOf(agent, socket)
   if (origin === undefined || !socket.writable || restMs === 0) {
@@ -381,7 +381,7 @@ function onFree(agent, origins, socket, options) {
     return
   }
   const [first] = origin.queue
-  if (first?.isForeign && first.wait !== null && native.cancel(origins.port.id, first.id)) {
+  if (first?.isFallback && first.wait !== null && native.cancel(origins.port.id, first.id)) {
     first.wait.end()
     first.settle()
     first.resource.runInAsyncScope(assign, null, agent, first.req, socket, origin)
@@ -389,7 +389,7 @@ function onFree(agent, origins, socket, options) {
   }
   const req = socket._httpMessage
   const wanted = req?.shouldKeepAlive && agent.keepAlive && origin.idleSockets.length < agent.maxFreeSockets
-  if (!wanted || !agent.keepSocketAlive(socket) || !native.foreignIdle(origins.id, origin.key, true)) {
+  if (!wanted || !agent.keepSocketAlive(socket) || !native.fallbackIdle(origins.id, origin.key, true)) {
     socket.destroy()
     return
   }
@@ -416,9 +416,9 @@ function removeSocket(socket, _options) {
 
 module.exports = {
   asksForUpgrade,
-  carryForeign,
-  foreignReason,
-  foreignRequests,
+  fallBack,
+  fallbackReason,
+  fallbackRequests,
   onFree,
   PERMISSION,
   removeSocket,

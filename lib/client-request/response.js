@@ -70,8 +70,8 @@ function readHead(req, status, flags, head, res) {
 function deliverResponse(exchange, status, flags, head, body) {
   exchange.noteWritten(flags)
   if (exchange.isSettled) return
-  const { view } = /** @type {Connection} */ (exchange.connection)
-  const res = readHead(exchange.req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
+  const { socket } = /** @type {Connection} */ (exchange.connection)
+  const res = readHead(exchange.req, status, flags, head, new IncomingMessage(/** @type {any} */ (socket)))
   try {
     exchange.noteHint(head.hint())
     announce(exchange, res, flags)
@@ -125,8 +125,8 @@ function inform(exchange, status, flags, head) {
   exchange.noteWritten(flags)
   if (exchange.isSettled) return
   const { req } = exchange
-  const { view } = /** @type {Connection} */ (exchange.connection)
-  const res = readHead(req, status, flags, head, new IncomingMessage(/** @type {any} */ (view)))
+  const { socket } = /** @type {Connection} */ (exchange.connection)
+  const res = readHead(req, status, flags, head, new IncomingMessage(/** @type {any} */ (socket)))
   if (res.statusCode === CONTINUE) req.emit('continue')
   const { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, headers, rawHeaders } = res
   const information = {
@@ -167,10 +167,10 @@ function announce(exchange, res, flags) {
  */
 function pauseAtSwitching(exchange, res) {
   if (exchange.isSettled) return
-  const { view } = /** @type {Connection} */ (exchange.connection)
+  const { socket } = /** @type {Connection} */ (exchange.connection)
   complete(res)
-  view.destroy()
-  view._hadError = true
+  socket.destroy()
+  socket._hadError = true
   emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0, Buffer.alloc(0)))
 }
 
@@ -270,8 +270,8 @@ function onLateFinish() {
 function closeConnection(exchange) {
   const connection = /** @type {Connection} */ (exchange.connection)
   exchange.retire()
-  if (isDelimitedByClose(exchange.req)) connection.view.emit('end')
-  connection.view.destroy()
+  if (isDelimitedByClose(exchange.req)) connection.socket.emit('end')
+  connection.socket.destroy()
 }
 
 /**
@@ -292,12 +292,12 @@ function isDelimitedByClose({ method, res, socket }) {
  */
 function keepConnection(exchange) {
   const { req } = exchange
-  const { view } = /** @type {Connection} */ (exchange.connection)
+  const { socket } = /** @type {Connection} */ (exchange.connection)
   if (req.timeoutCb) {
-    view.removeListener('timeout', req.timeoutCb)
+    socket.removeListener('timeout', req.timeoutCb)
     req.timeoutCb = null
   }
-  view.timeout = exchange.agent.options.timeout || 0
+  socket.timeout = exchange.agent.options.timeout || 0
   if (exchange.outgoing.isDone) {
     exchange.checkIn()
   } else {
@@ -313,8 +313,8 @@ function keepConnection(exchange) {
 /** @param {ClientExchange} exchange whose connection is destroyed */
 function emitClose({ connection, req }) {
   if (req._closed) return
-  const { view } = /** @type {Connection} */ (connection)
-  if (view._httpMessage === req) view._httpMessage = null
+  const { socket } = /** @type {Connection} */ (connection)
+  if (socket._httpMessage === req) socket._httpMessage = null
   req._closed = true
   req.emit('close')
 }
@@ -323,15 +323,15 @@ function emitClose({ connection, req }) {
 function emitFree(exchange) {
   const { req, agent } = exchange
   const connection = /** @type {Connection} */ (exchange.connection)
-  const { view } = connection
+  const { socket } = connection
   req._closed = true
   try {
     req.emit('close')
-    if (view.listenerCount('free') > 0) view.emit('free')
-    if (agent.listenerCount('free') > 1) agent.emit('free', view, exchange.origin.options)
+    if (socket.listenerCount('free') > 0) socket.emit('free')
+    if (agent.listenerCount('free') > 1) agent.emit('free', socket, exchange.origin.options)
   } finally {
-    if (view._httpMessage === req) view._httpMessage = null
-    if (connection.isClosed) view.destroy()
+    if (socket._httpMessage === req) socket._httpMessage = null
+    if (connection.isClosed) socket.destroy()
   }
 }
 

@@ -224,7 +224,7 @@ const MOST_MILLISECONDS = 0xffffffff
  * @param {unknown} headersTimeout
  * @param {unknown} bodyTimeout
  */
-function patienceOf(headersTimeout, bodyTimeout) {
+function deadlinesOf(headersTimeout, bodyTimeout) {
   const headersMs = Math.min(Math.ceil(milliseconds(headersTimeout)), MOST_MILLISECONDS)
   const bodyMs = Math.min(Math.ceil(milliseconds(bodyTimeout)), MOST_MILLISECONDS)
   return headersMs > 0 || bodyMs > 0 ? { headersMs, bodyMs } : null
@@ -394,7 +394,7 @@ module.exports = {
   merge,
   milliseconds,
   nameOf,
-  patienceOf,
+  deadlinesOf,
   pick,
   plainName,
   PROFILE_KEYS,

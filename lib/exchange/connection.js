@@ -1,7 +1,7 @@
 'use strict'
 
 // One engine connection as this thread sees it: from the lease that dials it until it is closed. It serves one exchange
-// at a time and is what the socket view (`req.socket`) is the face of.
+// at a time and shows as `req.socket`.
 
 const net = require('node:net')
 
@@ -14,7 +14,7 @@ const { ADOPTED, ASKS, REPLACES, RESENT } = require('../bridge/layout.js')
 const { typeOfService } = require('../bridge/native.js')
 
 /** @typedef {import('./exchange.js').Exchange} Exchange */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 
 /**
  * Whether, and when, TCP probes a peer that says nothing; where a number is 0, the system's own numbers stay.
@@ -54,7 +54,7 @@ class Connection {
   usesLeft = Number.POSITIVE_INFINITY
   bytesRead = 0
   bytesWritten = 0
-  /** Whether listeners of its view judge connections: one that replaces it must be shown to them first. */
+  /** Whether listeners of its socket judge connections: one that replaces it must be shown to them first. */
   isGuarded = false
   /** Whether the program has looked its name up, and has heard of that. */
   isLookedUp = false
@@ -64,7 +64,7 @@ class Connection {
   #timer = null
   #timeoutMs = 0
   #lastActive = 0
-  /** Events that a view has listeners of from the start. */
+  /** Events that a socket has listeners of from the start. */
   #ownEvents
 
   /**
@@ -76,20 +76,20 @@ class Connection {
     this.origin = origin
     this.id = id
     this.port = origin.origins.port
-    this.view = origin.createView(this, options)
-    this.view.connecting = true
-    this.#ownEvents = this.view._eventsCount
+    this.socket = origin.createSocket(this, options)
+    this.socket.connecting = true
+    this.#ownEvents = this.socket._eventsCount
     this.port.connections.set(id, this)
     origin.add(this)
   }
 
-  /** Looks whether its view has listeners by now that judge connections. */
+  /** Looks whether its socket has listeners by now that judge connections. */
   noteGuards() {
-    const { view } = this
+    const { socket } = this
     // Nearly always nobody listens to anything.
     this.isGuarded =
-      (view._eventsCount === undefined || view._eventsCount !== this.#ownEvents) &&
-      GUARDS.some((event) => view.listenerCount(event) > 0)
+      (socket._eventsCount === undefined || socket._eventsCount !== this.#ownEvents) &&
+      GUARDS.some((event) => socket.listenerCount(event) > 0)
   }
 
   get isIdle() {
@@ -97,7 +97,7 @@ class Connection {
   }
 
   get isGone() {
-    return this.isClosed || this.view.destroyed
+    return this.isClosed || this.socket.destroyed
   }
 
   /** @param {Exchange} exchange */
@@ -106,7 +106,7 @@ class Connection {
     exchange.useCount = this.uses
     this.uses += 1
     this.origin.stale = true
-    this.view._httpMessage = exchange.req
+    this.socket._httpMessage = exchange.req
   }
 
   /** The exchange is over and the engine keeps the connection, for nobody or for its next exchange. */
@@ -136,7 +136,7 @@ class Connection {
     this.isJoined = (flags & ADOPTED) !== 0
     if ((flags & REPLACES) !== 0) this.#onReplaced((flags & RESENT) !== 0, reason)
     if (opens.hasSubscribers && !this.isJoined) tellOpened(this)
-    if (this.view.destroyed) return
+    if (this.socket.destroyed) return
     // A replacement for a connection that died idle is none of the user's business, unless they judge connections.
     const action = first ? connected : (flags & ASKS) !== 0 ? askGuards : undefined
     if (action === undefined) return
@@ -184,15 +184,15 @@ class Connection {
     this.closeReason = reason
     if (this.port.connections.get(this.id) === this) this.port.connections.delete(this.id)
     if (closes.hasSubscribers) tellClosed(this)
-    if (this.view.destroyed) {
+    if (this.socket.destroyed) {
       this.leave()
       return
     }
     try {
-      if (reason === IDLE_TIMEOUT) this.view.emit('timeout')
+      if (reason === IDLE_TIMEOUT) this.socket.emit('timeout')
     } finally {
       // A listener that throws must not keep it in sight.
-      this.view.destroy()
+      this.socket.destroy()
     }
   }
 
@@ -296,7 +296,7 @@ class Connection {
   onTimer() {
     this.#timer = null
     // Idle connections are closed by the engine, in time.
-    if (this.exchange === null || this.view.destroyed) return
+    if (this.exchange === null || this.socket.destroyed) return
     const left = this.#timeoutMs - (now() - this.#lastActive)
     if (left > 0) this.#arm(left)
     else this.exchange.onTimeout()
@@ -316,7 +316,7 @@ function onTimer(connection) {
 
 /** @param {Connection} connection */
 function connected(connection) {
-  connection.view.connecting = false
+  connection.socket.connecting = false
   connection.isConnected = true
   tell(connection)
   connection.exchange?.onConnection()
@@ -327,14 +327,14 @@ function connected(connection) {
  * @param {Connection} connection
  */
 function askGuards(connection) {
-  const { id, port, view } = connection
+  const { id, port, socket } = connection
   let isSeen = false
   try {
     tell(connection)
     isSeen = true
   } finally {
-    if (!isSeen) view.destroy()
-    else if (!view.destroyed) port.submission.approve(id)
+    if (!isSeen) socket.destroy()
+    else if (!socket.destroyed) port.submission.approve(id)
   }
 }
 
@@ -343,20 +343,20 @@ function askGuards(connection) {
  * @param {Connection} connection
  * @param {Error} error
  */
-function tellUnknown({ isConnected, isGuarded, origin, view }, error) {
-  if (!isConnected || isGuarded) view.emit('lookup', error, undefined, undefined, origin.options.host || 'localhost')
+function tellUnknown({ isConnected, isGuarded, origin, socket }, error) {
+  if (!isConnected || isGuarded) socket.emit('lookup', error, undefined, undefined, origin.options.host || 'localhost')
 }
 
 /** @param {Connection} connection that is open */
 function tell(connection) {
-  const { view } = connection
+  const { socket } = connection
   const { options } = connection.origin
   const address = connection.remoteAddress
   if (connection.isResolved && !connection.isLookedUp && address !== undefined) {
-    view.emit('lookup', null, address, net.isIP(address), options.host || 'localhost')
+    socket.emit('lookup', null, address, net.isIP(address), options.host || 'localhost')
   }
-  view.emit('connect')
-  view.emit('ready')
+  socket.emit('connect')
+  socket.emit('ready')
   announce(connection)
 }
 

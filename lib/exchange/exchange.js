@@ -17,7 +17,7 @@ const {
   BEGIN_REUSED,
   CHECKED_IN_CLOSED,
   CHECKED_IN_HANDED,
-  FOREIGN,
+  FALLBACK,
   IDLE,
   UNUSED,
 } = require('../bridge/layout.js')
@@ -26,7 +26,7 @@ const { isBinding } = require('../bridge/response-heads.js')
 const { keepAliveBuffer } = require('../common/options.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../bridge/port.js').Port} Port */
 /** @typedef {import('../bridge/response-heads.js').Head} Head */
 /** @typedef {import('../common/errors.js').Scope} Scope */
@@ -61,7 +61,7 @@ class Exchange {
   /** In which asynchronous context its callbacks run. @type {Scope} */
   resource = IN_PLACE
   /** Whether it wants a slot for a real socket only. */
-  isForeign = false
+  isFallback = false
   /** Whether its options say no more about the connection than host and port. */
   isPlain = false
   /** Whether the port has forgotten it. */
@@ -122,7 +122,7 @@ class Exchange {
    */
   begin(method, kind, mayStay, isIdempotent, maxHeaderSize) {
     const { foundBy, id, port } = this
-    const { patience, retries } = this.origin.origins
+    const { deadlines, retries } = this.origin.origins
     const connection = /** @type {Connection} */ (this.connection)
     let flags = kind
     if (mayStay) flags |= BEGIN_KEEP
@@ -131,7 +131,7 @@ class Exchange {
     if (retries && isIdempotent) flags |= BEGIN_IDEMPOTENT
     if (connection.isGuarded) flags |= BEGIN_GUARDED
     port.submission.begin(id, flags, maxHeaderSize, connection.id)
-    if (patience !== null) port.submission.patience(id, patience.headersMs, patience.bodyMs)
+    if (deadlines !== null) port.submission.timeouts(id, deadlines.headersMs, deadlines.bodyMs)
   }
 
   /** @param {number} bytes of the response that its user has taken */
@@ -170,7 +170,7 @@ class Exchange {
     connection.free()
     if (outcome === CHECKED_IN_CLOSED) connection.noteClosed()
     else if (outcome === CHECKED_IN_HANDED) port.drainSoon()
-    if (this.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.view.destroy()
+    if (this.isCheckInDue && outcome === CHECKED_IN_CLOSED) connection.socket.destroy()
   }
 
   /** Gives back a connection that nothing was sent on. Returns whether it lives on. */
@@ -184,7 +184,7 @@ class Exchange {
     return outcome !== CHECKED_IN_CLOSED
   }
 
-  /** It is over, and nobody may use its connection any more: whoever calls this destroys the view. */
+  /** It is over, and nobody may use its connection any more: whoever calls this destroys the socket. */
   retire() {
     const connection = /** @type {Connection} */ (this.connection)
     discard(connection.id)
@@ -236,7 +236,7 @@ class Exchange {
   #returnTurn(kind, connection) {
     const { id, origin, port } = this
     this.settle()
-    if (kind === FOREIGN) native.releaseForeign(origin.origins.id, origin.key)
+    if (kind === FALLBACK) native.releaseFallback(origin.origins.id, origin.key)
     else if (kind === IDLE) native.checkIn(connection, UNUSED)
     else port.submission.abort(id, connection)
     port.drainSoon()

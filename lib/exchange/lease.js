@@ -7,10 +7,10 @@ const { nextTick } = require('../runtime/captured.js')
 const {
   ADOPTING,
   DIALING,
-  FOR_FOREIGN,
+  FOR_FALLBACK,
   FOR_NOT_RETRYABLE,
   FOR_RETRYABLE,
-  FOREIGN,
+  FALLBACK,
   IDLE,
   QUEUED,
 } = require('../bridge/layout.js')
@@ -29,18 +29,18 @@ const { failUnserved, settleUnserved, Wait } = require('./queue.js')
 /**
  * @template {Exchange} T
  * @param {T} exchange
- * @param {boolean} foreign whether it only wants a slot, for a real socket
+ * @param {boolean} isFallback whether it only wants a slot, for a real socket
  * @param {(exchange: T) => void} onServed it has its connection, or its slot
  * @param {number} [answered] the engine's answer, if it was asked already
  */
-function lease(exchange, foreign, onServed, answered = -1) {
+function lease(exchange, isFallback, onServed, answered = -1) {
   const { origin, port } = exchange
-  exchange.isForeign = foreign
+  exchange.isFallback = isFallback
   port.setLooksUp(isLookupReplaced())
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
-  const profile = foreign ? 0 : profileFor(exchange)
-  const purpose = foreign ? FOR_FOREIGN : purposeOf(exchange)
+  const profile = isFallback ? 0 : profileFor(exchange)
+  const purpose = isFallback ? FOR_FALLBACK : purposeOf(exchange)
   for (let answer = answered; ; answer = -1) {
     if (answer < 0) answer = native.lease(port.id, origin.origins.id, origin.key, profile, exchange.id, purpose)
     // Shifting takes the lower 32 bits of a number of any size.
@@ -53,11 +53,11 @@ function lease(exchange, foreign, onServed, answered = -1) {
         // As in the runtime: only who found the connection idle has reused it.
         exchange.req.reusedSocket = false
         if (taken) onServed(exchange)
-        else lease(exchange, foreign, onServed)
+        else lease(exchange, isFallback, onServed)
       })
       return
     }
-    if (kind !== DIALING && kind !== IDLE && kind !== FOREIGN && kind !== ADOPTING) {
+    if (kind !== DIALING && kind !== IDLE && kind !== FALLBACK && kind !== ADOPTING) {
       refuse(exchange)
       return
     }
@@ -90,7 +90,7 @@ function leaseIdle(exchange) {
     const kind = answer & 7
     const id = answer >>> 3
     const known = kind === IDLE ? port.connections.get(id) : undefined
-    if (kind === IDLE && (known === undefined || known.view.destroyed)) {
+    if (kind === IDLE && (known === undefined || known.socket.destroyed)) {
       discard(id)
     } else if (known?.isConnected || kind === ADOPTING) {
       exchange.foundMore = (answer / 0x100000000) | 0
@@ -123,7 +123,7 @@ function profileFor({ agent, isPlain, options, origin }) {
 function take(exchange, kind, id, more) {
   exchange.foundBy = kind
   exchange.foundMore = more
-  if (kind === FOREIGN) return true
+  if (kind === FALLBACK) return true
   const { origin, port } = exchange
   const known = port.connections.get(id)
   if (known === undefined && (kind === DIALING || kind === ADOPTING)) {
@@ -133,7 +133,7 @@ function take(exchange, kind, id, more) {
     if (kind === ADOPTING) exchange.req.reusedSocket = true
     return true
   }
-  if (known === undefined || known.view.destroyed) {
+  if (known === undefined || known.socket.destroyed) {
     // It closed while its record was under way, or the user destroyed it and the engine has not heard yet.
     discard(id)
     return false
@@ -161,10 +161,10 @@ function refuse(exchange) {
 function giveBack(exchange) {
   const { connection, req } = exchange
   // It hears of its end from here, not from its connection's.
-  if (connection !== null && connection.view._httpMessage === req) connection.view._httpMessage = null
+  if (connection !== null && connection.socket._httpMessage === req) connection.socket._httpMessage = null
   if (connection !== null && !exchange.isSettled) {
-    if (connection.view.connecting) {
-      connection.view.destroy()
+    if (connection.socket.connecting) {
+      connection.socket.destroy()
     } else {
       exchange.returnUnused()
     }

@@ -144,17 +144,17 @@ class Answer {
    * @param {unknown} type
    */
   #tell(error, ip, type) {
-    const { isConnected, isGuarded, view } = this.#connection
+    const { isConnected, isGuarded, socket } = this.#connection
     this.#connection.isLookedUp = true
     // That a connection takes the place of a dead one is none of the user's business, unless they judge connections.
     if (isConnected && !isGuarded) return
     let isTold = false
     try {
-      view.emit('lookup', error, ip, type, this.#host)
+      socket.emit('lookup', error, ip, type, this.#host)
       isTold = true
     } finally {
       // A listener that throws has not agreed to the address.
-      if (!isTold) view.destroy()
+      if (!isTold) socket.destroy()
     }
   }
 
@@ -180,7 +180,7 @@ class Answer {
 function fail(connection, error) {
   if (connection.isGone) return
   connection.origin.noteError(error)
-  connection.view.destroy(error)
+  connection.socket.destroy(error)
 }
 
 /** @param {unknown} ip */

@@ -7,7 +7,7 @@
 
 const { coded, notANumber, outOfRange } = require('../common/errors.js')
 const { ignoresAgents } = require('../runtime/probes.js')
-const { SocketView } = require('../socket/socket.js')
+const { EngineSocket } = require('../socket/socket.js')
 
 const TOO_LARGE = 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE'
 
@@ -64,7 +64,7 @@ function watch(res, most) {
       if (chunk) left -= chunk.length
       if (left >= 0) return push.call(this, chunk, encoding)
       // Its connection first: the error is the response's, and not the request's as well. Bun's own before 1.4 pretend to one.
-      if (!ignoresAgents || this.socket instanceof SocketView) this.socket?.destroy()
+      if (!ignoresAgents || this.socket instanceof EngineSocket) this.socket?.destroy()
       this.destroy(
         coded(
           TOO_LARGE,

@@ -305,7 +305,7 @@ class Outgoing {
   #drained() {
     this.#needDrain = false
     const { connection, req } = this.#exchange
-    connection?.view.emit('drain')
+    connection?.socket.emit('drain')
     if (!req.finished && req[kNeedDrain]) {
       req[kNeedDrain] = false
       req.emit('drain')

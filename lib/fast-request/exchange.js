@@ -76,7 +76,7 @@ class FastExchange extends ClientExchange {
    * @param {import('./template.js').Template} template
    */
   constructor(agent, template) {
-    super(agent, /** @type {import('../agent/origins.js').Origin} */ (template.origin), template.options)
+    super(agent, /** @type {import('../agent/origin.js').Origin} */ (template.origin), template.options)
     this.foundBy = IDLE
     this.isPlain = true
     this.template = template
@@ -139,9 +139,9 @@ class FastExchange extends ClientExchange {
     }
     const connection = /** @type {Connection} */ (this.connection)
     this.phase = SENT
-    const { view } = connection
+    const { socket } = connection
     const timeout = agent.options.timeout || 0
-    if (timeout !== 0 || view.timeout !== undefined) view.timeout = timeout
+    if (timeout !== 0 || socket.timeout !== undefined) socket.timeout = timeout
     connection.startTimeout(timeout)
     this.#send(connection, template)
   }
@@ -274,14 +274,14 @@ class FastExchange extends ClientExchange {
   #finish() {
     const { agent, res } = this
     const connection = /** @type {Connection} */ (this.connection)
-    const { view } = connection
-    if (view.listenerCount('free') > 0 || agent.listenerCount('free') > 1) {
+    const { socket } = connection
+    if (socket.listenerCount('free') > 0 || agent.listenerCount('free') > 1) {
       this.promote()
       return
     }
     this.phase = ENDED
-    view.timeout = agent.options.timeout || 0
-    if (view._httpMessage === this.req) view._httpMessage = null
+    socket.timeout = agent.options.timeout || 0
+    if (socket._httpMessage === this.req) socket._httpMessage = null
     this.checkIn(this.template.head)
     this.#isDue = true
     enqueue(this)
@@ -297,7 +297,7 @@ class FastExchange extends ClientExchange {
     this.phase = CLOSED
     const { req, res } = this
     const connection = /** @type {Connection} */ (this.connection)
-    if (connection.isClosed) connection.view.destroy()
+    if (connection.isClosed) connection.socket.destroy()
     if (this.isPromoted) {
       req._closed = true
       res._readableState.closed = true
@@ -345,7 +345,7 @@ class FastExchange extends ClientExchange {
   }
 
   get socket() {
-    return this.phase >= SENT ? /** @type {Connection} */ (this.connection).view : null
+    return this.phase >= SENT ? /** @type {Connection} */ (this.connection).socket : null
   }
 }
 

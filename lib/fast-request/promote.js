@@ -35,10 +35,10 @@ function promote(fast) {
     if (fast.isEnded) req.end(fast.body)
     return
   }
-  const { view } = /** @type {import('../exchange/connection.js').Connection} */ (fast.connection)
+  const { socket } = /** @type {import('../exchange/connection.js').Connection} */ (fast.connection)
   if (phase < ENDED) carry(fast, options)
   pretendSent(req, fast.body)
-  req.socket = view
+  req.socket = socket
   req.reusedSocket = true
   if (phase < ENDED) fast.resumeSent(fast.sent, (fast.flags & ALL_WRITTEN) !== 0)
   if (phase === ANSWERED) announceAgain(fast)
@@ -151,7 +151,7 @@ function remake(fast, socket) {
 /** @param {FastExchange} fast */
 function announceAgain(fast) {
   const { chunk, isComplete, isDumped, isFlowing } = fast
-  const res = remake(fast, /** @type {import('../exchange/connection.js').Connection} */ (fast.connection).view)
+  const res = remake(fast, /** @type {import('../exchange/connection.js').Connection} */ (fast.connection).socket)
   res.prependListener('end', onResponseEnd)
   // The stream learns of its listeners by on().
   for (const listener of res.rawListeners('data')) {
@@ -167,7 +167,7 @@ function announceAgain(fast) {
 /** @param {FastExchange} fast */
 function finishAgain(fast) {
   const { connection, phase, req } = fast
-  const res = remake(fast, /** @type {import('../exchange/connection.js').Connection} */ (connection).view)
+  const res = remake(fast, /** @type {import('../exchange/connection.js').Connection} */ (connection).socket)
   res.complete = true
   res.socket = null
   const state = res._readableState

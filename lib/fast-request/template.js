@@ -6,14 +6,14 @@
 // What a request's options come to is its template. Most requests of a program are like former ones, so an agent keeps the
 // templates that it had last, by their paths; nothing in a template changes.
 
-const { foreignReason } = require('../client-request/fallback.js')
+const { fallbackReason } = require('../client-request/fallback.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { checkTimeout, isPlain, leavesTarget, plainName } = require('../common/options.js')
 const { originsOf } = require('../agent/origins.js')
 const { hasListeners, ignoresAgents, quietly } = require('../runtime/probes.js')
 const { headOf, isSimpleHost } = require('./head.js')
 
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/origins.js').Origins} Origins */
 /** @typedef {Record<string, any>} Options */
 
@@ -142,7 +142,7 @@ function usable() {
   return isUsable
 }
 
-/** What a request with nothing unusual looks like to foreignReason(). */
+/** What a request with nothing unusual looks like to fallbackReason(). */
 const usualRequest = Object.freeze({
   method: 'GET',
   getHeader: () => undefined,
@@ -227,7 +227,7 @@ function templateOf(scheme, agent, options) {
     : newTemplate(scheme, settings, agent, options, host, path)
   if (template?.origin === undefined || template.origin.legacyReason !== undefined || !leavesTarget(agent.options))
     return undefined
-  return foreignReason(agent, usualRequest, template.options, true) === undefined ? template : undefined
+  return fallbackReason(agent, usualRequest, template.options, true) === undefined ? template : undefined
 }
 
 /** What the runtime takes for a host and a method, be it nothing. @param {unknown} value */

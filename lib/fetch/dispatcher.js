@@ -96,7 +96,7 @@ function targetIn(input) {
 function count(target) {
   const order = /** @type {any} */ ({ target, method: 'GET', fields: [] })
   const { key, origins } = target.protocol === 'https:' ? secureOrigin(order) : plainOrigin(target)
-  origins.foreignReasons.set(DISPATCHER_REPLACED, (origins.foreignReasons.get(DISPATCHER_REPLACED) ?? 0) + 1)
+  origins.fallbackReasons.set(DISPATCHER_REPLACED, (origins.fallbackReasons.get(DISPATCHER_REPLACED) ?? 0) + 1)
   native.note(origins.id, key, true, DISPATCHER_REPLACED)
 }
 

@@ -129,7 +129,7 @@ class FetchExchange {
   /**
    * Nothing of the request has been sent: it falls back to the runtime's sockets.
    * @param {any} agent
-   * @param {import('../agent/origins.js').Origin} origin
+   * @param {import('../agent/origin.js').Origin} origin
    */
   onUnmatched(agent, origin) {
     try {

@@ -29,7 +29,7 @@ const { bodyFailed, closedBySomebody, fetchFailed } = require('./errors.js')
 const { fieldOf, wireHead } = require('./head.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
 
 /**
@@ -118,7 +118,7 @@ class Hop extends BaseHop {
   destroy(error) {
     this.#reason = error
     // One that waits is told of it by its Wait.
-    if (this.wait === null && !this.isSettled) this.connection?.view.destroy(error)
+    if (this.wait === null && !this.isSettled) this.connection?.socket.destroy(error)
   }
 
   setTimeout() {}
@@ -160,7 +160,7 @@ class Hop extends BaseHop {
     }
     connection.bytesWritten += this.#sent
     if (order.trace === null) return
-    order.trace.sendHead(order, connection.view, keepAlive)
+    order.trace.sendHead(order, connection.socket, keepAlive)
     if (this.#isComplete) order.trace.sendEnd()
   }
 
@@ -249,8 +249,8 @@ class Hop extends BaseHop {
    * @param {number} flags of a RESPONSE
    */
   #isSecond(flags) {
-    const { view } = /** @type {any} */ (this.connection)
-    return httpVersion(flags) === '2.0' && view.alpnProtocol === 'h2'
+    const { socket } = /** @type {any} */ (this.connection)
+    return httpVersion(flags) === '2.0' && socket.alpnProtocol === 'h2'
   }
 
   /** @param {number} flags of a RESPONSE or its END */
@@ -268,16 +268,16 @@ class Hop extends BaseHop {
       this.port.submission.write(this.id, '', 'latin1', WRITE_WANT_ACK)
     } else {
       this.retire()
-      this.connection?.view.destroy()
+      this.connection?.socket.destroy()
     }
   }
 
   #checkInNow() {
     this.checkIn()
-    const { view, isClosed } = /** @type {Connection} */ (this.connection)
-    if (view._httpMessage === this) view._httpMessage = null
-    if (isClosed) view.destroy()
-    else if (this.agent.listenerCount('free') > 1) this.agent.emit('free', view, this.origin.options)
+    const { socket, isClosed } = /** @type {Connection} */ (this.connection)
+    if (socket._httpMessage === this) socket._httpMessage = null
+    if (isClosed) socket.destroy()
+    else if (this.agent.listenerCount('free') > 1) this.agent.emit('free', socket, this.origin.options)
   }
 
   /**
@@ -289,7 +289,7 @@ class Hop extends BaseHop {
     this.settle()
     const connection = /** @type {Connection} */ (this.connection)
     connection.noteClosed()
-    connection.view.destroy()
+    connection.socket.destroy()
     const error = bodyFailed(flags, text, errno)
     if ((flags & RENEGOTIATES) !== 0) this.origin.noteRenegotiation()
     // The engine leaves it to who asked whether such a failure is one.

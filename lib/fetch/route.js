@@ -23,7 +23,7 @@ const { Hop } = require('./hop.js')
 const { RuntimeHop } = require('./runtime-hop.js')
 const { sendsControls } = require('./platform.js')
 
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/https-origin.js').SecureOrigin} SecureOrigin */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
@@ -88,7 +88,7 @@ function sendSecurely(order, owner) {
   const isUsual = !isAltered() && (fields === PLAIN_FIELDS || fieldOf(order, 'host') === undefined)
   const known = /** @type {SecureOrigin | null} */ (target.known)
   // One that was let go has no key.
-  if (isUsual && known !== null && known.key !== 0 && known.foreignReason(target.wanted) === undefined) {
+  if (isUsual && known !== null && known.key !== 0 && known.fallbackReason(target.wanted) === undefined) {
     const hop = new Hop(order, secureAgent(), owner)
     hop.start(known, true)
     return hop

@@ -8,7 +8,7 @@ const http = require('node:http')
 const https = require('node:https')
 const { isIP } = require('node:net')
 
-const { carryForeign } = require('../client-request/fallback.js')
+const { fallBack } = require('../client-request/fallback.js')
 const { ClientRequest } = require('../runtime/genuine.js')
 const { isDeno } = require('../runtime/probes.js')
 const { decoded } = require('./decoding.js')
@@ -16,7 +16,7 @@ const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
-/** @typedef {import('../agent/origins.js').Origin} Origin */
+/** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
@@ -220,7 +220,7 @@ function requested(options, isMocked) {
 function takingAway(agent, origin, reason) {
   return Object.create(agent, {
     addRequest: {
-      value: (/** @type {any} */ req, /** @type {any} */ options) => carryForeign(agent, req, options, origin, reason),
+      value: (/** @type {any} */ req, /** @type {any} */ options) => fallBack(agent, req, options, origin, reason),
     },
   })
 }

@@ -16,7 +16,7 @@ const { badPorts } = require('./platform.js')
  * @property {Record<string, any>} wanted what to connect to
  * @property {boolean | null} isForClient whether reqwest's client can make sense of it; null: it was not asked
  * @property {string} plainHead a GET of it without anything special; '': not made yet
- * @property {import('../agent/origins.js').Origin | null} known where fetches without an agent have their connections to it
+ * @property {import('../agent/origin.js').Origin | null} known where fetches without an agent have their connections to it
  */
 
 const MOST_TARGETS = 512

@@ -2,7 +2,7 @@
 
 // What `req.socket` and `res.socket` show: a net.Socket without a handle in front of an engine connection.
 //
-// - One view per connection, the same for every request on it.
+// - One socket per connection, the same for every request on it.
 // - Bytes written go to the exchange under way; its response never passes through here.
 // - destroy() ends the connection and settles the exchange: 'error' if there is one, then 'close', exactly once.
 
@@ -21,7 +21,7 @@ const inherited = /** @type {any} */ (net.Socket.prototype)
 /** Whether the runtime's setKeepAlive() knows interval and count, and takes them as an object (Node ≥ 24). */
 const takesProbes = isNode && inherited.setKeepAlive.length === 4
 
-class SocketView extends Socket {
+class EngineSocket extends Socket {
   /** @type {Connection} */
   #connection
   /** The request under way, as the runtime's sockets have it. @type {any} */
@@ -40,12 +40,12 @@ class SocketView extends Socket {
     this.on('close', onClose)
   }
 
-  /** @param {any} view */
-  static connectionOf(view) {
-    return /** @type {SocketView} */ (view).#connection
+  /** @param {any} socket */
+  static connectionOf(socket) {
+    return /** @type {EngineSocket} */ (socket).#connection
   }
 
-  /** Views of other prototypes are views as well. @param {any} value */
+  /** Those of other prototypes, too. @param {any} value */
   static [Symbol.hasInstance](value) {
     return typeof value === 'object' && value !== null && #connection in value
   }
@@ -258,21 +258,21 @@ class SocketView extends Socket {
 
 // Where the runtime's sockets have one. It keeps what is set as long as there is no connection, and judges arguments.
 if (knowsTypeOfService) {
-  Object.assign(SocketView.prototype, {
+  Object.assign(EngineSocket.prototype, {
     /**
-     * @this {SocketView}
+     * @this {EngineSocket}
      * @param {any} tos
      */
     setTypeOfService(tos) {
       inherited.setTypeOfService.call(this, tos)
-      const now = SocketView.connectionOf(this).typeOfService(tos)
+      const now = EngineSocket.connectionOf(this).typeOfService(tos)
       if (now !== null && now < 0 && !isWindows) throw systemError(now, 'setTypeOfService')
       return this
     },
 
-    /** @this {SocketView} */
+    /** @this {EngineSocket} */
     getTypeOfService() {
-      const now = SocketView.connectionOf(this).typeOfService(-1)
+      const now = EngineSocket.connectionOf(this).typeOfService(-1)
       if (now !== null && now < 0 && !isWindows) throw systemError(now, 'getTypeOfService')
       return now === null || now < 0 ? inherited.getTypeOfService.call(this) : now
     },
@@ -300,7 +300,7 @@ function familyOf(address) {
 }
 
 /**
- * @this {SocketView}
+ * @this {EngineSocket}
  * @param {Error} error
  */
 function onError(error) {
@@ -308,14 +308,14 @@ function onError(error) {
 }
 
 /**
- * @param {SocketView} view
+ * @param {EngineSocket} socket
  * @param {Connection} connection
  * @param {boolean} hadError
  */
-function close(view, connection, hadError) {
+function close(socket, connection, hadError) {
   connection.leave()
-  const req = view._httpMessage
-  // Those who listen for a body that breaks off count the bytes of the socket, which the view does not have: of a complete
+  const req = socket._httpMessage
+  // Those who listen for a body that breaks off count the bytes of a socket, which this one does not have: of a complete
   // one they hear nothing before the request has closed, and with that ends their interest.
   /** @type {import('../exchange/exchange.js').Exchange | undefined} */
   const exchange = req?.[kExchange]
@@ -323,21 +323,21 @@ function close(view, connection, hadError) {
     exchange?.failCallbacks(false)
   } finally {
     try {
-      if (req?.res && !req.res.complete) closings.set(view, req)
+      if (req?.res && !req.res.complete) closings.set(socket, req)
       else settle(req)
-      view.emit('close', hadError)
+      socket.emit('close', hadError)
     } finally {
       // Somebody has thrown, or has taken all listeners off.
-      onClose.call(view)
+      onClose.call(socket)
       exchange?.failCallbacks(true)
     }
   }
 }
 
-/** Views that are closing, with the requests that have yet to hear of it. @type {WeakMap<SocketView, any>} */
+/** Sockets that are closing, with the requests that have yet to hear of it. @type {WeakMap<EngineSocket, any>} */
 const closings = new WeakMap()
 
-/** @this {SocketView} */
+/** @this {EngineSocket} */
 function onClose() {
   const req = closings.get(this)
   if (req === undefined) return
@@ -353,4 +353,4 @@ function settle(req) {
 /** Where a request keeps its exchange. */
 const kExchange = Symbol('keepwire.exchange')
 
-module.exports = { kExchange, SocketView }
+module.exports = { kExchange, EngineSocket }

@@ -1,26 +1,26 @@
 'use strict'
 
-// What `req.socket` shows of a connection with TLS: a SocketView that is an instance of tls.TLSSocket.
+// What `req.socket` shows of a connection with TLS: an EngineSocket that is an instance of tls.TLSSocket.
 //
-// The runtime's TLSSocket cannot be constructed without a handle, so the view is constructed as a SocketView and given a
-// prototype of its own: what TLS adds, then SocketView's methods, then the runtime's TLSSocket.
+// The runtime's TLSSocket cannot be constructed without a handle, so the socket is constructed as an EngineSocket and given a
+// prototype of its own: what TLS adds, then EngineSocket's methods, then the runtime's TLSSocket.
 
 const tls = require('node:tls')
 
 const { nextTick } = require('../runtime/captured.js')
 const { isNode } = require('../runtime/probes.js')
-const { SocketView } = require('./socket.js')
+const { EngineSocket } = require('./socket.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../tls/secured.js').Secured} Secured */
 
 /**
- * What the view's connection has agreed on.
- * @param {any} view
+ * What the socket's connection has agreed on.
+ * @param {any} socket
  * @returns {Secured | null}
  */
-function securedOf(view) {
-  return SocketView.connectionOf(view).secured
+function securedOf(socket) {
+  return EngineSocket.connectionOf(socket).secured
 }
 
 const methods = {
@@ -103,48 +103,52 @@ function methodsOf(from) {
   return descriptors
 }
 
-const shared = Object.create(tls.TLSSocket.prototype, methodsOf(SocketView.prototype))
+const shared = Object.create(tls.TLSSocket.prototype, methodsOf(EngineSocket.prototype))
 
 /** @type {new (connection: Connection, options: object) => any} */
-const TlsView = /** @type {any} */ (function TLSSocket() {})
-TlsView.prototype = Object.create(shared, methodsOf(methods))
-Object.defineProperty(TlsView.prototype, 'constructor', { value: tls.TLSSocket, writable: true, configurable: true })
+const TlsEngineSocket = /** @type {any} */ (function TLSSocket() {})
+TlsEngineSocket.prototype = Object.create(shared, methodsOf(methods))
+Object.defineProperty(TlsEngineSocket.prototype, 'constructor', {
+  value: tls.TLSSocket,
+  writable: true,
+  configurable: true,
+})
 
 /**
  * @param {Connection} connection
  * @param {Record<string, any>} options
  */
-function createTlsView(connection, options) {
-  const view = Reflect.construct(SocketView, [connection, options], TlsView)
+function createTlsSocket(connection, options) {
+  const socket = Reflect.construct(EngineSocket, [connection, options], TlsEngineSocket)
   const own = { encrypted: true, authorized: false, authorizationError: null, alpnProtocol: null, servername: null }
   for (const [key, value] of Object.entries({ ...own, secureConnecting: true })) {
-    Object.defineProperty(view, key, { value, writable: true, enumerable: true, configurable: true })
+    Object.defineProperty(socket, key, { value, writable: true, enumerable: true, configurable: true })
   }
-  return view
+  return socket
 }
 
 /** How the runtime shows that none was sent. */
 const NO_SERVERNAME = isNode ? false : ''
 
 /**
- * The connection is open and hands are shaken: the view shows it.
- * @param {any} view
+ * The connection is open and hands are shaken: the socket shows it.
+ * @param {any} socket
  * @param {Secured} secured
  * @param {any} agent
  */
-function showSecured(view, secured, agent) {
+function showSecured(socket, secured, agent) {
   for (const text of secured.keylog ?? []) {
     const line = Buffer.from(text, 'latin1')
-    view.emit('keylog', line)
-    agent.emit('keylog', line, view)
+    socket.emit('keylog', line)
+    agent.emit('keylog', line, socket)
   }
-  view.alpnProtocol = secured.alpn
-  view.servername = secured.secure.servername || NO_SERVERNAME
-  view.authorized = secured.authorizationError === null
-  view.authorizationError = secured.authorizationError
-  view.secureConnecting = false
-  view.emit('secure')
-  view.emit('secureConnect')
+  socket.alpnProtocol = secured.alpn
+  socket.servername = secured.secure.servername || NO_SERVERNAME
+  socket.authorized = secured.authorizationError === null
+  socket.authorizationError = secured.authorizationError
+  socket.secureConnecting = false
+  socket.emit('secure')
+  socket.emit('secureConnect')
 }
 
-module.exports = { createTlsView, showSecured }
+module.exports = { createTlsSocket, showSecured }

@@ -1,7 +1,7 @@
 'use strict'
 
 // A connection's handshake as this thread hears of it: facts, the question whether the peer is who it should be, and what
-// the view shows once the connection is open.
+// the socket shows once the connection is open.
 
 const { ASK } = require('../bridge/layout.js')
 const native = require('../bridge/native.js')
@@ -19,7 +19,7 @@ function onSecured(connection, flags, text) {
   const { secure } = /** @type {import('../agent/https-origin.js').SecureOrigin} */ (connection.origin)
   const secured = new Secured(/** @type {import('./settings.js').Secure} */ (secure), flags, text)
   connection.secured = secured
-  if ((flags & ASK) === 0 || connection.view.destroyed) return
+  if ((flags & ASK) === 0 || connection.socket.destroyed) return
   const { exchange } = connection
   if (exchange === null) judge(connection, secured)
   else exchange.resource.runInAsyncScope(judge, null, connection, secured)
@@ -31,16 +31,16 @@ function onSecured(connection, flags, text) {
  * @param {Secured} secured
  */
 function judge(connection, secured) {
-  const { view } = connection
+  const { socket } = connection
   let error
   try {
     error = secured.identityError()
   } catch (thrown) {
-    view.destroy()
+    socket.destroy()
     throw thrown
   }
   if (error && secured.secure.rejectUnauthorized) {
-    view.destroy(error)
+    socket.destroy(error)
     return
   }
   if (error) {
@@ -52,11 +52,11 @@ function judge(connection, secured) {
 }
 
 /** @param {Connection} connection it is open */
-function announce({ origin, secured, view }) {
+function announce({ origin, secured, socket }) {
   if (secured === null) return
   const of = /** @type {import('../agent/https-origin.js').SecureOrigin} */ (origin)
   of.isProven = true
-  showSecured(view, secured, of.origins.agent)
+  showSecured(socket, secured, of.origins.agent)
 }
 
 module.exports = { announce, onSecured }

@@ -63,9 +63,9 @@ function isBeyondEngine(socket) {
   return (
     !VERSIONS.includes(String(socket.getProtocol())) ||
     (name !== undefined && !CIPHERS.has(name)) ||
-    isForeignGroup(/** @type {any} */ (socket.getEphemeralKeyInfo?.())) ||
+    isUnknownGroup(/** @type {any} */ (socket.getEphemeralKeyInfo?.())) ||
     // Node 20's getPeerX509Certificate() would take it away from others.
-    isForeignKey(socket.getPeerCertificate() ?? {})
+    isUnknownKey(socket.getPeerCertificate() ?? {})
   )
 }
 
@@ -73,13 +73,13 @@ function isBeyondEngine(socket) {
  * A group that mixes a classical one with a new one is no proof: who has those has the classical ones as well.
  * @param {{ type?: string, name?: string } | null | undefined} group
  */
-function isForeignGroup(group) {
+function isUnknownGroup(group) {
   if (group?.type === 'DH') return true
   return group?.name !== undefined && !GROUPS.includes(group.name) && !group.name.includes('MLKEM')
 }
 
 /** @param {any} certificate */
-function isForeignKey({ asn1Curve, bits, exponent }) {
+function isUnknownKey({ asn1Curve, bits, exponent }) {
   if (exponent !== undefined) return bits < SHORTEST_RSA || bits > LONGEST_RSA
   return asn1Curve !== undefined && !CURVES.includes(asn1Curve)
 }
@@ -105,13 +105,13 @@ function rewind(exchange) {
   const connection = /** @type {import('../exchange/connection.js').Connection} */ (exchange.connection)
   const unsent = outgoing.takeBack()
   // With its socket it has said already that it is complete: once is enough.
-  if (req.finished && req.socket === connection.view) {
+  if (req.finished && req.socket === connection.socket) {
     Object.defineProperty(req, '_finish', { value: finishedBefore, configurable: true, writable: true })
   }
   exchange.settle()
   connection.noteClosed()
-  connection.view._httpMessage = null
-  connection.view.destroy()
+  connection.socket._httpMessage = null
+  connection.socket.destroy()
   exchange.connection = null
   req.socket = null
   if (!exchange.hasEarlyTimeout) req.timeoutCb = null

@@ -67,7 +67,7 @@ const TAGGED = namesOf(TLS, ({ tagged }) => tagged)
 const namesSecurity = isInName('ca')
 
 /** Options that the engine has no equal for. */
-const FOREIGN = namesOf(TLS, ({ fallback, known, name }) => fallback && (!known || isInName(name)))
+const FALLBACK = namesOf(TLS, ({ fallback, known, name }) => fallback && (!known || isInName(name)))
 
 /** What only the runtime can do, and its names do not tell. */
 const UNNAMED = namesOf(
@@ -217,8 +217,8 @@ function isTextList(protocols) {
  * @returns {Secure | string} a text: why only the runtime can honour them
  */
 function secureOf(options, sessions, http2 = false) {
-  const foreign = FOREIGN.find((key) => isGiven(options[key]))
-  if (foreign !== undefined) return foreign
+  const fallback = FALLBACK.find((key) => isGiven(options[key]))
+  if (fallback !== undefined) return fallback
   const min = options.minVersion ?? tls.DEFAULT_MIN_VERSION ?? VERSIONS[0]
   const max = options.maxVersion ?? tls.DEFAULT_MAX_VERSION ?? VERSIONS[1]
   if (!VERSIONS.includes(min) || !VERSIONS.includes(max) || min > max) return 'version'

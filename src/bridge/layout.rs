@@ -76,7 +76,7 @@ pub mod purpose {
     /// One that may not.
     pub const NOT_RETRYABLE: u32 = 1;
     /// A socket of the runtime's own.
-    pub const FOREIGN: u32 = 2;
+    pub const FALLBACK: u32 = 2;
 }
 
 /// What a lease came to: the low three bits of its answer.
@@ -88,7 +88,7 @@ pub mod leased {
     /// A connection that is being opened; above it why.
     pub const DIALING: u32 = 2;
     /// A place for a socket of the runtime's own.
-    pub const FOREIGN: u32 = 3;
+    pub const FALLBACK: u32 = 3;
     /// As many wait as may.
     pub const QUEUE_FULL: u32 = 4;
     /// A connection that was another agent's.

@@ -3,6 +3,7 @@
 //! * `bell`: what wakes a JavaScript thread.
 //! * [`submission`]: commands that JavaScript wrote into a buffer, one call a tick.
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
+//! * `records`: what happens in the engine, written as such records.
 //! * [`head_cache`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
 //! * [`fetch`]: identities and limits of `fetch()`.
@@ -25,6 +26,7 @@ pub mod layout;
 pub mod lending;
 pub mod overview;
 pub mod port;
+mod records;
 pub mod stats;
 pub mod submission;
 #[cfg(test)]

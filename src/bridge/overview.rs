@@ -94,7 +94,7 @@ impl BindingOverview {
         ];
         row.extend(counters.map(|counter| counter.load(Relaxed) as f64));
         row.extend(metrics.durations.classes());
-        for (fallback, tally) in [(false, &metrics.errors), (true, &metrics.foreign)] {
+        for (fallback, tally) in [(false, &metrics.errors), (true, &metrics.fallback)] {
             let counts = tally.snapshot();
             row.push(counts.iter().map(|(_, count)| *count as f64).sum());
             let named = counts.into_iter().map(|(name, count)| BindingPlaceTally {

@@ -355,10 +355,10 @@ pub fn intern_profile(agent: AgentId, key: KeyId, profile: BindingProfile) -> Re
     Ok(ENGINE.intern_profile(agent, key, profile.try_into()?))
 }
 
-/// Counts a failure, or a request that fell back to the runtime's sockets (`foreign`), by name.
+/// Counts a failure, or a request that fell back to the runtime's sockets (`fallback`), by name.
 #[napi]
-pub fn note(agent: AgentId, key: KeyId, foreign: bool, name: String) {
-    ENGINE.note(agent, key, foreign, name);
+pub fn note(agent: AgentId, key: KeyId, fallback: bool, name: String) {
+    ENGINE.note(agent, key, fallback, name);
 }
 
 /// The number of texts in PEM, a NUL between any two, with trusted certificates: for the next `internTls`, or for all until
@@ -423,14 +423,14 @@ pub fn cancel(port: PortId, exchange: f64) -> bool {
 
 /// A socket of the runtime's own is gone.
 #[napi]
-pub fn release_foreign(agent: AgentId, key: KeyId) {
-    ENGINE.release_foreign(agent, key);
+pub fn release_fallback(agent: AgentId, key: KeyId) {
+    ENGINE.release_fallback(agent, key);
 }
 
 /// A socket of the runtime's own went idle, or is used again; false: destroy it.
 #[napi]
-pub fn foreign_idle(agent: AgentId, key: KeyId, idle: bool) -> bool {
-    ENGINE.foreign_idle(agent, key, idle)
+pub fn fallback_idle(agent: AgentId, key: KeyId, idle: bool) -> bool {
+    ENGINE.fallback_idle(agent, key, idle)
 }
 
 /// Connections that closed while idle since the last call.
@@ -487,7 +487,7 @@ pub fn lease(
     purpose: u32,
 ) -> f64 {
     let kind = match purpose {
-        purpose::FOREIGN => Kind::Foreign,
+        purpose::FALLBACK => Kind::Fallback,
         purpose::NOT_RETRYABLE => Kind::NotRetryable,
         _ => Kind::Retryable,
     };
@@ -502,7 +502,7 @@ pub fn lease(
         }
         Lease::Dial { conn } if miss == ADOPTS => (conn, leased::ADOPTING, 0),
         Lease::Dial { conn } => (conn, leased::DIALING, u32::from(miss)),
-        Lease::Granted => (0, leased::FOREIGN, 0),
+        Lease::Granted => (0, leased::FALLBACK, 0),
         Lease::QueueFull => (0, leased::QUEUE_FULL, 0),
     };
     f64::from(more) * 4_294_967_296.0 + f64::from(conn) * 8.0 + f64::from(code)

@@ -31,7 +31,7 @@ pub struct BindingOrigin {
     /// By the number of the reason.
     pub closed: Vec<f64>,
     pub errors: Vec<BindingTally>,
-    pub foreign: Vec<BindingTally>,
+    pub fallback: Vec<BindingTally>,
     /// As `Histogram::snapshot` has them.
     pub wait: Vec<f64>,
     pub connect: Vec<f64>,
@@ -59,7 +59,7 @@ pub struct BindingPlace {
     /// Those that were open, by the number of the reason.
     pub closed: Vec<f64>,
     pub errors: Vec<BindingTally>,
-    pub foreign: Vec<BindingTally>,
+    pub fallback: Vec<BindingTally>,
     /// Waiting, opening, the first byte, name, connection, TLS, and how long connections lived: as `Histogram::snapshot` has
     /// them.
     pub times: Vec<Vec<f64>>,
@@ -233,7 +233,7 @@ fn told(origin: OriginStats) -> BindingOrigin {
         totals: all(totals),
         closed: all(&metrics.closed),
         errors: tally(metrics.errors.snapshot()),
-        foreign: tally(metrics.foreign.snapshot()),
+        fallback: tally(metrics.fallback.snapshot()),
         wait: metrics.wait.snapshot(),
         connect: metrics.connect.snapshot(),
         first_byte: metrics.first_byte.snapshot(),
@@ -272,7 +272,7 @@ fn place(name: &str, holding: Option<Holding>, metrics: &Metrics) -> BindingPlac
         totals: all(totals),
         closed: all(&metrics.ended),
         errors: tally(metrics.errors.snapshot()),
-        foreign: tally(metrics.foreign.snapshot()),
+        fallback: tally(metrics.fallback.snapshot()),
         times: times.map(|times| times.snapshot()).to_vec(),
         durations: durations
             .map(|(method, class, times)| BindingDurations {
@@ -289,8 +289,8 @@ fn numbers(counts: Counts) -> Vec<u32> {
         counts.dialing,
         counts.leased,
         counts.idle,
-        counts.foreign,
-        counts.foreign_idle,
+        counts.fallback,
+        counts.fallback_idle,
         counts.queued,
     ]
 }

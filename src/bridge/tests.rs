@@ -68,7 +68,7 @@ impl Events for Listener {
     ) {
     }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
-    fn evict_foreign(&self, _agent: u32, _key: u32) {}
+    fn evict_fallback(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
 }
 

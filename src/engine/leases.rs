@@ -24,7 +24,7 @@ impl Engine {
             let lease = shared.pool.lease(agent, key, waiter, kind, now, effects);
             let mut miss = 0;
             let profile = match lease {
-                Lease::Queued | Lease::Dial { .. } if kind != Kind::Foreign => {
+                Lease::Queued | Lease::Dial { .. } if kind != Kind::Fallback => {
                     shared.profiles.get(profile)
                 }
                 _ => None,
@@ -92,16 +92,16 @@ impl Engine {
     }
 
     /// A socket of the runtime's own is gone.
-    pub fn release_foreign(&self, agent: AgentId, key: KeyId) {
+    pub fn release_fallback(&self, agent: AgentId, key: KeyId) {
         self.with_effects(|shared, now, effects| {
-            shared.pool.release_foreign(agent, key, now, effects)
+            shared.pool.release_fallback(agent, key, now, effects)
         });
     }
 
     /// A socket of the runtime's own went idle, or is used again; false: it must go.
-    pub fn foreign_idle(&self, agent: AgentId, key: KeyId, idle: bool) -> bool {
+    pub fn fallback_idle(&self, agent: AgentId, key: KeyId, idle: bool) -> bool {
         self.with_effects(|shared, now, effects| {
-            shared.pool.foreign_idle(agent, key, idle, now, effects)
+            shared.pool.fallback_idle(agent, key, idle, now, effects)
         })
     }
 

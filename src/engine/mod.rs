@@ -164,10 +164,10 @@ impl Engine {
             Effect::Grant { waiter } => self.grant(waiter),
             Effect::Close { conn, reason } => connections::run(move |all| all.kill(conn, reason)),
             Effect::Leave { conn } => connections::run(move |all| all.leave(conn)),
-            Effect::EvictForeign { agent, key } => {
+            Effect::EvictFallback { agent, key } => {
                 let port = self.lock().agents.get(&agent).map(|owned| owned.port);
                 if let Some(events) = port.and_then(|port| self.events(port)) {
-                    events.evict_foreign(agent, key);
+                    events.evict_fallback(agent, key);
                 }
             }
         }
@@ -180,11 +180,11 @@ impl Engine {
         };
         // Without such a thread nothing is being closed.
         if io_thread::ready().is_err() {
-            events.assigned(waiter.exchange, 0, Assigned::Foreign);
+            events.assigned(waiter.exchange, 0, Assigned::Fallback);
             return;
         }
         io_thread::run(move || {
-            io_thread::call_next(move || events.assigned(waiter.exchange, 0, Assigned::Foreign));
+            io_thread::call_next(move || events.assigned(waiter.exchange, 0, Assigned::Fallback));
         });
     }
 

@@ -246,11 +246,11 @@ impl Engine {
     }
 
     /// Counts a failure that its owner met, or a request that fell back to the runtime's sockets.
-    pub fn note(&self, agent: AgentId, key: KeyId, foreign: bool, name: String) {
+    pub fn note(&self, agent: AgentId, key: KeyId, fallback: bool, name: String) {
         let metrics = self.lock().pool.metrics_of(agent, key);
         if let Some(metrics) = metrics {
-            let tally = if foreign {
-                &metrics.foreign
+            let tally = if fallback {
+                &metrics.fallback
             } else {
                 &metrics.errors
             };

@@ -62,7 +62,7 @@ impl Events for Watcher {
         let how = match how {
             Assigned::Idle => "idle",
             Assigned::Dialing => "dialing",
-            Assigned::Foreign => "foreign",
+            Assigned::Fallback => "fallback",
         };
         let after_close = self.is_closed();
         self.tell(Told::Assigned {
@@ -88,7 +88,7 @@ impl Events for Watcher {
     ) {
     }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
-    fn evict_foreign(&self, _agent: u32, _key: u32) {}
+    fn evict_fallback(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
 }
 
@@ -190,17 +190,17 @@ impl Drop for Scene {
 fn a_slot_for_a_real_socket_comes_after_the_idle_connection_that_made_room_is_closed() {
     let scene = Scene::new("made room while idle");
     assert_eq!(ENGINE.check_in(scene.conn, Stay::Unlimited), CheckIn::Idle);
-    assert_eq!(scene.lease(WAITING, Kind::Foreign), Lease::Queued);
-    scene.expect(WAITING, "foreign");
+    assert_eq!(scene.lease(WAITING, Kind::Fallback), Lease::Queued);
+    scene.expect(WAITING, "fallback");
 }
 
 #[test]
 fn a_slot_for_a_real_socket_comes_after_the_connection_that_had_it_is_closed() {
     let scene = Scene::new("made room at check-in");
-    assert_eq!(scene.lease(WAITING, Kind::Foreign), Lease::Queued);
+    assert_eq!(scene.lease(WAITING, Kind::Fallback), Lease::Queued);
     let evicted = CheckIn::Closed(CloseReason::Evicted);
     assert_eq!(ENGINE.check_in(scene.conn, Stay::Unlimited), evicted);
-    scene.expect(WAITING, "foreign");
+    scene.expect(WAITING, "fallback");
 }
 
 #[test]
@@ -229,5 +229,5 @@ fn a_waiter_that_gives_up_while_its_turn_is_being_told_is_told_all_the_same() {
 fn a_slot_that_is_free_is_granted_at_once() {
     let scene = Scene::new("free");
     ENGINE.set_limits(scene.agent, limits(2));
-    assert_eq!(scene.lease(WAITING, Kind::Foreign), Lease::Granted);
+    assert_eq!(scene.lease(WAITING, Kind::Fallback), Lease::Granted);
 }

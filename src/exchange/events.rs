@@ -16,7 +16,7 @@ pub enum Assigned {
     /// A connection that is being opened.
     Dialing,
     /// A place for a socket of the runtime's own.
-    Foreign,
+    Fallback,
 }
 
 /// What a connection was opened in place of, under the same lease.
@@ -91,7 +91,7 @@ pub trait Events: Send + Sync {
     /// A connection is gone. `idle`: it was nobody's.
     fn closed(&self, conn: ConnId, reason: CloseReason, idle: bool);
     /// One of the runtime's own idle sockets must go: it takes a waiter's place.
-    fn evict_foreign(&self, agent: u32, key: u32);
+    fn evict_fallback(&self, agent: u32, key: u32);
     /// Wakes the other side for what it was told lazily.
     fn wake(&self);
 }

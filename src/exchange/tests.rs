@@ -120,7 +120,7 @@ impl Events for Recorder {
     ) {
     }
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
-    fn evict_foreign(&self, _agent: u32, _key: u32) {}
+    fn evict_fallback(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
 }
 

@@ -344,8 +344,8 @@ impl Events for FetchStage {
         }
     }
 
-    fn evict_foreign(&self, agent: u32, key: u32) {
-        self.inner.evict_foreign(agent, key);
+    fn evict_fallback(&self, agent: u32, key: u32) {
+        self.inner.evict_fallback(agent, key);
     }
 
     fn wake(&self) {

@@ -40,7 +40,7 @@ pub struct Metrics {
     /// Requests that failed, by code.
     pub errors: Tally,
     /// Requests that fell back to the runtime's sockets, by reason.
-    pub foreign: Tally,
+    pub fallback: Tally,
     /// How long requests waited for a connection, of those that had to.
     pub wait: Histogram,
     /// How long connections took to open, name resolution included.
@@ -83,7 +83,7 @@ impl Metrics {
             mine.fetch_add(theirs.load(Relaxed), Relaxed);
         }
         self.errors.absorb(&other.errors);
-        self.foreign.absorb(&other.foreign);
+        self.fallback.absorb(&other.fallback);
         self.wait.absorb(&other.wait);
         self.connect.absorb(&other.connect);
         self.first_byte.absorb(&other.first_byte);

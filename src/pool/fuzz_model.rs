@@ -66,7 +66,7 @@ impl ModelConn {
 type Seen = Vec<(u64, u64)>;
 
 #[derive(Clone, Copy, Default)]
-pub struct Foreign {
+pub struct Fallback {
     pub busy: u32,
     pub idle: u32,
 }
@@ -77,8 +77,8 @@ pub struct Model {
     pub limits: Vec<Limits>,
     pub conns: Vec<ModelConn>,
     pub queues: [[VecDeque<(WaiterId, Kind)>; KEYS]; AGENTS],
-    pub foreign: [[Foreign; KEYS]; AGENTS],
-    /// EvictForeign effects that the owner has not acted on yet.
+    pub fallback: [[Fallback; KEYS]; AGENTS],
+    /// EvictFallback effects that the owner has not acted on yet.
     pub evictions: VecDeque<(AgentId, KeyId)>,
     /// What a limit may be exceeded to: by what was live when it was lowered and did not end since.
     tolerated: [[u32; KEYS]; AGENTS],
@@ -329,7 +329,7 @@ impl Model {
         );
         let limits = self.limits[a];
         assert!(limits.keep_alive);
-        assert!(self.counts()[a][key].idle + self.foreign[a][key].idle <= limits.max_free_sockets);
+        assert!(self.counts()[a][key].idle + self.fallback[a][key].idle <= limits.max_free_sockets);
     }
 
     /// A waiter got its slot: it must have been its key's first.
@@ -358,13 +358,13 @@ impl Model {
                 Effect::Dial { waiter, conn } => {
                     let (a, key, kind) = self.serve(waiter);
                     let adopts = pool.adoption(conn);
-                    assert_ne!(kind, Kind::Foreign);
+                    assert_ne!(kind, Kind::Fallback);
                     assert!(self.none_suits(a, key, u64::MAX, now), "{BESIDE_IDLE}");
                     self.dialed((a, key), kind, (conn, adopts), now);
                 }
                 Effect::Assign { waiter, conn } => {
                     let (a, key, kind) = self.serve(waiter);
-                    assert_ne!(kind, Kind::Foreign);
+                    assert_ne!(kind, Kind::Fallback);
                     let limit = self.age_limit(key, kind, now, |_, _| false);
                     let conn = self.conn(conn);
                     assert_eq!(
@@ -375,8 +375,8 @@ impl Model {
                 }
                 Effect::Grant { waiter } => {
                     let (a, key, kind) = self.serve(waiter);
-                    assert_eq!(kind, Kind::Foreign);
-                    self.foreign[a][key].busy += 1;
+                    assert_eq!(kind, Kind::Fallback);
+                    self.fallback[a][key].busy += 1;
                 }
                 Effect::Close { conn, .. } => {
                     assert_eq!(self.conn(conn).state, State::Idle);
@@ -390,13 +390,13 @@ impl Model {
                     assert_eq!(conn.state, State::Idle);
                     (conn.agent, conn.left) = (None, Some(limits));
                 }
-                Effect::EvictForeign { agent, key } => {
+                Effect::EvictFallback { agent, key } => {
                     let a = self
                         .ids
                         .iter()
                         .position(|&id| id == agent)
                         .expect("evicts of a removed agent");
-                    assert!(self.foreign[a][key as usize].idle > 0);
+                    assert!(self.fallback[a][key as usize].idle > 0);
                     self.evictions.push_back((agent, key));
                 }
             }
@@ -416,8 +416,8 @@ impl Model {
         }
         for (a, keys) in counts.iter_mut().enumerate() {
             for (key, count) in keys.iter_mut().enumerate() {
-                count.foreign_idle = self.foreign[a][key].idle;
-                count.foreign = self.foreign[a][key].busy + count.foreign_idle;
+                count.fallback_idle = self.fallback[a][key].idle;
+                count.fallback = self.fallback[a][key].busy + count.fallback_idle;
                 count.queued = self.queues[a][key].len() as u32;
             }
         }
@@ -478,7 +478,7 @@ impl Model {
             let evicting = |of: usize| self.evictions.contains(&(self.ids[a], of as KeyId));
             if held_by_key {
                 assert!(
-                    count.foreign_idle == 0 || evicting(key),
+                    count.fallback_idle == 0 || evicting(key),
                     "an idle socket of its key blocks a waiter"
                 );
                 continue;
@@ -491,7 +491,7 @@ impl Model {
                 counts.iter().all(|other| other.idle == 0),
                 "an idle connection blocks a waiter (I7)"
             );
-            let idle = |of: &usize| counts[*of].foreign_idle > 0;
+            let idle = |of: &usize| counts[*of].fallback_idle > 0;
             assert!(
                 (0..KEYS).filter(idle).count() == 0 || (0..KEYS).filter(idle).any(evicting),
                 "an idle socket of the runtime blocks a waiter (I7)"

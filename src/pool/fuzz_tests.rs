@@ -101,7 +101,7 @@ impl Fuzzer {
             30..=39 => self.connected(),
             65..=69 => self.closed(),
             70..=73 => self.cancel(),
-            74..=83 => self.foreign(),
+            74..=83 => self.fallback(),
             84..=88 => self.evict(),
             89..=91 => self.expire(),
             92 => {
@@ -122,7 +122,7 @@ impl Fuzzer {
     fn lease(&mut self) {
         let (a, key) = (self.random.below(AGENTS), self.random.below(KEYS));
         let kind = if self.random.one_in(6) {
-            Kind::Foreign
+            Kind::Fallback
         } else if self.random.one_in(2) {
             Kind::Retryable
         } else {
@@ -130,7 +130,7 @@ impl Fuzzer {
         };
         let own = |_: &Model, conn: &ModelConn| conn.agent == Some(a);
         let age_limit = match kind {
-            Kind::Foreign => 0,
+            Kind::Fallback => 0,
             _ => self.model.age_limit(key, kind, self.now, own),
         };
         // Before the pool makes room by closing what it has passed over.
@@ -162,7 +162,7 @@ impl Fuzzer {
                 assert!(none_suits, "{BESIDE_IDLE}");
                 model.dialed((a, key), kind, (conn, adopts), self.now);
             }
-            (Lease::Granted, Kind::Foreign) => model.foreign[a][key].busy += 1,
+            (Lease::Granted, Kind::Fallback) => model.fallback[a][key].busy += 1,
             (Lease::Queued, _) => {
                 assert!(before < model.limits[a].max_pending);
                 model.queues[a][key].push_back((waiter, kind));
@@ -310,7 +310,7 @@ impl Fuzzer {
             CloseReason::KeepAliveOff => assert!(!limits.keep_alive && counts[key].queued == 0),
             CloseReason::Limits => {
                 assert!(
-                    over || counts[key].idle + counts[key].foreign_idle >= limits.max_free_sockets
+                    over || counts[key].idle + counts[key].fallback_idle >= limits.max_free_sockets
                 );
             }
             CloseReason::Evicted => assert!(counts.iter().any(|count| count.queued > 0)),
@@ -389,37 +389,37 @@ impl Fuzzer {
         }
     }
 
-    fn foreign(&mut self) {
+    fn fallback(&mut self) {
         if let Some((agent, key)) = self.orphans.pop() {
             assert!(!self
                 .pool
-                .foreign_idle(agent, key, true, self.now, &mut self.effects));
+                .fallback_idle(agent, key, true, self.now, &mut self.effects));
             return self
                 .pool
-                .release_foreign(agent, key, self.now, &mut self.effects);
+                .release_fallback(agent, key, self.now, &mut self.effects);
         }
         let (a, key) = (self.random.below(AGENTS), self.random.below(KEYS));
         let (agent, id) = (self.model.ids[a], key as KeyId);
-        let foreign = &mut self.model.foreign[a][key];
-        if foreign.idle > 0 && self.random.one_in(2) {
+        let fallback = &mut self.model.fallback[a][key];
+        if fallback.idle > 0 && self.random.one_in(2) {
             assert!(self
                 .pool
-                .foreign_idle(agent, id, false, self.now, &mut self.effects));
-            foreign.idle -= 1;
-            foreign.busy += 1;
-        } else if foreign.busy > 0 {
+                .fallback_idle(agent, id, false, self.now, &mut self.effects));
+            fallback.idle -= 1;
+            fallback.busy += 1;
+        } else if fallback.busy > 0 {
             let keep = self.random.one_in(2);
             if keep
                 && self
                     .pool
-                    .foreign_idle(agent, id, true, self.now, &mut self.effects)
+                    .fallback_idle(agent, id, true, self.now, &mut self.effects)
             {
-                foreign.busy -= 1;
-                foreign.idle += 1;
+                fallback.busy -= 1;
+                fallback.idle += 1;
             } else {
-                foreign.busy -= 1;
+                fallback.busy -= 1;
                 self.pool
-                    .release_foreign(agent, id, self.now, &mut self.effects);
+                    .release_fallback(agent, id, self.now, &mut self.effects);
             }
         }
     }
@@ -432,17 +432,17 @@ impl Fuzzer {
         let Some(a) = self.model.ids.iter().position(|&id| id == agent) else {
             return;
         };
-        let foreign = &mut self.model.foreign[a][key as usize];
-        if foreign.idle > 0 {
-            foreign.idle -= 1;
-            foreign.busy += 1;
+        let fallback = &mut self.model.fallback[a][key as usize];
+        if fallback.idle > 0 {
+            fallback.idle -= 1;
+            fallback.busy += 1;
             self.pool
-                .foreign_idle(agent, key, false, self.now, &mut self.effects);
+                .fallback_idle(agent, key, false, self.now, &mut self.effects);
             self.model
                 .apply(&mut self.pool, &mut self.effects, self.now);
-            self.model.foreign[a][key as usize].busy -= 1;
+            self.model.fallback[a][key as usize].busy -= 1;
             self.pool
-                .release_foreign(agent, key, self.now, &mut self.effects);
+                .release_fallback(agent, key, self.now, &mut self.effects);
         }
     }
 
@@ -474,7 +474,7 @@ impl Fuzzer {
             .apply(&mut self.pool, &mut self.effects, self.now);
         for (key, count) in self.model.counts()[a].iter().enumerate() {
             let over = count.live() > limits.max_sockets
-                || count.idle + count.foreign_idle > limits.max_free_sockets;
+                || count.idle + count.fallback_idle > limits.max_free_sockets;
             assert!(
                 count.idle == 0 || !over,
                 "an idle connection of key {key} stays beyond a lowered limit"
@@ -513,9 +513,9 @@ impl Fuzzer {
                 .iter()
                 .filter(|w| queue.iter().any(|(id, _)| id == *w));
             assert!(in_order.eq(queue.iter().map(|(id, _)| id)));
-            let foreign = std::mem::take(&mut self.model.foreign[a][key]);
+            let fallback = std::mem::take(&mut self.model.fallback[a][key]);
             self.orphans
-                .extend((0..foreign.busy + foreign.idle).map(|_| (agent, key as KeyId)));
+                .extend((0..fallback.busy + fallback.idle).map(|_| (agent, key as KeyId)));
         }
         for conn in self
             .model
@@ -555,7 +555,7 @@ impl Fuzzer {
         while self.orphans.len()
             + self
                 .model
-                .foreign
+                .fallback
                 .iter()
                 .flatten()
                 .map(|f| f.busy as usize)
@@ -564,7 +564,7 @@ impl Fuzzer {
             || !self.model.evictions.is_empty()
             || self.any_conn(|state| state != State::Idle).is_some()
         {
-            self.foreign();
+            self.fallback();
             self.evict();
             self.model
                 .apply(&mut self.pool, &mut self.effects, self.now);
@@ -587,7 +587,7 @@ impl Fuzzer {
             for (key, count, _) in self.pool.snapshot(id) {
                 assert_eq!(
                     count.live(),
-                    count.foreign_idle,
+                    count.fallback_idle,
                     "key {key} holds something"
                 );
             }
@@ -599,8 +599,8 @@ impl Fuzzer {
         }
         assert_eq!(self.pool.conns.len(), 0);
         // Idle sockets of the runtime's own are all that is left.
-        let foreign = |key: usize| self.model.foreign.iter().any(|keys| keys[key].idle > 0);
-        assert!(self.pool.peer_of.keys().all(|&key| foreign(key as usize)));
+        let fallback = |key: usize| self.model.fallback.iter().any(|keys| keys[key].idle > 0);
+        assert!(self.pool.peer_of.keys().all(|&key| fallback(key as usize)));
     }
 }
 

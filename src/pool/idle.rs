@@ -207,7 +207,7 @@ impl Pool {
         }
         match kind {
             Kind::NotRetryable => self.peers[peer].idle_limit.get(self.now).unwrap_or(NEVER),
-            Kind::Retryable | Kind::Foreign => NEVER,
+            Kind::Retryable | Kind::Fallback => NEVER,
         }
     }
 

@@ -11,7 +11,7 @@ use super::Pool;
 impl Pool {
     /// Asks for a slot of `agent` for `key`, at `now` ms.
     ///
-    /// An engine lease gets a usable idle connection if there is one, else a new connection, a foreign one a slot; if
+    /// An engine lease gets a usable idle connection if there is one, else a new connection, a fallback one a slot; if
     /// an idle connection of the agent is what stands in the way it is closed ([`Effect::Close`]). If no slot is to be
     /// had, the waiter is queued: exactly one later effect names it, unless it is cancelled or its agent removed.
     pub fn lease(
@@ -28,7 +28,7 @@ impl Pool {
             return Lease::QueueFull;
         };
         let o = self.origin(a, key);
-        if kind != Kind::Foreign {
+        if kind != Kind::Fallback {
             if let Some((c, idle_ms)) = self.take_idle(o, kind, effects) {
                 self.origins[o].metrics.reused.fetch_add(1, Relaxed);
                 return Lease::Idle {
@@ -40,7 +40,7 @@ impl Pool {
         let passed_over = kind == Kind::NotRetryable && !self.origins[o].idle.is_empty();
         if self.make_room(a, o, effects) {
             match kind {
-                Kind::Foreign => {
+                Kind::Fallback => {
                     self.grant(o);
                     return Lease::Granted;
                 }
@@ -68,7 +68,7 @@ impl Pool {
     }
 
     /// Whether the origin may have one slot more, after closing what is idle and in the way: of the origin itself (a
-    /// foreign lease can't use the engine's connections, one that is for once not those idle for long), else the agent's
+    /// fallback lease can't use the engine's connections, one that is for once not those idle for long), else the agent's
     /// longest idle.
     fn make_room(&mut self, a: u32, o: u32, effects: &mut Vec<Effect>) -> bool {
         if !self.has_key_room(o) {
@@ -224,7 +224,7 @@ impl Pool {
     fn suits(&mut self, c: u32, kind: Kind) -> bool {
         let peer = self.origins[self.conns[c].origin].peer;
         match (kind, self.conns[c].idled) {
-            (Kind::Foreign, _) => false,
+            (Kind::Fallback, _) => false,
             (_, None) => true,
             (_, Some(age)) => age < self.age_limit(peer, None, kind),
         }
@@ -260,7 +260,7 @@ impl Pool {
             Some(CloseReason::Evicted)
         } else if !agent.limits.keep_alive {
             Some(CloseReason::KeepAliveOff)
-        } else if origin.idle.len + origin.foreign_idle >= agent.limits.max_free_sockets {
+        } else if origin.idle.len + origin.fallback_idle >= agent.limits.max_free_sockets {
             Some(CloseReason::Limits)
         } else {
             None

@@ -123,7 +123,7 @@ impl Pool {
         let limits = self.agents[self.origins[o].agent].limits;
         while let Some(c) = self.origins[o].idle.first() {
             let origin = &self.origins[o];
-            let free = origin.idle.len + origin.foreign_idle;
+            let free = origin.idle.len + origin.fallback_idle;
             if origin.live() <= limits.max_sockets && free <= limits.max_free_sockets {
                 break;
             }
@@ -133,7 +133,7 @@ impl Pool {
 
     /// Ends an agent: its idle connections are closed, or left to those that share, its waiters are forgotten and returned, those of a key first
     /// come first. What is on lease ends at [`check_in`](Self::check_in), [`closed`](Self::closed) or
-    /// [`release_foreign`](Self::release_foreign).
+    /// [`release_fallback`](Self::release_fallback).
     pub fn remove_agent(&mut self, agent: AgentId, effects: &mut Vec<Effect>) -> Vec<WaiterId> {
         let mut forgotten = Vec::new();
         let Some(a) = self.agents.find(agent) else {

@@ -11,7 +11,7 @@
 //!
 //! What holds after every call (`fuzz_tests.rs` checks it after every step):
 //!
-//! - dialing + leased + idle + foreign of an origin do not exceed `max_sockets`, those of an agent `max_total_sockets`,
+//! - dialing + leased + idle + fallback of an origin do not exceed `max_sockets`, those of an agent `max_total_sockets`,
 //!   except for leases older than a lowered limit;
 //! - an origin with an idle connection that is usable for a request dials none for it, and has no waiters (for one that
 //!   may not be sent twice, such as have been idle for as long as the peer may allow are not usable, see `idle_limit.rs`);
@@ -27,7 +27,7 @@
 //! ([`Pool::adoption`]). That one ends for its agent and goes on under a new number, so limits, turns and idle lists stay
 //! what they are, each an agent's own.
 
-mod foreign;
+mod fallback;
 mod idle;
 mod idle_limit;
 pub mod key;
@@ -94,9 +94,9 @@ struct Origin {
     leased: u32,
     /// Its idle connections, the longest idle first.
     idle: List,
-    foreign: u32,
-    foreign_idle: u32,
-    /// Evictions asked for and not seen yet: at most `foreign_idle`, and never more than are really on their way.
+    fallback: u32,
+    fallback_idle: u32,
+    /// Evictions asked for and not seen yet: at most `fallback_idle`, and never more than are really on their way.
     /// Too few costs an eviction too many, too many would leave a waiter waiting.
     asked: u32,
     queue: List,
@@ -119,7 +119,7 @@ struct Origin {
 impl Origin {
     /// Slots in use.
     fn live(&self) -> u32 {
-        self.dialing + self.leased + self.idle.len + self.foreign
+        self.dialing + self.leased + self.idle.len + self.fallback
     }
 
     fn counts(&self) -> Counts {
@@ -127,8 +127,8 @@ impl Origin {
             dialing: self.dialing,
             leased: self.leased,
             idle: self.idle.len,
-            foreign: self.foreign,
-            foreign_idle: self.foreign_idle,
+            fallback: self.fallback,
+            fallback_idle: self.fallback_idle,
             queued: self.queue.len,
         }
     }

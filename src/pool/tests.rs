@@ -53,13 +53,13 @@ impl Bench {
         )
     }
 
-    fn lease_foreign(&mut self, key: KeyId, exchange: ExchangeId) -> Lease {
+    fn lease_fallback(&mut self, key: KeyId, exchange: ExchangeId) -> Lease {
         self.effects.clear();
         self.pool.lease(
             self.agent,
             key,
             waiter(exchange),
-            Kind::Foreign,
+            Kind::Fallback,
             0,
             &mut self.effects,
         )
@@ -90,16 +90,16 @@ impl Bench {
             .set_limits(self.agent, limits, 0, &mut self.effects);
     }
 
-    fn foreign_idle(&mut self, key: KeyId, idle: bool) -> bool {
+    fn fallback_idle(&mut self, key: KeyId, idle: bool) -> bool {
         self.effects.clear();
         self.pool
-            .foreign_idle(self.agent, key, idle, 0, &mut self.effects)
+            .fallback_idle(self.agent, key, idle, 0, &mut self.effects)
     }
 
-    fn release_foreign(&mut self, key: KeyId) {
+    fn release_fallback(&mut self, key: KeyId) {
         self.effects.clear();
         self.pool
-            .release_foreign(self.agent, key, 0, &mut self.effects);
+            .release_fallback(self.agent, key, 0, &mut self.effects);
     }
 
     fn counts(&self, key: KeyId) -> Counts {
@@ -565,15 +565,15 @@ fn a_shorter_timeout_applies_to_connections_that_are_idle_already() {
 }
 
 #[test]
-fn foreign_sockets_count_under_the_limits() {
+fn fallback_sockets_count_under_the_limits() {
     let mut b = Bench::new(Limits {
         max_sockets: 1,
         ..UNLIMITED
     });
-    assert_eq!(b.lease_foreign(1, 1), Lease::Granted);
+    assert_eq!(b.lease_fallback(1, 1), Lease::Granted);
     assert_eq!(b.lease(1, 2, 0), Lease::Queued);
-    assert_eq!(b.lease_foreign(1, 3), Lease::Queued);
-    b.release_foreign(1);
+    assert_eq!(b.lease_fallback(1, 3), Lease::Queued);
+    b.release_fallback(1);
     let (exchange, conn) = b.served();
     assert_eq!(exchange, 2);
     assert_eq!(
@@ -584,7 +584,7 @@ fn foreign_sockets_count_under_the_limits() {
 }
 
 #[test]
-fn a_foreign_lease_closes_an_idle_connection_of_its_own_key_in_its_way() {
+fn a_fallback_lease_closes_an_idle_connection_of_its_own_key_in_its_way() {
     for limits in [
         Limits {
             max_sockets: 1,
@@ -597,12 +597,12 @@ fn a_foreign_lease_closes_an_idle_connection_of_its_own_key_in_its_way() {
     ] {
         let mut b = Bench::new(limits);
         let conn = b.idle(1);
-        assert_eq!(b.lease_foreign(1, 1), Lease::Granted);
+        assert_eq!(b.lease_fallback(1, 1), Lease::Granted);
         assert_eq!(b.effects, [close(conn, CloseReason::Evicted)]);
         assert_eq!(
             b.counts(1),
             Counts {
-                foreign: 1,
+                fallback: 1,
                 ..Counts::default()
             }
         );
@@ -610,38 +610,38 @@ fn a_foreign_lease_closes_an_idle_connection_of_its_own_key_in_its_way() {
 }
 
 #[test]
-fn an_idle_foreign_socket_is_evicted_once_for_a_waiter() {
+fn an_idle_fallback_socket_is_evicted_once_for_a_waiter() {
     let mut b = Bench::new(Limits {
         max_total_sockets: 1,
         ..UNLIMITED
     });
-    b.lease_foreign(1, 1);
-    assert!(b.foreign_idle(1, true));
+    b.lease_fallback(1, 1);
+    assert!(b.fallback_idle(1, true));
     assert_eq!(b.lease(2, 2, 0), Lease::Queued);
     assert_eq!(
         b.effects,
-        [Effect::EvictForeign {
+        [Effect::EvictFallback {
             agent: b.agent,
             key: 1
         }]
     );
     assert_eq!(b.lease(2, 3, 0), Lease::Queued);
     assert_eq!(b.effects, []);
-    assert!(b.foreign_idle(1, false));
-    b.release_foreign(1);
+    assert!(b.fallback_idle(1, false));
+    b.release_fallback(1);
     assert_eq!(b.served().0, 2);
 }
 
 #[test]
-fn a_foreign_socket_does_not_go_idle_while_someone_waits_for_its_slot() {
+fn a_fallback_socket_does_not_go_idle_while_someone_waits_for_its_slot() {
     let mut b = Bench::new(Limits {
         max_total_sockets: 1,
         ..UNLIMITED
     });
-    b.lease_foreign(1, 1);
+    b.lease_fallback(1, 1);
     b.lease(2, 2, 0);
-    assert!(!b.foreign_idle(1, true));
-    b.release_foreign(1);
+    assert!(!b.fallback_idle(1, true));
+    b.release_fallback(1);
     assert_eq!(b.served().0, 2);
 }
 
@@ -652,21 +652,21 @@ fn an_eviction_that_came_too_late_does_not_leave_a_waiter_waiting() {
         ..UNLIMITED
     });
     for key in [1, 2] {
-        b.lease_foreign(key, key.into());
-        assert!(b.foreign_idle(key, true));
+        b.lease_fallback(key, key.into());
+        assert!(b.fallback_idle(key, true));
     }
     assert_eq!(b.lease(3, 3, 0), Lease::Queued);
     assert_eq!(
         b.effects,
-        [Effect::EvictForeign {
+        [Effect::EvictFallback {
             agent: b.agent,
             key: 1
         }]
     );
-    assert!(b.foreign_idle(1, false));
+    assert!(b.fallback_idle(1, false));
     assert_eq!(
         b.effects,
-        [Effect::EvictForeign {
+        [Effect::EvictFallback {
             agent: b.agent,
             key: 2
         }]

@@ -36,7 +36,7 @@ pub enum Kind {
     /// The same, for a request that may not: a connection that its peer may be about to close won't do.
     NotRetryable,
     /// A socket of the runtime; the pool only counts it.
-    Foreign,
+    Fallback,
 }
 
 /// Where a connection is in its life.
@@ -211,7 +211,7 @@ pub enum Effect {
         /// The connection.
         conn: ConnId,
     },
-    /// A queued foreign waiter got a slot.
+    /// A queued fallback waiter got a slot.
     Grant {
         /// Who waited.
         waiter: WaiterId,
@@ -229,7 +229,7 @@ pub enum Effect {
         conn: ConnId,
     },
     /// An idle socket of the runtime blocks a waiter: its owner destroys one of this key, if one is idle still.
-    EvictForeign {
+    EvictFallback {
         /// Whose socket.
         agent: AgentId,
         /// Of which key.
@@ -266,9 +266,9 @@ pub struct Counts {
     /// Connections that are idle.
     pub idle: u32,
     /// Sockets of the runtime, idle ones included.
-    pub foreign: u32,
-    /// Those of `foreign` that are idle.
-    pub foreign_idle: u32,
+    pub fallback: u32,
+    /// Those of `fallback` that are idle.
+    pub fallback_idle: u32,
     /// Waiters.
     pub queued: u32,
 }
@@ -278,8 +278,8 @@ impl std::ops::AddAssign for Counts {
         self.dialing += other.dialing;
         self.leased += other.leased;
         self.idle += other.idle;
-        self.foreign += other.foreign;
-        self.foreign_idle += other.foreign_idle;
+        self.fallback += other.fallback;
+        self.fallback_idle += other.fallback_idle;
         self.queued += other.queued;
     }
 }
@@ -288,6 +288,6 @@ impl std::ops::AddAssign for Counts {
 impl Counts {
     /// Slots in use: everything that counts against a limit.
     pub fn live(&self) -> u32 {
-        self.dialing + self.leased + self.idle + self.foreign
+        self.dialing + self.leased + self.idle + self.fallback
     }
 }

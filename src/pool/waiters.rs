@@ -102,7 +102,7 @@ impl Pool {
         agent.ready = agent.ready - was_ready + ready;
         agent.starved = agent.starved - u32::from(was_starved) + u32::from(starved);
 
-        let evictable = origin.foreign_idle > origin.asked;
+        let evictable = origin.fallback_idle > origin.asked;
         let was_evictable = std::mem::replace(&mut origin.in_evictable, evictable);
 
         if (was_ready > 0) != (ready > 0) {
@@ -149,7 +149,7 @@ impl Pool {
             return false;
         };
         let kind = self.waiters[w].kind;
-        if kind != Kind::Foreign && self.conns.is_full() {
+        if kind != Kind::Fallback && self.conns.is_full() {
             return false;
         }
         let waiter = self.serve_waiter(w);
@@ -158,7 +158,7 @@ impl Pool {
                 let conn = self.open(o, kind, effects);
                 effects.push(Effect::Dial { waiter, conn });
             }
-            Kind::Foreign => {
+            Kind::Fallback => {
                 self.grant(o);
                 effects.push(Effect::Grant { waiter });
             }

@@ -2,8 +2,8 @@
 //! counts them under the agent's limits, those in use and those idle. Only their owner can close one, so where one
 //! stands in a waiter's way the pool asks for its eviction and serves the waiter on its release.
 //!
-//! The owner's side: a granted slot is in use; [`Pool::foreign_idle`] tells when its socket goes idle or is used again;
-//! a socket that closes is [released](Pool::release_foreign). An idle one that closes is first made busy, so that both
+//! The owner's side: a granted slot is in use; [`Pool::fallback_idle`] tells when its socket goes idle or is used again;
+//! a socket that closes is [released](Pool::release_fallback). An idle one that closes is first made busy, so that both
 //! sides count alike; if that is forgotten, nothing hangs, but an idle socket may be counted that is not.
 
 use super::types::{AgentId, Effect, KeyId};
@@ -13,12 +13,12 @@ impl Pool {
     /// Takes a slot for a socket of the runtime.
     pub(super) fn grant(&mut self, o: u32) {
         let origin = &mut self.origins[o];
-        origin.foreign += 1;
+        origin.fallback += 1;
         self.agents[origin.agent].total += 1;
     }
 
-    /// A foreign socket in use is gone; its slot goes to a waiter at once.
-    pub fn release_foreign(
+    /// A fallback socket in use is gone; its slot goes to a waiter at once.
+    pub fn release_fallback(
         &mut self,
         agent: AgentId,
         key: KeyId,
@@ -26,12 +26,12 @@ impl Pool {
         effects: &mut Vec<Effect>,
     ) {
         self.now = now;
-        let Some((a, o)) = self.foreign_origin(agent, key) else {
+        let Some((a, o)) = self.fallback_origin(agent, key) else {
             return;
         };
         let origin = &mut self.origins[o];
-        origin.foreign -= 1;
-        origin.foreign_idle = origin.foreign_idle.min(origin.foreign);
+        origin.fallback -= 1;
+        origin.fallback_idle = origin.fallback_idle.min(origin.fallback);
         self.agents[a].total -= 1;
         self.unask(o);
         self.settle(o, effects);
@@ -39,10 +39,10 @@ impl Pool {
         self.forget_agent_if_done(a);
     }
 
-    /// A foreign socket went idle (`idle`), or an idle one is used again. False: it must not stay idle, because a
+    /// A fallback socket went idle (`idle`), or an idle one is used again. False: it must not stay idle, because a
     /// waiter needs its slot or its agent is gone: the owner destroys it and calls
-    /// [`release_foreign`](Self::release_foreign).
-    pub fn foreign_idle(
+    /// [`release_fallback`](Self::release_fallback).
+    pub fn fallback_idle(
         &mut self,
         agent: AgentId,
         key: KeyId,
@@ -51,36 +51,36 @@ impl Pool {
         effects: &mut Vec<Effect>,
     ) -> bool {
         self.now = now;
-        let Some((a, o)) = self.foreign_origin(agent, key) else {
+        let Some((a, o)) = self.fallback_origin(agent, key) else {
             return !idle;
         };
         let origin = &mut self.origins[o];
         if !idle {
-            origin.foreign_idle = origin.foreign_idle.saturating_sub(1);
+            origin.fallback_idle = origin.fallback_idle.saturating_sub(1);
             self.unask(o);
             self.settle(o, effects);
             self.serve(a, effects);
             return true;
         }
         let in_the_way = !origin.queue.is_empty() || !self.agents[a].turns.is_empty();
-        if in_the_way || self.agents[a].removed || origin.foreign_idle == origin.foreign {
+        if in_the_way || self.agents[a].removed || origin.fallback_idle == origin.fallback {
             return false;
         }
-        origin.foreign_idle += 1;
+        origin.fallback_idle += 1;
         self.refresh(o);
         true
     }
 
-    fn foreign_origin(&self, agent: AgentId, key: KeyId) -> Option<(u32, u32)> {
+    fn fallback_origin(&self, agent: AgentId, key: KeyId) -> Option<(u32, u32)> {
         let a = self.agents.find(agent)?;
         let o = self.find_origin(a, key)?;
-        (self.origins[o].foreign > 0).then_some((a, o))
+        (self.origins[o].fallback > 0).then_some((a, o))
     }
 
     /// Takes an eviction asked for as seen.
     fn unask(&mut self, o: u32) {
         let origin = &mut self.origins[o];
-        let left = origin.asked.saturating_sub(1).min(origin.foreign_idle);
+        let left = origin.asked.saturating_sub(1).min(origin.fallback_idle);
         self.agents[origin.agent].asked -= origin.asked - left;
         origin.asked = left;
     }
@@ -89,7 +89,7 @@ impl Pool {
         let origin = &mut self.origins[o];
         origin.asked += 1;
         self.agents[origin.agent].asked += 1;
-        effects.push(Effect::EvictForeign {
+        effects.push(Effect::EvictFallback {
             agent: self.agents.id(origin.agent),
             key: origin.key,
         });
