@@ -1,7 +1,7 @@
 'use strict'
 
-// `npm run matrix [-- --only bun,node18] [--quick] [WORD…]`: the JavaScript tests on every runtime, and a table.
-// --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds. Words select test files as in `npm test`.
+// `npm run matrix [-- --only bun,node18] [--except node20] [--quick] [WORD…]`: the JavaScript tests on every runtime, and a
+// table. --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds. Words select test files as in `npm test`.
 
 const { fetchProgramsFor } = require('./programs.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
@@ -9,18 +9,21 @@ const { fetchRuntimes } = require('./runtimes.js')
 const { ensureReady } = require('./setup.js')
 const { closingLine, runSuite, testFiles } = require('./suite.js')
 
-const USAGE = 'usage: npm run matrix -- [--only name,…] [--quick] [word…]'
+const USAGE = 'usage: npm run matrix -- [--only name,…] [--except name,…] [--quick] [word…]'
 
 /** Tests of what does not depend on the runtime's own http.request, and of what stands in for it. */
 const NEEDS_NO_AGENT = ['__test__/package/', '__test__/install/no-agents']
 
 /** @param {string[]} args */
 function parseArguments(args) {
-  const options = { only: /** @type {string[]} */ ([]), quick: false, words: /** @type {string[]} */ ([]) }
+  /** @type {{ only: string[], except: string[], quick: boolean, words: string[] }} */
+  const options = { only: [], except: [], quick: false, words: [] }
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--quick') options.quick = true
-    else if (args[i] === '--only' && i + 1 < args.length) options.only = args[++i].split(',').filter(Boolean)
-    else if (args[i].startsWith('-')) throw new UserError(USAGE)
+    else if ((args[i] === '--only' || args[i] === '--except') && i + 1 < args.length) {
+      const names = args[i] === '--only' ? 'only' : 'except'
+      options[names] = args[++i].split(',').filter(Boolean)
+    } else if (args[i].startsWith('-')) throw new UserError(USAGE)
     else options.words.push(args[i])
   }
   return options
@@ -39,9 +42,10 @@ function printTable(rows) {
 }
 
 runScript(async () => {
-  const { only, quick, words } = parseArguments(process.argv.slice(2))
+  const { except, only, quick, words } = parseArguments(process.argv.slice(2))
   await ensureReady({ dev: true, quick: true })
-  const runtimes = await fetchRuntimes(only)
+  const runtimes = await fetchRuntimes(only, except)
+  if (runtimes.length === 0) throw new UserError('no runtime is left.')
   const files = testFiles(words)
   await fetchProgramsFor(files)
   if (quick) process.env.KEEPWIRE_TEST_QUICK = '1'

@@ -104,13 +104,16 @@ async function fetchRuntime({ name, kind, version, agents }) {
 
 /**
  * @param {string[]} [names] names in the table, or their beginnings (`node`, `bun1.4`); none: all
+ * @param {string[]} [except] those that are left out, in the same way, if they are in it
  */
-async function fetchRuntimes(names = []) {
+async function fetchRuntimes(names = [], except = []) {
   const unknown = names.find((name) => !RUNTIMES.some((runtime) => runtime.name.startsWith(name)))
   if (unknown !== undefined) {
     throw new UserError(`there is no runtime "${unknown}": choose from ${RUNTIMES.map(({ name }) => name).join(', ')}.`)
   }
-  const wanted = RUNTIMES.filter(({ name }) => names.length === 0 || names.some((start) => name.startsWith(start)))
+  /** @param {string} name @param {string[]} starts */
+  const isOneOf = (name, starts) => starts.some((start) => name.startsWith(start))
+  const wanted = RUNTIMES.filter(({ name }) => (names.length === 0 || isOneOf(name, names)) && !isOneOf(name, except))
   const ready = []
   for (const runtime of wanted) ready.push(await fetchRuntime(runtime))
   return ready
