@@ -9,10 +9,14 @@ const { commandFor } = require('./runtime')
 
 const PROGRAM = path.join(__dirname, '../../bin/keepwire.js')
 
-/** @returns {Promise<{ code: number, stdout: string, stderr: string }>} */
+/**
+ * Arguments, and options of spawn() behind them.
+ * @returns {Promise<{ code: number, stdout: string, stderr: string }>}
+ */
 function keepwire(...args) {
+  const options = typeof args.at(-1) === 'object' ? args.pop() : {}
   const command = commandFor(PROGRAM, args.map(String), [], false)
-  const child = spawn(command.file, command.args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command.file, command.args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text))

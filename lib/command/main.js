@@ -6,8 +6,10 @@
 const { parseArgs } = require('node:util')
 
 const { version } = require('../../package.json')
+const { bench, isOwnMachine, LEAST_SECONDS, MOST_CONNECTIONS, MOST_SECONDS, OTHERS, SIDE } = require('./bench.js')
+const { side } = require('./bench-side.js')
 const { check, MOST_REQUESTS } = require('./check.js')
-const { colours, report } = require('./report.js')
+const { benchReport, colours, report } = require('./report.js')
 const { SORTS, top } = require('./top.js')
 
 const DASHBOARD_PORT = '9230'
@@ -19,6 +21,7 @@ const BUG = 70
 const HELP = [
   'Usage: keepwire check URL [options]',
   '       keepwire top [PORT | URL] [options]',
+  '       keepwire bench URL [options]',
   '',
   'check',
   'What a server does to keep-alive connections: how it answers, how many connections a series of requests needs, what it says of how',
@@ -40,8 +43,20 @@ const HELP = [
   '      --token TOKEN        of the dashboard; else KEEPWIRE_DASHBOARD_TOKEN is taken',
   '      --once               one look, of a second',
   '',
-  'Options of both:',
-  '      --json               the report as JSON; a line for each look',
+  'bench',
+  'How many requests a second keepwire has answered, and what they cost, beside others, each in a process of its own. It refuses',
+  'servers that are not on this machine.',
+  '',
+  'Options of bench:',
+  `  -c, --connections N      requests at a time, over as many connections, 1 to ${MOST_CONNECTIONS}; default 50`,
+  `  -d, --duration S         seconds for each side, ${LEAST_SECONDS} to ${MOST_SECONDS}; default 10`,
+  `      --vs A,B             whom to compare with: ${OTHERS.join(', ')}; default node. fast: the request of`,
+  '                           keepwire/http; undici and agentkeepalive must be installed where the command runs',
+  '      --agent-options JSON as of check, for all sides that have the option',
+  '      --i-own-this         the server may be on another machine: it is yours, and may be put under load',
+  '',
+  'Options of all:',
+  '      --json               the report as JSON; of top a line for each look',
   '  -h, --help',
   '  -v, --version',
   '',
@@ -53,6 +68,7 @@ const HELP = [
   `  npx keepwire check https://10.0.0.5/ --agent-options '{"rejectUnauthorized":false}'`,
   '  npx keepwire check https://example.com/ --json',
   '  npx keepwire top 9230 --sort failed',
+  '  npx keepwire bench http://localhost:3000/ -c 50 -d 10 --vs node,undici',
   '',
 ].join('\n')
 
@@ -64,6 +80,10 @@ const OPTIONS = {
   idle: { type: 'boolean', default: false },
   'idle-limit': { type: 'string', default: '130' },
   'agent-options': { type: 'string', default: '{}' },
+  connections: { type: 'string', short: 'c', default: '50' },
+  duration: { type: 'string', short: 'd', default: '10' },
+  vs: { type: 'string', default: 'node' },
+  'i-own-this': { type: 'boolean', default: false },
   once: { type: 'boolean', default: false },
   origin: { type: 'string' },
   sort: { type: 'string', default: SORTS[0] },
@@ -95,9 +115,16 @@ function number(name, text, least, most) {
   throw new UsageError(`${name} must be a whole number from ${least} to ${most}, not '${text}'`)
 }
 
+/** @param {string} text */
+function duration(text) {
+  const value = Number(text)
+  if (text.trim() !== '' && value >= LEAST_SECONDS && value <= MOST_SECONDS) return value * 1000
+  throw new UsageError(`--duration must be a number from ${LEAST_SECONDS} to ${MOST_SECONDS}, not '${text}'`)
+}
+
 /** @param {string | undefined} text */
 function target(text) {
-  if (text === undefined) throw new UsageError('check needs a URL')
+  if (text === undefined) throw new UsageError('this command needs a URL')
   // 'localhost:3000' is one, of a scheme that nobody meant.
   if (!/^https?:\/\//i.test(text)) throw new UsageError(`the URL must begin with http:// or https://, not '${text}'`)
   try {
@@ -138,6 +165,38 @@ function topOptions({ json, once, origin, sort, token }) {
   return { json, once, origin, sort, token: token ?? process.env.KEEPWIRE_DASHBOARD_TOKEN }
 }
 
+/** @param {string} text */
+function sidesNamed(text) {
+  const names = [...new Set(text.split(',').filter(Boolean))]
+  for (const name of names) {
+    if (!OTHERS.includes(name)) throw new UsageError(`--vs takes names of ${OTHERS.join(', ')}, not '${name}'`)
+  }
+  return names
+}
+
+/**
+ * @param {URL} url
+ * @param {Record<string, any>} values
+ */
+async function runBench(url, values) {
+  const options = {
+    connections: number('--connections', values.connections, 1, MOST_CONNECTIONS),
+    durationMs: duration(values.duration),
+    others: sidesNamed(values.vs),
+    agentOptions: agentOptions(values['agent-options']),
+  }
+  if (!values['i-own-this'] && !(await isOwnMachine(url))) {
+    throw new UsageError(
+      `${url.hostname} is not this machine: bench puts it under load, so say --i-own-this if it is yours`,
+    )
+  }
+  const tell = progress()
+  const result = await bench(url, { ...options, tell })
+  tell('')
+  print(values.json ? `${JSON.stringify(result, null, 2)}\n` : benchReport(result, colours(process.stdout)))
+  return result.exitCode
+}
+
 /** Says on a terminal what is under way, in one line. */
 function progress() {
   const { isTTY } = process.stderr
@@ -155,9 +214,12 @@ async function run(args) {
     return values.help ? 0 : USAGE
   }
   const [command, url, ...rest] = positionals
-  if (command !== 'check' && command !== 'top') throw new UsageError(`there is no command '${command}'`)
+  // Of bench's own.
+  if (command === SIDE && process.send !== undefined) return side()
+  if (!['bench', 'check', 'top'].includes(command)) throw new UsageError(`there is no command '${command}'`)
   if (rest.length > 0) throw new UsageError(`'${rest[0]}' is one argument too many`)
   if (command === 'top') return top(board(url ?? DASHBOARD_PORT), topOptions(values))
+  if (command === 'bench') return runBench(target(url), values)
   const tell = progress()
   const result = await check(target(url), {
     requests: number('--requests', values.requests, 2, MOST_REQUESTS),

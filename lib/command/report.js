@@ -132,4 +132,40 @@ function report(result, { bad, dim, good, strong }) {
   return `${lines.join('\n')}\n`
 }
 
-module.exports = { colours, printable, report }
+/** @param {import('./bench.js').Row} row @param {import('./bench.js').Row} ours */
+function benchCells({ connections, cpuMicros, p50Ms, p99Ms, perSecond }, ours) {
+  return [
+    Math.round(perSecond).toLocaleString('en'),
+    ours.perSecond === 0 || perSecond === 0 ? '–' : (ours.perSecond / perSecond).toFixed(2),
+    milliseconds(p50Ms),
+    milliseconds(p99Ms),
+    `${cpuMicros.toFixed(1)} µs`,
+    connections === null ? '–' : String(connections),
+  ]
+}
+
+const BENCH_HEADINGS = ['requests/s', 'keepwire ÷', 'p50', 'p99', 'CPU each', 'opened']
+const SIDE_WIDTH = 16
+
+/**
+ * @param {import('./bench.js').BenchResult} result
+ * @param {Colours} colours
+ */
+function benchReport({ connections, exitCode, rows, secondsEach, url }, { bad, dim, strong }) {
+  const cells = (/** @type {string[]} */ of) => of.map((cell) => cell.padStart(WIDTH)).join('')
+  const lines = ['', strong(`  ${printable(url)}`), '', `  ${''.padEnd(SIDE_WIDTH)}${cells(BENCH_HEADINGS)}`]
+  for (const row of rows) {
+    const name = `  ${row.side.padEnd(SIDE_WIDTH)}`
+    lines.push(
+      row.unavailable === null ? name + cells(benchCells(row, rows[0])) : name + dim(printable(row.unavailable)),
+    )
+    const errors = Object.entries(row.errors).map(([code, count]) => `${count} × ${printable(code)}`)
+    if (errors.length > 0) lines.push(bad(`  ${''.padEnd(SIDE_WIDTH)}failed: ${errors.join(', ')}`))
+  }
+  const how = `${connections} at a time, ${secondsEach} s each in two turns; CPU of all threads of the client, a request`
+  lines.push('', dim(`  ${how}`))
+  if (exitCode === 2) lines.push(bad('  the server answered none'))
+  return `${lines.join('\n')}\n\n`
+}
+
+module.exports = { benchReport, colours, printable, report }
