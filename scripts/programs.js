@@ -21,6 +21,8 @@ const folder = path.join(root, '.programs')
  * @property {number} node the oldest major version of Node that it runs on
  * @property {boolean} [elsewhere] whether it runs on Bun and Deno as well, without keepwire
  * @property {boolean} [lean] whether optional dependencies are left out: native parts that nothing here needs
+ * @property {boolean} [byName] whether it is fetched only for who names it: a command needs it, and no test
+ * @property {Record<string, string>} [overrides] versions of what it depends on, where its own range has a fault
  */
 
 /** The one table of versions. @type {Program[]} */
@@ -59,13 +61,41 @@ const PROGRAMS = [
     elsewhere: true,
   },
   { name: 'http2-wrapper', packages: ['http2-wrapper@2.2.4'], node: 18 },
+  // What `npm run rehearse` publishes to, installs with and bundles with.
+  {
+    name: 'verdaccio',
+    packages: ['verdaccio@6.8.0'],
+    node: 20,
+    byName: true,
+    overrides: { 'node-fetch': '2.7.0' },
+  },
+  { name: 'pnpm', packages: ['pnpm@12.4.2'], node: 18, byName: true },
+  { name: 'yarn1', packages: ['yarn@1.22.22'], node: 18, byName: true },
+  { name: 'yarn4', packages: ['@yarnpkg/cli-dist@4.18.1'], node: 20, byName: true },
+  { name: 'nft', packages: ['@vercel/nft@1.11.5'], node: 20, byName: true },
+  { name: 'ncc', packages: ['@vercel/ncc@0.45.0'], node: 20, byName: true },
+  { name: 'esbuild', packages: ['esbuild@0.28.2'], node: 18, byName: true },
+  { name: 'webpack', packages: ['webpack@5.113.0'], node: 20, byName: true },
+  {
+    name: 'rollup',
+    packages: [
+      'rollup@4.68.8',
+      '@rollup/plugin-commonjs@29.0.3',
+      '@rollup/plugin-json@6.1.0',
+      '@rollup/plugin-node-resolve@16.0.3',
+    ],
+    node: 20,
+    byName: true,
+  },
+  { name: 'vite', packages: ['vite@8.4.0'], node: 20, byName: true },
 ]
 
 /** @param {string} name */
 const homeOf = (name) => path.join(folder, name)
 
 /** What is written when all of it is there. @param {Program} program */
-const stampOf = ({ packages, lean }) => `${packages.join('\n')}\n${lean ? 'without optional packages\n' : ''}`
+const stampOf = ({ packages, lean, overrides }) =>
+  `${packages.join('\n')}\n${lean ? 'without optional packages\n' : ''}${overrides ? `${JSON.stringify(overrides)}\n` : ''}`
 
 /** @param {Program} program */
 function isFetched(program) {
@@ -83,7 +113,8 @@ async function fetchProgram(program, progress) {
   say(`fetching ${program.packages.join(', ')} ${progress}`)
   fs.rmSync(home, { recursive: true, force: true })
   fs.mkdirSync(home, { recursive: true })
-  fs.writeFileSync(path.join(home, 'package.json'), '{ "private": true }\n')
+  const { overrides } = program
+  fs.writeFileSync(path.join(home, 'package.json'), `${JSON.stringify({ private: true, overrides })}\n`)
   const args = ['install', ...program.packages, '--no-save', '--no-package-lock', '--no-audit', '--no-fund']
   args.push('--ignore-scripts', '--loglevel=error', ...(program.lean ? ['--omit=optional'] : []))
   const { code, output } = await runNpm(args, { cwd: home, capture: 'both' })
@@ -99,9 +130,9 @@ function programNamed(name) {
   throw new UserError(`there is no program "${name}": choose from ${PROGRAMS.map((each) => each.name).join(', ')}.`)
 }
 
-/** @param {string[]} [names] none: all */
+/** @param {string[]} [names] none: all but those that are fetched by name */
 async function fetchPrograms(names = []) {
-  const wanted = names.length === 0 ? PROGRAMS : names.map(programNamed)
+  const wanted = names.length === 0 ? PROGRAMS.filter(({ byName }) => !byName) : names.map(programNamed)
   if (wanted.every(isFetched)) return
   // Two commands must not fetch into one folder at once.
   await alone(async () => {
@@ -120,6 +151,7 @@ module.exports = { PROGRAMS, fetchPrograms, fetchProgramsFor, homeOf, isFetched,
 if (require.main === module) {
   runScript(async () => {
     await fetchPrograms(process.argv.slice(2))
-    for (const { name, packages } of PROGRAMS) console.log(`${name.padEnd(18)} ${packages.join(', ')}`)
+    for (const { name, packages } of PROGRAMS.filter(isFetched))
+      console.log(`${name.padEnd(18)} ${packages.join(', ')}`)
   })
 }

@@ -59,6 +59,7 @@ test('without an addon, the error names the files, the platform, the runtime and
     assert.ok(error.message.toLowerCase().includes(`${runtimeName} `), error.message)
     assert.ok(error.message.includes('npm install keepwire'), error.message)
     assert.ok(error.message.includes('npm run build'), error.message)
+    assert.ok(error.message.includes('mark keepwire as external'), error.message)
     assert.strictEqual(error.cause.errors.length, 2 * nativeTargets().length)
   })
 })
@@ -100,6 +101,7 @@ test('the loader names every platform package, and literally: tracers of files f
     return `keepwire-${parts.join('-')}`
   })
   const source = fs.readFileSync(path.join(root, 'lib', 'bridge', 'native.js'), 'utf8')
-  const named = Array.from(source.matchAll(/require\.resolve\('([^']+)'\)/g), ([, literal]) => literal)
-  assert.deepStrictEqual(named.sort(), packages.sort())
+  const named = Array.from(source.matchAll(/\brequire\('(keepwire-[^']+)'\)/g), ([, literal]) => literal)
+  const manifests = packages.map((wanted) => `${wanted}/package.json`)
+  assert.deepStrictEqual(named.sort(), [...packages, ...manifests].sort())
 })

@@ -13,21 +13,6 @@ const { libc, nativeTargets } = require('./target.js')
 const BUILT = path.join(__dirname, '../native')
 
 /**
- * The platform packages, by target. Named literally: tracers of files, such as @vercel/nft, find them so.
- * @type {Record<string, () => string>}
- */
-const PACKAGES = {
-  'darwin-arm64': () => require.resolve('keepwire-darwin-arm64'),
-  'darwin-x64': () => require.resolve('keepwire-darwin-x64'),
-  'linux-arm64-gnu': () => require.resolve('keepwire-linux-arm64-gnu'),
-  'linux-arm64-musl': () => require.resolve('keepwire-linux-arm64-musl'),
-  'linux-x64-gnu': () => require.resolve('keepwire-linux-x64-gnu'),
-  'linux-x64-musl': () => require.resolve('keepwire-linux-x64-musl'),
-  'win32-arm64-msvc': () => require.resolve('keepwire-win32-arm64-msvc'),
-  'win32-x64-msvc': () => require.resolve('keepwire-win32-x64-msvc'),
-}
-
-/**
  * @typedef {object} NativeLimits
  * @property {boolean} keepAlive
  * @property {number} maxSockets
@@ -216,21 +201,54 @@ function loadFile(file) {
   return require(file)
 }
 
-/** @param {string} target */
+/**
+ * Both sides of the bridge lay out their batches alike only within one release.
+ * @param {{ version: string }} manifest
+ */
+function checkVersion(manifest) {
+  if (manifest.version !== version) throw new Error(`version ${manifest.version} does not belong to ${name} ${version}`)
+}
+
+/**
+ * Named literally, in the block of a `try` itself: bundlers and tracers of files find the package that is installed so, and take it that
+ * the others are not.
+ * @param {string} target
+ */
 function loadPackage(target) {
-  if (!Object.hasOwn(PACKAGES, target)) throw new Error('there is none')
-  let entry
   try {
-    entry = PACKAGES[target]()
+    switch (target) {
+      case 'darwin-arm64':
+        checkVersion(require('keepwire-darwin-arm64/package.json'))
+        return require('keepwire-darwin-arm64')
+      case 'darwin-x64':
+        checkVersion(require('keepwire-darwin-x64/package.json'))
+        return require('keepwire-darwin-x64')
+      case 'linux-arm64-gnu':
+        checkVersion(require('keepwire-linux-arm64-gnu/package.json'))
+        return require('keepwire-linux-arm64-gnu')
+      case 'linux-arm64-musl':
+        checkVersion(require('keepwire-linux-arm64-musl/package.json'))
+        return require('keepwire-linux-arm64-musl')
+      case 'linux-x64-gnu':
+        checkVersion(require('keepwire-linux-x64-gnu/package.json'))
+        return require('keepwire-linux-x64-gnu')
+      case 'linux-x64-musl':
+        checkVersion(require('keepwire-linux-x64-musl/package.json'))
+        return require('keepwire-linux-x64-musl')
+      case 'win32-arm64-msvc':
+        checkVersion(require('keepwire-win32-arm64-msvc/package.json'))
+        return require('keepwire-win32-arm64-msvc')
+      case 'win32-x64-msvc':
+        checkVersion(require('keepwire-win32-x64-msvc/package.json'))
+        return require('keepwire-win32-x64-msvc')
+      default:
+        throw new Error('there is none')
+    }
   } catch (error) {
     // Bun's is no Error, and some runtimes spell the code ERR_MODULE_NOT_FOUND.
     const { code } = /** @type {{ code?: string }} */ (error)
     throw code?.endsWith('MODULE_NOT_FOUND') ? new Error('not installed', { cause: error }) : error
   }
-  const manifest = require(path.join(path.dirname(entry), 'package.json'))
-  // Both sides of the bridge lay out their batches alike only within one release.
-  if (manifest.version !== version) throw new Error(`version ${manifest.version} does not belong to ${name} ${version}`)
-  return require(entry)
 }
 
 /**
@@ -246,6 +264,7 @@ function cannotLoad(attempts) {
     ...attempts.map(({ looked, error }) => `  - ${looked}: ${reason(error).trim()}`),
     'What to do: reinstall without leaving out optional dependencies (npm install keepwire --include=optional),',
     'or, in a checkout, build the addon from source with `npm run build` (needs Rust).',
+    'In what a bundler has made: mark keepwire as external, and install it beside (docs/bundlers-and-platforms.md).',
   ].join('\n')
   const cause = new AggregateError(attempts.map(({ error }) => error))
   return Object.assign(new Error(message, { cause }), { code: 'ERR_KEEPWIRE_ADDON' })
