@@ -27,8 +27,9 @@ const REQUIRED = [
 ]
 const ALLOWED =
   /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|bin\/keepwire\.js|docs\/[\w-]+\.md|docs\/grafana\/[\w-]+\.json|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js|lib\/dashboard\/page\/[\w-]+\.(html|css|svg)|lib\/bundle\.js\.map)$/
-/** All modules are in it twice, as files and without comments in one: 90 KB for the dashboard's server. Its page is in it once, 55 KB. */
-const MAX_UNPACKED_BYTES = 1.5 * 1024 * 1024
+/** All modules are in it twice, as files and without comments in one: 90 KB for the dashboard's server. Its page is in it once, 55 KB;
+ * `keepwire bench` and `keepwire/otel`'s spans are 60 KB of it, the pages of docs/ 120 KB. */
+const MAX_UNPACKED_BYTES = 1.75 * 1024 * 1024
 
 const USE_REQUIRE = `
 const http = require('node:http')
@@ -68,7 +69,7 @@ function checkContents({ files, bytes }) {
   if (missing.length > 0) throw new UserError(`the package lacks ${missing.join(', ')}.`)
   if (unwanted.length > 0) throw new UserError(`the package has what users do not need: ${unwanted.join(', ')}.`)
   if (bytes > MAX_UNPACKED_BYTES)
-    throw new UserError(`the package is ${bytes} bytes unpacked; expected less than 1.5 MiB.`)
+    throw new UserError(`the package is ${bytes} bytes unpacked; expected less than ${MAX_UNPACKED_BYTES}.`)
 }
 
 /**
