@@ -54,6 +54,12 @@ test('names that never answer hold no others back', OURS, async (scope) => {
   assert.strictEqual(new Set(seen.queries).size, 200)
 })
 
+test('more of them than there are threads hold none back either, if an agent allows for more', OURS, async (scope) => {
+  const seen = await asked(scope, 'many-dead')
+  if (seen === undefined) return
+  assert.deepStrictEqual(seen.told, { served: 30, settled: 0 })
+})
+
 test('an agent that remembers names asks for one once', OURS, async (scope) => {
   const seen = await asked(scope, 'remembered')
   if (seen === undefined) return

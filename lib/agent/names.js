@@ -11,9 +11,7 @@ const { nameCacheOf } = require('../common/dns-option.js')
  */
 function rememberNames(agent, option) {
   const settings = nameCacheOf(option)
-  if (settings === null) return
-  const { ttl, negativeTtl, maxStale, maxEntries } = settings
-  native.cacheNames(agent, ttl, negativeTtl, maxStale, maxEntries)
+  if (settings !== null) native.cacheNames(agent, settings)
 }
 
 /**

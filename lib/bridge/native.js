@@ -13,6 +13,15 @@ const { libc, nativeTargets } = require('./target.js')
 const BUILT = path.join(__dirname, '../native')
 
 /**
+ * @typedef {object} NativeNames
+ * @property {number} ttl
+ * @property {number} negativeTtl
+ * @property {number} maxStale
+ * @property {number} maxEntries
+ * @property {number} maxThreads
+ */
+
+/**
  * @typedef {object} NativeLimits
  * @property {boolean} keepAlive
  * @property {number} maxSockets
@@ -156,7 +165,8 @@ const BUILT = path.join(__dirname, '../native')
  * @property {(port: number, on: boolean) => void} setLooksUp
  * @property {(port: number, limits: NativeLimits) => number} createAgent
  * @property {(agent: number, limits: NativeLimits) => void} setLimits
- * @property {(agent: number, ttl: number, negativeTtl: number, maxStale: number, maxEntries: number) => void} cacheNames
+ * @property {(agent: number, key: number, on: boolean, waitedMs: number) => void} holdBack
+ * @property {(agent: number, names: NativeNames) => void} cacheNames
  * @property {(agent: number) => number[] | null} cachedNames
  * @property {(agent: number) => void} dropAgent
  * @property {(agent: number) => void} closeIdle

@@ -4,8 +4,15 @@
 
 const { notA, notANumber, outOfRange } = require('./errors.js')
 
-/** In ms, but for the last. getaddrinfo does not say how long an answer holds; 30 s is what the JVM makes of that. */
-const DEFAULTS = Object.freeze({ ttl: 30_000, negativeTtl: 1_000, maxStale: 60_000, maxEntries: 1_000 })
+/** Times in ms. getaddrinfo does not say how long an answer holds; 30 s is what the JVM makes of that. */
+const DEFAULTS = Object.freeze({
+  ttl: 30_000,
+  negativeTtl: 1_000,
+  maxStale: 60_000,
+  maxEntries: 1_000,
+  // As many as the engine makes for agents without the option.
+  maxThreads: 64,
+})
 
 /**
  * @param {unknown} option
@@ -27,6 +34,7 @@ function nameCacheOf(option) {
     settings[name] = value
   }
   if (settings.maxEntries < 1) throw outOfRange('dns.maxEntries', '>= 1', settings.maxEntries)
+  if (settings.maxThreads < 1) throw outOfRange('dns.maxThreads', '>= 1', settings.maxThreads)
   return settings
 }
 

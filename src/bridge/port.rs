@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Function, Object, Uint32Array};
@@ -288,16 +289,35 @@ pub fn create_agent(port: PortId, limits: BindingLimits) -> AgentId {
     ENGINE.add_agent(port, limits.into())
 }
 
-/// Has an agent remember names, in ms and entries.
+/// What an agent remembers of names, in ms and entries, and how many threads may ask.
+#[napi(object)]
+pub struct BindingNames {
+    pub ttl: f64,
+    pub negative_ttl: f64,
+    pub max_stale: f64,
+    pub max_entries: f64,
+    pub max_threads: f64,
+}
+
+/// Has an agent remember names.
 #[napi]
-pub fn cache_names(agent: AgentId, ttl: f64, negative_ttl: f64, max_stale: f64, max_entries: f64) {
+pub fn cache_names(agent: AgentId, names: BindingNames) {
+    // `as` saturates, as for limits.
     let settings = CacheSettings {
-        ttl_ms: ttl as u64,
-        negative_ttl_ms: negative_ttl as u64,
-        max_stale_ms: max_stale as u64,
-        max_entries: max_entries as usize,
+        ttl_ms: names.ttl as u64,
+        negative_ttl_ms: names.negative_ttl as u64,
+        max_stale_ms: names.max_stale as u64,
+        max_entries: names.max_entries as usize,
+        max_threads: names.max_threads as usize,
     };
     ENGINE.cache_names(agent, settings);
+}
+
+/// A request waits for something else than a connection, or does so no more; for how many ms it has, unless it gave up (−1).
+#[napi]
+pub fn hold_back(agent: AgentId, key: KeyId, on: bool, waited_ms: f64) {
+    let waited = Duration::try_from_secs_f64(waited_ms / 1000.0).ok();
+    ENGINE.hold_back(agent, key, on, waited);
 }
 
 /// Entries, hits, stale answers, misses, answers dropped; `null`: the agent remembers no names.

@@ -10,8 +10,8 @@ use once_cell::sync::Lazy;
 use socket2::Domain;
 
 use super::flights::Flights;
-use super::name_cache::{Answer, Found, Question};
-use super::threads::{off_thread, LOOKUPS};
+use super::name_cache::{Answer, Found, Names, Question};
+use super::threads::{off_thread, LOOKUPS, MOST};
 use super::{Profile, Target};
 use crate::error::Failure;
 
@@ -65,7 +65,7 @@ pub(super) async fn resolve(profile: &Profile) -> Result<Vec<Target>, Failure> {
         ));
     }
     let question = question(profile);
-    let answer = system(question.clone()).await;
+    let answer = system(question.clone(), most_threads(profile)).await;
     if let Some(names) = &profile.names {
         names.store(question, &answer);
     }
@@ -87,7 +87,9 @@ pub(super) fn known(profile: &Profile, by_others: bool) -> Option<Result<Vec<Tar
             if asks {
                 let (names, of) = (names.clone(), question.clone());
                 // Without a thread what is stale stays so, and is asked for when it is known no more.
-                drop(UNDER_WAY.then(&LOOKUPS, question, move |answer| names.store(of, &answer)));
+                let most = most_threads(profile);
+                let store = move |answer| names.store(of, &answer);
+                drop(UNDER_WAY.then(&LOOKUPS, most, question, store));
             }
             Ok(addresses)
         }
@@ -100,6 +102,10 @@ pub(super) fn forget(profile: &Profile) {
     if let Some(names) = &profile.names {
         names.forget(&question(profile));
     }
+}
+
+fn most_threads(profile: &Profile) -> usize {
+    profile.names.as_ref().map_or(MOST, Names::max_threads)
 }
 
 fn question(profile: &Profile) -> Question {
@@ -164,7 +170,7 @@ async fn spelled(text: &str, port: u16) -> Result<Target, Failure> {
 ///
 /// The runtime's own for a name that has none.
 pub(crate) async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let answer = system((name.to_owned(), 0)).await;
+    let answer = system((name.to_owned(), 0), MOST).await;
     answer.map_err(|failure| *failure)
 }
 
@@ -172,9 +178,9 @@ static UNDER_WAY: Lazy<Flights<Question, Answer>> =
     Lazy::new(|| Flights::new(|(name, family)| ask(name, *family)));
 
 /// What the system's resolver says.
-async fn system(question: Question) -> Answer {
+async fn system(question: Question, most: usize) -> Answer {
     let name = question.0.clone();
-    match UNDER_WAY.ask(&LOOKUPS, question).await {
+    match UNDER_WAY.ask(&LOOKUPS, most, question).await {
         Ok(answer) => answer,
         Err(err) => Err(Failure::lookup_io(&err, &name).into()),
     }

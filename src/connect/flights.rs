@@ -47,7 +47,7 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
         }
     }
 
-    /// The answer to `question`, found out on one of `threads`.
+    /// The answer to `question`, found out on one of `threads`, of which there may be `most`.
     ///
     /// # Errors
     ///
@@ -56,10 +56,15 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
     /// # Cancel safety
     ///
     /// A question that has not been asked yet, and whose answer nobody waits for any more, is not asked.
-    pub(super) async fn ask(&'static self, threads: &Threads, question: Q) -> io::Result<A> {
+    pub(super) async fn ask(
+        &'static self,
+        threads: &Threads,
+        most: usize,
+        question: Q,
+    ) -> io::Result<A> {
         let (sender, answer) = oneshot::channel();
-        self.join(threads, question, Waiter::Future(sender))?;
-        threads.wait(answer).await
+        self.join(threads, most, question, Waiter::Future(sender))?;
+        threads.wait(answer, most).await
     }
 
     /// Gives the answer to `callback`, on one of `threads`; it is dropped if asking panics.
@@ -70,13 +75,25 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
     pub(super) fn then(
         &'static self,
         threads: &Threads,
+        most: usize,
         question: Q,
         callback: impl FnOnce(A) + Send + 'static,
     ) -> io::Result<()> {
-        self.join(threads, question, Waiter::Callback(Box::new(callback)))
+        self.join(
+            threads,
+            most,
+            question,
+            Waiter::Callback(Box::new(callback)),
+        )
     }
 
-    fn join(&'static self, threads: &Threads, question: Q, waiter: Waiter<A>) -> io::Result<()> {
+    fn join(
+        &'static self,
+        threads: &Threads,
+        most: usize,
+        question: Q,
+        waiter: Waiter<A>,
+    ) -> io::Result<()> {
         let mut under_way = self.lock();
         let waiting = match under_way.entry(question) {
             Entry::Occupied(mut others) => {
@@ -86,7 +103,7 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Clone + Send + 'static> Flights<Q
             Entry::Vacant(first) => first,
         };
         let question = waiting.key().clone();
-        threads.run(Box::new(move || self.answer(&question)))?;
+        threads.run(Box::new(move || self.answer(&question)), most)?;
         waiting.insert(vec![waiter]);
         Ok(())
     }
@@ -136,7 +153,7 @@ mod tests {
     use once_cell::sync::Lazy;
 
     use super::*;
-    use crate::connect::threads::start;
+    use crate::connect::threads::{start, MOST};
 
     /// A resolver that answers when it is let, and counts how often it was asked.
     #[derive(Default)]
@@ -194,7 +211,7 @@ mod tests {
         name: &'static str,
         resolver: &Arc<Resolver>,
     ) -> std::pin::Pin<Box<impl std::future::Future<Output = io::Result<usize>>>> {
-        Box::pin(FLIGHTS.ask(&THREADS, ByName((name, Arc::clone(resolver)))))
+        Box::pin(FLIGHTS.ask(&THREADS, MOST, ByName((name, Arc::clone(resolver)))))
     }
 
     async fn begin<F: std::future::Future + Unpin>(asking: &mut F) {

@@ -31,6 +31,8 @@ pub struct CacheSettings {
     pub max_stale_ms: u64,
     /// Names at most; the one that was asked for longest ago goes.
     pub max_entries: usize,
+    /// Threads at most that the process may have for look-ups when one is added for a name of this agent's.
+    pub max_threads: usize,
 }
 
 /// What a cache has done so far.
@@ -101,6 +103,10 @@ impl Names {
             entries: state.entries.len(),
             ..state.stats
         }
+    }
+
+    pub(super) fn max_threads(&self) -> usize {
+        self.0.settings.max_threads
     }
 
     /// Without `by_stale` only what holds is known.
@@ -241,6 +247,7 @@ mod tests {
         negative_ttl_ms: 100,
         max_stale_ms: 5_000,
         max_entries: 2,
+        max_threads: 8,
     };
 
     fn question(name: &str) -> Question {

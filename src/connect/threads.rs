@@ -16,8 +16,8 @@ use crate::contain::contain;
 
 /// As many as are made at once. A resolver that answers needs no more.
 const AT_ONCE: usize = 8;
-/// As many as there may be, when names that never answer hold others back.
-const MOST: usize = 64;
+/// As many as there may be, when names that never answer hold others back, unless whoever asks says otherwise.
+pub(super) const MOST: usize = 64;
 /// How long work may wait for a thread until one more is made for it.
 const HELD_BACK: Duration = Duration::from_millis(100);
 /// How long a thread waits for more to do.
@@ -47,8 +47,8 @@ pub(super) async fn off_thread<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<R> {
     let (sender, done) = oneshot::channel();
-    LOOKUPS.run(Box::new(move || drop(sender.send(work()))))?;
-    LOOKUPS.wait(done).await
+    LOOKUPS.run(Box::new(move || drop(sender.send(work()))), MOST)?;
+    LOOKUPS.wait(done, MOST).await
 }
 
 /// A bounded number of threads, and a queue before them.
@@ -78,15 +78,15 @@ impl Threads {
         }
     }
 
-    /// Has `work` done.
+    /// Has `work` done; no thread is made for it where there are `most`.
     ///
     /// # Errors
     ///
     /// The system's, if there is no thread to do it, now or later.
-    pub(super) fn run(&self, work: Work) -> io::Result<()> {
+    pub(super) fn run(&self, work: Work, most: usize) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.queue.push_back(work);
-        if state.queue.len() <= state.idle || state.threads >= AT_ONCE {
+        if state.queue.len() <= state.idle || state.threads >= AT_ONCE.min(most.max(1)) {
             self.shared.more.notify_one();
             return Ok(());
         }
@@ -102,17 +102,17 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits for what work sends, and has a thread added if work is held back.
+    /// Waits for what work sends, and has threads added, up to `most`, while work is held back.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::Interrupted`] if it ended without sending anything: it panicked.
-    pub(super) async fn wait<R>(&self, mut done: Receiver<R>) -> io::Result<R> {
+    pub(super) async fn wait<R>(&self, mut done: Receiver<R>, most: usize) -> io::Result<R> {
         let received = loop {
             if let Ok(received) = timeout(HELD_BACK, &mut done).await {
                 break received;
             }
-            if !self.relieve() {
+            if !self.relieve(most) {
                 break done.await;
             }
         };
@@ -120,12 +120,12 @@ impl Threads {
     }
 
     /// Adds a thread if there is work that no thread has begun; false if there is none.
-    fn relieve(&self) -> bool {
+    fn relieve(&self, most: usize) -> bool {
         let mut state = self.shared.lock();
         if state.queue.is_empty() {
             return false;
         }
-        if state.idle == 0 && state.threads < MOST {
+        if state.idle == 0 && state.threads < most {
             // If there is none to be had, work waits for those that are there.
             drop(self.add(&mut state));
         }
@@ -196,7 +196,7 @@ mod tests {
         let (sender, done) = channel();
         let ask = |number: u32| {
             let sender = sender.clone();
-            threads.run(Box::new(move || sender.send(number).unwrap()))
+            threads.run(Box::new(move || sender.send(number).unwrap()), MOST)
         };
         assert!(ask(1).is_err());
         LEFT.set(1);
@@ -208,6 +208,51 @@ mod tests {
         }
         let all: Vec<u32> = (3..100).map(|_| done.recv().unwrap()).collect();
         assert_eq!(all, (3..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_has_threads_added_up_to_the_bound_of_who_waits() {
+        let threads = Threads::new(start);
+        let (block, blocked) = {
+            let (send, receive) = channel::<()>();
+            (send, Arc::new(Mutex::new(receive)))
+        };
+        let (begin, begun) = channel();
+        for _ in 0..20 {
+            let (blocked, begin) = (Arc::clone(&blocked), begin.clone());
+            let work = move || {
+                begin.send(()).unwrap();
+                drop(blocked.lock().unwrap().recv());
+            };
+            threads.run(Box::new(work), 4).unwrap();
+        }
+        let ask = || {
+            let (sender, done) = oneshot::channel();
+            let work = Box::new(move || drop(sender.send(())));
+            threads.run(work, 4).unwrap();
+            done
+        };
+        for _ in 0..4 {
+            begun.recv().unwrap();
+        }
+        // Time passes as nothing else happens: a minute is 600 chances to add one.
+        let minute = Duration::from_secs(60);
+        assert!(timeout(minute, threads.wait(ask(), 4)).await.is_err());
+        assert_eq!(threads.shared.lock().threads, 4);
+        let patient = timeout(minute, threads.wait(ask(), 40));
+        let relieved = tokio::join!(patient, async {
+            // Each of them has begun before the next one is missed.
+            for _ in 4..20 {
+                while begun.try_recv().is_err() {
+                    tokio::time::sleep(HELD_BACK).await;
+                    std::thread::yield_now();
+                }
+            }
+        });
+        drop(relieved);
+        let made = threads.shared.lock().threads;
+        assert!((20..=40).contains(&made), "{made} threads");
+        drop(block);
     }
 
     #[tokio::test]

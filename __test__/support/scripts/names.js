@@ -1,6 +1,7 @@
 'use strict'
 
-// Requests to names: `burst`: a thousand to one; `dead`: to twenty that never answer, and 180 that do. With an agent that
+// Requests to names: `burst`: a thousand to one; `dead`: to twenty that never answer, and 180 that do; `many-dead`: to 70 and 30,
+// with threads enough. With an agent that
 // remembers names, each request over a connection of its own: `remembered`: one after the other; `down`: when the name server
 // has stopped to answer; `moved`: when the server has moved; `unknown`: to a name that does not exist.
 
@@ -15,7 +16,8 @@ const remembering = {
   moved: { ttl: 3_600_000 },
   unknown: { negativeTtl: 60_000 },
 }
-const agent = new keepwire.Agent({ keepAlive: !(what in remembering), maxSockets: Infinity, dns: remembering[what] })
+const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 } }
+const agent = new keepwire.Agent({ keepAlive: !(what in remembering), maxSockets: Infinity, dns: asking[what] })
 
 /**
  * @param {string} host
@@ -51,9 +53,10 @@ async function main() {
   } else {
     const giveUp = new AbortController()
     let settled = 0
-    const dead = many(20, (index) => get(`dead-${index}.test`, { signal: giveUp.signal }))
+    const [deadCount, liveCount] = what === 'dead' ? [20, 180] : [70, 30]
+    const dead = many(deadCount, (index) => get(`dead-${index}.test`, { signal: giveUp.signal }))
     for (const end of dead) end.then(() => settled++)
-    const ends = await Promise.all(many(180, (index) => get(`live-${index}.test`)))
+    const ends = await Promise.all(many(liveCount, (index) => get(`live-${index}.test`)))
     console.log(JSON.stringify({ served: ends.filter((end) => end === '200').length, settled }))
     giveUp.abort()
     await Promise.all(dead)
