@@ -1,7 +1,14 @@
 // The public types. Options, properties and methods that are not documented here are those of the runtime's own
 // http.Agent and https.Agent, with their meanings and defaults.
 
-export { Agent, type AgentOptions, type DnsOptions, publicAddressesOnly } from './types/agent'
+export {
+  Agent,
+  type AgentOptions,
+  type BreakerOptions,
+  type DnsOptions,
+  type HostPolicy,
+  publicAddressesOnly,
+} from './types/agent'
 export {
   fetch,
   type FetchAgent,

@@ -73,7 +73,12 @@ test('explain: a request that waits, and one whose connections are all busy', OU
   const answers = requests.map(read)
   await until(() => held.length === 2)
   assert.strictEqual(explain(requests[1]).reason, 'all-busy')
-  assert.deepStrictEqual(explain(requests[2]), { carriedBy: 'keepwire', state: 'queued', reused: false })
+  assert.deepStrictEqual(explain(requests[2]), {
+    carriedBy: 'keepwire',
+    state: 'queued',
+    reused: false,
+    waitsFor: 'connection',
+  })
   for (const connection of held.splice(0)) connection.write(reply('ok'))
   await until(() => held.length === 1)
   held[0].write(reply('ok'))

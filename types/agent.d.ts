@@ -134,6 +134,23 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   allowAddress?: ((ip: string, family: 4 | 6, host: string) => boolean) | undefined
 
   /**
+   * What each host is spared (docs/limits-per-host.md): called with a host's name in lower case when the agent has its first
+   * request for it. Requests that may not begin yet wait in order, as for a connection. What it throws, `http.request` throws
+   * and `fetch` rejects with.
+   *
+   * Default: none, no host has limits. Disabled by: undefined.
+   */
+  policy?: ((host: string) => HostPolicy | null | undefined) | undefined
+
+  /**
+   * Fails requests at once, with `ERR_KEEPWIRE_CIRCUIT_OPEN`, to a host that has failed too often of late
+   * (docs/limits-per-host.md). `true`: the defaults of {@link BreakerOptions}. Read once, when the agent is made.
+   *
+   * Default: false. Disabled by: false.
+   */
+  breaker?: boolean | BreakerOptions | undefined
+
+  /**
    * The HTTP proxy that all requests of the agent go through (docs/proxies.md): `http://[user[:password]@]host[:port]`, or
    * `https://…` for one that is reached by TLS. Nothing goes past it: what only the runtime's sockets could carry fails with
    * `ERR_KEEPWIRE_PROXY_UNSUPPORTED`. Read once, when the agent is made.
@@ -155,6 +172,54 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
    * Default: the runtime's trust.
    */
   proxyTls?: Omit<tls.ConnectionOptions, 'checkServerIdentity'> | undefined
+}
+
+/** What a host of an agent's is spared. */
+export interface HostPolicy {
+  /**
+   * Requests that may be under way.
+   *
+   * Unit: requests. Default: Infinity. At least 1.
+   */
+  concurrency?: number | undefined
+
+  /**
+   * Requests that may begin within a second.
+   *
+   * Unit: requests a second. Default: Infinity. More than 0.
+   */
+  rps?: number | undefined
+
+  /**
+   * Requests that may begin at once after a silence.
+   *
+   * Unit: requests. Default: 1. At least 1.
+   */
+  burst?: number | undefined
+
+  /**
+   * For how long, at most, `Retry-After` of a response 429 or 503 lets no request begin. `true`: the default.
+   *
+   * Unit: milliseconds. Default: 300,000. Disabled by: 0, false.
+   */
+  retryAfter?: number | boolean | undefined
+}
+
+/** When requests to a host fail at once. */
+export interface BreakerOptions {
+  /**
+   * Failures in a row that open a host's circuit.
+   *
+   * Unit: requests. Default: 5. At least 1.
+   */
+  failures?: number | undefined
+
+  /**
+   * How long it stays open before one request is let through.
+   *
+   * Unit: milliseconds. Default: 10,000.
+   */
+  cooldown?: number | undefined
 }
 
 /**
@@ -192,6 +257,14 @@ export interface DnsOptions {
    * Unit: names. Default: 1,000. At least 1.
    */
   maxEntries?: number | undefined
+
+  /**
+   * Threads that the process may have for look-ups when one more is made for a name that this agent waits for: as many names
+   * may fail to answer without holding others back.
+   *
+   * Unit: threads. Default: 64. At least 1.
+   */
+  maxThreads?: number | undefined
 }
 
 /**

@@ -56,6 +56,19 @@ export interface Stats {
   others: OriginStats | null
   /** Of an agent with the option `dns`. */
   dns?: DnsStats | undefined
+  /** By host: of an agent with the option `policy` or `breaker`. */
+  hosts?: Record<string, HostStats> | undefined
+}
+
+/** What a host's policy and breaker have come to, at a moment. */
+export interface HostStats {
+  /** Requests under way. */
+  active: number
+  /** Requests that may not begin yet. */
+  waiting: number
+  /** For how long none may begin, by `Retry-After`. */
+  pausedMs: number
+  circuit: 'closed' | 'open' | 'half-open'
 }
 
 /** What the process did at one origin; docs/observability.md says what each counter means. Counters never fall. */
@@ -119,7 +132,8 @@ export interface ConnectionState {
 /** How a request got its connection. */
 export type Explanation =
   | { carriedBy: 'runtime'; reason: string; reused: boolean }
-  | { carriedBy: 'keepwire'; state: 'queued' | 'refused'; reused: false }
+  | { carriedBy: 'keepwire'; state: 'queued'; reused: false; waitsFor: 'policy' | 'connection' }
+  | { carriedBy: 'keepwire'; state: 'refused'; reused: false }
   | {
       carriedBy: 'keepwire'
       state?: undefined
@@ -129,6 +143,8 @@ export type Explanation =
       useCount: number
       idleMs: number
       queuedMs: number
+      /** Of an agent with the option `policy` or `breaker`: how much of that its host's policy has held it back. */
+      policyMs?: number | undefined
       dnsMs: number
       connectMs: number
       tlsMs: number

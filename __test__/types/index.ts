@@ -115,12 +115,20 @@ holds<Same<ReturnType<HttpsAgent['stats']>, ReturnType<Agent['stats']>>>()
 holds<Same<typeof https.globalAgent, HttpsAgent>>()
 holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 
-const remembering = new Agent({ dns: { ttl: 5_000, negativeTtl: 0, maxStale: Infinity, maxEntries: 10 } })
+const remembering = new Agent({
+  dns: { ttl: 5_000, negativeTtl: 0, maxStale: Infinity, maxEntries: 10, maxThreads: 8 },
+})
 new Agent({ allowAddress: publicAddressesOnly })
 new Agent({ allowAddress: (ip, family: 4 | 6, host) => family === 4 && ip !== host })
 // @ts-expect-error
 new Agent({ allowAddress: true })
 const remembered: number | undefined = new HttpsAgent({ dns: true }).stats().dns?.entries
+new Agent({ policy: (host) => (host === 'a' ? undefined : { concurrency: 2, rps: 0.5, burst: 3, retryAfter: true }) })
+new HttpsAgent({ policy: () => ({ retryAfter: 1_000 }), breaker: { failures: 3, cooldown: 1_000 } })
+// @ts-expect-error
+new Agent({ policy: () => ({ rps: '5' }) })
+const circuit: 'closed' | 'open' | 'half-open' | undefined = new Agent({ breaker: true }).stats().hosts?.a?.circuit
+export { circuit }
 // @ts-expect-error: a number of milliseconds
 new Agent({ dns: { ttl: '5s' } })
 export { remembered, remembering }

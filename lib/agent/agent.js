@@ -257,7 +257,7 @@ const additions = {
   /** What its origins did so far. */
   stats: method(function statsOfAgent() {
     settlePending(this)
-    return statsOf(this[kOrigins]?.id)
+    return statsOf(this[kOrigins])
   }),
 }
 // Runtimes without these symbols have no `using` either.

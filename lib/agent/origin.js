@@ -53,6 +53,8 @@ class Origin {
   proxy
   /** Whether the shown arrays are out of date. */
   stale = true
+  /** What its requests pass before they ask for a connection; null: nothing. @type {import('../exchange/gate.js').Gate | null} */
+  gate
   /** How its connections are secured; a text: why only the runtime can do it. @type {any} */
   secure = undefined
   #identity
@@ -78,6 +80,7 @@ class Origin {
     this.label = label
     this.options = options
     this.proxy = proxyFor(origins.agent, options)
+    this.gate = origins.gateOf(options)
     this.#identity = this.proxy === undefined ? identity : `${identity}\0proxy ${this.proxy.id}`
     this.key = 0
     this.lends = origins.isShared || this.route !== ''

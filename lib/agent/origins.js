@@ -14,11 +14,14 @@ const {
   maxStreams,
   pingAfter,
   milliseconds,
+  pick,
   deadlinesOf,
   validate,
 } = require('../common/options.js')
+const { breakerOf, hostLimits } = require('../common/policy-option.js')
 const { kProxy } = require('../common/proxy-option.js')
 const { invalidValue } = require('../common/errors.js')
+const { Gate } = require('../exchange/gate.js')
 const { threadPort } = require('../bridge/port.js')
 const { told } = require('./identity.js')
 const { rememberNames } = require('./names.js')
@@ -76,6 +79,9 @@ class Origins {
   /** How long a request may wait for a connection, in ms; 0: for ever. */
   queueTimeoutMs
 
+  /** By host: what limits requests to it. @type {Map<string, Gate>} */
+  gates = new Map()
+
   /** Why requests fell back to the runtime's sockets, and how often. @type {Map<string, number>} */
   fallbackReasons = new Map()
 
@@ -93,6 +99,27 @@ class Origins {
     this.id = this.port.addAgent(this, this.#limits)
     rememberNames(this.id, agent.options.dns)
     noteAgent(this)
+  }
+
+  /**
+   * What an origin's requests have to pass.
+   * @param {Options} options its own
+   */
+  gateOf(options) {
+    const own = this.agent.options
+    if (own.policy === undefined && !own.breaker) return null
+    const host = String(pick(own, options, 'socketPath') || pick(own, options, 'host') || 'localhost').toLowerCase()
+    let gate = this.gates.get(host)
+    if (gate === undefined) {
+      gate = new Gate(host, hostLimits(own.policy?.(host)), breakerOf(own.breaker))
+      this.gates.set(host, gate)
+    }
+    return gate
+  }
+
+  /** Requests that may wait for one origin. */
+  get maxPending() {
+    return this.#limits.maxPending
   }
 
   /** @param {Options} options */
@@ -197,6 +224,8 @@ class Origins {
       this.#byKey.delete(origin.key)
       origin.close()
     }
+    const used = new Set(Array.from(this.#byName.values(), ({ gate }) => gate))
+    for (const [host, gate] of this.gates) if (gate.isIdle && !used.has(gate)) this.gates.delete(host)
     this.#sweepAt = Math.max(MOST_EMPTY, 2 * this.#byName.size)
   }
 

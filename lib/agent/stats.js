@@ -110,12 +110,21 @@ function collect(all) {
   return { origins, others: others ?? null }
 }
 
-/** @param {number | undefined} agent the engine's number; undefined: it has had no request */
-function statsOf(agent) {
-  if (agent === undefined) return collect([])
-  const dns = rememberedNames(agent)
-  const collected = collect(native.stats(agent))
-  return dns === null ? collected : { ...collected, dns }
+/** @param {import('./origins.js').Origins | undefined} origins undefined: it has had no request */
+function statsOf(origins) {
+  if (origins === undefined) return collect([])
+  const dns = rememberedNames(origins.id)
+  const { gates } = origins
+  return {
+    ...collect(native.stats(origins.id)),
+    ...(dns === null ? undefined : { dns }),
+    ...(gates.size === 0 ? undefined : { hosts: hostsOf(gates) }),
+  }
+}
+
+/** @param {Map<string, import('../exchange/gate.js').Gate>} gates */
+function hostsOf(gates) {
+  return Object.fromEntries(Array.from(gates, ([host, gate]) => [host, gate.stats()]))
 }
 
 /** What all agents of the process did so far, those of other threads as well. */

@@ -29,8 +29,11 @@ function explain(req) {
   /** @type {Exchange | undefined} */
   const exchange = req?.[kFast] ?? req?.[kExchange]
   if (exchange === undefined) return undefined
-  const { connection, foundBy, isResent, origin, queuedMs, replaced, useCount, wait } = exchange
-  if (connection === null) return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false }
+  const { connection, foundBy, isResent, origin, pass, queuedMs, replaced, useCount, wait } = exchange
+  if (connection === null) {
+    const waitsFor = wait === null ? undefined : { waitsFor: wait.isHeld ? 'policy' : 'connection' }
+    return { carriedBy: 'keepwire', state: wait === null ? 'refused' : 'queued', reused: false, ...waitsFor }
+  }
   const reused = (foundBy === IDLE || foundBy === ADOPTING) && replaced === 0
   const steps = connection.timings
   if (reused) for (const name of Object.keys(steps)) steps[/** @type {keyof typeof steps} */ (name)] = 0
@@ -42,6 +45,7 @@ function explain(req) {
     useCount,
     idleMs: reused ? exchange.foundMore : 0,
     queuedMs,
+    ...(pass === null ? undefined : { policyMs: pass.heldMs }),
     ...steps,
     ...(origin.proxy === undefined ? undefined : { proxy: origin.proxy.name }),
     retried: isResent,
@@ -50,11 +54,11 @@ function explain(req) {
 }
 
 /** @param {Exchange} exchange */
-function missOf({ connection, foundBy, foundMore, origin, queuedMs, replaced }) {
+function missOf({ connection, foundBy, foundMore, origin, pass, queuedMs, replaced }) {
   if (replaced > 0) return missReason(replaced)
   if (connection?.isJoined) return 'multiplexed'
   if (foundBy === DIALING && foundMore === 0) {
-    if (queuedMs > 0) return 'all-busy'
+    if (queuedMs > (pass?.heldMs ?? 0)) return 'all-busy'
     return differing(origin) ?? 'none-idle'
   }
   return missReason(foundMore)

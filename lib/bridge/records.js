@@ -26,6 +26,7 @@ const {
   EXTERNAL,
   INFORMATIONAL,
   LOOKUP,
+  MAY_DO,
   PARTED,
   RECORD_HEADER,
   RESPONSE,
@@ -114,7 +115,9 @@ class Completion {
           if (exchange === undefined) break
           exchange.toldIn = port.round
           const status = aux & STATUS_MASK
-          if ((flags & INFORMATIONAL) !== 0) exchange.onInformation(status, flags, head)
+          const isFinal = (flags & INFORMATIONAL) === 0
+          if (isFinal && exchange.pass !== null) exchange.pass.noteAnswer(status, head.lines)
+          if (!isFinal) exchange.onInformation(status, flags, head)
           else exchange.onHead(status, flags, head, extra > 0 ? this.#copy(bodyAt, extra, exchange) : null)
           break
         }
@@ -142,6 +145,8 @@ class Completion {
           const text = this.#text(at, length)
           if (exchange?.isBehind(flags) || (exchange?.toldIn === port.round && !isOfParser(text))) return false
           this.#at = next
+          // Not what the runtime takes over.
+          if ((flags & MAY_DO) === 0) exchange?.pass?.noteFailure()
           exchange?.onError(flags, extra, text)
           break
         }

@@ -343,6 +343,7 @@ class ClientExchange extends Exchange {
   }
 
   onTimeout() {
+    this.pass?.noteSilence()
     this.resource.runInAsyncScope(reportTimeout, null, this)
   }
 

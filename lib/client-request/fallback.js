@@ -164,16 +164,42 @@ function fallBack(agent, req, options, origin, reason, spentMs = 0) {
   native.note(origins.id, origin.key, true, reason)
   if (isOfTheProcess(agent, reason)) warnOfFallback(agent, reason, replacedConnecting())
   fallbackRequests.set(req, reason)
-  const socket = takeIdle(agent, origin)
-  if (socket !== undefined) {
-    native.fallbackIdle(origins.id, origin.key, false)
-    use(agent, req, origin, socket)
+  if (origin.gate === null) {
+    if (!useIdle(agent, req, origin)) leaseSlot(exchangeFor(req, agent, origin, options), spentMs)
     return
   }
-  lease(exchangeFor(req, agent, origin, options), true, (exchange) => {
+  const exchange = exchangeFor(req, agent, origin, options)
+  exchange.isFallback = true
+  const begin = () => {
+    if (useIdle(agent, req, origin)) exchange.settle()
+    else leaseSlot(exchange, spentMs)
+  }
+  if (origin.gate.enter(exchange, begin)) begin()
+}
+
+/**
+ * @param {ClientExchange} exchange
+ * @param {number} spentMs of its connectTimeout
+ */
+function leaseSlot(exchange, spentMs) {
+  lease(exchange, true, (exchange) => {
     exchange.settle()
     create(exchange, spentMs)
   })
+}
+
+/**
+ * Has an idle socket carry a request; false: there is none.
+ * @param {any} agent
+ * @param {any} req
+ * @param {Origin} origin
+ */
+function useIdle(agent, req, origin) {
+  const socket = takeIdle(agent, origin)
+  if (socket === undefined) return false
+  native.fallbackIdle(origin.origins.id, origin.key, false)
+  use(agent, req, origin, socket)
+  return true
 }
 
 /**
@@ -380,7 +406,7 @@ function onFree(agent, origins, socket, options) {
     socket.destroy()
     return
   }
-  const [first] = origin.queue
+  const first = firstOf(origin.queue)
   if (first?.isFallback && first.wait !== null && native.cancel(origins.port.id, first.id)) {
     first.wait.end()
     first.settle()
@@ -401,6 +427,12 @@ function onFree(agent, origins, socket, options) {
   beginIdle(socket, restMs)
   if (origins.onQuiet !== null) origins.noteQuiet()
   socket.on('error', onIdleError)
+}
+
+/** @param {Set<import('../exchange/exchange.js').Exchange>} queue */
+function firstOf(queue) {
+  for (const exchange of queue) if (!exchange.wait?.isHeld) return exchange
+  return undefined
 }
 
 /**

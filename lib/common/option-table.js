@@ -103,6 +103,8 @@ const AGENT = Object.freeze([
   { name: 'pingAfter', number: true },
   { name: 'warnings' },
   { name: 'dns' },
+  { name: 'policy' },
+  { name: 'breaker' },
   { name: 'proxy', live: true },
   { name: 'proxyHeaders' },
   { name: 'proxyTls' },

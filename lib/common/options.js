@@ -7,6 +7,7 @@ const net = require('node:net')
 
 const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
 const { nameCacheOf } = require('./dns-option.js')
+const { breakerOf, checkPolicy } = require('./policy-option.js')
 const { proxyOf } = require('./proxy-option.js')
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const {
@@ -161,6 +162,8 @@ function validate(options) {
       throw invalidValue('allowAddress', allowAddress, 'can not be had with proxies')
   }
   nameCacheOf(options.dns)
+  checkPolicy(options.policy)
+  breakerOf(options.breaker)
   proxyOf(options)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")

@@ -52,6 +52,8 @@ class Exchange {
   connection = null
   /** Its place in the queue, while it waits. @type {import('./queue.js').Wait | null} */
   wait = null
+  /** Its way through its host's gate, where there is one. @type {import('./gate.js').Pass | null} */
+  pass = null
   /** Where it goes: known before it asks for a connection. @type {Origin} */
   origin = UNKNOWN
   /** Known before it is opened. @type {Port} */
@@ -198,6 +200,8 @@ class Exchange {
     if (!this.#keepsAlive) this.port.hold()
     this.isSettled = true
     this.port.release(this.id)
+    // A real socket is used after that.
+    if (this.pass !== null && !this.isFallback) this.pass.leave()
   }
 
   /** @param {boolean} on whether it keeps the event loop alive, until it is over */

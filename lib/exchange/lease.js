@@ -3,7 +3,6 @@
 // How an exchange gets its connection: the engine's pool answers at once, with an idle connection, one to be dialed, a
 // place in the queue or a refusal; a queued exchange has its turn later.
 
-const { nextTick } = require('../runtime/captured.js')
 const {
   ADOPTING,
   DIALING,
@@ -22,7 +21,7 @@ const { queued, reuses, tellQueued, tellReused } = require('../common/diagnostic
 const { coded } = require('../common/errors.js')
 const { isRepeatable, SAFE_METHODS } = require('./upload.js')
 const { kDestroyError } = require('../runtime/probes.js')
-const { failUnserved, settleUnserved, Wait } = require('./queue.js')
+const { refuseUnserved, settleUnserved, Wait } = require('./queue.js')
 
 /** @typedef {import('./exchange.js').Exchange} Exchange */
 
@@ -36,6 +35,8 @@ const { failUnserved, settleUnserved, Wait } = require('./queue.js')
 function lease(exchange, isFallback, onServed, answered = -1) {
   const { origin, port } = exchange
   exchange.isFallback = isFallback
+  const { gate } = origin
+  if (gate !== null && exchange.pass === null && !gate.enter(exchange, () => lease(exchange, isFallback, onServed))) return
   port.setLooksUp(isLookupReplaced())
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()
@@ -75,8 +76,8 @@ function lease(exchange, isFallback, onServed, answered = -1) {
  */
 function leaseIdle(exchange) {
   const { agent, options, origin, port, template } = exchange
-  // It was swept since the request was made.
-  if (origin.key === 0) return false
+  // It was swept since the request was made, or may have to wait.
+  if (origin.key === 0 || origin.gate !== null) return false
   const { origins } = origin
   origins.requests += 1
   origins.syncLimits()
@@ -146,12 +147,9 @@ function take(exchange, kind, id, more) {
 
 /** @param {Exchange} exchange */
 function refuse(exchange) {
-  exchange.settle()
-  const { origins, key } = exchange.origin
-  native.note(origins.id, key, false, 'ERR_KEEPWIRE_QUEUE_FULL')
-  const message = `${exchange.origin.queue.size} requests to ${exchange.origin.label} are waiting already (maxPending)`
-  nextTick(failUnserved, exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
-  exchange.origin.origins.forget(exchange.origin)
+  const { label, queue } = exchange.origin
+  const message = `${queue.size} requests to ${label} are waiting already (maxPending)`
+  refuseUnserved(exchange, coded('ERR_KEEPWIRE_QUEUE_FULL', message))
 }
 
 /**

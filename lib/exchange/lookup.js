@@ -180,6 +180,7 @@ class Answer {
 function fail(connection, error) {
   if (connection.isGone) return
   connection.origin.noteError(error)
+  connection.exchange?.pass?.noteFailure()
   connection.socket.destroy(error)
 }
 

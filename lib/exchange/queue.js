@@ -19,6 +19,8 @@ class Wait {
   /** Called when the engine has something for the exchange. @type {(kind: number, connection: number) => void} */
   onTurn
   #exchange
+  /** What it waits at, if not for a connection. */
+  #gate
   #since
   /** What the request inherits from else. @type {any} */
   #prototype
@@ -30,9 +32,11 @@ class Wait {
   /**
    * @param {Exchange} exchange
    * @param {(kind: number, connection: number) => void} onTurn
+   * @param {{ cancel(exchange: Exchange): void } | null} [gate] the one that holds it back
    */
-  constructor(exchange, onTurn) {
+  constructor(exchange, onTurn, gate = null) {
     this.#exchange = exchange
+    this.#gate = gate
     this.onTurn = onTurn
     const { req, agent, origin } = exchange
     this.#since = now()
@@ -62,14 +66,26 @@ class Wait {
   }
 
   #onLastCall() {
+    const { label, origins } = this.#exchange.origin
+    const what =
+      this.#gate === null ? `No connection to ${label} became free` : `The policy for ${label} let it not begin`
+    this.fail(coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', `${what} within queueTimeout, ${origins.queueTimeoutMs} ms`))
+  }
+
+  /** @param {Error & { code: string }} error why it is served no more */
+  fail(error) {
     const { origin, port, resource } = this.#exchange
-    const { label, origins } = origin
+    const { origins } = origin
     this.#giveUp()
-    native.note(origins.id, origin.key, false, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
-    const message = `No connection to ${label} became free within queueTimeout, ${origins.queueTimeoutMs} ms`
-    resource.runInAsyncScope(failUnserved, null, this.#exchange, coded('ERR_KEEPWIRE_QUEUE_TIMEOUT', message))
+    native.note(origins.id, origin.key, false, error.code)
+    resource.runInAsyncScope(failUnserved, null, this.#exchange, error)
     port.drainSoon()
     origins.forget(origin)
+  }
+
+  /** Whether it waits at a gate, and not for a connection. */
+  get isHeld() {
+    return this.#gate !== null
   }
 
   /** @param {unknown} ms what the request's setTimeout() was told */
@@ -86,6 +102,7 @@ class Wait {
   #giveUp() {
     const exchange = this.#exchange
     this.end()
+    if (this.#gate !== null) return this.#gate.cancel(exchange)
     // False: its turn has come already, and the record of that is under way; see Exchange.onAssigned().
     if (native.cancel(exchange.port.id, exchange.id)) exchange.settle()
   }
@@ -169,6 +186,19 @@ function shadow(req, method, react) {
 }
 
 /**
+ * An exchange gets no connection, nor a place in the queue.
+ * @param {Exchange} exchange
+ * @param {Error & { code: string }} error
+ */
+function refuseUnserved(exchange, error) {
+  exchange.settle()
+  const { origin } = exchange
+  native.note(origin.origins.id, origin.key, false, error.code)
+  nextTick(failUnserved, exchange, error)
+  origin.origins.forget(origin)
+}
+
+/**
  * @param {Exchange} exchange
  * @param {Error | undefined} error
  */
@@ -208,4 +238,4 @@ function settleUnserved(req, error) {
   }
 }
 
-module.exports = { failUnserved, remove, settleUnserved, shadow, Wait }
+module.exports = { failUnserved, hidden, refuseUnserved, remove, settleUnserved, shadow, Wait }

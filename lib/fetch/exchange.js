@@ -342,7 +342,10 @@ class FetchExchange {
 
   /** @param {unknown} reason */
   #abort(reason) {
-    if (this.#open) this.#hop?.abandon()
+    if (this.#open) {
+      if (isTimeout(reason) && this.#hop !== null && 'pass' in this.#hop) this.#hop.pass?.noteSilence()
+      this.#hop?.abandon()
+    }
     this.#fail(reason)
   }
 
@@ -507,6 +510,11 @@ function lengthOf(lines) {
     if (name === 'content-length') length = Number(lines[at + 1])
   }
   return length
+}
+
+/** @param {unknown} reason of an abort */
+function isTimeout(reason) {
+  return reason instanceof DOMException && reason.name === 'TimeoutError'
 }
 
 function timedOut() {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned};
 use super::{connections, Engine, Shared};
@@ -96,6 +97,7 @@ impl Engine {
                     profiles: HashSet::new(),
                     tls: None,
                     route,
+                    held_back: 0,
                     may_http2: false,
                 };
                 owned.origins.insert(key, held);
@@ -177,11 +179,15 @@ impl Engine {
             if agent.is_some_and(|agent| agent != id) {
                 continue;
             }
-            for (key, counts, metrics) in shared.pool.snapshot(id) {
-                let Some(Held { name, .. }) = owned.origins.get(&key) else {
+            for (key, mut counts, metrics) in shared.pool.snapshot(id) {
+                let Some(Held {
+                    name, held_back, ..
+                }) = owned.origins.get(&key)
+                else {
                     // Let go, but a connection of it is about to end.
                     continue;
                 };
+                counts.queued += held_back;
                 let name = name.clone();
                 told.push(OriginStats {
                     name,
@@ -206,10 +212,14 @@ impl Engine {
             let limit = shared.pool.limits(id).map_or(u32::MAX, |limits| {
                 limits.max_sockets.min(limits.max_total_sockets)
             });
-            for (key, counts, _) in shared.pool.snapshot(id) {
-                let Some(Held { place, .. }) = owned.origins.get(&key) else {
+            for (key, mut counts, _) in shared.pool.snapshot(id) {
+                let Some(Held {
+                    place, held_back, ..
+                }) = owned.origins.get(&key)
+                else {
                     continue;
                 };
+                counts.queued += held_back;
                 // An agent that holds nothing may be one that nobody has any more.
                 if counts == Counts::default() {
                     continue;
@@ -255,6 +265,23 @@ impl Engine {
                 &metrics.errors
             };
             tally.add(Cow::Owned(name));
+        }
+    }
+
+    /// A request waits for something else than a connection (`on`), or does so no more. `waited`: how long it has, if it goes on.
+    pub fn hold_back(&self, agent: AgentId, key: KeyId, on: bool, waited: Option<Duration>) {
+        let mut shared = self.lock();
+        let owned = shared.agents.get_mut(&agent);
+        if let Some(held) = owned.and_then(|owned| owned.origins.get_mut(&key)) {
+            held.held_back = match on {
+                true => held.held_back + 1,
+                false => held.held_back.saturating_sub(1),
+            };
+        }
+        let metrics = shared.pool.metrics_of(agent, key);
+        drop(shared);
+        if let (Some(waited), Some(metrics)) = (waited, metrics) {
+            metrics.wait.record(waited);
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub tls: Option<Arc<Tls>>,
     /// What it shares connections by with other origins.
     pub route: Option<KeyId>,
+    /// Requests that wait for something else than a connection: they count as queued.
+    pub held_back: u32,
     /// Its connections may speak HTTP/2.
     pub may_http2: bool,
 }
