@@ -28,32 +28,30 @@ function lookup(_host, options, callback) {
 /** A server that answers when it is let, and counts how many it has at a time. */
 async function holding(scope) {
   const held = []
+  const arrived = []
   let most = 0
   const peer = await scope.peer((message, connection) => {
     held.push(() => connection.write(reply(message.target)))
+    arrived.push(message.target)
     most = Math.max(most, held.length)
   })
-  return { peer, held, most: () => most, answer: () => held.shift()() }
+  return { peer, held, arrived, most: () => most, answer: () => held.shift()() }
 }
 
 testBoth(
   'no more requests to a host are under way than its policy says, and they are served in order',
   OURS,
   async (scope) => {
-    const { peer, held, most, answer } = await holding(scope)
+    const { peer, held, arrived, most, answer } = await holding(scope)
     const asked = []
     const policy = (host) => {
       asked.push(host)
       return { concurrency: 2 }
     }
     const agent = scope.agent({ ...KEEP_ALIVE, policy })
-    const order = []
     const requests = Array.from({ length: 6 }, (_, index) => {
       const sent = send({ port: peer.port, agent, path: `/${index}` })
-      return sent.then(({ body, request: req }) => {
-        order.push(body)
-        return explain(req)
-      })
+      return sent.then(({ request: req }) => explain(req))
     })
     await until(() => held.length === 2)
     assert.strictEqual(agent.requests[Object.keys(agent.requests)[0]].length, 4)
@@ -61,12 +59,13 @@ testBoth(
     assert.deepStrictEqual(hosts, { '127.0.0.1': { active: 2, waiting: 4, pausedMs: 0, circuit: 'closed' } })
     assert.strictEqual(Object.values(origins)[0].queued, 4)
     for (let at = 0; at < 6; at += 1) {
-      await until(() => held.length > 0)
+      // Two connections: who arrives first over which of them is the kernel's affair, but for those that follow an answer.
+      await until(() => held.length === Math.min(2, 6 - at))
       answer()
     }
     const told = await Promise.all(requests)
     assert.deepStrictEqual([asked, most(), peer.accepted], [['127.0.0.1'], 2, 2])
-    assert.deepStrictEqual(order.slice().sort(), order)
+    assert.deepStrictEqual([...arrived.slice(0, 2).sort(), ...arrived.slice(2)], ['/0', '/1', '/2', '/3', '/4', '/5'])
     assert.ok(told[5].policyMs > 0 && told[5].queuedMs >= told[5].policyMs, JSON.stringify(told[5]))
     assert.deepStrictEqual([told[5].reused, told[0].policyMs], [true, 0])
     await until(() => agent.stats().hosts['127.0.0.1'].active === 0)
