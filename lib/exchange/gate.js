@@ -201,9 +201,8 @@ class Gate {
       for (const exchange of this.#waiting) {
         const at = now()
         if (this.#opensIn(at) > 0) break
-        // A timer that comes late makes those after it no later.
-        const isLate = at - this.#due < this.#interval
-        this.#due = (isLate ? this.#due : at) + this.#interval
+        // A timer that comes late makes those after it no later, unless the process stood still.
+        this.#due = Math.max(this.#due, at - this.#interval) + this.#interval
         this.#begin(exchange)
       }
     } finally {
