@@ -17,7 +17,7 @@ const OURS = { skip: baseline && 'the runtime asks for each socket', timeout: 60
  * @param {string} what
  * @param {(peers: any) => void | Promise<void>} [change] what happens between ten requests and ten more
  */
-async function asked(scope, what, change = () => {}) {
+async function asked(scope, what, change = () => {}, body = 'ok') {
   let begun
   const untilBegun = new Promise((resolve) => (begun = () => resolve('127.0.0.1')))
   const answers = { one: '127.0.0.1', live: '127.0.0.1', dead: undefined, none: null }
@@ -27,10 +27,10 @@ async function asked(scope, what, change = () => {}) {
   if (server === null) return console.log('# no name server of our own here: nothing was tested')
   const peer = await scope.peer(({ target }, connection) => {
     if (target === '/begun') begun()
-    connection.write(reply('ok'))
+    connection.write(reply(body))
   })
-  const control = await scope.peer(async (_, connection) => {
-    await change({ answers, peer })
+  const control = await scope.peer(async ({ target }, connection) => {
+    await change({ answers, peer, target })
     connection.write(reply('ok'))
   })
   const { code, late, stderr, lines } = await runScript('names', [what, peer.port, control.port], {
@@ -97,4 +97,29 @@ test('that there is no such name is remembered too', OURS, async (scope) => {
   assert.deepStrictEqual(seen.told.ends, ['ENOTFOUND'])
   assert.strictEqual(new Set(seen.queries).size, seen.queries.length, 'each question once')
   assert.strictEqual(seen.told.dns.hits, 19)
+})
+
+test('connections follow a name that moves, and no request fails, POSTs included', OURS, async (scope) => {
+  const places = { '/first': '127.0.0.1', '/second': '127.0.0.2' }
+  let second
+  const seen = await asked(
+    scope,
+    'rotated',
+    async ({ answers, peer, target }) => {
+      second ??= await scope.peer((_, connection) => connection.write(reply('second')), {
+        port: peer.port,
+        host: '127.0.0.2',
+      })
+      answers.one = places[target]
+    },
+    'first',
+  )
+  if (seen === undefined) return
+  const { isServed, errors, gone, created, followedMs } = seen.told
+  assert.deepStrictEqual({ isServed, errors, gone, created }, { isServed: true, errors: [], gone: 12, created: 16 })
+  // A name holds for 200 ms, and connections leave within a tenth of that; the rest is for a machine that has other things to do.
+  assert.ok(
+    followedMs.every((ms) => ms < 5_000),
+    JSON.stringify(followedMs),
+  )
 })

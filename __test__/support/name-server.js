@@ -27,22 +27,23 @@ function questionOf(query) {
 /**
  * @param {Buffer} query
  * @param {number} end of its question
- * @param {string | null} address
+ * @param {string[]} addresses
  */
-function answerTo(query, end, address) {
+function answerTo(query, end, addresses) {
   const head = Buffer.from(query.subarray(0, end))
   head.writeUInt16BE(0x8180, 2) // a response, without error
-  for (const [field, count] of [1, address === null ? 0 : 1, 0, 0].entries()) head.writeUInt16BE(count, 4 + 2 * field)
-  if (address === null) return head
+  for (const [field, count] of [1, addresses.length, 0, 0].entries()) head.writeUInt16BE(count, 4 + 2 * field)
   // The name of the question, once more by reference; class IN, a minute to live.
-  const record = Buffer.from([0xc0, HEADER, 0, A, 0, 1, 0, 0, 0, 60, 0, 4, ...address.split('.').map(Number)])
-  return Buffer.concat([head, record])
+  const records = addresses.map((address) =>
+    Buffer.from([0xc0, HEADER, 0, A, 0, 1, 0, 0, 0, 60, 0, 4, ...address.split('.').map(Number)]),
+  )
+  return Buffer.concat([head, ...records])
 }
 
 /**
  * @param {import('./suite').Scope} scope
- * @param {(name: string) => string | null | undefined | Promise<string>} answer an address, null: there is none,
- *   undefined: silence
+ * @param {(name: string) => string | string[] | null | undefined | Promise<string>} answer an address or several, null: there is
+ *   none, undefined: silence
  * @returns {Promise<{ queries: string[], under: string[] } | null>} who was asked about, and what runs a script that asks;
  *   null where that can't be made
  */
@@ -68,7 +69,7 @@ async function nameServer(scope, answer) {
     const isOurs = name.endsWith('.test')
     if (isOurs) queries.push(`${name} ${type === A ? 'A' : type}`)
     const found = isOurs ? await answer(name) : null
-    if (found !== undefined) socket.send(answerTo(query, end, type === A ? found : null), port, to)
+    if (found !== undefined) socket.send(answerTo(query, end, type === A ? [found ?? []].flat() : []), port, to)
   })
   const isBound = await new Promise((resolve) => {
     socket.once('error', () => resolve(false))

@@ -1,17 +1,19 @@
 'use strict'
 
-// What an agent remembers of names: the engine does, as the option `dns` says.
+// What an agent remembers of names, and which of their addresses it connects to: the engine does, as the options `dns` and
+// `addresses` say.
 
 const native = require('../bridge/native.js')
 const { nameCacheOf } = require('../common/dns-option.js')
 
 /**
  * @param {number} agent the engine's number
- * @param {unknown} option
+ * @param {Record<string, any>} options the agent's
  */
-function rememberNames(agent, option) {
-  const settings = nameCacheOf(option)
+function nameSettings(agent, { addresses, dns }) {
+  const settings = nameCacheOf(dns)
   if (settings !== null) native.cacheNames(agent, settings)
+  if (addresses === 'spread') native.spreadAddresses(agent)
 }
 
 /**
@@ -25,4 +27,4 @@ function rememberedNames(agent) {
   return { entries, hits, stale, misses, dropped }
 }
 
-module.exports = { rememberedNames, rememberNames }
+module.exports = { nameSettings, rememberedNames }

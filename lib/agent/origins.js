@@ -24,7 +24,7 @@ const { invalidValue } = require('../common/errors.js')
 const { Gate } = require('../exchange/gate.js')
 const { threadPort } = require('../bridge/port.js')
 const { told } = require('./identity.js')
-const { rememberNames } = require('./names.js')
+const { nameSettings } = require('./names.js')
 const { Origin } = require('./origin.js')
 const { ShownSockets } = require('./shown-sockets.js')
 const { noteAgent } = require('../common/warnings.js')
@@ -97,7 +97,7 @@ class Origins {
     this.#read(agent.options)
     this.#limits = limitsOf(agent)
     this.id = this.port.addAgent(this, this.#limits)
-    rememberNames(this.id, agent.options.dns)
+    nameSettings(this.id, agent.options)
     noteAgent(this)
   }
 

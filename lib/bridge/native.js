@@ -19,6 +19,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {number} maxStale
  * @property {number} maxEntries
  * @property {number} maxThreads
+ * @property {boolean} rotate
  */
 
 /**
@@ -166,6 +167,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {(port: number, limits: NativeLimits) => number} createAgent
  * @property {(agent: number, limits: NativeLimits) => void} setLimits
  * @property {(agent: number, key: number, on: boolean, waitedMs: number) => void} holdBack
+ * @property {(agent: number) => void} spreadAddresses
  * @property {(agent: number, names: NativeNames) => void} cacheNames
  * @property {(agent: number) => number[] | null} cachedNames
  * @property {(agent: number) => void} dropAgent

@@ -14,16 +14,20 @@ const DEFAULTS = Object.freeze({
   maxThreads: 64,
 })
 
+/** @typedef {typeof DEFAULTS & { rotate: boolean }} NameCache */
+
 /**
  * @param {unknown} option
- * @returns {typeof DEFAULTS | null} null: nothing is remembered
+ * @returns {NameCache | null} null: nothing is remembered
  * @throws for what makes no sense
  */
 function nameCacheOf(option) {
   if (option === undefined || option === null || option === false) return null
-  if (option === true) return DEFAULTS
+  if (option === true) return { ...DEFAULTS, rotate: false }
   if (typeof option !== 'object') throw notA('boolean or object', 'dns', option)
   const given = /** @type {Record<string, unknown>} */ (option)
+  const { rotate = false } = given
+  if (typeof rotate !== 'boolean') throw notA('boolean', 'dns.rotate', rotate)
   /** @type {Record<string, number> & typeof DEFAULTS} */
   const settings = { ...DEFAULTS }
   for (const name of Object.keys(DEFAULTS)) {
@@ -35,7 +39,7 @@ function nameCacheOf(option) {
   }
   if (settings.maxEntries < 1) throw outOfRange('dns.maxEntries', '>= 1', settings.maxEntries)
   if (settings.maxThreads < 1) throw outOfRange('dns.maxThreads', '>= 1', settings.maxThreads)
-  return settings
+  return { ...settings, rotate }
 }
 
 module.exports = { nameCacheOf }

@@ -103,6 +103,7 @@ const AGENT = Object.freeze([
   { name: 'pingAfter', number: true },
   { name: 'warnings' },
   { name: 'dns' },
+  { name: 'addresses' },
   { name: 'policy' },
   { name: 'breaker' },
   { name: 'proxy', live: true },

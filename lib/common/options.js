@@ -3,8 +3,10 @@
 // Options of agents and requests: which apply (an agent's win over a request's, as in the runtime), what of them the
 // engine must know, and the defaults of the options that are ours.
 
+const dns = require('node:dns')
 const net = require('node:net')
 
+const { unjudged } = require('./addresses.js')
 const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
 const { nameCacheOf } = require('./dns-option.js')
 const { breakerOf, checkPolicy } = require('./policy-option.js')
@@ -26,6 +28,8 @@ const LEAST_ATTEMPT_TIMEOUT = 10
 const ASKS_AS_OTHERS = 0
 const ASKS_FOR_NAMES = 1
 const ASKS_ALWAYS = 2
+/** The same, where the system does not say what names stand for. */
+const ASKS_ALWAYS_ELSE = 3
 
 /** @typedef {Record<string, any>} Options */
 
@@ -151,7 +155,7 @@ const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
 function validate(options) {
   if (options === undefined || options === null) return
   for (const name of NUMBERS) number(options[name], name)
-  const { allowAddress, http2, retry, shared, warnings } = options
+  const { addresses, allowAddress, http2, retry, shared, warnings } = options
   if (http2 !== undefined && typeof http2 !== 'boolean') throw notA('boolean', 'http2', http2)
   if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
@@ -161,7 +165,13 @@ function validate(options) {
     if (options.proxyEnv || options.proxy)
       throw invalidValue('allowAddress', allowAddress, 'can not be had with proxies')
   }
-  nameCacheOf(options.dns)
+  if (nameCacheOf(options.dns)?.rotate && options.lookup) {
+    // It is asked when connections are opened, and not in between.
+    throw invalidValue('dns.rotate', true, 'can not be had with a lookup')
+  }
+  if (addresses !== undefined && addresses !== 'first' && addresses !== 'spread') {
+    throw invalidValue('addresses', addresses, "must be one of: 'first', 'spread'")
+  }
   checkPolicy(options.policy)
   breakerOf(options.breaker)
   proxyOf(options)
@@ -337,8 +347,9 @@ function profileOf(agent, options) {
  * @param {Options} options a request's
  */
 function asksFor(own, options) {
-  if (own.allowAddress !== undefined) return ASKS_ALWAYS
-  return pick(own, options, 'lookup') ? ASKS_FOR_NAMES : ASKS_AS_OTHERS
+  const lookup = unjudged(pick(own, options, 'lookup'))
+  if (own.allowAddress !== undefined) return lookup && lookup !== dns.lookup ? ASKS_ALWAYS_ELSE : ASKS_ALWAYS
+  return lookup ? ASKS_FOR_NAMES : ASKS_AS_OTHERS
 }
 
 /** @param {unknown} value */

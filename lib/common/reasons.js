@@ -20,6 +20,7 @@ const CLOSE_REASONS = Object.freeze([
   'socket-active-ttl',
   'timed-out',
   'lent',
+  'address-gone',
 ])
 
 const IDLE_TOO_LONG = 254

@@ -36,7 +36,8 @@ function lease(exchange, isFallback, onServed, answered = -1) {
   const { origin, port } = exchange
   exchange.isFallback = isFallback
   const { gate } = origin
-  if (gate !== null && exchange.pass === null && !gate.enter(exchange, () => lease(exchange, isFallback, onServed))) return
+  if (gate !== null && exchange.pass === null && !gate.enter(exchange, () => lease(exchange, isFallback, onServed)))
+    return
   port.setLooksUp(isLookupReplaced())
   // What this thread closed must not come back as idle.
   if (port.submission.hasClosed) port.submission.flush()

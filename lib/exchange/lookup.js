@@ -33,8 +33,9 @@ function lookUp(connection, exchange) {
   const family = option('family')
   const isOpen = family !== 4 && family !== 6
   const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns.ADDRCONFIG : 0 })
-  if (isOpen && !option('localAddress') && (option('autoSelectFamily') ?? defaultAutoSelectFamily())) wanted.all = true
-  const { allowAddress } = origin.origins.agent.options
+  const { addresses, allowAddress } = origin.origins.agent.options
+  const races = isOpen && !option('localAddress') && (option('autoSelectFamily') ?? defaultAutoSelectFamily())
+  if (races || addresses === 'spread') wanted.all = true
   const answer = new Answer(connection, exchange, host, port, allowAddress)
   if (option('socketPath')) {
     answer.fail(refusalOfPath(option('socketPath')))

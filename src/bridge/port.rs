@@ -143,11 +143,13 @@ impl TryFrom<BindingProfile> for Profile {
             tcp_user_timeout_ms: profile.tcp_user_timeout_ms as u32,
             // Its agent's: the engine knows.
             names: None,
+            spread: None,
             http2: profile.max_streams.map(|most| most as u32),
             asks: match profile.asks {
                 0 => Asks::AsOthers,
                 1 => Asks::ForNames,
-                _ => Asks::Always,
+                2 => Asks::Always,
+                _ => Asks::AlwaysElse,
             },
             ping_after_ms: profile.ping_after_ms.unwrap_or_default() as u32,
             proxy: None,
@@ -297,6 +299,7 @@ pub struct BindingNames {
     pub max_stale: f64,
     pub max_entries: f64,
     pub max_threads: f64,
+    pub rotate: bool,
 }
 
 /// Has an agent remember names.
@@ -309,8 +312,15 @@ pub fn cache_names(agent: AgentId, names: BindingNames) {
         max_stale_ms: names.max_stale as u64,
         max_entries: names.max_entries as usize,
         max_threads: names.max_threads as usize,
+        rotates: names.rotate,
     };
     ENGINE.cache_names(agent, settings);
+}
+
+/// Has an agent's connections go to each of a name's addresses.
+#[napi]
+pub fn spread_addresses(agent: AgentId) {
+    ENGINE.spread_addresses(agent);
 }
 
 /// A request waits for something else than a connection, or does so no more; for how many ms it has, unless it gave up (−1).

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 use once_cell::sync::Lazy;
@@ -12,7 +13,7 @@ use socket2::Domain;
 use super::flights::Flights;
 use super::name_cache::{Answer, Found, Names, Question};
 use super::threads::{off_thread, LOOKUPS, MOST};
-use super::{Profile, Target};
+use super::{Asks, Profile, Target};
 use crate::error::Failure;
 
 /// libuv's limit for a name.
@@ -102,6 +103,50 @@ pub(super) fn forget(profile: &Profile) {
     if let Some(names) = &profile.names {
         names.forget(&question(profile));
     }
+}
+
+/// A name whose open connections leave addresses that it stands for no more (the option `dns.rotate`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Rotation {
+    names: Names,
+    question: Question,
+    /// How often it is asked for.
+    pub every: Duration,
+}
+
+impl Rotation {
+    /// Of connections that are opened in this way; `None`: they stay where they are.
+    pub fn of(profile: &Profile) -> Option<Self> {
+        let hop = profile.proxy.as_ref().map_or(profile, |proxy| &proxy.hop);
+        let names = hop.names.as_ref()?;
+        let every = names.rotation()?;
+        let by_system = matches!(hop.asks, Asks::AsOthers | Asks::Always);
+        if !by_system || hop.socket_path.is_some() || is_literal(host(hop)) {
+            return None;
+        }
+        Some(Self {
+            names: names.clone(),
+            question: question(hop),
+            every,
+        })
+    }
+}
+
+/// Asks for a name again, and tells what it stands for, on a thread for look-ups. Nobody hears of a resolver that can't be
+/// asked, or knows of no such name any more: connections stay then.
+pub(crate) fn refresh(rotation: &Rotation, tell: impl FnOnce(Vec<IpAddr>) + Send + 'static) {
+    let Rotation {
+        names, question, ..
+    } = rotation.clone();
+    let (most, asked) = (names.max_threads(), question.clone());
+    let told = move |answer: Answer| {
+        names.renew(question, &answer);
+        if let Ok(addresses) = answer {
+            tell(addresses.into_iter().map(|addr| addr.ip()).collect());
+        }
+    };
+    // Without a thread it is asked for the next time.
+    drop(UNDER_WAY.then(&LOOKUPS, most, asked, told));
 }
 
 fn most_threads(profile: &Profile) -> usize {

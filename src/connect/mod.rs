@@ -2,6 +2,7 @@
 //!
 //! * `dns`: the system's own resolver, off the I/O thread (`threads`), one question at a time per name (`flights`).
 //! * `name_cache`: what an agent may remember of names.
+//! * `spread`: which of several addresses that are as good has fewest connections.
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
 //! * `proxy`: what a proxy on the way is told.
@@ -9,11 +10,13 @@
 //! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use spread::Counted;
+use tokio::net::TcpStream;
 use tokio::time::{timeout, Instant};
 
 use crate::config::GRACE;
@@ -26,6 +29,7 @@ mod name_cache;
 mod proxy;
 mod race;
 mod socket_options;
+mod spread;
 mod tcp;
 mod threads;
 pub mod tls;
@@ -35,9 +39,11 @@ mod transport;
 pub(crate) mod tests;
 
 pub(crate) use dns::lookup;
+pub(crate) use dns::{refresh, Rotation};
 pub use name_cache::{CacheSettings, CacheStats, Names};
 pub use proxy::{Proxy, Way};
 pub use socket_options::{KeepAlive, SocketOption, SocketOptions};
+pub use spread::Spread;
 pub use transport::{IdleState, Transport};
 
 /// Where and how to connect. Everything in here distinguishes connections, so it is part of a pool key.
@@ -72,6 +78,8 @@ pub struct Profile {
     pub tcp_user_timeout_ms: u32,
     /// What is remembered of names; `None`: nothing.
     pub names: Option<Names>,
+    /// Where connections are counted, so that they go to each address of a name; `None`: in the resolver's order.
+    pub spread: Option<Spread>,
     /// How many exchanges at a time a connection may carry if its peer speaks HTTP/2; `None`: none may speak it.
     pub http2: Option<u32>,
     /// After how long a silence such a peer is asked whether it is there; 0: never.
@@ -92,6 +100,14 @@ pub enum Asks {
     ForNames,
     /// Whatever its host is: nothing is connected to that its owner has not agreed to.
     Always,
+    /// The same, and its owner has other means to look names up than the system.
+    AlwaysElse,
+}
+
+impl Asks {
+    fn is_always(self) -> bool {
+        matches!(self, Asks::Always | Asks::AlwaysElse)
+    }
 }
 
 /// An open connection and how it came about.
@@ -230,7 +246,7 @@ async fn open_plain<L: Future<Output = Vec<String>>>(
     lookup: Option<impl Fn() -> L>,
 ) -> Result<Connected, Failure> {
     if let Some(path) = &profile.socket_path {
-        if let (Asks::Always, Some(lookup)) = (profile.asks, lookup) {
+        if let Some(lookup) = lookup.filter(|_| profile.asks.is_always()) {
             lookup().await;
         }
         return open_path(path).await;
@@ -238,13 +254,13 @@ async fn open_plain<L: Future<Output = Vec<String>>>(
     let began = Instant::now();
     if let Some(known) = dns::known(profile, lookup.is_some()) {
         let targets = known?;
-        match open_any(profile, targets.clone(), millis_since(began)).await {
+        let tried = attempts(profile, targets.clone());
+        match open_any(profile, targets, millis_since(began)).await {
             Ok(connected) => return Ok(connected),
             Err(failure) => {
                 // The service may have moved: no request fails that would not without a cache.
                 dns::forget(profile);
                 let now = resolve(profile, lookup).await?;
-                let tried = attempts(profile, targets);
                 if attempts(profile, now.clone())
                     .iter()
                     .all(|target| tried.contains(target))
@@ -267,7 +283,7 @@ async fn resolve<L: Future<Output = Vec<String>>>(
     lookup: Option<impl Fn() -> L>,
 ) -> Result<Vec<Target>, Failure> {
     match lookup {
-        Some(lookup) if profile.asks == Asks::Always || !dns::is_literal(dns::host(profile)) => {
+        Some(lookup) if profile.asks.is_always() || !dns::is_literal(dns::host(profile)) => {
             dns::targets(profile, &lookup().await).await
         }
         _ => dns::resolve(profile).await,
@@ -293,13 +309,28 @@ async fn open_any(
     dns_ms: f64,
 ) -> Result<Connected, Failure> {
     let began = Instant::now();
+    let spread = profile.spread.as_ref();
     let targets = attempts(profile, targets);
     let attempt_delay =
         Duration::from_millis(profile.auto_select_family_attempt_timeout_ms.max(10).into());
-    let attempt = |target| tcp::open(target, profile);
-    let (stream, remote) = race::race(&targets, attempt_delay, attempt).await?;
+    let begun = RefCell::new(Vec::new());
+    let (stream, remote, counted) = race::race(&targets, attempt_delay, |target| {
+        let counted = spread.map(|spread| spread.count(target.addr));
+        begun.borrow_mut().push(target.addr);
+        attempt(target, profile, counted)
+    })
+    .await?;
+    if let (Some(spread), Some(counted)) = (spread, &counted) {
+        spread.trust(counted.addr());
+        // Those before it had not answered in time.
+        for addr in begun.take() {
+            if addr != counted.addr() {
+                spread.avoid(addr);
+            }
+        }
+    }
     let local = stream.local_addr().ok();
-    let transport = Transport::Tcp(stream);
+    let transport = Transport::Tcp(stream, counted);
     // A peer that has reset the connection already makes these fail on some systems; reading will tell, as with the runtime.
     if profile.no_delay {
         let _ = transport.set_nodelay(true);
@@ -321,8 +352,28 @@ async fn open_any(
     })
 }
 
+/// One attempt at an address, and its part in the count.
+async fn attempt(
+    target: &Target,
+    profile: &Profile,
+    counted: Option<Counted>,
+) -> Result<(TcpStream, SocketAddr, Option<Counted>), Failure> {
+    match tcp::open(target, profile).await {
+        Ok((stream, remote)) => Ok((stream, remote, counted)),
+        Err(failure) => {
+            if let Some(spread) = &profile.spread {
+                spread.avoid(target.addr);
+            }
+            Err(failure)
+        }
+    }
+}
+
 /// Those that are tried, in that order.
-fn attempts(profile: &Profile, targets: Vec<Target>) -> Vec<Target> {
+fn attempts(profile: &Profile, mut targets: Vec<Target>) -> Vec<Target> {
+    if let Some(spread) = &profile.spread {
+        spread.sort(&mut targets);
+    }
     if races(profile) {
         race::order(targets)
     } else {

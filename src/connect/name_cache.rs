@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Failure;
 
@@ -33,6 +33,8 @@ pub struct CacheSettings {
     pub max_entries: usize,
     /// Threads at most that the process may have for look-ups when one is added for a name of this agent's.
     pub max_threads: usize,
+    /// Connections leave addresses that their name stands for no more: it is asked for again whenever its time is over.
+    pub rotates: bool,
 }
 
 /// What a cache has done so far.
@@ -118,6 +120,26 @@ impl Names {
     pub(super) fn store(&self, question: Question, answer: &Answer) {
         let now = self.now();
         self.lock().store(question, answer, now, &self.0.settings);
+    }
+
+    /// After which time names are asked for again whose connections are open; `None`: they are not.
+    pub(super) fn rotation(&self) -> Option<Duration> {
+        let CacheSettings {
+            rotates, ttl_ms, ..
+        } = self.0.settings;
+        (rotates && ttl_ms > 0).then(|| Duration::from_millis(ttl_ms))
+    }
+
+    /// Stores what is news even if what is known holds.
+    pub(super) fn renew(&self, question: Question, answer: &Answer) {
+        let now = self.now();
+        let mut state = self.lock();
+        if answer.is_ok() {
+            if let Some(entry) = state.entries.get_mut(&question) {
+                entry.until = now.min(entry.until);
+            }
+        }
+        state.store(question, answer, now, &self.0.settings);
     }
 
     /// Nobody could be reached at what it says.
@@ -248,6 +270,7 @@ mod tests {
         max_stale_ms: 5_000,
         max_entries: 2,
         max_threads: 8,
+        rotates: false,
     };
 
     fn question(name: &str) -> Question {

@@ -12,12 +12,17 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 use super::socket_options::{self, KeepAlive};
+use super::spread::Counted;
 use super::tls::TlsStream;
 
 /// A byte stream to a peer. Dropping it closes the connection.
 #[derive(Debug)]
 pub enum Transport {
-    Tcp(TcpStream),
+    /// The second value: its part in the count of connections to its address, if those are counted.
+    Tcp(
+        TcpStream,
+        #[expect(dead_code, reason = "it counts until it is dropped")] Option<Counted>,
+    ),
     #[cfg(unix)]
     Unix(UnixStream),
     Tls(Box<TlsStream>),
@@ -37,7 +42,7 @@ pub enum IdleState {
 macro_rules! each {
     ($transport:expr, $stream:ident => $body:expr) => {
         match $transport {
-            Transport::Tcp($stream) => $body,
+            Transport::Tcp($stream, _) => $body,
             #[cfg(unix)]
             Transport::Unix($stream) => $body,
             Transport::Tls($stream) => $body,
@@ -55,7 +60,7 @@ impl Transport {
     /// The system's, if the peer has reset it or it has failed otherwise, or in TLS what the peer has said of it.
     pub fn look(&mut self) -> io::Result<IdleState> {
         match self {
-            Transport::Tcp(stream) => judge(peek(SockRef::from(&*stream))),
+            Transport::Tcp(stream, _) => judge(peek(SockRef::from(&*stream))),
             #[cfg(unix)]
             Transport::Unix(stream) => judge(peek(SockRef::from(&*stream))),
             Transport::Tls(stream) => stream.look(),
@@ -65,7 +70,7 @@ impl Transport {
     /// Whether the kernel has something to read, be it an end, that may not have been heard of yet. Takes nothing.
     pub fn has_news(&self) -> bool {
         let peeked = match self {
-            Transport::Tcp(stream) => peek(SockRef::from(stream)),
+            Transport::Tcp(stream, _) => peek(SockRef::from(stream)),
             #[cfg(unix)]
             Transport::Unix(stream) => peek(SockRef::from(stream)),
             Transport::Tls(stream) => return stream.socket().has_news(),
@@ -89,7 +94,7 @@ impl Transport {
     /// Nagle's algorithm off (`true`) or on. A Unix socket has none, which is no error.
     pub fn set_nodelay(&self, no_delay: bool) -> io::Result<()> {
         match self {
-            Transport::Tcp(stream) => stream.set_nodelay(no_delay),
+            Transport::Tcp(stream, _) => stream.set_nodelay(no_delay),
             #[cfg(unix)]
             Transport::Unix(_) => Ok(()),
             Transport::Tls(stream) => stream.socket().set_nodelay(no_delay),
@@ -99,7 +104,9 @@ impl Transport {
     /// TCP keep-alive probes. A Unix socket has none, which is no error.
     pub fn set_keepalive(&self, probes: KeepAlive) -> io::Result<()> {
         match self {
-            Transport::Tcp(stream) => socket_options::set_keepalive(SockRef::from(stream), probes),
+            Transport::Tcp(stream, _) => {
+                socket_options::set_keepalive(SockRef::from(stream), probes)
+            }
             #[cfg(unix)]
             Transport::Unix(_) => Ok(()),
             Transport::Tls(stream) => stream.socket().set_keepalive(probes),
@@ -109,7 +116,7 @@ impl Transport {
     /// The type of service (IPv4) or traffic class (IPv6) of what is sent; `None`: it has none, as a Unix socket.
     pub fn set_type_of_service(&self, class: u8) -> Option<io::Result<()>> {
         match self {
-            Transport::Tcp(stream) => Some(socket_options::set_type_of_service(
+            Transport::Tcp(stream, _) => Some(socket_options::set_type_of_service(
                 SockRef::from(stream),
                 class,
             )),
@@ -122,7 +129,9 @@ impl Transport {
     /// What [`Transport::set_type_of_service`] has come to: the kernel keeps some of its bits to itself.
     pub fn type_of_service(&self) -> Option<io::Result<u8>> {
         match self {
-            Transport::Tcp(stream) => Some(socket_options::type_of_service(SockRef::from(stream))),
+            Transport::Tcp(stream, _) => {
+                Some(socket_options::type_of_service(SockRef::from(stream)))
+            }
             #[cfg(unix)]
             Transport::Unix(_) => None,
             Transport::Tls(stream) => stream.socket().type_of_service(),
@@ -134,10 +143,10 @@ impl Transport {
     pub fn set_user_timeout(&self, ms: u32) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
-            Transport::Tcp(stream) => SockRef::from(stream)
+            Transport::Tcp(stream, _) => SockRef::from(stream)
                 .set_tcp_user_timeout(Some(std::time::Duration::from_millis(ms.into()))),
             #[cfg(not(target_os = "linux"))]
-            Transport::Tcp(_) => {
+            Transport::Tcp(..) => {
                 let _ = ms;
                 Ok(())
             }

@@ -5,13 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::LAZY_WAKE;
 use crate::connect::tls::Secured;
-use crate::connect::{Profile, SocketOption};
+use crate::connect::{self, Profile, Rotation, SocketOption};
 use crate::contain::{contain, Contained};
 use crate::error::Failure;
 use crate::exchange::context::{Host, MayHttp2, Owner, Task};
@@ -41,6 +42,7 @@ pub fn forget_all() {
         all.exchanges.take();
         all.reminders.take();
         all.http2.take();
+        all.rotations.take();
     });
 }
 
@@ -59,6 +61,8 @@ pub trait Leases: Sync {
     fn ended_by_peer(&self, conn: ConnId);
     /// A leased connection's present exchange is its last.
     fn close_after_response(&self, conn: ConnId, reason: CloseReason);
+    /// A connection is to be used no more: it is closed if it is idle, else after its present exchange.
+    fn retire(&self, conn: ConnId, reason: CloseReason);
     /// A connection is gone: its place is given on. True if it was nobody's.
     fn gone(&self, conn: ConnId, reason: CloseReason) -> bool;
 }
@@ -91,6 +95,8 @@ pub struct Connections {
     reminders: RefCell<Vec<Rc<Connection>>>,
     /// What is known of origins that may go over HTTP/2.
     http2: RefCell<HashMap<(AgentId, KeyId), Rc<http2::Origin>>>,
+    /// Names that are asked for again while connections to them are open.
+    rotations: RefCell<Vec<Rotation>>,
 }
 
 struct Connection {
@@ -102,6 +108,8 @@ struct Connection {
     is_over: Cell<bool>,
     mailbox: Rc<Mailbox>,
     leases: &'static dyn Leases,
+    /// What it may be a place of.
+    http2: Option<Rc<http2::Origin>>,
     /// Somebody has been put between it and its owner.
     is_wrapped: Cell<bool>,
 }
@@ -126,7 +134,9 @@ impl Connections {
                 ttl_ms,
             }
         });
+        self.rotate(&profile, &events);
         let connection = Rc::new(Connection {
+            http2: http2.as_ref().map(|http2| Rc::clone(&http2.origin)),
             owner: Rc::new(Owner::new(conn, profile, events, metrics)),
             answered,
             port: Cell::new(waiter.port),
@@ -175,6 +185,7 @@ impl Connections {
             leases,
             ..
         } = opening;
+        self.rotate(&profile, &events);
         self.end_exchange(&connection);
         connection.port.set(waiter.port);
         connection.exchange.set(waiter.exchange);
@@ -183,6 +194,59 @@ impl Connections {
         connection.is_wrapped.set(false);
         self.connections.borrow_mut().insert(conn, connection);
         leases.connected(conn);
+    }
+
+    /// Sees to it that the name of a connection is asked for again, if that is wanted.
+    fn rotate(&self, profile: &Profile, events: &Arc<dyn Events>) {
+        let Some(rotation) = Rotation::of(profile) else {
+            return;
+        };
+        let mut rotations = self.rotations.borrow_mut();
+        if !rotations.contains(&rotation) {
+            rotations.push(rotation.clone());
+            await_rotation(rotation, Arc::clone(events));
+        }
+    }
+
+    /// A name's time is over. False: no connection to it is left.
+    fn is_rotated(&self, rotation: &Rotation) -> bool {
+        let is_left =
+            self.connections.borrow().values().any(|connection| {
+                Rotation::of(&connection.owner.profile()).as_ref() == Some(rotation)
+            });
+        if !is_left {
+            self.rotations
+                .borrow_mut()
+                .retain(|other| other != rotation);
+        }
+        is_left
+    }
+
+    /// What a name stands for now: its other connections leave, not all at once.
+    fn relocate(&self, rotation: &Rotation, addresses: &Rc<Vec<IpAddr>>) {
+        let mut sessions: Vec<Rc<http2::Origin>> = Vec::new();
+        for connection in self.connections.borrow().values() {
+            let owner = &connection.owner;
+            let is_gone = owner.facts(|remote, _| {
+                remote.is_some_and(|remote| !addresses.contains(&remote.ip().to_canonical()))
+            });
+            if !is_gone || Rotation::of(&owner.profile()).as_ref() != Some(rotation) {
+                continue;
+            }
+            let wait = jitter(rotation.every, owner.conn());
+            if let Some(origin) = &connection.http2 {
+                if !sessions.iter().any(|other| Rc::ptr_eq(other, origin)) {
+                    sessions.push(Rc::clone(origin));
+                    let (origin, addresses) = (Rc::clone(origin), Rc::clone(addresses));
+                    io_thread::call_after(wait, move || origin.leave_all_but(&addresses));
+                }
+            }
+            let leaving = Rc::clone(connection);
+            io_thread::call_after(wait, move || {
+                let conn = leaving.owner.conn();
+                leaving.leases.retire(conn, CloseReason::AddressGone);
+            });
+        }
     }
 
     /// An agent has let an origin go.
@@ -359,6 +423,28 @@ impl Connections {
             }
         });
     }
+}
+
+/// Asks for a name when its time is over, again and again while there are connections to it.
+fn await_rotation(rotation: Rotation, events: Arc<dyn Events>) {
+    io_thread::call_after(rotation.every, move || {
+        if !CONNECTIONS.with(|all| all.is_rotated(&rotation)) {
+            return;
+        }
+        // Somebody else says what names stand for, and is asked for connections alone.
+        if !events.looks_up() {
+            let of = rotation.clone();
+            connect::refresh(&rotation, move |addresses| {
+                run(move |all| all.relocate(&of, &Rc::new(addresses)));
+            });
+        }
+        await_rotation(rotation, events);
+    });
+}
+
+/// Within a tenth of `every`: connections that were opened together do not leave together.
+fn jitter(every: Duration, conn: ConnId) -> Duration {
+    (every / 10) * (conn.wrapping_mul(0x9E37_79B9) >> 22) / 1024
 }
 
 /// Tells a connection's end, however its task ends.

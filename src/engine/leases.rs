@@ -152,6 +152,16 @@ impl Leases for Engine {
         }
     }
 
+    fn retire(&self, conn: ConnId, reason: CloseReason) {
+        self.with_effects(|shared, now, effects| match shared.pool.state(conn) {
+            Some(State::Idle) => shared.pool.close_if_idle(conn, reason, now, effects),
+            Some(State::Leased) => {
+                shared.dead.entry(conn).or_insert(reason);
+            }
+            Some(State::Dialing) | None => {}
+        });
+    }
+
     fn gone(&self, conn: ConnId, reason: CloseReason) -> bool {
         let state = self.with_effects(|shared, now, effects| {
             shared.dead.remove(&conn);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned};
 use super::{connections, Engine, Shared};
 use crate::connect::tls;
-use crate::connect::{CacheSettings, CacheStats, Names, Profile};
+use crate::connect::{CacheSettings, CacheStats, Names, Profile, Spread};
 use crate::metrics::lifetime;
 use crate::pool::{AgentId, Counts, KeyId, Limits, PortId};
 
@@ -20,6 +20,7 @@ impl Engine {
         let owned = Owned {
             port,
             names: None,
+            spread: None,
             origins: HashMap::new(),
             past: Arc::default(),
         };
@@ -31,6 +32,13 @@ impl Engine {
     pub fn cache_names(&self, agent: AgentId, settings: CacheSettings) {
         if let Some(owned) = self.lock().agents.get_mut(&agent) {
             owned.names = Some(Names::new(settings));
+        }
+    }
+
+    /// Has an agent's connections go to each of a name's addresses, from its next way to connect on.
+    pub fn spread_addresses(&self, agent: AgentId) {
+        if let Some(owned) = self.lock().agents.get_mut(&agent) {
+            owned.spread = Some(Spread::default());
         }
     }
 
@@ -135,12 +143,13 @@ impl Engine {
     pub fn intern_profile(&self, agent: AgentId, key: KeyId, mut profile: Profile) -> u32 {
         let mut shared = self.lock();
         let shared = &mut *shared;
-        profile.names = shared
-            .agents
-            .get(&agent)
-            .and_then(|owned| owned.names.clone());
+        if let Some(owned) = shared.agents.get(&agent) {
+            profile.names.clone_from(&owned.names);
+            profile.spread.clone_from(&owned.spread);
+        }
         if let Some(proxy) = &mut profile.proxy {
             proxy.hop.names.clone_from(&profile.names);
+            proxy.hop.spread.clone_from(&profile.spread);
         }
         let may_http2 = profile.http2.is_some();
         let id = shared.profiles.intern(profile);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::connect::tls::Tls;
-use crate::connect::Names;
+use crate::connect::{Names, Spread};
 use crate::metrics::Metrics;
 use crate::pool::{Counts, KeyId, PortId, Seen};
 
@@ -13,6 +13,8 @@ pub(super) struct Owned {
     pub port: PortId,
     /// What it remembers of names, if it does.
     pub names: Option<Names>,
+    /// Where its connections are counted, if new ones go where there are fewest.
+    pub spread: Option<Spread>,
     pub origins: HashMap<KeyId, Held>,
     /// Counters of its origins that were let go.
     pub past: Arc<Metrics>,

@@ -170,7 +170,8 @@ impl Owner {
         tell(facts.remote, facts.secured.as_deref())
     }
 
-    pub(super) fn profile(&self) -> Arc<Profile> {
+    /// How it was opened, or would be anew.
+    pub fn profile(&self) -> Arc<Profile> {
         Arc::clone(&self.profile.borrow())
     }
 

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -92,6 +93,18 @@ impl Origin {
         for session in sessions {
             session.end_unused();
         }
+    }
+
+    /// Sessions with other addresses take no further requests.
+    pub fn leave_all_but(&self, addresses: &[IpAddr]) {
+        let sessions = self.sessions.borrow().clone();
+        for session in sessions {
+            let remote = session.remote.map(|remote| remote.ip().to_canonical());
+            if remote.is_some_and(|remote| !addresses.contains(&remote)) {
+                session.leave();
+            }
+        }
+        self.changed();
     }
 
     /// Whether those who wait, `waiting` of them, need one dial more.

@@ -18,7 +18,7 @@ pub mod lifetime;
 pub use histogram::Histogram;
 
 /// Close reasons are numbered from 1.
-pub const REASONS: usize = 16;
+pub const REASONS: usize = 17;
 
 /// The counters of one origin of an agent.
 #[derive(Default)]

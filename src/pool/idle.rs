@@ -273,6 +273,23 @@ impl Pool {
         self.forget_conn(c);
     }
 
+    /// Closes a connection if it is idle.
+    pub fn close_if_idle(
+        &mut self,
+        conn: ConnId,
+        reason: CloseReason,
+        now: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.now = now;
+        let idle = |&c: &u32| self.conns[c].state == State::Idle;
+        if let Some(c) = self.conns.find(conn).filter(idle) {
+            let o = self.conns[c].origin;
+            self.close_idle_conn(c, reason, effects);
+            self.settle_donor(o, effects);
+        }
+    }
+
     /// Forgets a connection, whatever its state, and frees its slot. The caller settles its origin.
     pub(super) fn forget_conn(&mut self, c: u32) {
         let Conn {

@@ -85,6 +85,8 @@ pub enum CloseReason {
     TimedOut = 14,
     /// It went to another agent that shares, under another number.
     Lent = 15,
+    /// Its name does not stand for its address any more.
+    AddressGone = 16,
 }
 
 impl CloseReason {

@@ -3,7 +3,8 @@
 // Requests to names: `burst`: a thousand to one; `dead`: to twenty that never answer, and 180 that do; `many-dead`: to 70 and 30,
 // with threads enough. With an agent that
 // remembers names, each request over a connection of its own: `remembered`: one after the other; `down`: when the name server
-// has stopped to answer; `moved`: when the server has moved; `unknown`: to a name that does not exist.
+// has stopped to answer; `moved`: when the server has moved; `unknown`: to a name that does not exist. `rotated`: GETs and POSTs
+// without end over connections that stay, while the server moves, and moves back.
 
 const http = require('node:http')
 
@@ -16,7 +17,8 @@ const remembering = {
   moved: { ttl: 3_600_000 },
   unknown: { negativeTtl: 60_000 },
 }
-const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 } }
+const ROTATION_MS = 200
+const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 }, rotated: { ttl: ROTATION_MS, rotate: true } }
 const agent = new keepwire.Agent({ keepAlive: !(what in remembering), maxSockets: Infinity, dns: asking[what] })
 
 /**
@@ -34,8 +36,63 @@ function get(host, options = {}) {
 
 const many = (/** @type {number} */ count, name) => Array.from({ length: count }, (_, index) => name(index))
 
+/**
+ * Where requests go whose connections stay: each tells who has answered it.
+ * @param {number} among how many at a time
+ */
+function load(among) {
+  const load = { isOver: false, served: 0, errors: [], hosts: Array(among).fill('') }
+  const one = (at, method) =>
+    new Promise((resolve) => {
+      const req = http.request({ host: 'one.test', port, family: 4, agent, method }, (res) => {
+        let body = ''
+        res.setEncoding('utf8').on('data', (chunk) => (body += chunk))
+        res.on('error', (error) => load.errors.push(String(error)))
+        res.on('close', () => {
+          load.served += 1
+          load.hosts[at] = body
+          resolve(undefined)
+        })
+      })
+      req.on('error', (error) => {
+        load.errors.push(String(error))
+        resolve(undefined)
+      })
+      req.end(method === 'POST' ? 'body' : undefined)
+    })
+  const loop = async (at) => {
+    for (let turn = at; !load.isOver; turn += 1) await one(at, turn % 2 ? 'POST' : 'GET')
+  }
+  const ended = Promise.all(load.hosts.map((_, at) => loop(at)))
+  return Object.assign(load, { ended })
+}
+
+/** Follows a server that moves three times, and says how long that took each time. */
+async function rotated() {
+  const all = load(4)
+  const followedMs = []
+  const isAt = async (host) => {
+    while (!all.hosts.every((other) => other === host)) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await isAt('first')
+  for (const host of ['second', 'first', 'second']) {
+    const began = performance.now()
+    await get('127.0.0.1', { path: `/${host}`, port: controlPort })
+    await isAt(host)
+    followedMs.push(Math.round(performance.now() - began))
+  }
+  all.isOver = true
+  await all.ended
+  const { errors } = all
+  // By the origin's name: that of the control server is another.
+  const { closed, created } = agent.stats().origins[`one.test:${port}::4`]
+  console.log(JSON.stringify({ isServed: all.served > 12, errors, gone: closed['address-gone'], created, followedMs }))
+}
+
 async function main() {
-  if (what === 'burst') {
+  if (what === 'rotated') {
+    await rotated()
+  } else if (what === 'burst') {
     const burst = many(1_000, () => get('one.test'))
     // The engine begins connections in order, so all of the burst wait for the name when this one arrives.
     await get('127.0.0.1', { path: '/begun' })

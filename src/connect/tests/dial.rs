@@ -72,6 +72,7 @@ async fn what_an_agent_remembers_of_a_name_is_asked_for_once_and_again_when_nobo
         max_stale_ms: 0,
         max_entries: 8,
         max_threads: 8,
+        rotates: false,
     });
     let profile = Profile {
         names: Some(names.clone()),

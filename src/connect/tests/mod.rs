@@ -34,6 +34,7 @@ pub(crate) fn profile(port: u16) -> Profile {
         tls: None,
         tcp_user_timeout_ms: 0,
         names: None,
+        spread: None,
         http2: None,
         asks: Asks::AsOthers,
         proxy: None,
@@ -51,7 +52,7 @@ pub(super) fn target(ip: &str, port: u16) -> Target {
 /// For the options that it has.
 pub(super) fn tcp_socket(transport: &Transport) -> SockRef<'_> {
     match transport {
-        Transport::Tcp(stream) => SockRef::from(stream),
+        Transport::Tcp(stream, _) => SockRef::from(stream),
         #[cfg(unix)]
         Transport::Unix(_) | Transport::Tls(_) => panic!("this is no TCP connection"),
     }

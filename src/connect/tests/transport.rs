@@ -18,7 +18,10 @@ async fn tcp_pair() -> (Transport, TcpStream) {
     let ours = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
-    (Transport::Tcp(ours), listener.accept().await.unwrap().0)
+    (
+        Transport::Tcp(ours, None),
+        listener.accept().await.unwrap().0,
+    )
 }
 
 #[cfg(unix)]
@@ -198,7 +201,7 @@ async fn a_type_of_service_is_what_the_kernel_makes_of_it() {
     let stream = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
-    let ours = Transport::Tcp(stream);
+    let ours = Transport::Tcp(stream, None);
     ours.set_type_of_service(32).unwrap().unwrap();
     assert_eq!(tcp_socket(&ours).tclass_v6().unwrap(), 32);
     assert_eq!(ours.type_of_service().unwrap().unwrap(), 32);

@@ -212,7 +212,7 @@ impl TlsStream {
         with_scratch(|scratch| {
             let scratch = &mut scratch[..appetite];
             let count = match &mut self.socket {
-                Transport::Tcp(stream) => (&*SockRef::from(&*stream)).read(scratch)?,
+                Transport::Tcp(stream, _) => (&*SockRef::from(&*stream)).read(scratch)?,
                 #[cfg(unix)]
                 Transport::Unix(stream) => (&*SockRef::from(&*stream)).read(scratch)?,
                 Transport::Tls(stream) => stream.take_now(scratch)?,
