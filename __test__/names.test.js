@@ -101,15 +101,15 @@ test('that there is no such name is remembered too', OURS, async (scope) => {
 
 test('connections follow a name that moves, and no request fails, POSTs included', OURS, async (scope) => {
   const places = { '/first': '127.0.0.1', '/second': '127.0.0.2' }
-  let second
+  const others = []
   const seen = await asked(
     scope,
     'rotated',
     async ({ answers, peer, target }) => {
-      second ??= await scope.peer((_, connection) => connection.write(reply('second')), {
-        port: peer.port,
-        host: '127.0.0.2',
-      })
+      if (others.length === 0) {
+        const there = { port: peer.port, host: '127.0.0.2' }
+        others.push(await scope.peer((_, connection) => connection.write(reply('second')), there))
+      }
       answers.one = places[target]
     },
     'first',

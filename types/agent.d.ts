@@ -124,6 +124,14 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
   dns?: boolean | DnsOptions | undefined
 
   /**
+   * Which of a name's addresses a new connection goes to (docs/dns.md): the first that answers, or the one that has fewest of
+   * the agent's connections.
+   *
+   * Default: 'first', as the runtime. Read once, when the agent is made.
+   */
+  addresses?: 'first' | 'spread' | undefined
+
+  /**
    * Says whether an address may be connected to (docs/dns.md): asked before each connection is opened, for each address that
    * its host stands for, also when the request falls back to the runtime's sockets. If none is left the request fails with
    * `ERR_KEEPWIRE_ADDRESS_REFUSED`, and with what the function throws if it throws. Not to be had with `proxyEnv` or
@@ -257,6 +265,14 @@ export interface DnsOptions {
    * Unit: names. Default: 1,000. At least 1.
    */
   maxEntries?: number | undefined
+
+  /**
+   * Whether names are asked for again while connections to them are open, which finish their requests and are closed when
+   * their name stands for their address no more. Not to be had with a `lookup`.
+   *
+   * Default: false. Disabled by: false.
+   */
+  rotate?: boolean | undefined
 
   /**
    * Threads that the process may have for look-ups when one more is made for a name that this agent waits for: as many names

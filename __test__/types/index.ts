@@ -116,7 +116,8 @@ holds<Same<typeof https.globalAgent, HttpsAgent>>()
 holds<Same<Exclude<keyof typeof nodeHttps, keyof typeof https>, never>>()
 
 const remembering = new Agent({
-  dns: { ttl: 5_000, negativeTtl: 0, maxStale: Infinity, maxEntries: 10, maxThreads: 8 },
+  dns: { ttl: 5_000, negativeTtl: 0, maxStale: Infinity, maxEntries: 10, maxThreads: 8, rotate: true },
+  addresses: 'spread',
 })
 new Agent({ allowAddress: publicAddressesOnly })
 new Agent({ allowAddress: (ip, family: 4 | 6, host) => family === 4 && ip !== host })

@@ -21,6 +21,7 @@ const ERRORS = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'nobody that the runtime trusts vouches for the server',
   ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for other names",
   ERR_KEEPWIRE_QUEUE_FULL: 'more requests wait than maxPending allows',
+  ERR_KEEPWIRE_CIRCUIT_OPEN: 'its host has failed too often of late',
   ERR_KEEPWIRE_QUEUE_TIMEOUT: 'requests waited for a connection for longer than queueTimeout',
   ERR_KEEPWIRE_CONNECT_TIMEOUT: 'connections took longer to open than connectTimeout',
   ERR_KEEPWIRE_HEADERS_TIMEOUT: 'answers took longer than headersTimeout',
@@ -43,6 +44,7 @@ const CLOSES = {
   'keep-alive-off': 'its agent keeps no idle connections',
   limits: 'there were more than the agent allows',
   'socket-active-ttl': 'it was as old as socketActiveTTL allows',
+  'address-gone': 'its name does not stand for its address any more',
   'timed-out': 'headersTimeout or bodyTimeout passed',
   lent: 'it went to another agent that shares',
 }
