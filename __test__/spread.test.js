@@ -81,10 +81,13 @@ test('an address that nobody answers at is tried once, and then after the others
   const { port, peers, counts, held, answer } = await three(scope)
   await peers[0].close()
   const agent = scope.agent({ ...KEEP_ALIVE, lookup, autoSelectFamily: true })
-  const all = parallel(8, () => ({ host: 'name.test', port, agent }))
+  const first = send({ host: 'name.test', port, agent })
+  await until(() => held.length === 1)
+  const all = parallel(7, () => ({ host: 'name.test', port, agent }))
   await until(() => held.length === 8)
   assert.deepStrictEqual(counts(), [0, 4, 4])
   answer()
+  await first
   await all
   await peers[1].close()
   await peers[2].close()

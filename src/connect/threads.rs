@@ -222,13 +222,15 @@ mod tests {
             let (blocked, begin) = (Arc::clone(&blocked), begin.clone());
             let work = move || {
                 begin.send(()).unwrap();
-                drop(blocked.lock().unwrap().recv());
+                let _ = blocked.lock().unwrap().recv();
             };
             threads.run(Box::new(work), 4).unwrap();
         }
         let ask = || {
             let (sender, done) = oneshot::channel();
-            let work = Box::new(move || drop(sender.send(())));
+            let work = Box::new(move || {
+                let _ = sender.send(());
+            });
             threads.run(work, 4).unwrap();
             done
         };
