@@ -20,8 +20,8 @@ const metrics = {
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
  * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the
  * latency of each request is taken. `sides`: others than the usual, ours first.
- * `fetch`: by fetch(), ours and the runtime's. `touch`: what is done to request or response besides (side/touches.js).
- * `onlyNamed`: measured when --case names it.
+ * `fetch`: by fetch(), ours and the runtime's. `touch`: what is done to request or response besides (side/touches.js). `slow`: of
+ * slow-server.js. `streamBytes`: a request's body of so many, piped. `origins`: so many in turn.
  */
 const cases = [
   {
@@ -177,29 +177,6 @@ const cases = [
     aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 2 }],
   },
 ]
-
-/** What ordinary programs do to a request that our own request() does not do without becoming the runtime's. */
-for (const [touch, title] of Object.entries({
-  setHeader: 'setHeader() before end()',
-  setTimeout: 'setTimeout()',
-  write: 'a body by write() and end()',
-  setEncoding: 'the body as text by setEncoding()',
-  iterate: 'the body by for await',
-  pipe: 'the body by pipe()',
-})) {
-  cases.push({
-    name: `own-${touch}`,
-    title: `our own request, ${title}, 50 connections`,
-    clients: 50,
-    maxSockets: 50,
-    path: '/small',
-    bytes: SMALL_BYTES,
-    touch,
-    onlyNamed: true,
-    sides: ['own', 'runtime'],
-    aims: [{ metric: 'jsMicros', peer: 'runtime', atMost: 1 }],
-  })
-}
 
 /** The case with two sides: ours, and the same from another checkout. */
 function besideBefore(scenario) {

@@ -12,11 +12,15 @@ const { ensureReady } = require('../scripts/setup.js')
 const { besideBefore, cases } = require('./cases.js')
 const { Ceiling } = require('./ceiling.js')
 const { drawChart } = require('./chart.js')
-const { startNginx } = require('./nginx.js')
+const { document } = require('./document.js')
+const { idleCases, idleLines, measureIdle } = require('./idle.js')
+const { startServers } = require('./nginx.js')
 const { readOptions, usage } = require('./options.js')
+const { serverPrefix } = require('./pin.js')
 const { measureCase } = require('./rounds.js')
 const { measureStarts, startCases, startLines } = require('./start-up.js')
 const { summarizeCase } = require('./summary.js')
+const { survey } = require('./survey.js')
 const { aimLines, tableLines } = require('./table.js')
 
 const RESULTS = path.join(__dirname, 'results')
@@ -26,15 +30,17 @@ async function main() {
   if (options.help) return console.log(usage)
   await ensureReady({ dev: true })
 
-  const { pace, runtime, against } = options
-  const isNamed = ({ name, onlyNamed }) => (options.cases.length === 0 ? !onlyNamed : options.cases.includes(name))
-  const named = cases.filter(isNamed)
-  const starts = startCases.filter(isNamed)
+  const { pace, runtime, against, pin } = options
+  const isChosen = (usual) => (one) => (options.cases.length === 0 ? usual : options.cases.includes(one.name))
+  const named = [...cases.filter(isChosen(!options.survey)), ...survey.filter(isChosen(options.survey))]
+  const starts = startCases.filter(isChosen(true))
+  const idles = idleCases.filter(isChosen(options.survey))
   const chosen = against === undefined ? named : named.map(besideBefore)
   say(`bench on ${runtime.name} ${runtime.version}: ${pace.rounds} rounds of ${pace.roundMs} ms a side and case`)
-  const nginx = await startNginx()
+  const nginx = await startServers(serverPrefix(pin))
   const results = []
   let started = []
+  let idle = []
   const ceiling = new Ceiling(nginx, pace.ceilingSeconds)
   try {
     if (chosen.length > 0 && (await ceiling.of(chosen[0])) === null) {
@@ -42,17 +48,21 @@ async function main() {
     }
     for (const [index, scenario] of chosen.entries()) {
       say(`case ${index + 1} of ${chosen.length}: ${scenario.title}`)
-      const sides = await measureCase(scenario, { pace, runtime, against, server: nginx, note: say })
+      const sides = await measureCase(scenario, { pace, runtime, against, server: nginx, pin, note: say })
       results.push(summarizeCase(scenario, sides, await ceiling.of(scenario)))
     }
     if (starts.length > 0) say(`${starts.map(({ name }) => name).join(', ')}: ${pace.starts} processes a side`)
     started = await measureStarts(starts, { pace, runtime, against, server: nginx })
+    if (idles.length > 0) say(`${idles.map(({ name }) => name).join(', ')}: a process a side`)
+    idle = await measureIdle(idles, { runtime, server: nginx })
   } finally {
     await nginx.stop()
   }
   if (results.length > 0) console.log(`\n${tableLines(results).join('\n')}\n\n${aimLines(results).join('\n')}\n`)
-  console.log(startLines(started).join('\n'))
-  const written = save({ runtime, pace, cpus: os.cpus().length, cases: results, starts: started })
+  console.log([...startLines(started), ...idleLines(idle)].join('\n'))
+  const report = { runtime, pace, pin, cpus: os.cpus().length, cases: results, starts: started, idle }
+  const written = save(report)
+  if (options.document) written.push(document(report))
   say(`wrote ${written.map((file) => path.relative(process.cwd(), file)).join(' and ')}`)
 }
 

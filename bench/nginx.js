@@ -1,6 +1,8 @@
 'use strict'
 
-// One nginx worker on loopback, with a configuration, folder and port of its own.
+// One nginx worker on loopback, with a configuration, folder and port of its own, and beside it a server that takes its time.
+
+/** @typedef {{ origin: string, secureOrigin: string }} Origins */
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
@@ -19,8 +21,11 @@ const START_MS = 5_000
 // Debian keeps it out of the PATH of ordinary users.
 const USUAL_FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin']
 
-/** @returns {Promise<{ origin: string, secureOrigin: string, ca: string, stop(): Promise<void> }>} */
-async function startNginx() {
+/**
+ * @param {string[]} [prefix] of the commands that start servers
+ * @returns {Promise<Origins & { slow: Origins, ca: string, stop(): Promise<void> }>} slow: the one of slow-server.js
+ */
+async function startServers(prefix = []) {
   const program = findNginx()
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-bench-'))
   const [port, securePort] = [await freePort(), await freePort()]
@@ -29,7 +34,8 @@ async function startNginx() {
   fs.writeFileSync(path.join(folder, 'cert.pem'), server.pem)
   fs.writeFileSync(path.join(folder, 'key.pem'), server.key)
   fs.writeFileSync(path.join(folder, 'large'), Buffer.alloc(LARGE_BYTES, 'keepwire '))
-  const child = spawn(program, ['-p', folder, '-e', 'error.log', '-c', 'nginx.conf'], { stdio: 'ignore' })
+  const [command, ...args] = [...prefix, program, '-p', folder, '-e', 'error.log', '-c', 'nginx.conf']
+  const child = spawn(command, args, { stdio: 'ignore' })
   const ended = once(child, 'exit')
   const kill = () => child.kill('SIGTERM')
   const remove = () => fs.rmSync(folder, { recursive: true, force: true })
@@ -46,15 +52,35 @@ async function startNginx() {
     remove()
     throw new UserError(`nginx did not start: ${log || error.message}`)
   }
+  const slow = await startSlowServer(server, prefix)
   return {
     origin: `http://${HOST}:${port}`,
     secureOrigin: `https://${HOST}:${securePort}`,
+    slow: slow.origins,
     ca: root.pem,
     async stop() {
       process.removeListener('exit', clear)
+      await slow.stop()
       kill()
       await ended
       remove()
+    },
+  }
+}
+
+/** @param {{ key: string, pem: string }} identity @param {string[]} prefix */
+async function startSlowServer({ key, pem }, prefix) {
+  const task = JSON.stringify({ key, cert: pem })
+  const [command, ...args] = [...prefix, process.execPath, path.join(__dirname, 'slow-server.js'), task]
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const ended = once(child, 'exit')
+  const [line] = await once(child.stdout, 'data')
+  const [port, securePort] = JSON.parse(line)
+  return {
+    origins: { origin: `http://${HOST}:${port}`, secureOrigin: `https://${HOST}:${securePort}` },
+    async stop() {
+      child.stdin.end()
+      await ended
     },
   }
 }
@@ -75,7 +101,7 @@ daemon off;
 worker_processes 1;
 pid nginx.pid;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
-events { worker_connections 2048; }
+events { worker_connections 16384; }
 http {
   access_log off;
   default_type text/plain;
@@ -83,6 +109,7 @@ http {
   tcp_nodelay on;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
+  client_max_body_size 0;
   client_body_temp_path body;
   proxy_temp_path proxy;
   fastcgi_temp_path fastcgi;
@@ -128,4 +155,4 @@ function readIfThere(file) {
   return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
 }
 
-module.exports = { startNginx }
+module.exports = { startServers }

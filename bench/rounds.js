@@ -8,20 +8,21 @@ const path = require('node:path')
 const readline = require('node:readline')
 
 const { UserError } = require('../scripts/report.js')
+const { clientPrefix, spread } = require('./pin.js')
 const { sideNames } = require('./side/clients.js')
 
 const SIDE = path.join(__dirname, 'side', 'index.js')
 
 /**
  * @param {object} scenario of cases.js
- * @param {{ pace: object, runtime: object, against?: string, server: object, note(line: string): void }} setting
+ * @param {{ pace: object, runtime: object, against?: string, server: object, pin?: string, note(line: string): void }} setting
  * @returns {Promise<{ name: string, rounds: object[] }[]>} keepwire first; a peer that can't run here is left out, with a note
  */
-async function measureCase(scenario, { pace, runtime, against, server, note }) {
+async function measureCase(scenario, { pace, runtime, against, server, pin, note }) {
   const sides = []
   try {
     const names = scenario.sides ?? sideNames
-    sides.push(...names.map((name) => startSide(name, scenario, runtime, server, { like: names[0], against })))
+    sides.push(...names.map((name) => startSide(name, scenario, runtime, server, { like: names[0], against, pin })))
     for (const side of [...sides]) {
       const { unavailable } = await side.next()
       if (unavailable === undefined) continue
@@ -31,7 +32,11 @@ async function measureCase(scenario, { pace, runtime, against, server, note }) {
       sides.splice(sides.indexOf(side), 1)
       await side.stop()
     }
-    for (const side of sides) await side.round(pace.warmUpMs)
+    for (const side of sides) {
+      await side.round(pace.warmUpMs)
+      // Its threads are all there by now.
+      if (pin === 'split') spread(side.pid)
+    }
     for (let round = 0; round < pace.rounds; round++) {
       for (const side of sides) side.rounds.push(await side.round(pace.roundMs))
     }
@@ -42,10 +47,12 @@ async function measureCase(scenario, { pace, runtime, against, server, note }) {
 }
 
 /** Speaks with a side's process in lines of JSON; the end of its input ends it. */
-function startSide(name, scenario, runtime, { origin, secureOrigin, ca }, { like, against }) {
+function startSide(name, scenario, runtime, server, { like, against, pin }) {
   const code = name === 'before' ? { maker: like, folder: against } : { maker: name }
-  const task = JSON.stringify({ ...code, scenario, origin: scenario.secure ? secureOrigin : origin, ca })
-  const child = spawn(runtime.command, [...runtime.args, SIDE, task], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const { origin, secureOrigin } = scenario.slow ? server.slow : server
+  const task = JSON.stringify({ ...code, scenario, origin: scenario.secure ? secureOrigin : origin, ca: server.ca })
+  const [command, ...args] = [...clientPrefix(pin), runtime.command, ...runtime.args, SIDE, task]
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const ended = once(child, 'exit')
   const next = async () => {
@@ -57,6 +64,7 @@ function startSide(name, scenario, runtime, { origin, secureOrigin, ca }, { like
   }
   return {
     name,
+    pid: child.pid,
     rounds: [],
     next,
     round(durationMs) {

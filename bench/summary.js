@@ -15,10 +15,15 @@ function summarizeCase({ name, title, aims }, sides, ceiling) {
   const summarized = sides.map((side) => ({
     name: side.name,
     medians: byMetric((metric) => median(side.rounds.map((round) => round[metric]))),
-    ratios: byMetric((metric) => median(side.rounds.map((round, i) => ratio(ours.rounds[i][metric], round[metric])))),
+    ratios: ratiosOf(ours, side),
     rounds: side.rounds,
   }))
   return { name, title, sides: summarized, aims: aims.map((aim) => judge(aim, summarized, ceiling)), ceiling }
+}
+
+/** The medians of the rounds' ratios. */
+function ratiosOf(ours, side) {
+  return byMetric((metric) => median(side.rounds.map((round, i) => ratio(ours.rounds[i][metric], round[metric]))))
 }
 
 function byMetric(value) {
@@ -28,7 +33,8 @@ function byMetric(value) {
 /** @returns {object} the aim with `ratio`, `reached` and wrk's ratio `most`, null where they could not be measured */
 function judge(aim, sides, ceiling) {
   const peer = sides.find((side) => side.name === aim.peer)
-  const measured = peer?.ratios[aim.metric] ?? null
+  const ours = sides.find((side) => side.name === aim.side) ?? sides[0]
+  const measured = peer === undefined ? null : ratiosOf(ours, peer)[aim.metric]
   const reached =
     measured === null ? null : aim.atLeast === undefined ? measured <= aim.atMost : measured >= aim.atLeast
   const most = ratio(ceiling?.[aim.metric] ?? null, peer?.medians[aim.metric] ?? null)
@@ -36,7 +42,7 @@ function judge(aim, sides, ceiling) {
 }
 
 function ratio(ours, theirs) {
-  return ours === null || theirs === null ? null : ours / theirs
+  return ours === null || theirs === null || theirs === 0 ? null : ours / theirs
 }
 
 /** Of an odd or even number of values; null if any is missing. */
@@ -47,4 +53,4 @@ function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-module.exports = { median, summarizeCase }
+module.exports = { median, ratiosOf, summarizeCase }

@@ -42,7 +42,8 @@ function alone(name, figures, used) {
 function sideLine(side, used, ours) {
   const cells = used.map((metric) => {
     const value = side.medians[metric]
-    const ratio = side.name === ours || value === null ? '' : times(side.ratios[metric])
+    const ratio =
+      side.name === ours || value === null ? '' : side.ratios[metric] === null ? '' : times(side.ratios[metric])
     return number(value, metrics[metric].digits).padStart(VALUE_WIDTH) + ratio.padStart(RATIO_WIDTH)
   })
   return `  ${labels[side.name]}`.padEnd(NAME_WIDTH) + cells.join('')
@@ -51,12 +52,13 @@ function sideLine(side, used, ours) {
 /** One line an aim: what was asked, what was measured, whether it is reached. */
 function aimLines(results) {
   return results.flatMap(({ title, aims }) =>
-    aims.map(({ metric, peer, atMost, atLeast, ratio, reached, most }) => {
+    aims.map(({ side = 'keepwire', metric, peer, atMost, atLeast, ratio, reached, most }) => {
       const asked = atLeast === undefined ? `at most ${times(atMost)}` : `at least ${times(atLeast)}`
       const verdict =
         reached === null ? 'not measured' : `${times(ratio, 3)} ${reached ? '✓ reached' : '✗ not reached'}`
       const possible = most === null ? '' : ` (wrk: ${times(most)})`
-      return `aim: ${title}: ${metrics[metric].title} ${asked} ${labels[peer]}: ${verdict}${possible}`
+      const whose = side === 'keepwire' ? '' : ` by ${labels[side].replace('keepwire, ', '')}`
+      return `aim: ${title}${whose}: ${metrics[metric].title} ${asked} ${labels[peer]}: ${verdict}${possible}`
     }),
   )
 }

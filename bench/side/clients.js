@@ -4,8 +4,9 @@
 
 const http = require('node:http')
 const https = require('node:https')
+const { Readable } = require('node:stream')
 
-const { reads, sends } = require('./touches.js')
+const { options: optionsOf, reads, sends } = require('./touches.js')
 
 /** Ours first: what the others are compared with. */
 const sideNames = ['keepwire', 'runtime', 'agentkeepalive', 'undici']
@@ -45,8 +46,10 @@ function keepwireOf({ folder = '../..' }) {
 
 function requestThroughFetch(fetch, { scenario, origin }) {
   const url = new URL(scenario.path, origin).href
+  const body = requestBody(scenario)
+  const init = body && { method: 'PUT', body }
   return (done) => {
-    fetch(url)
+    fetch(url, init)
       .then(async (response) => wrongResponse(scenario, response.status, (await response.arrayBuffer()).byteLength))
       .then(done, done)
   }
@@ -60,19 +63,21 @@ function agentOptions({ scenario, ca }) {
 function requestThrough(agent, { scenario, origin }, own) {
   const url = new URL(scenario.path, origin)
   const body = requestBody(scenario)
+  const { streamBytes, touch } = scenario
   const options = {
     host: url.hostname,
     port: url.port,
     path: url.pathname,
-    method: body || scenario.touch === 'write' ? 'POST' : 'GET',
-    headers: requestHeaders(body),
+    method: body || streamBytes || touch === 'write' ? 'POST' : 'GET',
+    headers: streamBytes ? { 'Content-Length': String(streamBytes) } : requestHeaders(body),
     agent,
   }
   const { request: send } = own ?? (scenario.secure ? https : http)
-  const readBody = reads[scenario.touch] ?? readPieces
-  const sendBody = sends[scenario.touch]
+  const readBody = reads[touch] ?? readPieces
+  const sendBody = streamBytes ? (request) => pieces(streamBytes).pipe(request) : sends[touch]
+  const more = moreOptions(scenario)
   return (done) => {
-    const request = send(options, (response) => {
+    const request = send(more === undefined ? options : { ...options, ...more() }, (response) => {
       response.on('error', done)
       readBody(response, (bytes) => done(wrongResponse(scenario, response.statusCode, bytes)))
     })
@@ -80,6 +85,27 @@ function requestThrough(agent, { scenario, origin }, own) {
     if (sendBody === undefined) request.end(body)
     else sendBody(request)
   }
+}
+
+/** What differs from request to request; undefined: nothing. */
+function moreOptions({ origins, touch }) {
+  if (origins === undefined) return optionsOf[touch]
+  // Connections from different addresses of this machine are as different as those to different hosts.
+  let turn = 0
+  return () => {
+    turn = (turn + 1) % origins
+    return { localAddress: `127.1.${turn >> 8}.${turn & 255}` }
+  }
+}
+
+function pieces(bytes) {
+  const piece = Buffer.alloc(64 * 1024, 'k')
+  return Readable.from(
+    (function* () {
+      for (let sent = 0; sent < bytes; sent += piece.length) yield piece
+    })(),
+    { objectMode: false },
+  )
 }
 
 function readPieces(response, done) {

@@ -20,6 +20,12 @@ const sends = {
   },
 }
 
+/** Options of a request. */
+const options = {
+  timeout: () => ({ timeout: 60_000 }),
+  signal: () => ({ signal: new AbortController().signal }),
+}
+
 /** `done(bytes)` when the response has ended. */
 const reads = {
   setEncoding(response, done) {
@@ -46,4 +52,4 @@ const reads = {
   },
 }
 
-module.exports = { reads, sends }
+module.exports = { options, reads, sends }
