@@ -2,8 +2,8 @@
 
 // What `req.socket` shows of a connection with TLS: an EngineSocket that is an instance of tls.TLSSocket.
 //
-// The runtime's TLSSocket cannot be constructed without a handle, so the socket is constructed as an EngineSocket and given a
-// prototype of its own: what TLS adds, then EngineSocket's methods, then the runtime's TLSSocket.
+// The runtime's TLSSocket cannot be constructed without a handle, so the socket is constructed as an EngineSocket, and its class
+// given another prototype: what TLS adds, then EngineSocket's methods, then the runtime's TLSSocket.
 
 const tls = require('node:tls')
 
@@ -105,26 +105,31 @@ function methodsOf(from) {
 
 const shared = Object.create(tls.TLSSocket.prototype, methodsOf(EngineSocket.prototype))
 
-/** @type {new (connection: Connection, options: object) => any} */
-const TlsEngineSocket = /** @type {any} */ (function TLSSocket() {})
-TlsEngineSocket.prototype = Object.create(shared, methodsOf(methods))
-Object.defineProperty(TlsEngineSocket.prototype, 'constructor', {
-  value: tls.TLSSocket,
-  writable: true,
-  configurable: true,
+/**
+ * A class that extends another, since V8 keeps one shape for all objects of such a one. Of a plain function that is given as
+ * new.target it makes a new shape for each object, which then has none of its properties' places known in advance.
+ */
+class TlsEngineSocket extends EngineSocket {
+  encrypted = true
+  authorized = false
+  authorizationError = null
+  alpnProtocol = null
+  servername = null
+  secureConnecting = true
+}
+Object.setPrototypeOf(TlsEngineSocket.prototype, shared)
+Object.defineProperties(TlsEngineSocket.prototype, {
+  ...methodsOf(methods),
+  constructor: { value: tls.TLSSocket, writable: true, configurable: true },
 })
 
 /**
  * @param {Connection} connection
  * @param {Record<string, any>} options
+ * @returns {any} it shows what its type does not
  */
 function createTlsSocket(connection, options) {
-  const socket = Reflect.construct(EngineSocket, [connection, options], TlsEngineSocket)
-  const own = { encrypted: true, authorized: false, authorizationError: null, alpnProtocol: null, servername: null }
-  for (const [key, value] of Object.entries({ ...own, secureConnecting: true })) {
-    Object.defineProperty(socket, key, { value, writable: true, enumerable: true, configurable: true })
-  }
-  return socket
+  return new TlsEngineSocket(connection, options)
 }
 
 /** How the runtime shows that none was sent. */

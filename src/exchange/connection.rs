@@ -39,7 +39,8 @@ impl Task {
         // The request that it has can't go over HTTP/2.
         let mut only_http1 = false;
         loop {
-            let carrier = match self.open(only_http1, &mut replaces).await {
+            // Names, addresses, proxies and handshakes take ten times the room of what carries requests: it is given back.
+            let carrier = match Box::pin(self.open(only_http1, &mut replaces)).await {
                 Ok(carrier) => carrier,
                 Err(NotOpen::Closed(reason)) => return reason,
                 Err(NotOpen::Failed(mut failure)) => {
