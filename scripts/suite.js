@@ -4,6 +4,7 @@
 // file and names it. The files use node:test; Bun and Deno run those under their own test commands.
 
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 
 const { root, run } = require('./process.js')
@@ -107,10 +108,10 @@ async function runFile(runtime, file) {
  * Runs the files, prints a line for each and, of those that fail, what they said of failures.
  * @param {Runtime} runtime
  * @param {string[]} files
- * @param {{ jobs?: number }} [options] `jobs`: files at a time, default 2
+ * @param {{ jobs?: number }} [options] `jobs`: files at a time, by default as many as there are cores, 2 to 8
  * @returns {Promise<Counts & { failures: string[] }>} `failures`: the line and the last words of each file that failed
  */
-async function runSuite(runtime, files, { jobs = 2 } = {}) {
+async function runSuite(runtime, files, { jobs = Math.min(8, Math.max(2, os.cpus().length)) } = {}) {
   const total = { passed: 0, failed: 0, skipped: 0, failures: /** @type {string[]} */ ([]) }
   const waiting = [...files]
   const work = async () => {
