@@ -3,7 +3,9 @@
 // What a name server is asked, counted by one of our own.
 
 const assert = require('node:assert')
+const http2 = require('node:http2')
 
+const { makeAuthority } = require('./support/authority')
 const { runScript } = require('./support/child')
 const { nameServer } = require('./support/name-server')
 const { reply } = require('./support/peer')
@@ -123,3 +125,57 @@ test('connections follow a name that moves, and no request fails, POSTs included
     JSON.stringify(followedMs),
   )
 })
+
+test('so do connections of HTTP/2', OURS, async (scope) => {
+  const answers = { one: '127.0.0.1' }
+  const server = await nameServer(scope, (name) => answers[name.split('.')[0]])
+  if (server === null) return console.log('# no name server of our own here: nothing was tested')
+  const places = { first: '127.0.0.1', second: '127.0.0.2' }
+  const sessions = []
+  let port = 0
+  for (const [body, host] of Object.entries(places)) {
+    port = await http2Place(scope, body, host, port, sessions)
+  }
+  const control = await scope.peer(({ target }, connection) => {
+    answers.one = places[target.slice(1)]
+    connection.write(reply('ok'))
+  })
+  const { code, late, stderr, lines } = await runScript('names', ['rotated', port, control.port, 'https'], {
+    under: server.under,
+  })
+  assert.ok(code === 0 && !late, stderr)
+  const { isServed, errors, followedMs } = lines[0]
+  assert.deepStrictEqual({ isServed, errors }, { isServed: true, errors: [] })
+  assert.deepStrictEqual(sessions, ['first', 'second', 'first', 'second'])
+  assert.ok(
+    followedMs.every((ms) => ms < 5_000),
+    JSON.stringify(followedMs),
+  )
+})
+
+/**
+ * A server that speaks HTTP/2, and answers with `body`.
+ * @param {import('./support/suite').Scope} scope
+ * @param {string} body
+ * @param {string} host
+ * @param {number} port
+ * @param {string[]} sessions whose they were, in order
+ * @returns {Promise<number>} its port
+ */
+async function http2Place(scope, body, host, port, sessions) {
+  const { server: identity } = await makeAuthority()
+  const server = http2.createSecureServer({ cert: identity.pem, key: identity.key }, (_, res) => res.end(body))
+  const open = new Set()
+  server.on('session', (session) => {
+    sessions.push(body)
+    open.add(session)
+    session.on('error', () => {}).on('close', () => open.delete(session))
+  })
+  server.on('sessionError', () => {})
+  await new Promise((resolve) => server.listen(port, host, () => resolve(undefined)))
+  scope.defer(async () => {
+    for (const session of open) session.destroy()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return server.address().port
+}

@@ -320,6 +320,7 @@ mod tests {
         }
     }
     use crate::connect::tests::profile;
+    use crate::connect::CacheSettings;
 
     async fn texts(host: &str, family: u8) -> Result<Vec<String>, Failure> {
         let profile = Profile {
@@ -381,6 +382,49 @@ mod tests {
                 "connect EINVAL fe80::1%nolink:80 - Local (:::0)"
             );
         }
+    }
+
+    #[test]
+    fn connections_follow_names_that_the_system_is_asked_for() {
+        let settings = CacheSettings {
+            ttl_ms: 1_000,
+            negative_ttl_ms: 0,
+            max_stale_ms: 0,
+            max_entries: 1,
+            max_threads: 1,
+            rotates: true,
+        };
+        let names = Some(Names::new(settings));
+        let named = |asks| Profile {
+            host: "service.test".to_owned(),
+            names: names.clone(),
+            asks,
+            ..profile(80)
+        };
+        let followed = Rotation::of(&named(Asks::AsOthers)).unwrap();
+        assert_eq!(followed.every, Duration::from_secs(1));
+        // Who judges addresses asks the system, too.
+        assert_eq!(Rotation::of(&named(Asks::Always)).as_ref(), Some(&followed));
+        assert_eq!(Rotation::of(&named(Asks::ForNames)), None);
+        assert_eq!(Rotation::of(&named(Asks::AlwaysElse)), None);
+        let literal = Profile {
+            host: "127.0.0.1".to_owned(),
+            ..named(Asks::AsOthers)
+        };
+        assert_eq!(Rotation::of(&literal), None);
+        let path = Profile {
+            socket_path: Some("/socket".to_owned()),
+            ..named(Asks::AsOthers)
+        };
+        assert_eq!(Rotation::of(&path), None);
+        let still = Profile {
+            names: Some(Names::new(CacheSettings {
+                rotates: false,
+                ..settings
+            })),
+            ..named(Asks::AsOthers)
+        };
+        assert_eq!(Rotation::of(&still), None);
     }
 
     #[test]

@@ -4,13 +4,14 @@
 // with threads enough. With an agent that
 // remembers names, each request over a connection of its own: `remembered`: one after the other; `down`: when the name server
 // has stopped to answer; `moved`: when the server has moved; `unknown`: to a name that does not exist. `rotated`: GETs and POSTs
-// without end over connections that stay, while the server moves, and moves back.
+// without end over connections that stay, while the server moves, and moves back; with `https`, over HTTP/2.
 
 const http = require('node:http')
+const https = require('node:https')
 
 const keepwire = require('../../../index.js')
 
-const [what, port, controlPort] = process.argv.slice(2)
+const [what, port, controlPort, scheme = 'http'] = process.argv.slice(2)
 const remembering = {
   remembered: true,
   down: { ttl: 1, maxStale: 60_000 },
@@ -19,7 +20,11 @@ const remembering = {
 }
 const ROTATION_MS = 200
 const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 }, rotated: { ttl: ROTATION_MS, rotate: true } }
-const agent = new keepwire.Agent({ keepAlive: !(what in remembering), maxSockets: Infinity, dns: asking[what] })
+const options = { keepAlive: !(what in remembering), maxSockets: Infinity, dns: asking[what] }
+const agent =
+  scheme === 'http'
+    ? new keepwire.Agent(options)
+    : new keepwire.HttpsAgent({ ...options, http2: true, rejectUnauthorized: false })
 
 /**
  * @param {string} host
@@ -44,7 +49,8 @@ function load(among) {
   const load = { isOver: false, served: 0, errors: [], hosts: Array(among).fill('') }
   const one = (at, method) =>
     new Promise((resolve) => {
-      const req = http.request({ host: 'one.test', port, family: 4, agent, method }, (res) => {
+      const { request } = scheme === 'http' ? http : https
+      const req = request({ host: 'one.test', port, family: 4, agent, method }, (res) => {
         let body = ''
         res.setEncoding('utf8').on('data', (chunk) => (body += chunk))
         res.on('error', (error) => load.errors.push(String(error)))
@@ -77,15 +83,15 @@ async function rotated() {
   await isAt('first')
   for (const host of ['second', 'first', 'second']) {
     const began = performance.now()
-    await get('127.0.0.1', { path: `/${host}`, port: controlPort })
+    await get('127.0.0.1', { path: `/${host}`, port: controlPort, agent: false })
     await isAt(host)
     followedMs.push(Math.round(performance.now() - began))
   }
   all.isOver = true
   await all.ended
   const { errors } = all
-  // By the origin's name: that of the control server is another.
-  const { closed, created } = agent.stats().origins[`one.test:${port}::4`]
+  const name = Object.keys(agent.stats().origins).find((name) => name.startsWith('one.test:'))
+  const { closed, created } = agent.stats().origins[name]
   console.log(JSON.stringify({ isServed: all.served > 12, errors, gone: closed['address-gone'], created, followedMs }))
 }
 
