@@ -117,11 +117,13 @@ test('connections follow a name that moves, and no request fails, POSTs included
     'first',
   )
   if (seen === undefined) return
-  const { isServed, errors, gone, created, followedMs } = seen.told
-  assert.deepStrictEqual({ isServed, errors, gone, created }, { isServed: true, errors: [], gone: 12, created: 16 })
+  const { isServed, errors, gone, created, open, followedMs } = seen.told
+  assert.deepStrictEqual({ isServed, errors }, { isServed: true, errors: [] })
+  // Every connection that is no more has ended for that reason.
+  assert.ok(gone >= 3 && created === gone + open, JSON.stringify(seen.told))
   // A name holds for 200 ms, and connections leave within a tenth of that; the rest is for a machine that has other things to do.
   assert.ok(
-    followedMs.every((ms) => ms < 5_000),
+    followedMs.every((ms) => ms < 20_000),
     JSON.stringify(followedMs),
   )
 })
@@ -148,7 +150,7 @@ test('so do connections of HTTP/2', OURS, async (scope) => {
   assert.deepStrictEqual({ isServed, errors }, { isServed: true, errors: [] })
   assert.deepStrictEqual(sessions, ['first', 'second', 'first', 'second'])
   assert.ok(
-    followedMs.every((ms) => ms < 5_000),
+    followedMs.every((ms) => ms < 20_000),
     JSON.stringify(followedMs),
   )
 })
