@@ -8,6 +8,8 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 
+const { reply } = require('../support/peer')
+const { scriptedProxy } = require('../support/proxy')
 const { baseline, isDeno } = require('../support/runtime')
 const { test } = require('../support/suite')
 
@@ -60,6 +62,15 @@ test('market-probe asks each shop no more than it bears, and shows what that too
   for (const shop of shops.slice(0, 3)) assert.ok(Number(shop[4]) >= 10, printed)
   assert.match(printed, /47 of 60 prices in \d/)
   assert.match(printed, /█+░* \d+/)
+})
+
+test('it asks through a proxy if it is told to', OPTIONS, async (scope) => {
+  const proxy = await scriptedProxy(scope)
+  const shop = await scope.peer((_, connection) => connection.end(reply('{"price":1}')))
+  const url = `http://127.0.0.1:${shop.port}`
+  const printed = await probe(installed(scope), [url, '--articles', '6', '--rps', '50', '--proxy', proxy.url])
+  assert.match(printed, /6 of 6 prices in \d/)
+  assert.strictEqual(proxy.heads.filter((head) => head.startsWith(`GET ${url}/articles/`)).length, 6)
 })
 
 test('its README is as short as it should be', OPTIONS, async () => {
