@@ -2,4 +2,7 @@
 
 // `require('keepwire/otel')`. Assigned by name: that is how `import { … }` finds it.
 
-exports.metricProducer = require('./load.js').otel.metricProducer
+const { otel } = require('./load.js')
+
+exports.metricProducer = otel.metricProducer
+exports.recordSpans = otel.recordSpans

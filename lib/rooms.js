@@ -29,7 +29,7 @@ module.exports = {
     return require('./api/install.js')
   },
   get otel() {
-    return require('./otel/producer.js')
+    return { ...require('./otel/producer.js'), ...require('./otel/spans.js') }
   },
   get prometheus() {
     return require('./metrics/index.js')

@@ -89,3 +89,18 @@ test("tls.setDefaultCACertificates() counts from the next connection, as for the
   assert.deepStrictEqual(ours.lines, theirs.lines, ours.stderr)
   assert.deepStrictEqual(ours.lines, [UNKNOWN, { status: 200 }, { status: 200 }, UNKNOWN, { status: 200 }])
 })
+
+// The test runner of Node 24 and newer starts each test file so.
+test("a flag that names the runtime's own ciphers changes nothing, another list does", {
+  ours: 'has no engine',
+  skip: !isNode && 'it is a flag of Node',
+}, async () => {
+  const { defaultCoreCipherList } = require('node:crypto').constants
+  for (const [list, foreign] of [
+    [defaultCoreCipherList, {}],
+    ['HIGH', { 'tls-ciphers': 1 }],
+  ]) {
+    const { lines, stderr } = await runScript('cipher-list', [], { flags: [`--tls-cipher-list=${list}`] })
+    assert.deepStrictEqual(lines, [foreign], stderr)
+  }
+})

@@ -15,6 +15,8 @@ const reuses = diagnostics.channel('keepwire.connection.reuse')
 const closes = diagnostics.channel('keepwire.connection.close')
 const queued = diagnostics.channel('keepwire.request.queue')
 const retries = diagnostics.channel('keepwire.request.retry')
+const starts = diagnostics.channel('keepwire.request.start')
+const turns = diagnostics.channel('keepwire.request.turn')
 
 /** @param {Connection} connection */
 function tellOpened(connection) {
@@ -51,6 +53,24 @@ function tellQueued({ agent, origin, req }) {
 }
 
 /**
+ * In the context of whoever makes the request.
+ * @param {Exchange} exchange
+ */
+function tellStarted({ agent, origin, req }) {
+  const { label, place } = origin
+  starts.publish({ agent, origin: label, place, request: req })
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {boolean} isServed
+ */
+function tellTurn({ agent, origin, queuedMs, req }, isServed) {
+  const { label, place } = origin
+  turns.publish({ agent, origin: label, place, request: req, queuedMs, isServed })
+}
+
+/**
  * @param {Exchange} exchange
  * @param {number} reason
  */
@@ -66,9 +86,13 @@ module.exports = {
   queued,
   retries,
   reuses,
+  starts,
   tellClosed,
   tellOpened,
   tellQueued,
   tellRetried,
   tellReused,
+  tellStarted,
+  tellTurn,
+  turns,
 }

@@ -4,7 +4,7 @@
 // Nobody can tell, because who looks at their agent before, or gives it another request, has them promoted first.
 
 const { nextTick } = require('../runtime/captured.js')
-const { reuses, retries } = require('../common/diagnostics.js')
+const { reuses, retries, starts } = require('../common/diagnostics.js')
 const { hasListeners, measuresRequests } = require('../runtime/probes.js')
 
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
@@ -31,9 +31,14 @@ function startsInPlace(exchange, start) {
   return true
 }
 
+/** Whether somebody listens to what is told of requests one by one. */
+function isTold() {
+  return reuses.hasSubscribers || retries.hasSubscribers || starts.hasSubscribers
+}
+
 /** Whether somebody beside their users hears of requests that are sent. */
 function isWatched() {
-  return hasListeners() || measuresRequests() || reuses.hasSubscribers || retries.hasSubscribers
+  return hasListeners() || measuresRequests() || isTold()
 }
 
 function startAll() {

@@ -17,7 +17,7 @@ const { isLookupReplaced } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { Connection } = require('./connection.js')
 const { discard } = require('./exchange.js')
-const { queued, reuses, tellQueued, tellReused } = require('../common/diagnostics.js')
+const { queued, reuses, starts, tellQueued, tellReused, tellStarted } = require('../common/diagnostics.js')
 const { coded } = require('../common/errors.js')
 const { isRepeatable, SAFE_METHODS } = require('./upload.js')
 const { kDestroyError } = require('../runtime/probes.js')
@@ -36,6 +36,7 @@ function lease(exchange, isFallback, onServed, answered = -1) {
   const { origin, port } = exchange
   exchange.isFallback = isFallback
   const { gate } = origin
+  if (starts.hasSubscribers && exchange.queuedMs === 0 && exchange.pass === null) tellStarted(exchange)
   if (gate !== null && exchange.pass === null && !gate.enter(exchange, () => lease(exchange, isFallback, onServed)))
     return
   port.setLooksUp(isLookupReplaced())

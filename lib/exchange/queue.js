@@ -6,6 +6,7 @@
 const { clearTimeout, nextTick, now, setTimeout } = require('../runtime/captured.js')
 const native = require('../bridge/native.js')
 const { Deadline } = require('../common/deadline.js')
+const { tellTurn, turns } = require('../common/diagnostics.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { kDestroyError } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')
@@ -101,14 +102,17 @@ class Wait {
 
   #giveUp() {
     const exchange = this.#exchange
-    this.end()
+    this.end(false)
     if (this.#gate !== null) return this.#gate.cancel(exchange)
     // False: its turn has come already, and the record of that is under way; see Exchange.onAssigned().
     if (native.cancel(exchange.port.id, exchange.id)) exchange.settle()
   }
 
-  /** The request waits no more. */
-  end() {
+  /**
+   * The request waits no more.
+   * @param {boolean} [isServed] whether its turn has come
+   */
+  end(isServed = true) {
     const exchange = this.#exchange
     const { req, origin } = exchange
     exchange.wait = null
@@ -118,6 +122,7 @@ class Wait {
     if (waiting.get(this.#prototype) === Object.getPrototypeOf(req)) Object.setPrototypeOf(req, this.#prototype)
     origin.dequeue(exchange)
     if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
+    if (turns.hasSubscribers) tellTurn(exchange, isServed)
   }
 }
 
