@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::future::{poll_fn, Future};
+use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -44,7 +45,8 @@ impl Task {
                 Ok(carrier) => carrier,
                 Err(NotOpen::Closed(reason)) => return reason,
                 Err(NotOpen::Failed(mut failure)) => {
-                    if current.is_some() {
+                    if let Some(exchange) = &mut current {
+                        failure = exchange.spared.take().unwrap_or(failure);
                         // Of a request that went on from another connection, the runtime has not all.
                         failure.prospect = Prospect::None;
                     }
@@ -101,7 +103,11 @@ impl Task {
                             if !is_place {
                                 self.host.ended_by_peer();
                             }
-                            current = Some(Exchange::new(begin));
+                            let mut exchange = Exchange::new(begin);
+                            if !begin.reused {
+                                exchange.spared = died_of(reason).map(Box::new);
+                            }
+                            current = Some(exchange);
                         }
                         Err(reason) => return reason,
                     }
@@ -352,6 +358,18 @@ impl From<Box<Failure>> for NotOpen {
 impl From<CloseReason> for NotOpen {
     fn from(reason: CloseReason) -> Self {
         Self::Closed(reason)
+    }
+}
+
+/// What a request hears of a transport that ended before it.
+fn died_of(reason: CloseReason) -> Option<Failure> {
+    match reason {
+        CloseReason::PeerClosed => Some(Failure::hang_up()),
+        CloseReason::PeerReset => {
+            let error = io::ErrorKind::ConnectionReset.into();
+            Some(Failure::from_io(&error, "read", None, None))
+        }
+        _ => None,
     }
 }
 

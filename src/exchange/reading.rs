@@ -254,6 +254,7 @@ impl Driver<'_> {
         let late = !asked && !self.is_second;
         if (lost || late) && (unsent || !exchange.resent) && exchange.request.rewind() {
             exchange.resent |= !unsent;
+            exchange.spared = (!lost).then(|| Box::new(failure()));
             exchange.answer = Answer::NotAsked;
             exchange.write_error = None;
             exchange.has_waited = false;

@@ -63,6 +63,9 @@ pub(super) struct Exchange {
     /// How often it has been moved because servers said that they had not looked at it.
     pub(super) moves: u32,
     pub(super) write_error: Option<io::Error>,
+    /// What it would have failed with, had it not been moved from a fresh transport: the peer's answer, if there is no other
+    /// transport to be had.
+    pub(super) spared: Option<Box<Failure>>,
     /// The transport has not taken all of it at once.
     pub(super) has_waited: bool,
     /// Bytes of the request that are not its caller's: they are for a proxy.
@@ -83,6 +86,7 @@ impl Exchange {
             resent: false,
             moves: 0,
             write_error: None,
+            spared: None,
             has_waited: false,
             added: 0,
         }

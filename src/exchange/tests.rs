@@ -453,6 +453,37 @@ fn a_fresh_connection_that_ends_before_its_first_request_is_replaced_once() {
 }
 
 #[test]
+fn a_fresh_connection_that_ended_before_its_request_is_the_answer_where_no_other_is_to_be_had() {
+    run(async {
+        for (idle, resets) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (client, listener, peer) = Client::connect().await;
+            client.recorder.line("connected").await;
+            drop(listener);
+            if idle {
+                // It is noticed before there is a request.
+                client.mailbox.push(Input::Idle);
+            }
+            let message = if resets {
+                reset(peer);
+                "read ECONNRESET"
+            } else {
+                drop(peer);
+                "socket hang up"
+            };
+            if idle {
+                client.recorder.line("died").await;
+            }
+            client.get(1);
+            assert_eq!(
+                client.recorder.line("1 failed").await,
+                format!("1 failed early ECONNRESET {message}")
+            );
+            client.task.await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_fresh_connection_that_goes_unused_is_watched() {
     run(async {
         let (client, _listener, mut peer) = Client::connect().await;
