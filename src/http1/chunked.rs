@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), with the strictness, the limits and the codes of the runtimes'
 //! parser. The trailer section is kept as it was sent.
 
-use super::head::{counted_of, MOST_SPACES, SEPARATORS};
+use super::head::{counted_of, Unfinished, MOST_SPACES, SEPARATORS};
 use super::llhttp_errors::{self as diagnose, is_token, ParseFault};
 use crate::config::MAX_HEADER_FIELDS;
 
@@ -94,6 +94,7 @@ pub struct Chunked {
     line: usize,
     /// What llhttp counts of the finished ones.
     counted: usize,
+    unfinished: Unfinished,
     max_section: usize,
 }
 
@@ -110,6 +111,7 @@ impl Chunked {
             lines: 0,
             line: 0,
             counted: 0,
+            unfinished: Unfinished::default(),
             max_section,
         }
     }
@@ -223,9 +225,10 @@ impl Chunked {
                 self.counted += counted_of(&self.section[self.line..=at]);
                 self.line = at + 1;
                 self.lines += 1;
+                self.unfinished = Unfinished::default();
             }
         }
-        let unfinished = (len - self.line).saturating_sub(SEPARATORS / 2);
+        let unfinished = self.unfinished.counted(&self.section[self.line..len]);
         let size = len.saturating_sub(SEPARATORS * self.lines);
         if self.counted + unfinished >= self.max_section
             || size >= self.max_section.saturating_mul(MOST_SPACES)

@@ -68,6 +68,7 @@ pub struct Progress {
     lines: usize,
     /// What llhttp counts of the finished lines.
     counted: usize,
+    unfinished: Unfinished,
 }
 
 /// First bytes that are parsed at once: what is no HTTP is refused before its first line ends.
@@ -144,7 +145,11 @@ impl Progress {
                 return Look::TooLarge;
             }
         }
-        let unfinished = (raw.len() - self.line).saturating_sub(SEPARATORS / 2);
+        let line = &raw[self.line..];
+        let unfinished = match self.lines {
+            0 => line.len().saturating_sub(BEFORE_REASON + 1),
+            _ => self.unfinished.counted(line),
+        };
         let separators = 16 + SEPARATORS * self.lines;
         if self.counted + unfinished >= max_size
             || raw.len().saturating_sub(separators) >= max_size.saturating_mul(MOST_SPACES)
@@ -168,6 +173,7 @@ impl Progress {
         let line = &raw[self.line..end];
         (self.scanned, self.line) = (end, end);
         self.lines += 1;
+        self.unfinished = Unfinished::default();
         Some(line)
     }
 }
@@ -175,14 +181,46 @@ impl Progress {
 /// Colon, space, CR and LF.
 pub(super) const SEPARATORS: usize = 4;
 
-/// Spaces around values are not counted, but kept until all is there: so many times what may be counted.
+/// Spaces before values are not counted, but kept until all is there: so many times what may be counted.
 pub(super) const MOST_SPACES: usize = 8;
 
-/// What llhttp counts of a field's line: name and value.
+/// What llhttp counts of a field's line: its name, and its value with the spaces behind it, unless it is nothing else.
 pub(super) fn counted_of(line: &[u8]) -> usize {
-    match line.iter().position(|&byte| byte == b':') {
-        Some(colon) => colon + line[colon + 1..].trim_ascii().len(),
-        None => line.trim_ascii_end().len(),
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    Unfinished::default().counted(line)
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// A field's line that grows. Each of its bytes is looked at once.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    /// Up to the colon at first; then to the value's first byte.
+    looked: usize,
+    colon: Option<usize>,
+}
+
+impl Unfinished {
+    /// What [`counted_of`] says of it so far.
+    pub(super) fn counted(&mut self, line: &[u8]) -> usize {
+        // It may be over.
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if self.colon.is_none() {
+            let new = &line[self.looked..];
+            self.colon = new
+                .iter()
+                .position(|&byte| byte == b':')
+                .map(|at| self.looked + at);
+            self.looked = self.colon.map_or(line.len(), |colon| colon + 1);
+        }
+        let Some(colon) = self.colon else {
+            return line.len();
+        };
+        let new = &line[self.looked..];
+        self.looked += new.iter().take_while(|&&byte| is_space(byte)).count();
+        colon + line.len() - self.looked
     }
 }
 
@@ -218,6 +256,13 @@ fn parse_with<'b>(
     let mut fields = Fields::default();
     for header in lines {
         counted += header.name.len() + header.value.len();
+        if !header.value.is_empty() {
+            let end = diagnose::offset_of(header.value, input) + header.value.len();
+            counted += input[end..]
+                .iter()
+                .take_while(|&&byte| is_space(byte))
+                .count();
+        }
         if let Err(fault) = fields.add(header.name, header.value, input) {
             return Ok(Some(Err(fault)));
         }
@@ -528,9 +573,14 @@ mod tests {
     #[test]
     fn short_fields_without_end_overflow_when_names_and_values_do() {
         let line = b"HTTP/1.1 200 OK\r\n";
-        for (field, counted) in [("a:\r\n", 1), ("a: b\r\n", 2), ("a:    b  \r\n", 2)] {
+        for (field, counted) in [
+            ("a:\r\n", 1),
+            ("a: b\r\n", 2),
+            ("a:    b  \r\n", 4),
+            ("a:   \r\n", 1),
+        ] {
             // "OK" counts, too.
-            let most = line.len() + (SIZE - 2) / counted * field.len();
+            let most = line.len() + (SIZE - 2).div_ceil(counted) * field.len();
             let raw = [line, field.repeat(SIZE).as_bytes()].concat();
             for step in [1_000, most] {
                 let mut progress = Progress::default();
@@ -553,6 +603,26 @@ mod tests {
         ]
         .concat();
         assert_eq!(fault(&spaces).0, "HPE_HEADER_OVERFLOW");
+    }
+
+    #[test]
+    fn spaces_behind_a_value_are_counted_and_those_before_it_are_not() {
+        let raw = |spaces: &str| {
+            let fields = format!("a:{0}v{spaces}\r\nb:{0}\r\n", " ".repeat(2 * SIZE));
+            format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes()
+        };
+        // "OK", both names and "v" count, too.
+        let most = SIZE - 5;
+        for (spaces, fits) in [(most - 1, true), (most, false)] {
+            for space in [" ", "\t"] {
+                let raw = raw(&space.repeat(spaces));
+                assert_eq!(parse(&raw, false, SIZE).is_ok(), fits, "{spaces}");
+                let mut progress = Progress::default();
+                let mut ends = (1_000..raw.len()).step_by(1_000).chain([raw.len()]);
+                let is_fine = ends.all(|end| progress.parse(&raw[..end], false, SIZE).is_ok());
+                assert_eq!(is_fine, fits, "{spaces} in pieces");
+            }
+        }
     }
 
     #[test]
