@@ -128,9 +128,11 @@ function serveOne(peer, stream, { kind, number, id, got }, limits) {
       limits.last = Math.max(0, stream - 2)
       return peer.send(goAway(limits.last, 0))
     case 'fin-after':
-      return peer.send(...whole) && socket.end()
+      peer.send(...whole)
+      return socket.end()
     case 'fin':
-      return peer.send(...part) && socket.end()
+      peer.send(...part)
+      return socket.end()
     case 'drop':
       return socket.destroy()
     case 'cut': {
