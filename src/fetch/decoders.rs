@@ -1,16 +1,16 @@
 //! The threads that take content codings off: never the I/O thread, whose other exchanges would wait.
 //!
 //! Each piece of work is short ([`Content::work`] sees to that), and goes to the end of the queue when it is not done: bodies
-//! take turns, however much comes out of them. What is far longer decoded than it came goes on at a low priority. Threads are
-//! started when they are needed and end when they have had nothing to do for a while. What nobody waits for any more is dropped
-//! before its next turn.
+//! take turns, however much comes out of them. What is far longer decoded than it came goes on where nothing else wants a core,
+//! and a twentieth of the time where something always does. Threads are started when they are needed and end when they have had
+//! nothing to do for a while. What nobody waits for any more is dropped before its next turn.
 
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -28,6 +28,8 @@ struct Work {
     most: usize,
     /// Decoded bytes from which on it gives way.
     worth: usize,
+    /// Until then it does not.
+    until: Option<Instant>,
     reply: oneshot::Sender<Worked>,
 }
 
@@ -48,14 +50,31 @@ struct Decoders {
 /// For what is worth its bytes.
 static DECODERS: Decoders = Decoders::new(false);
 
-/// For the rest of bodies that stand for far more than they have on the wire. Where cores are few, whoever makes requests comes
-/// first: these have what is left.
-static PATIENT: Decoders = Decoders::new(true);
+/// For the rest of bodies that stand for far more than they have on the wire: these have what whoever makes requests leaves.
+static LEFTOVERS: Decoders = Decoders::new(true);
 
-/// A tenth of what others get on a core that is wanted by both: a body that many equal lines have made so short must not
-/// starve. Of Linux's threads each has a priority of its own; elsewhere it would be the process's.
+/// A piece takes less than a millisecond. One that took so long has waited for a core.
+const STARVED: Duration = Duration::from_millis(100);
+
+/// What has waited goes on beside the others for a twentieth of that time: a body that many equal lines have made so short must
+/// not starve.
+const SHARE: u32 = 20;
+
+/// Has this thread run only where no other wants to: a low priority still holds a core for some milliseconds when others wake up.
+/// Elsewhere than on Linux a thread has none of its own, or gets no higher one back.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+fn have_leftovers() {
+    use thread_priority::{
+        set_thread_priority_and_policy, thread_native_id, NormalThreadSchedulePolicy,
+        ThreadPriority, ThreadSchedulePolicy,
+    };
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    // Refused, it goes on as the others do.
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn have_leftovers() {}
 
 /// Has `content` decode until it has `most` bytes, is hungry or over. What it has beyond `worth` bytes gives way to
 /// others.
@@ -73,9 +92,10 @@ pub fn decode(
         content,
         most,
         worth,
+        until: None,
         reply,
     };
-    DECODERS.take(work).map_err(|(_, error)| error)?;
+    DECODERS.take(work).map_err(|refused| refused.1)?;
     Ok(worked)
 }
 
@@ -101,7 +121,7 @@ impl Decoders {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&'static self, work: Work) -> Result<(), (Work, io::Error)> {
+    fn take(&'static self, work: Work) -> Result<(), Box<(Work, io::Error)>> {
         let mut queue = self.lock();
         if queue.waiting.len() >= queue.idle && queue.threads < most_threads() {
             let started = thread::Builder::new()
@@ -111,7 +131,7 @@ impl Decoders {
                 Ok(_) => queue.threads += 1,
                 // Those that are there will come to it.
                 Err(_) if queue.threads > 0 => {}
-                Err(error) => return Err((work, error)),
+                Err(error) => return Err(Box::new((work, error))),
             }
         }
         queue.waiting.push_back(work);
@@ -121,27 +141,34 @@ impl Decoders {
     }
 
     fn serve(&'static self) {
-        #[cfg(target_os = "linux")]
         if self.gives_way {
-            // Refused, it goes on as the others do.
-            let _ = rustix::process::setpriority_process(None, NICE);
+            have_leftovers();
         }
         while let Some(work) = self.next() {
             // Given up: freed at once.
             if work.reply.is_closed() {
                 continue;
             }
+            let began = Instant::now();
             let Some(mut unfinished) = work.carry_on() else {
                 continue;
             };
-            if !self.gives_way && unfinished.content.decoded().len() > unfinished.worth {
-                // Without a thread for it, it goes on here.
-                if let Err((unfinished, _)) = PATIENT.take(unfinished) {
-                    self.lock().waiting.push_back(unfinished);
-                }
+            let elsewhere = if self.gives_way {
+                let took = began.elapsed();
+                unfinished.until = (took > STARVED).then(|| Instant::now() + took / SHARE);
+                unfinished.until.is_some().then_some(&DECODERS)
             } else {
-                self.lock().waiting.push_back(unfinished);
-            }
+                unfinished.gives_way().then_some(&LEFTOVERS)
+            };
+            let kept = match elsewhere {
+                None => Some(unfinished),
+                // Without a thread for it, it goes on here.
+                Some(decoders) => match decoders.take(unfinished) {
+                    Ok(()) => None,
+                    Err(refused) => Some(refused.0),
+                },
+            };
+            self.lock().waiting.extend(kept);
         }
     }
 
@@ -168,6 +195,12 @@ impl Decoders {
 }
 
 impl Work {
+    /// Whether others come first.
+    fn gives_way(&mut self) -> bool {
+        self.content.decoded().len() > self.worth
+            && self.until.is_none_or(|until| until <= Instant::now())
+    }
+
     /// Does a part of it; back if there is more to do.
     fn carry_on(mut self) -> Option<Self> {
         let most = self.most;
@@ -192,6 +225,24 @@ impl Work {
 mod tests {
     use super::super::content::{panicking, Coding};
     use super::*;
+
+    #[test]
+    fn what_has_waited_for_a_core_goes_on_beside_the_others_for_a_while() {
+        let mut work = Work {
+            content: Content::default(),
+            most: 10,
+            worth: 0,
+            until: None,
+            reply: oneshot::channel().0,
+        };
+        assert!(!work.gives_way(), "it is worth its bytes");
+        work.content.decoded().push(0);
+        assert!(work.gives_way());
+        work.until = Some(Instant::now() + Duration::from_secs(1_000));
+        assert!(!work.gives_way());
+        work.until = Some(Instant::now());
+        assert!(work.gives_way());
+    }
 
     #[tokio::test]
     async fn a_decoder_that_panics_costs_its_own_exchange_only() {
