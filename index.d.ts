@@ -7,6 +7,8 @@ export {
   type BreakerOptions,
   type DnsOptions,
   type HostPolicy,
+  type ProxyFunction,
+  type ProxyOptions,
   publicAddressesOnly,
 } from './types/agent'
 export {
@@ -29,6 +31,7 @@ export {
   explain,
   type Histogram,
   type OriginStats,
+  type ProxyStats,
   type Stats,
   stats,
   type Totals,

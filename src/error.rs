@@ -49,6 +49,10 @@ pub struct Failure {
     pub http2_code: Option<u32>,
     /// The status that a proxy has refused a tunnel with.
     pub status: Option<u16>,
+    /// What else a proxy has refused it with.
+    pub refusal: Option<Cow<'static, str>>,
+    /// Whether it is a proxy that has failed, or could not be reached.
+    pub is_proxys: bool,
     /// Whether the runtime's own TLS may get on with the peer.
     pub prospect: Prospect,
     /// What became of each address when several were tried; empty otherwise.
@@ -94,6 +98,8 @@ impl Failure {
             packet: Bytes::new(),
             http2_code: None,
             status: None,
+            refusal: None,
+            is_proxys: false,
             prospect: Prospect::None,
             causes: Vec::new(),
         }

@@ -4,7 +4,7 @@ import type * as tls from 'node:tls'
 import type { Stats } from './observability'
 
 /** What an {@link Agent} can be told: all that the runtime's own `http.Agent` takes, and these. */
-export interface AgentOptions extends nodeHttp.AgentOptions {
+export interface AgentOptions extends nodeHttp.AgentOptions, ProxyOptions {
   /**
    * Whether small writes are sent at once instead of being collected (Nagle's algorithm).
    *
@@ -157,15 +157,26 @@ export interface AgentOptions extends nodeHttp.AgentOptions {
    * Default: false. Disabled by: false.
    */
   breaker?: boolean | BreakerOptions | undefined
+}
 
+/** What is gone through on the way to targets: options of agents, and of single requests and fetches. */
+export interface ProxyOptions {
   /**
-   * The HTTP proxy that all requests of the agent go through (docs/proxies.md): `http://[user[:password]@]host[:port]`, or
-   * `https://…` for one that is reached by TLS. Nothing goes past it: what only the runtime's sockets could carry fails with
-   * `ERR_KEEPWIRE_PROXY_UNSUPPORTED`. Read once, when the agent is made.
+   * The proxy that requests go through (docs/proxies.md): `scheme://[user[:password]@]host[:port]`, where the scheme is `http`, `https`
+   * (a proxy that is reached by TLS), `socks4`, `socks4a`, `socks5`, `socks5h` or `socks`; or a function that gives it for each
+   * request. Nothing goes past it: what only the runtime's sockets could carry fails with `ERR_KEEPWIRE_PROXY_UNSUPPORTED`. An
+   * agent's is read once, when the agent is made; a request's own stands above it.
    *
    * Default: none, unless `proxyEnv` names one.
    */
-  proxy?: URL | string | undefined
+  proxy?: URL | string | ProxyFunction | null | undefined
+
+  /**
+   * Called before a request fails for its proxy, with the proxy's URL, credentials included.
+   *
+   * Default: none.
+   */
+  onProxyError?: ((error: Error, proxy: URL) => void) | undefined
 
   /**
    * Fields for the proxy alone: on each CONNECT, and on each request of `http:`. Their values are told to nobody else.
@@ -229,6 +240,9 @@ export interface BreakerOptions {
    */
   cooldown?: number | undefined
 }
+
+/** What a request for this URL goes through; nothing: straight to its target. What it throws or rejects with is the request's error. */
+export type ProxyFunction = (url: URL) => URL | string | null | undefined | Promise<URL | string | null | undefined>
 
 /**
  * An {@link AgentOptions.allowAddress} that allows what is reachable from everywhere: not this machine, private networks,

@@ -1,13 +1,13 @@
 // fetch() on keepwire's engine. Everything that is not documented here is the standard's.
 
-import type { Agent } from './agent'
+import type { Agent, ProxyOptions } from './agent'
 import type { HttpsAgent } from './https-agent'
 
 /** What carries fetches. */
 export type FetchAgent = Agent | HttpsAgent
 
-/** What the standard has, and four more. */
-export interface FetchInit extends RequestInit {
+/** What the standard has, and more. */
+export interface FetchInit extends RequestInit, ProxyOptions {
   /**
    * The agent over whose connections the fetch goes, as an `http.request` with it would: an `Agent` for `http:`, an
    * `HttpsAgent` for `https:`; or what gives one for the URL of each request, those after redirects included. Any other,

@@ -3,6 +3,7 @@
 import type { RequestOptions as RuntimeOptions } from 'node:http'
 
 import type { Agent } from './agent'
+import type { ProxyOptions } from './agent'
 import type { RequestFunction, ResponseLimit } from './request'
 
 export * from 'node:http'
@@ -12,7 +13,7 @@ export { Agent, type AgentOptions } from './agent'
 export const globalAgent: Agent
 
 /** The runtime's options of a request, and `maxResponseSize`. */
-export type RequestOptions = RuntimeOptions & ResponseLimit
+export type RequestOptions = RuntimeOptions & ResponseLimit & ProxyOptions
 
 export const request: RequestFunction<RequestOptions>
 export const get: RequestFunction<RequestOptions>

@@ -3,6 +3,7 @@
 import type { RequestOptions as RuntimeOptions } from 'node:https'
 
 import type { HttpsAgent } from './https-agent'
+import type { ProxyOptions } from './agent'
 import type { RequestFunction, ResponseLimit } from './request'
 
 export * from 'node:https'
@@ -12,7 +13,7 @@ export { HttpsAgent as Agent, type HttpsAgentOptions as AgentOptions } from './h
 export const globalAgent: HttpsAgent
 
 /** The runtime's options of a request, and `maxResponseSize`. */
-export type RequestOptions = RuntimeOptions & ResponseLimit
+export type RequestOptions = RuntimeOptions & ResponseLimit & ProxyOptions
 
 export const request: RequestFunction<RequestOptions>
 export const get: RequestFunction<RequestOptions>

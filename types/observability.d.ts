@@ -58,6 +58,8 @@ export interface Stats {
   dns?: DnsStats | undefined
   /** By host: of an agent with the option `policy` or `breaker`. */
   hosts?: Record<string, HostStats> | undefined
+  /** By the proxies' URLs, without credentials; the first 256 by name, the rest as `other`. Without any, it is not there. */
+  proxies?: Record<string, ProxyStats> | undefined
 }
 
 /** What a host's policy and breaker have come to, at a moment. */
@@ -69,6 +71,29 @@ export interface HostStats {
   /** For how long none may begin, by `Retry-After`. */
   pausedMs: number
   circuit: 'closed' | 'open' | 'half-open'
+}
+
+/** What a proxy did, and what is open through it; docs/observability.md says what each counter means. */
+export interface ProxyStats {
+  /** Connections through it, tunnels and those that forward: `open` is `idle` and `leased` together. */
+  open: number
+  idle: number
+  leased: number
+  dialing: number
+  /** Connections that it has let through. */
+  opened: number
+  /** Requests that got a connection through it which was there already. */
+  reused: number
+  /** Connections that it has refused, by status; of SOCKS by its words. */
+  refused: Record<string, number>
+  /** Connections that have come to nothing for it, by code, refusals included. */
+  errors: Record<string, number>
+  /** How long it took to let connections through. */
+  proxyMs: Histogram
+  /** `at`: in milliseconds since 1970. */
+  lastError: { code: string; message: string; at: number } | null
+  /** Open connections by the origin that they lead to, such as `https://example.com:443`; at most 256. */
+  targets: Record<string, number>
 }
 
 /** What the process did at one origin; docs/observability.md says what each counter means. Counters never fall. */

@@ -15,11 +15,13 @@ const { checkTimeout, merge, nameOf, plainName, validate } = require('../common/
 const { kOrigins, originsOf } = require('./origins.js')
 const { settlePending, startsInPlace } = require('../exchange/batch.js')
 const { limitResponse, mostOf } = require('../exchange/response-size.js')
-const { keepProxy, kProxy } = require('../common/proxy-option.js')
+const { AgentProxy, keepProxy, kProxy, ProxyEnv, proxyFor, suffixOf } = require('../common/proxy-option.js')
+const { awaitProxy } = require('./proxy-wait.js')
 const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
 const { statsOf } = require('./stats.js')
 const { secureOf } = require('../tls/settings.js')
 const { noteCreation } = require('../common/warnings.js')
+const { isNode } = require('../runtime/probes.js')
 const { connectionReset, invalidValue } = require('../common/errors.js')
 
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
@@ -44,7 +46,14 @@ function agentOver(Runtime, begin) {
       return new /** @type {any} */ (Agent)(options)
     }
     validate(options)
-    Runtime.call(this, options)
+    const proxyEnv = options?.proxyEnv
+    if (isNode || proxyEnv === undefined) {
+      Runtime.call(this, options)
+    } else {
+      // It means to us what it means to Node; Deno's agents have ways of their own with it.
+      Runtime.call(this, { ...options, proxyEnv: undefined })
+      Object.assign(/** @type {{ options?: object }} */ (this).options ?? {}, { proxyEnv })
+    }
     begin(this)
   }
   Object.setPrototypeOf(Agent.prototype, Runtime.prototype)
@@ -63,7 +72,8 @@ function initialize(agent) {
   // The same, in the form that engines look up fastest: every request asks it for options that it does not have.
   agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
   keepProxy(agent)
-  agent[kProxy]?.secure(secureOf)
+  const rule = agent[kProxy] instanceof ProxyEnv ? agent[kProxy].proxy : agent[kProxy]
+  if (rule instanceof AgentProxy) rule.secure(secureOf)
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
@@ -122,13 +132,38 @@ function shown(look) {
 Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   if (wanted.maxResponseSize !== undefined) limitResponse(req, mostOf(wanted.maxResponseSize))
-  settlePending(this, req)
-  const { origin, plain, reason } = route(this, req, wanted)
+  const proxy = proxyFor(this, wanted, () => urlOf(this, req, wanted))
+  if (proxy instanceof Promise) awaitProxy(req, proxy, (chosen) => take(this, req, wanted, chosen))
+  else take(this, req, wanted, proxy)
+}
+
+/**
+ * What a request asks for, for whoever is to say what it goes through.
+ * @param {any} agent
+ * @param {any} req
+ * @param {Record<string, any>} wanted
+ */
+function urlOf(agent, { path }, wanted) {
+  const { host, port } = { ...wanted, ...agent.options }
+  const name = String(host || 'localhost')
+  const rest = typeof path === 'string' && path.startsWith('/') ? path : '/'
+  return `${agent.protocol}//${name.includes(':') ? `[${name}]` : name}:${port || agent.defaultPort}${rest}`
+}
+
+/**
+ * @param {any} agent
+ * @param {any} req
+ * @param {Record<string, any>} wanted
+ * @param {AgentProxy | undefined} proxy
+ */
+function take(agent, req, wanted, proxy) {
+  settlePending(agent, req)
+  const { origin, plain, reason } = route(agent, req, wanted, proxy)
   if (reason !== undefined) {
-    fallBack(this, req, wanted, origin, reason)
+    fallBack(agent, req, wanted, origin, reason)
     return
   }
-  const exchange = exchangeFor(req, this, origin, wanted)
+  const exchange = exchangeFor(req, agent, origin, wanted)
   exchange.isPlain = plain !== undefined
   lease(exchange, false, startSoon)
 }
@@ -138,8 +173,9 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
  * @param {any} agent
  * @param {any} req
  * @param {Record<string, any>} wanted what to connect to
+ * @param {AgentProxy | undefined} proxy what it goes through
  */
-function route(agent, req, wanted) {
+function route(agent, req, wanted, proxy) {
   checkTimeout(agent.options)
   const origins = originsOf(agent)
   origins.requests += 1
@@ -148,7 +184,7 @@ function route(agent, req, wanted) {
   const plain = plainName(agent.options, wanted)
   if (plain === undefined) refuseOwnJudge(agent, wanted)
   /** @type {import('./origin.js').Origin} */
-  const origin = agent[kFind](origins, req, wanted, plain)
+  const origin = agent[kFind](origins, req, wanted, plain, proxy)
   /** @type {string | undefined} */
   const reason = agent[kReason](origin, req, wanted, plain)
   return { origin, plain, reason }
@@ -171,23 +207,25 @@ function refuseOwnJudge({ options }, { allowAddress }) {
  * @param {any} _req
  * @param {Record<string, any>} wanted what to connect to
  * @param {string | undefined} plain what plainName() says
+ * @param {AgentProxy | undefined} proxy what it goes through
  */
-Agent.prototype[kFind] = function find(origins, _req, wanted, plain) {
+Agent.prototype[kFind] = function find(origins, _req, wanted, plain, proxy) {
   const usual = this.getName === runtimeGetName
   const name = usual ? (plain ?? nameOf(this.options, wanted)) : this.getName(merge(this.options, wanted))
-  return origins.get(name) ?? origins.add(name, merge(this.options, wanted))
+  const suffix = suffixOf(this, wanted, proxy)
+  return origins.get(name + suffix) ?? origins.add(name, merge(this.options, wanted), proxy, suffix)
 }
 
 /**
  * Why only the runtime can carry a request.
  * @this {any}
- * @param {import('./origin.js').Origin} _origin
+ * @param {import('./origin.js').Origin} origin
  * @param {any} req
  * @param {Record<string, any>} wanted what to connect to
  * @param {string | undefined} plain what plainName() says
  */
-Agent.prototype[kReason] = function reason(_origin, req, wanted, plain) {
-  return fallbackReason(this, req, wanted, plain !== undefined)
+Agent.prototype[kReason] = function reason(origin, req, wanted, plain) {
+  return fallbackReason(this, req, wanted, plain !== undefined, origin.proxy)
 }
 
 /** @param {ClientExchange} exchange */

@@ -12,6 +12,7 @@ const { fallbackReason, removeSocket } = require('../client-request/fallback.js'
 const { RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf } = require('../common/options.js')
+const { kProxy, suffixOf } = require('../common/proxy-option.js')
 const { SecureOrigin } = require('./https-origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
 
@@ -20,6 +21,7 @@ const kKnown = Symbol('keepwire.known')
 /** Origins found by a short name, which keeps them in memory; beyond, all are looked for anew. */
 const MOST_KNOWN = 512
 
+/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {Record<string, any>} Options */
 
 /** @type {Options} */
@@ -54,20 +56,21 @@ const { getName } = Agent.prototype
  * @param {any} req
  * @param {Options} wanted
  * @param {string | undefined} plain what plainName() says
+ * @param {AgentProxy | undefined} proxy what it goes through
  * @returns {SecureOrigin}
  */
-function find(agent, origins, req, wanted, plain) {
+function find(agent, origins, req, wanted, plain, proxy) {
   const servername = servernameOf(agent.options, wanted, req)
   if (agent.getName !== getName || !isPlain(wanted) || settingsOf(agent) === undefined) {
-    return open(agent, origins, wanted, servername)
+    return open(agent, origins, wanted, servername, proxy)
   }
   /** @type {Known} */
   const known = agent[kKnown]
-  const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}`
+  const short = `${plain ?? nameOf(agent.options, wanted)}:${servername}${suffixOf(agent, wanted, proxy)}`
   const found = known.origins.get(short)
   // One that was let go has no key, and its settings may be gone.
   if (found !== undefined && found.key !== 0) return found
-  const origin = open(agent, origins, wanted, servername)
+  const origin = open(agent, origins, wanted, servername, proxy)
   if (known.origins.size >= MOST_KNOWN) known.origins.clear()
   known.origins.set(short, origin)
   return origin
@@ -97,7 +100,7 @@ function settingsOf(agent) {
  * @returns {SecureOrigin | undefined} undefined: only the runtime can take it there
  */
 function originOf(agent, origins, { head, name, options }) {
-  const origin = find(agent, origins, head, options, name)
+  const origin = find(agent, origins, head, options, name, agent[kProxy])
   return origin.fallbackReason(options) === undefined ? origin : undefined
 }
 
@@ -107,7 +110,7 @@ function originOf(agent, origins, { head, name, options }) {
  * @param {Options} wanted
  */
 function refuses(agent, wanted) {
-  return find(agent, originsOf(agent), NO_REQUEST, wanted, undefined).fallbackReason(wanted) !== undefined
+  return find(agent, originsOf(agent), NO_REQUEST, wanted, undefined, undefined).fallbackReason(wanted) !== undefined
 }
 
 /**
@@ -115,17 +118,19 @@ function refuses(agent, wanted) {
  * @param {import('./origins.js').Origins} origins
  * @param {Options} wanted
  * @param {unknown} servername
+ * @param {AgentProxy | undefined} proxy
  */
-function open(agent, origins, wanted, servername) {
+function open(agent, origins, wanted, servername, proxy) {
   const options = merge(agent.options, wanted)
   options.servername = servername
   const name = agent.getName(options)
-  const found = origins.get(name)
+  const suffix = suffixOf(agent, wanted, proxy)
+  const found = origins.get(name + suffix)
   if (found !== undefined) return /** @type {SecureOrigin} */ (found)
   const sessions = Number(agent.maxCachedSessions)
   const secure = secureOf(options, sessions > 0 ? sessions : 0, origins.maxStreams !== undefined)
-  const origin = new SecureOrigin(origins, name, options, secure, agent.getName === getName)
-  origins.add(name, options, origin)
+  const origin = new SecureOrigin(origins, name, options, secure, agent.getName === getName, proxy, suffix)
+  origins.put(origin)
   return origin
 }
 
@@ -161,9 +166,10 @@ function hostOf(header) {
  * @param {any} req
  * @param {Options} wanted
  * @param {string | undefined} plain what plainName() says
+ * @param {AgentProxy | undefined} proxy what it goes through
  */
-Agent.prototype[kFind] = function findFor(origins, req, wanted, plain) {
-  return find(this, origins, req, wanted, plain)
+Agent.prototype[kFind] = function findFor(origins, req, wanted, plain, proxy) {
+  return find(this, origins, req, wanted, plain, proxy)
 }
 
 /**
@@ -174,7 +180,7 @@ Agent.prototype[kFind] = function findFor(origins, req, wanted, plain) {
  * @param {string | undefined} plain what plainName() says
  */
 Agent.prototype[kReason] = function reason(origin, req, wanted, plain) {
-  return fallbackReason(this, req, wanted, plain !== undefined) ?? origin.fallbackReason(wanted)
+  return fallbackReason(this, req, wanted, plain !== undefined, origin.proxy) ?? origin.fallbackReason(wanted)
 }
 
 const { addRequest, destroy } = HttpAgent.prototype

@@ -5,7 +5,7 @@
 const { createHash } = require('node:crypto')
 
 const { now } = require('../runtime/captured.js')
-const { fallBack } = require('../client-request/fallback.js')
+const { fallBack, isRuntimes } = require('../client-request/fallback.js')
 const native = require('../bridge/native.js')
 const { nameOf } = require('../common/options.js')
 const { Origin } = require('./origin.js')
@@ -65,13 +65,15 @@ class SecureOrigin extends Origin {
    * @param {Options} options those of the first request, merged
    * @param {Secure | string} secure
    * @param {boolean} isUsual whether the name is what our agents call it
+   * @param {import('../common/proxy-option.js').AgentProxy | undefined} proxy
+   * @param {string} suffix of its name, after what tells connections apart
    */
-  constructor(origins, name, options, secure, isUsual) {
+  constructor(origins, name, options, secure, isUsual, proxy, suffix) {
     // Names hold certificates and keys: the engine has no use for them.
     const place = `${nameOf({}, options)}:${createHash('sha256').update(name).digest('base64')}`
     const identity =
       typeof secure === 'string' ? place : `${place}\0${secure.id}\0${origins.maxStreams ?? ''}\0${origins.pingAfterMs}`
-    super(origins, name, options, origins.identity(identity, isUsual), labelOf(name, options))
+    super(origins, name, options, proxy, suffix, origins.identity(identity, isUsual), labelOf(name, options))
     if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)
     this.secure = secure
     this.#identity = identity
@@ -85,10 +87,14 @@ class SecureOrigin extends Origin {
     return ''
   }
 
+  /** Nothing goes past a proxy. */
+  get #mayLeave() {
+    return this.proxy === undefined || isRuntimes(this.origins.agent, this.proxy)
+  }
+
   /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. */
   get legacyReason() {
-    // Nothing goes past a proxy.
-    if (this.proxy !== undefined) return undefined
+    if (!this.#mayLeave) return undefined
     // Another agent may have learned it.
     this.#legacy ??= recallLegacy(this.#identity)
     if (this.#legacy === undefined) return undefined
@@ -121,7 +127,7 @@ class SecureOrigin extends Origin {
    * @param {boolean} isLikely whether the server has said so, else it has ended the connection without a word
    */
   handsOver(isLikely) {
-    return !ignoresAgents && this.proxy === undefined && (isLikely || !this.isProven)
+    return !ignoresAgents && this.#mayLeave && (isLikely || !this.isProven)
   }
 
   /**
@@ -160,8 +166,7 @@ class SecureOrigin extends Origin {
   /** The server has asked for another handshake on a connection of the engine's, and a request has failed after that. */
   noteRenegotiation() {
     // Deno's own TLS is the engine's.
-    if (!ignoresAgents && !isDeno && this.proxy === undefined && this.legacyReason === undefined)
-      this.#remember(RENEGOTIATION)
+    if (!ignoresAgents && !isDeno && this.#mayLeave && this.legacyReason === undefined) this.#remember(RENEGOTIATION)
   }
 
   /** @param {string} reason */

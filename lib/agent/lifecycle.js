@@ -3,13 +3,14 @@
 // What an agent does beside requests: connections opened in advance, and an end in good order.
 
 const { clearTimeout, setTimeout } = require('../runtime/captured.js')
-const { ADOPTING, DIALING, FOR_RETRYABLE, IDLE, MAY_DO, MIGHT_DO } = require('../bridge/layout.js')
+const { ADOPTING, DIALING, FOR_RETRYABLE, IDLE, MAY_DO, MIGHT_DO, PROXYS } = require('../bridge/layout.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { Connection } = require('../exchange/connection.js')
 const { fromRecord } = require('../exchange/errors.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
+const { proxyFor, tellProxyError } = require('../common/proxy-option.js')
 
 /** @typedef {import('./origin.js').Origin} Origin */
 /** @typedef {import('./origins.js').Origins} Origins */
@@ -87,6 +88,7 @@ class Opening extends Exchange {
       this.#resolve(false)
     } else {
       const error = fromRecord(fields, errno)
+      if ((flags & PROXYS) !== 0) tellProxyError(this, error)
       if ((flags & MIGHT_DO) !== 0) this.origin.noteError(error)
       this.#reject(error)
     }
@@ -127,7 +129,8 @@ async function preconnect(agent, origins, where, count = 1) {
   const wanted = { __proto__: null, host: hostname, port: Number(url.port || agent.defaultPort), path: null }
   origins.syncOptions()
   origins.syncLimits()
-  const origin = agent[kFind](origins, NO_REQUEST, wanted, undefined)
+  const proxy = await proxyFor(agent, wanted, () => `${url.origin}/`)
+  const origin = agent[kFind](origins, NO_REQUEST, wanted, undefined, proxy)
   if (agent[kReason](origin, NO_REQUEST, wanted, undefined) !== undefined) return 0
   const openings = []
   const most = Math.min(count, agent.maxFreeSockets)

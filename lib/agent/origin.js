@@ -5,7 +5,6 @@
 
 const native = require('../bridge/native.js')
 const { PROFILE_KEYS, pick, profileOf } = require('../common/options.js')
-const { proxyFor } = require('../common/proxy-option.js')
 const { firstFamily } = require('../runtime/probes.js')
 const { EngineSocket } = require('../socket/socket.js')
 const { secureOf } = require('../tls/settings.js')
@@ -14,6 +13,7 @@ const { told } = require('./identity.js')
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origins} Origins */
+/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 
@@ -49,7 +49,7 @@ class Origin {
   queue = new Set()
   /** Whether its idle connections may become other origins', or other agents'. */
   lends
-  /** What its connections go through. @type {ReturnType<typeof proxyFor>} */
+  /** What its connections go through. @type {AgentProxy | undefined} */
   proxy
   /** Whether the shown arrays are out of date. */
   stale = true
@@ -71,15 +71,17 @@ class Origin {
    * @param {Origins} origins
    * @param {string} name
    * @param {Options} options those of the first request, merged
+   * @param {AgentProxy | undefined} proxy
+   * @param {string} suffix of its name, after what tells connections apart
    * @param {string} identity what else than the name tells its connections from others
    * @param {string} label what it is called where names are reported: those of https hold keys
    */
-  constructor(origins, name, options, identity = name, label = name) {
+  constructor(origins, name, options, proxy, suffix, identity = name, label = name) {
     this.origins = origins
-    this.name = name
-    this.label = label
+    this.name = name + suffix
+    this.label = label + suffix
     this.options = options
-    this.proxy = proxyFor(origins.agent, options)
+    this.proxy = proxy
     this.gate = origins.gateOf(options)
     this.#identity = this.proxy === undefined ? identity : `${identity}\0proxy ${this.proxy.id}`
     this.key = 0
@@ -100,7 +102,7 @@ class Origin {
   /** By what its idle connections serve other origins as well; empty: they don't. A proxy takes requests for all of http. */
   get route() {
     const { options, origins, proxy } = this
-    if (proxy === undefined) return ''
+    if (!proxy?.forwards(this.scheme)) return ''
     const others = PROFILE_KEYS.filter((name) => name !== 'host' && name !== 'port')
     const route = `\0proxy ${proxy.id}${JSON.stringify(others.map((name) => told(options[name])))}`
     return origins.isShared ? origins.identity(route, true) : `${route}\0agent ${origins.id}`
@@ -197,7 +199,7 @@ class Origin {
     const profile = profileOf(agent, options)
     if (this.proxy === undefined) return profile
     const stays = agent.keepAlive || Number.isFinite(agent.maxSockets)
-    return { ...profile, proxy: this.proxy.describe(this.scheme === 'http', stays, secureOf) }
+    return { ...profile, proxy: this.proxy.describe(this.scheme, stays, secureOf) }
   }
 
   /**

@@ -19,7 +19,7 @@ const {
   validate,
 } = require('../common/options.js')
 const { breakerOf, hostLimits } = require('../common/policy-option.js')
-const { kProxy } = require('../common/proxy-option.js')
+const { kProxy, ProxyEnv } = require('../common/proxy-option.js')
 const { invalidValue } = require('../common/errors.js')
 const { Gate } = require('../exchange/gate.js')
 const { threadPort } = require('../bridge/port.js')
@@ -29,6 +29,7 @@ const { Origin } = require('./origin.js')
 const { ShownSockets } = require('./shown-sockets.js')
 const { noteAgent } = require('../common/warnings.js')
 
+/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {Record<string, any>} Options */
 
 const runtimeGetName = RuntimeAgent.prototype.getName
@@ -92,7 +93,7 @@ class Origins {
     this.shown = new ShownSockets(this)
     this.isShared = agent.options.shared === true
     this.maxStreams = maxStreams(agent.options)
-    this.#proxy = agent[kProxy]
+    this.#proxy = agent[kProxy] instanceof ProxyEnv ? undefined : (agent[kProxy] ?? undefined)
     this.pingAfterMs = pingAfter(agent.options)
     this.#read(agent.options)
     this.#limits = limitsOf(agent)
@@ -145,10 +146,11 @@ class Origins {
       options.maxRequestsPerSocket === seen.maxRequestsPerSocket &&
       options.maxPending === seen.maxPending &&
       options.retry === seen.retry &&
-      options.proxy === this.#proxy
+      (options.proxy ?? undefined) === this.#proxy
     )
       return
-    if (options.proxy !== this.#proxy) throw invalidValue('proxy', '…', 'is heeded by the constructor alone')
+    if ((options.proxy ?? undefined) !== this.#proxy)
+      throw invalidValue('proxy', '…', 'is heeded by the constructor alone')
     validate(options)
     this.#seen = seenOf(options)
     this.#read(options)
@@ -174,22 +176,21 @@ class Origins {
   /**
    * @param {string} name
    * @param {Options} options
-   * @param {Origin} [origin]
+   * @param {AgentProxy | undefined} proxy what it is reached through
+   * @param {string} suffix of its name, after what tells connections apart
    */
-  add(name, options, origin = this.#make(name, options)) {
-    if (this.#byName.size >= this.#sweepAt) this.#sweep()
-    if (origin.key === 0) origin.open()
-    this.#byName.set(name, origin)
-    this.#byKey.set(origin.key, origin)
-    return origin
+  add(name, options, proxy, suffix) {
+    const identity = this.identity(name, this.agent.getName === runtimeGetName)
+    return this.put(new Origin(this, name, options, proxy, suffix, identity))
   }
 
-  /**
-   * @param {string} name
-   * @param {Options} options
-   */
-  #make(name, options) {
-    return new Origin(this, name, options, this.identity(name, this.agent.getName === runtimeGetName))
+  /** @param {Origin} origin */
+  put(origin) {
+    if (this.#byName.size >= this.#sweepAt) this.#sweep()
+    if (origin.key === 0) origin.open()
+    this.#byName.set(origin.name, origin)
+    this.#byKey.set(origin.key, origin)
+    return origin
   }
 
   /**

@@ -110,6 +110,44 @@ function collect(all) {
   return { origins, others: others ?? null }
 }
 
+/** @param {import('../bridge/native.js').NativeProxyStats} told */
+function shapeOfProxy({ counts, errors, last, lastAt, passed, refused, targets, totals }) {
+  const [dialing, leased, idle] = counts
+  const [opened, reused] = totals
+  const [code, message] = last
+  return {
+    open: leased + idle,
+    idle,
+    leased,
+    dialing,
+    opened,
+    reused,
+    refused: tally(refused),
+    errors: tally(errors),
+    proxyMs: histogram(passed),
+    lastError: code === undefined ? null : { code, message, at: lastAt },
+    targets: tally(targets),
+  }
+}
+
+/**
+ * What proxies did, by their names.
+ * @param {number} [agent] the engine's number; undefined: for the process
+ * @returns {Record<string, ReturnType<typeof shapeOfProxy>>}
+ */
+function proxies(agent) {
+  return Object.fromEntries(native.proxies(agent).map((told) => [told.name, shapeOfProxy(told)]))
+}
+
+/**
+ * What only some agents have.
+ * @param {number} [agent]
+ */
+function besides(agent) {
+  const through = proxies(agent)
+  return Object.keys(through).length === 0 ? undefined : { proxies: through }
+}
+
 /** @param {import('./origins.js').Origins | undefined} origins undefined: it has had no request */
 function statsOf(origins) {
   if (origins === undefined) return collect([])
@@ -117,6 +155,7 @@ function statsOf(origins) {
   const { gates } = origins
   return {
     ...collect(native.stats(origins.id)),
+    ...besides(origins.id),
     ...(dns === null ? undefined : { dns }),
     ...(gates.size === 0 ? undefined : { hosts: hostsOf(gates) }),
   }
@@ -129,7 +168,7 @@ function hostsOf(gates) {
 
 /** What all agents of the process did so far, those of other threads as well. */
 function stats() {
-  return collect(native.stats())
+  return { ...collect(native.stats()), ...besides() }
 }
 
-module.exports = { byReason, histogram, stats, statsOf, tally, together }
+module.exports = { byReason, histogram, proxies, stats, statsOf, tally, together }

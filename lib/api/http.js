@@ -8,6 +8,7 @@ const { Agent } = require('../agent/agent.js')
 const { RuntimeAgent } = require('../runtime/genuine.js')
 const { standIn } = require('./stand-in.js')
 const { merge } = require('../common/options.js')
+const { kProxy } = require('../common/proxy-option.js')
 const { requestOver } = require('../fast-request/index.js')
 
 /** All connections of one name are alike. */
@@ -20,7 +21,8 @@ const request = requestOver({
   getName: RuntimeAgent.prototype.getName,
   isSilent: () => true,
   settingsOf: () => SETTINGS,
-  find: (agent, origins, { name, options }) => origins.get(name) ?? origins.add(name, merge(agent.options, options)),
+  find: (agent, origins, { name, options }) =>
+    origins.get(name) ?? origins.add(name, merge(agent.options, options), agent[kProxy], ''),
   refuses: () => false,
 })
 

@@ -97,6 +97,8 @@ function standIn(module, Agent, own) {
   const Usual = module === http ? RuntimeAgent : RuntimeSecureAgent
   /** Made when somebody wants it: until then the program may tell the runtime's what to do. @type {any} */
   let globalAgent
+  /** The module's, when ours was last compared with it. @type {any} */
+  let seen
   let isAssigned = false
   /** Somebody's own, which was the module's when the first request named none. @type {any} */
   let theirsInstead
@@ -106,9 +108,14 @@ function standIn(module, Agent, own) {
   const before = optionsOf(new Usual(ignoresAgents ? {} : usual))
 
   function ourGlobalAgent() {
-    if (globalAgent !== undefined) return globalAgent
     const { globalAgent: theirs } = module
-    const told = isSomebodys(theirs) ? {} : toldTo(theirs, before)
+    if (globalAgent !== undefined && (theirs === seen || isAssigned)) return globalAgent
+    seen = theirs
+    const isTheirs = isSomebodys(theirs)
+    const told = isTheirs ? {} : toldTo(theirs, before)
+    // How to reach a proxy is found out by the constructor: http.setGlobalProxyFromEnv() puts another agent in place.
+    if (globalAgent !== undefined && (isTheirs || told.proxyEnv === (globalAgent.options.proxyEnv ?? undefined)))
+      return globalAgent
     globalAgent = new Agent({ ...usual, proxyEnv: globalProxyEnv(), ...told })
     return globalAgent
   }
@@ -173,7 +180,7 @@ function standIn(module, Agent, own) {
       takeOver()
       theirsInstead = module.globalAgent
     }
-    return theirsInstead ?? globalAgent ?? ourGlobalAgent()
+    return theirsInstead ?? ourGlobalAgent()
   }
 
   /** @param {any} options */

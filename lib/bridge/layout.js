@@ -79,6 +79,7 @@ module.exports = Object.freeze({
   MESSAGE_END: 4,
   ALL_WRITTEN: 8,
   INFORMATIONAL: 16,
+  PROXYS: 1,
   RENEGOTIATES: 16,
   AFTER_HEAD: 32,
   MIGHT_DO: 64,

@@ -56,7 +56,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {number | undefined} [tls]
  * @property {string | undefined} [servername]
  * @property {boolean | undefined} [keylog]
- * @property {{ host: string, port: number, forwards: boolean, fields: string, name: string, tls?: number, servername?: string } | undefined} [proxy]
+ * @property {{ host: string, port: number, way: number, resolves: boolean, fields: string, name: string, user?: string, password?: string, tls?: number, servername?: string } | undefined} [proxy]
  * @property {number | undefined} [maxStreams] how many exchanges at a time a connection may carry that speaks HTTP/2; undefined: none
  * @property {number | undefined} [pingAfterMs] after how long a silence such a server is asked whether it is there; 0: never
  */
@@ -126,6 +126,20 @@ const BUILT = path.join(__dirname, '../native')
  */
 
 /**
+ * What a proxy did, and what is open through it; src/bridge/stats.rs.
+ * @typedef {object} NativeProxyStats
+ * @property {string} name
+ * @property {number[]} counts
+ * @property {number[]} totals
+ * @property {NativeTally[]} refused
+ * @property {NativeTally[]} errors
+ * @property {number[]} passed
+ * @property {string[]} last
+ * @property {number} lastAt
+ * @property {NativeTally[]} targets
+ */
+
+/**
  * All places in few numbers; src/bridge/overview.rs.
  * @typedef {object} NativeOverview
  * @property {string[]} names
@@ -155,6 +169,7 @@ const BUILT = path.join(__dirname, '../native')
  * The engine's functions; docs/internals/protocol.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
+ * @property {(agent?: number) => NativeProxyStats[]} proxies
  * @property {() => NativePlace[]} totals
  * @property {(agent?: number, place?: string, most?: number) => NativeConnection[]} connections
  * @property {(detail?: string) => NativeOverview} overview

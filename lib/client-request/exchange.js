@@ -13,6 +13,7 @@ const {
   ALL_WRITTEN,
   MAY_DO,
   MIGHT_DO,
+  PROXYS,
   RENEGOTIATES,
   WINDOW,
   WINDOW_PIECES,
@@ -21,6 +22,7 @@ const { tellUnknown } = require('../exchange/connection.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { fromRecord } = require('../exchange/errors.js')
 const { connectionReset, emitRequestError } = require('../common/errors.js')
+const { tellProxyError } = require('../common/proxy-option.js')
 const {
   complete,
   completeResponse,
@@ -460,6 +462,7 @@ function fail(exchange, flags, error) {
   exchange.noteWritten(flags)
   if ((flags & RENEGOTIATES) !== 0) exchange.origin.noteRenegotiation()
   if (exchange.isSettled) return
+  if ((flags & PROXYS) !== 0) tellProxyError(exchange, error)
   if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
     const { origin } = exchange
     if (origin.takeOver(exchange, (flags & MAY_DO) !== 0)) return

@@ -22,10 +22,10 @@ const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
 const { judgedLookup, refusalOf, refusalOfPath } = require('../common/addresses.js')
 const { CONNECTION, namesOf } = require('../common/option-table.js')
-const { notProxied, proxyFor } = require('../common/proxy-option.js')
+const { kProxy, notProxied, ProxyEnv } = require('../common/proxy-option.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
-const { isWindows, parsesLeniently } = require('../runtime/probes.js')
+const { heedsProxyEnv, isWindows, parsesLeniently } = require('../runtime/probes.js')
 const { EngineSocket } = require('../socket/socket.js')
 const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./fallback-deadlines.js')
 const { remove } = require('../exchange/queue.js')
@@ -61,7 +61,8 @@ const PERMISSION = 'permission'
 /** Why requests went that way. @type {WeakMap<object, string>} */
 const fallbackRequests = new WeakMap()
 
-/** @typedef {[reason: string, applies: (agent: any, req: any, options: Options) => unknown]} Reason */
+/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {[reason: string, applies: (agent: any, req: any, options: Options, proxy?: AgentProxy) => unknown]} Reason */
 
 /** @type {Reason[]} */
 const SANDBOX_REASONS = isSandboxed ? [[PERMISSION, isForbidden]] : []
@@ -86,7 +87,8 @@ const REASONS = [
   ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, own.reuseSocket, ownSecure.reuseSocket)],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
   // Those from here on can't apply to plain options.
-  ['proxy', (agent, _req, options) => isObject(agent.options.proxyEnv) || options._proxy],
+  // Deno's requests have it for agents that the environment tells of a proxy, as it does ours.
+  ['proxy', (agent, _req, options) => options._proxy && agent[kProxy] === undefined],
   ['socket-option', (agent, _req, options) => SOCKET_OPTIONS.some((key) => pick(agent.options, options, key))],
   ['named-pipe', (agent, _req, options) => isWindows && pick(agent.options, options, 'socketPath')],
   ['unusual-option', (agent, _req, options) => isUnusual(agent.options, options)],
@@ -108,18 +110,13 @@ function isReplaced(method, theirs, secure) {
  * @param {any} agent
  * @param {any} _req
  * @param {Options} options
+ * @param {AgentProxy} [proxy]
  */
-function isForbidden(agent, _req, options) {
+function isForbidden(agent, _req, options, proxy) {
   const { options: own } = agent
   const socketPath = pick(own, options, 'socketPath')
-  const proxy = proxyFor(agent, options)
   if (proxy !== undefined) return mayBeForbidden(proxy.host, proxy.port)
   return mayBeForbidden(pick(own, options, 'host') || 'localhost', pick(own, options, 'port'), socketPath)
-}
-
-/** @param {unknown} value */
-function isObject(value) {
-  return typeof value === 'object' && value !== null
 }
 
 /** @param {any} req */
@@ -136,12 +133,13 @@ function asksForUpgrade(req) {
  * @param {any} req
  * @param {Options} options as addRequest() got them
  * @param {boolean} plain whether the options say no more than host and port
+ * @param {AgentProxy | undefined} proxy what the request goes through
  * @returns {string | undefined} why the engine cannot carry the request
  */
-function fallbackReason(agent, req, options, plain) {
+function fallbackReason(agent, req, options, plain, proxy) {
   const end = plain ? PLAIN_REASONS : REASONS.length
   for (let at = 0; at < end; at += 1) {
-    if (REASONS[at][1](agent, req, options)) return REASONS[at][0]
+    if (REASONS[at][1](agent, req, options, proxy)) return REASONS[at][0]
   }
   return undefined
 }
@@ -156,7 +154,7 @@ function fallbackReason(agent, req, options, plain) {
  */
 function fallBack(agent, req, options, origin, reason, spentMs = 0) {
   const { origins, proxy } = origin
-  if (proxy !== undefined) {
+  if (proxy !== undefined && !isRuntimes(agent, proxy)) {
     req.onSocket(undefined, notProxied(proxy, reason))
     return
   }
@@ -200,6 +198,16 @@ function useIdle(agent, req, origin) {
   native.fallbackIdle(origin.origins.id, origin.key, false)
   use(agent, req, origin, socket)
   return true
+}
+
+/**
+ * Whether the runtime's own sockets lead through a proxy, too: Node 24.5 and newer know environments.
+ * @param {any} agent
+ * @param {AgentProxy} proxy
+ */
+function isRuntimes(agent, proxy) {
+  const rule = agent[kProxy]
+  return rule instanceof ProxyEnv && rule.proxy === proxy && heedsProxyEnv()
 }
 
 /**
@@ -451,6 +459,7 @@ module.exports = {
   fallBack,
   fallbackReason,
   fallbackRequests,
+  isRuntimes,
   onFree,
   PERMISSION,
   removeSocket,

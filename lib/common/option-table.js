@@ -109,6 +109,7 @@ const AGENT = Object.freeze([
   { name: 'proxy', live: true },
   { name: 'proxyHeaders' },
   { name: 'proxyTls' },
+  { name: 'onProxyError' },
 ])
 
 /**

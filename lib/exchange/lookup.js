@@ -28,8 +28,7 @@ function lookUp(connection, exchange) {
   const { origin } = connection
   const options = exchange?.options ?? origin.options
   const option = (/** @type {string} */ name) => pick(origin.origins.agent.options, options, name)
-  // Who goes through a proxy looks nothing up but the proxy.
-  const { host, port } = origin.proxy ?? { host: option('host') || 'localhost', port: option('port') }
+  const { host, port } = peerOf(origin.proxy, { host: option('host') || 'localhost', port: option('port') })
   const family = option('family')
   const isOpen = family !== 4 && family !== 6
   const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns.ADDRCONFIG : 0 })
@@ -59,6 +58,17 @@ function lookUp(connection, exchange) {
   } catch (error) {
     answer.fail(error)
   }
+}
+
+/**
+ * Who is looked up: on the way through a proxy the proxy alone, unless it wants an address of the target and that has a name.
+ * @param {Connection['origin']['proxy']} proxy
+ * @param {{ host: string, port: unknown }} target
+ * @returns {{ host: string, port: unknown }}
+ */
+function peerOf(proxy, target) {
+  if (proxy === undefined) return target
+  return proxy.asksForTarget && isIP(target.host) === 0 ? target : proxy
 }
 
 /** What comes of a look-up, told as the runtime's net tells it. */

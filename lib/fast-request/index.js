@@ -7,6 +7,7 @@
 const { EventEmitter } = require('node:events')
 
 const { fallbackReason } = require('../client-request/fallback.js')
+const { mayBeProxied } = require('../common/proxy-option.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { ignoresAgents } = require('../runtime/probes.js')
 const { argumentsOf, simpleArguments } = require('./arguments.js')
@@ -106,7 +107,9 @@ function plainRequest({ Agent, refuses }, agent, options, callback) {
   if (names.some((name) => String(name).toLowerCase() === 'upgrade')) return undefined
   const wanted = { ...usualRequest, method: String(method ?? 'GET').toUpperCase() }
   const target = { ...options, port: options.port || agent.defaultPort, signal: undefined }
-  if (fallbackReason(agent, wanted, target, false) !== undefined || refuses(agent, target)) return undefined
+  // What goes through a proxy would go past it over the runtime's sockets.
+  const mayLeave = !mayBeProxied(agent, target)
+  if (mayLeave && (fallbackReason(agent, wanted, target, false, undefined) ?? refuses(agent, target))) return undefined
   return new /** @type {any} */ (PlainRequest)(agent, options, callback)
 }
 

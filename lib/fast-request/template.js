@@ -9,6 +9,7 @@
 const { fallbackReason } = require('../client-request/fallback.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { checkTimeout, isPlain, leavesTarget, plainName } = require('../common/options.js')
+const { hasOneWay, isNothing, kProxy } = require('../common/proxy-option.js')
 const { originsOf } = require('../agent/origins.js')
 const { hasListeners, ignoresAgents, quietly } = require('../runtime/probes.js')
 const { headOf, isSimpleHost } = require('./head.js')
@@ -174,6 +175,7 @@ function isSimple(protocol, options) {
     options.noDelay === undefined &&
     options.keepAlive === undefined &&
     options._defaultAgent === undefined &&
+    isNothing(options.proxy) &&
     (options.protocol === undefined || options.protocol === protocol) &&
     isPlain(options)
   )
@@ -189,7 +191,8 @@ function isOurs({ Agent, addRequest, getName, protocol }, agent) {
     agent.addRequest === addRequest &&
     agent.getName === getName &&
     agent.protocol === protocol &&
-    (agent.keepAlive || Number.isFinite(agent.maxSockets))
+    (agent.keepAlive || Number.isFinite(agent.maxSockets)) &&
+    hasOneWay(agent)
   )
 }
 
@@ -227,7 +230,7 @@ function templateOf(scheme, agent, options) {
     : newTemplate(scheme, settings, agent, options, host, path)
   if (template?.origin === undefined || template.origin.legacyReason !== undefined || !leavesTarget(agent.options))
     return undefined
-  return fallbackReason(agent, usualRequest, template.options, true) === undefined ? template : undefined
+  return fallbackReason(agent, usualRequest, template.options, true, agent[kProxy]) === undefined ? template : undefined
 }
 
 /** What the runtime takes for a host and a method, be it nothing. @param {unknown} value */

@@ -4,11 +4,30 @@
 
 const { Agent, originsOf, route } = require('../agent/agent.js')
 const { Agent: HttpsAgent } = require('../agent/https-agent.js')
+const { ProxyEnv, proxyFor } = require('../common/proxy-option.js')
 const { fieldOf } = require('./head.js')
+const { isNode } = require('./platform.js')
 
+/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {import('./request.js').Order} Order */
 
 const OPTIONS = Object.freeze({ keepAlive: true, shared: true, warnings: false })
+
+/**
+ * What the runtime's own fetch makes of the environment: Bun's and Deno's go through its proxies, Node's only if the program says
+ * so, which is told by its dispatcher.
+ * @param {string} protocol
+ */
+function environment(protocol) {
+  if (isNode) return undefined
+  try {
+    return new ProxyEnv(process.env, protocol, true)
+  } catch (error) {
+    // Deno may not let us look: its own fetch is asked no more.
+    if (/** @type {any} */ (error)?.code === 'ERR_PROXY_INVALID_CONFIG') throw error
+    return undefined
+  }
+}
 
 /** @type {any} */
 let plain
@@ -17,13 +36,13 @@ let secure
 
 /** Over whose connections those for `http:` go. It shares its idle connections with the other threads'. */
 function plainAgent() {
-  plain ??= new Agent(OPTIONS)
+  plain ??= new Agent({ ...OPTIONS, proxyEnv: environment('http:') })
   return plain
 }
 
 /** Over whose connections those for `https:` go: over HTTP/2 with servers that choose it. */
 function secureAgent() {
-  secure ??= new HttpsAgent({ ...OPTIONS, http2: true })
+  secure ??= new HttpsAgent({ ...OPTIONS, http2: true, proxyEnv: environment('https:') })
   return secure
 }
 
@@ -35,14 +54,18 @@ function plainOrigin(target) {
   const origins = originsOf(agent)
   const { wanted } = target
   const name = `${wanted.host}:${wanted.port}:`
-  target.known = origins.get(name) ?? origins.add(name, { __proto__: null, ...agent.options, ...wanted })
+  const proxy = /** @type {AgentProxy | undefined} */ (proxyFor(agent, wanted, () => target.href))
+  target.known = origins.get(name) ?? origins.add(name, { __proto__: null, ...agent.options, ...wanted }, proxy, '')
   return target.known
 }
 
 /** @param {Order} order */
 function secureOrigin(order) {
   const asking = { method: order.method, getHeader: (/** @type {string} */ name) => fieldOf(order, name) }
-  return route(secureAgent(), asking, order.target.wanted).origin
+  const agent = secureAgent()
+  const { href, wanted } = order.target
+  const proxy = /** @type {AgentProxy | undefined} */ (proxyFor(agent, wanted, () => href))
+  return route(agent, asking, wanted, proxy).origin
 }
 
 module.exports = { plainAgent, plainOrigin, secureAgent, secureOrigin }

@@ -65,12 +65,12 @@ function own(dispatcher, name) {
 }
 
 /**
- * Whether a fetch is for the global dispatcher: it names no agent and no client that stand above it.
+ * Whether a fetch is for the global dispatcher: it names no agent, proxy or client that stand above it.
  * @param {any} input
  * @param {import('./init.js').Init | null} init
  */
 function isDispatched(input, init) {
-  if (!isDispatcherReplaced() || typeof init?.client === 'string') return false
+  if (!isDispatcherReplaced() || typeof init?.client === 'string' || init?.proxy) return false
   const target = targetIn(input)
   const agent = init?.agent
   const chosen = typeof agent === 'function' && target !== null ? agent(new URL(target.href)) : agent

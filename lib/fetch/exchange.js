@@ -15,7 +15,7 @@ const { fetchFailed, tooLarge } = require('./errors.js')
 const { isRedirect, redirected } = require('./redirect.js')
 const { isBodyless } = require('./fetched.js')
 const { isOpaque, makeOpaque, makeResponse } = require('./response.js')
-const { detour, mockReason, send } = require('./route.js')
+const { detour, mockReason, send, wayOf } = require('./route.js')
 const { TOO_LARGE } = require('../exchange/response-size.js')
 const { LEGACY_SERVER } = require('../tls/legacy.js')
 const { letManyListen } = require('./platform.js')
@@ -108,14 +108,44 @@ class FetchExchange {
   /** Sends what is asked for at the moment. */
   #send() {
     try {
-      this.#sent = isHeard(this.order) ? this.#traced() : this.order
-      this.#hop = send(this.#sent, this)
+      const { agent, isGiven, proxy } = wayOf(this.order)
+      if (proxy instanceof Promise) this.#awaitProxy(agent, isGiven, proxy)
+      else this.#sendOver(agent, isGiven, proxy)
     } catch (error) {
-      // An abort in the same turn of the event loop comes first, as it does before whatever a network says.
-      setImmediate(() => {
-        if (this.#open) this.#fail(error)
-      })
+      this.#failSoon(error)
     }
+  }
+
+  /**
+   * @param {any} agent
+   * @param {boolean} isGiven
+   * @param {import('../common/proxy-option.js').AgentProxy | undefined} proxy
+   */
+  #sendOver(agent, isGiven, proxy) {
+    this.#sent = isHeard(this.order) ? this.#traced() : this.order
+    this.#hop = send(this.#sent, this, agent, isGiven, proxy)
+  }
+
+  /**
+   * @param {any} agent
+   * @param {boolean} isGiven
+   * @param {Promise<import('../common/proxy-option.js').AgentProxy | undefined>} promise
+   */
+  async #awaitProxy(agent, isGiven, promise) {
+    try {
+      const proxy = await promise
+      if (this.#open) this.#sendOver(agent, isGiven, proxy)
+    } catch (error) {
+      this.#failSoon(fetchFailed(error))
+    }
+  }
+
+  /** @param {unknown} error */
+  #failSoon(error) {
+    // An abort in the same turn of the event loop comes first, as it does before whatever a network says.
+    setImmediate(() => {
+      if (this.#open) this.#fail(error)
+    })
   }
 
   /** The order with what tracers add to it. What mocks hear of is a request of the runtime's, with channels of its own. */

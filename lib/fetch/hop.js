@@ -15,12 +15,14 @@ const {
   MAY_DO,
   MESSAGE_END,
   MIGHT_DO,
+  PROXYS,
   RENEGOTIATES,
   WRITE_WANT_ACK,
 } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const { connectionReset } = require('../common/errors.js')
+const { tellProxyError } = require('../common/proxy-option.js')
 const { BaseHop } = require('./base-hop.js')
 const { lease } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
@@ -84,7 +86,7 @@ class Hop extends BaseHop {
    * @param {Owner} owner
    */
   constructor(order, agent, owner) {
-    super(agent, order.target.wanted)
+    super(agent, order.proxying === null ? order.target.wanted : { ...order.target.wanted, ...order.proxying })
     this.req = this
     this.#order = order
     this.#owner = owner
@@ -291,6 +293,7 @@ class Hop extends BaseHop {
     connection.noteClosed()
     connection.socket.destroy()
     const error = bodyFailed(flags, text, errno)
+    if ((flags & PROXYS) !== 0) tellProxyError(this, /** @type {Error} */ (error.cause))
     if ((flags & RENEGOTIATES) !== 0) this.origin.noteRenegotiation()
     // The engine leaves it to who asked whether such a failure is one.
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {

@@ -8,6 +8,7 @@ const { isDispatched } = require('./dispatcher.js')
 const { FetchExchange } = require('./exchange.js')
 const { foreignFetch } = require('./fallback.js')
 const { readInit } = require('./init.js')
+const { isBun } = require('./platform.js')
 const { findResponse, knowsResponse } = require('./response-class.js')
 const { anyOrder, isForeign, isOnlyTheirs, simpleOrder } = require('./request.js')
 
@@ -31,7 +32,11 @@ function start(input, init, confined, place = null) {
   try {
     const given = readInit(init)
     // There, ours are no options.
-    if (place !== null && given !== null) given.agent = given.timeout = given.maxResponseSize = undefined
+    if (place !== null && given !== null) {
+      given.agent = given.timeout = given.maxResponseSize = undefined
+      if (isBun && given.proxy !== undefined) return place.theirs(input, init)
+      given.proxy = given.proxyHeaders = given.proxyTls = given.onProxyError = undefined
+    }
     if (typeof input === 'object' && !(input instanceof URL) && typeof input?.url !== 'string') input = `${input}`
     if (isSpecial(input, given) || isDispatched(input, given)) {
       return place === null ? foreignFetch(input, init, given, confined) : place.theirs(input, init)

@@ -4,6 +4,7 @@
 // A class instance, an Object.create() and a Request are as good as a literal.
 
 const { notA } = require('../common/errors.js')
+const { proxyOf } = require('../common/proxy-option.js')
 const { foreignOptions } = require('./platform.js')
 
 /** The members of the standard, in the order in which WebIDL reads them. */
@@ -40,12 +41,22 @@ const JUDGED = /** @type {const} */ ([
 ])
 
 /**
- * Whether an option of the runtime's is there. Deno's `client` is an object, ours a word.
+ * Whether an option of the runtime's is there. Deno's `client` is an object, ours a word; Bun's `proxy` is an object where ours is
+ * none.
  * @param {unknown} value
  * @param {string} name
  */
 function isGiven(value, name) {
-  return value !== undefined && !(name === 'client' && typeof value === 'string')
+  if (name === 'client') return value !== undefined && typeof value !== 'string'
+  return value !== undefined && !(name === 'proxy' && isProxy(value))
+}
+
+/** Options that have the names of the runtime's. */
+const OURS = new Set(['client', 'proxy'])
+
+/** @param {unknown} value */
+function isProxy(value) {
+  return typeof value === 'string' || typeof value === 'function' || value instanceof URL || value === null
 }
 
 /** Every member by its own name: a shape that the simple calls are read from at little cost. */
@@ -64,7 +75,11 @@ class Init {
     this.maxResponseSize = init.maxResponseSize
     this.method = init.method
     this.mode = init.mode
+    this.onProxyError = init.onProxyError
     this.priority = init.priority
+    this.proxy = init.proxy
+    this.proxyHeaders = init.proxyHeaders
+    this.proxyTls = init.proxyTls
     this.redirect = init.redirect
     this.referrer = init.referrer
     this.referrerPolicy = init.referrerPolicy
@@ -72,7 +87,20 @@ class Init {
     this.timeout = init.timeout
     this.window = init.window
     /** Whether an option is given that only the runtime's own fetch understands. */
-    this.isForeign = foreignOptions.some((name) => isGiven(name === 'client' ? this.client : init[name], name))
+    this.isForeign = foreignOptions.some((name) =>
+      isGiven(OURS.has(name) ? this[/** @type {'client'} */ (name)] : init[name], name),
+    )
+  }
+
+  /** What it says of proxies; null: nothing. @returns {Record<string, any> | null} */
+  get proxying() {
+    const { onProxyError, proxy, proxyHeaders, proxyTls } = this
+    if (proxy === undefined || proxy === null) {
+      if (proxyHeaders !== undefined || proxyTls !== undefined) proxyOf({ proxy, proxyHeaders, proxyTls })
+      return onProxyError === undefined ? null : { onProxyError }
+    }
+    if (!isProxy(proxy)) proxyOf({ proxy })
+    return { onProxyError, proxy, proxyHeaders, proxyTls }
   }
 
   /** Whether only a Request can judge it. */
@@ -118,6 +146,10 @@ function plainInit(init) {
     ...foreignOptions,
     'agent',
     'client',
+    'proxy',
+    'proxyHeaders',
+    'proxyTls',
+    'onProxyError',
     'timeout',
     'maxResponseSize',
     'retry',

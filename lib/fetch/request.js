@@ -31,6 +31,7 @@ const { hasModes, isBun, isNode } = require('./platform.js')
  * @property {AbortSignal | null} signal
  * @property {number} timeoutMs 0: none
  * @property {any} agent as the user gave it
+ * @property {Record<string, any> | null} proxying what the user says of proxies; null: nothing
  * @property {boolean} isForClient whether reqwest's client is to carry it
  * @property {number} maxResponseSize most bytes of the response's body, decoded; Infinity: any number; 0: the default
  * @property {ReadonlySet<string> | null} confined names of fields that no redirect may take to another origin
@@ -99,6 +100,7 @@ function simpleOrder(input, init) {
   order.timeoutMs = timeoutOf(timeout)
   order.maxResponseSize = mostOf(maxResponseSize)
   order.agent = agent
+  order.proxying = init.proxying
   order.isForClient = isClient(client, agent)
   return order
 }
@@ -127,6 +129,7 @@ function orderOf(target, method, fields, body, length) {
     signal: null,
     timeoutMs: 0,
     agent: undefined,
+    proxying: null,
     isForClient: false,
     maxResponseSize: 0,
     confined: null,
@@ -309,6 +312,7 @@ async function anyOrder(input, init) {
   order.timeoutMs = timeoutMs
   order.maxResponseSize = most
   order.agent = init?.agent
+  order.proxying = init === null ? null : init.proxying
   order.isForClient = isForClient
   return order
 }

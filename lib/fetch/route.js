@@ -15,6 +15,7 @@ const { mayBeForbidden } = require('../runtime/permission.js')
 const { LEGACY_SERVER, mayBeLegacy, RENEGOTIATION } = require('../tls/legacy.js')
 const { isAltered, isIdentityReplaced } = require('../tls/settings.js')
 const { warnOfFallback } = require('../common/warnings.js')
+const { kProxy, proxyFor } = require('../common/proxy-option.js')
 const { canCarry } = require('../bridge/native.js')
 const { ClientHop } = require('./client-hop.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
@@ -25,6 +26,7 @@ const { sendsControls } = require('./platform.js')
 
 /** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/https-origin.js').SecureOrigin} SecureOrigin */
+/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./hop.js').Owner} Owner */
 
@@ -57,33 +59,73 @@ function isForClient(target) {
 }
 
 /**
+ * Over whose connections an order goes, and through what.
+ * @typedef {object} Way
+ * @property {any} agent
+ * @property {boolean} isGiven whether its user has named it
+ * @property {AgentProxy | undefined | Promise<AgentProxy | undefined>} proxy
+ */
+
+/**
+ * @param {Order} order
+ * @returns {Way}
+ */
+function wayOf({ agent: given, proxying, target }) {
+  const { href, protocol, wanted } = target
+  const chosen = typeof given === 'function' ? given(new URL(href)) : given
+  const isGiven = chosen !== undefined && chosen !== null
+  if (isGiven) checkAgent(chosen, target)
+  const agent = isGiven ? chosen : protocol === 'https:' ? secureAgent() : plainAgent()
+  // Nearly all go where they lead.
+  if (proxying === null && agent[kProxy] === undefined) return { agent, isGiven, proxy: undefined }
+  return { agent, isGiven, proxy: proxyFor(agent, proxying === null ? wanted : { ...wanted, ...proxying }, () => href) }
+}
+
+/**
  * Sends an order on its way.
  * @param {Order} order
  * @param {Owner} owner
+ * @param {any} agent as wayOf() has it
+ * @param {boolean} isGiven
+ * @param {AgentProxy | undefined} proxy
  * @returns {Hop | ClientHop | RuntimeHop}
  */
-function send(order, owner) {
+function send(order, owner, agent, isGiven, proxy) {
   const { target } = order
-  const agent = typeof order.agent === 'function' ? order.agent(new URL(target.href)) : order.agent
-  if (agent !== undefined && agent !== null) return sendOver(agent, order, owner)
-  const isSecure = target.protocol === 'https:'
+  if (isGiven || order.proxying !== null) return sendOver(agent, order, owner, proxy, !isGiven)
   const mock = mockReason(order)
-  if (mock !== undefined || mayBeForbidden(target.wanted.host, target.wanted.port)) {
-    return sendOver(isSecure ? secureAgent() : plainAgent(), order, owner)
+  if (mock !== undefined || mayBeForbidden(proxy?.host ?? target.wanted.host, proxy?.port ?? target.wanted.port)) {
+    return sendOver(agent, order, owner, proxy)
   }
-  if (order.isForClient) return sendByClient(order, owner)
-  if (isSecure) return sendSecurely(order, owner)
-  const hop = new Hop(order, plainAgent(), owner)
+  // The client knows no proxies.
+  if (order.isForClient && proxy === undefined) return sendByClient(order, owner)
+  if (target.protocol === 'https:') return sendSecurely(order, owner, proxy)
+  const hop = new Hop(order, agent, owner)
   hop.start(plainOrigin(target), true)
   return hop
+}
+
+/**
+ * @param {any} agent
+ * @param {Order['target']} target
+ */
+function checkAgent(agent, target) {
+  if (!(agent instanceof Agent || agent instanceof HttpsAgent)) {
+    throw refused('must be an Agent or HttpsAgent of keepwire, or a function that gives one')
+  }
+  const { protocol } = /** @type {any} */ (agent)
+  if (protocol !== target.protocol) {
+    throw refused(`is for ${protocol} and can't carry a request for ${target.origin}`)
+  }
 }
 
 /**
  * Without an agent, over TLS: an origin is looked for once, as long as nothing but its URL says where it is and who is trusted.
  * @param {Order} order
  * @param {Owner} owner
+ * @param {AgentProxy | undefined} proxy
  */
-function sendSecurely(order, owner) {
+function sendSecurely(order, owner, proxy) {
   const { fields, target } = order
   const isUsual = !isAltered() && (fields === PLAIN_FIELDS || fieldOf(order, 'host') === undefined)
   const known = /** @type {SecureOrigin | null} */ (target.known)
@@ -93,7 +135,7 @@ function sendSecurely(order, owner) {
     hop.start(known, true)
     return hop
   }
-  const hop = sendOver(secureAgent(), order, owner, true)
+  const hop = sendOver(secureAgent(), order, owner, proxy, true)
   if (isUsual && hop instanceof Hop && hop.isPlain) target.known = hop.origin
   return hop
 }
@@ -106,7 +148,7 @@ function sendByClient(order, owner) {
   const { protocol, wanted } = order.target
   const { host, port } = wanted
   const isSecure = protocol === 'https:'
-  const byEngine = () => sendOver(isSecure ? secureAgent() : plainAgent(), order, owner, true)
+  const byEngine = () => sendOver(isSecure ? secureAgent() : plainAgent(), order, owner, undefined, true)
   // The client can't ask the program who its peers are, nor what names stand for.
   if (isIdentityReplaced() || (isLookupReplaced() && net.isIP(host) === 0)) return byEngine()
   const origin = isSecure && mayBeLegacy(host, port) ? secureOrigin(order) : null
@@ -132,20 +174,13 @@ function areSendable({ fields }) {
  * @param {any} agent
  * @param {Order} order
  * @param {Owner} owner
+ * @param {AgentProxy | undefined} proxy
  * @param {boolean} [mayLeave] whether the runtime's own sockets may carry whatever the engine can't
  */
-function sendOver(agent, order, owner, mayLeave = false) {
-  const { target } = order
-  if (!(agent instanceof Agent || agent instanceof HttpsAgent)) {
-    throw refused('must be an Agent or HttpsAgent of keepwire, or a function that gives one')
-  }
-  const { protocol } = /** @type {any} */ (agent)
-  if (protocol !== target.protocol) {
-    throw refused(`is for ${protocol} and can't carry a request for ${target.origin}`)
-  }
+function sendOver(agent, order, owner, proxy, mayLeave = false) {
   settlePending(agent)
   const hop = new Hop(order, agent, owner)
-  const { origin, plain, reason } = route(agent, hop, target.wanted)
+  const { origin, plain, reason } = route(agent, hop, hop.options, proxy)
   const away = mockReason(order) ?? reason
   if (away !== undefined && (mayLeave || AWAY.has(away))) return sendAway(agent, origin, away, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
@@ -190,4 +225,4 @@ function refused(why) {
   return Object.assign(new TypeError(`The option "agent" of fetch() ${why}`), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
-module.exports = { detour, mockReason, send }
+module.exports = { detour, mockReason, send, wayOf }

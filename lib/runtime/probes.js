@@ -196,6 +196,21 @@ function globalProxyEnv() {
 }
 
 /** @type {boolean | undefined} */
+let isProxyAware
+
+/** Whether the runtime's own agents have an option `proxyEnv`, as Node's from 24.5 on. */
+function heedsProxyEnv() {
+  isProxyAware ??= isNode && hasProxyConfig()
+  return isProxyAware
+}
+
+/** Looked up on an agent that connects to nothing. */
+function hasProxyConfig() {
+  const agent = new http.Agent(/** @type {any} */ ({ proxyEnv: { http_proxy: 'http://localhost' } }))
+  return Object.getOwnPropertySymbols(agent).some(({ description }) => description === 'kProxyConfig')
+}
+
+/** @type {boolean | undefined} */
 let isForgetful
 
 /** Whether writes that were under way when their socket was destroyed are told as sent, as by Node up to 20. */
@@ -273,6 +288,7 @@ module.exports = {
   firstFamily,
   forgetsCanceledWrites,
   globalProxyEnv,
+  heedsProxyEnv,
   hasListeners,
   ignoresAgents,
   isBun,

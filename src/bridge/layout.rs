@@ -161,6 +161,8 @@ pub mod record {
     pub const ADOPTED: u8 = 4;
     /// CONNECTED: APPROVE or CLOSE must follow.
     pub const ASKS: u8 = 8;
+    /// ERROR: it is a proxy that has failed, or could not be reached.
+    pub const PROXYS: u8 = 1;
     /// ERROR: the peer has asked for another TLS handshake, which only the runtime's own TLS has.
     pub const RENEGOTIATES: u8 = 16;
     /// ERROR: after the response's head.

@@ -18,7 +18,7 @@ use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
-use crate::connect::{tls, Asks, CacheSettings, Profile, Proxy, SocketOption, Way};
+use crate::connect::{tls, Asks, CacheSettings, Login, Profile, Proxy, SocketOption, Version, Way};
 use crate::engine::{connections, ADOPTS, ENGINE};
 use crate::fetch;
 use crate::io_thread;
@@ -97,8 +97,13 @@ pub struct BindingProfile {
 pub struct BindingProxy {
     pub host: String,
     pub port: u32,
-    /// Requests name their targets to it; else each connection does, once.
-    pub forwards: bool,
+    /// How it is told where to: 0: by CONNECT, 1: by each request, 4, 5: by SOCKS.
+    pub way: u32,
+    /// Whether a SOCKS proxy looks names up.
+    pub resolves: bool,
+    /// Who asks a SOCKS proxy; `null`: nobody in particular.
+    pub user: Option<String>,
+    pub password: Option<String>,
     /// How it is secured itself; `null`: it is not.
     pub tls: Option<u32>,
     pub servername: Option<String>,
@@ -169,15 +174,30 @@ impl TryFrom<BindingProfile> for Profile {
                 http2: None,
                 ..profile.clone()
             };
-            let way = match given.forwards {
-                true => Way::Forward,
-                false => Way::Tunnel,
+            let resolves = given.resolves;
+            let way = match given.way {
+                0 => Way::Tunnel,
+                1 => Way::Forward,
+                4 => Way::Socks {
+                    version: Version::V4,
+                    resolves,
+                },
+                5 => Way::Socks {
+                    version: Version::V5,
+                    resolves,
+                },
+                _ => return Err(invalid("way")),
             };
             profile.proxy = Some(Box::new(Proxy {
                 hop,
                 way,
                 fields: given.fields,
+                login: given.user.map(|user| Login {
+                    user,
+                    password: given.password.unwrap_or_default(),
+                }),
                 name: given.name,
+                book: None,
             }));
         }
         Ok(profile)

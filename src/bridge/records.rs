@@ -102,7 +102,9 @@ impl Events for Completions {
             Prospect::Later => record::RENEGOTIATES,
             Prospect::Good => record::MAY_DO,
         };
-        let flags = prospect | flag(after_head, record::AFTER_HEAD);
+        let flags = prospect
+            | flag(after_head, record::AFTER_HEAD)
+            | flag(failure.is_proxys, record::PROXYS);
         self.push(false, |queue| {
             queue.held = None;
             queue.record(

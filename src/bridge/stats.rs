@@ -83,6 +83,26 @@ pub struct BindingConnection {
     pub alpn: Option<String>,
 }
 
+/// What a proxy did for an agent, or for the process, and what is open through it.
+#[napi(object)]
+pub struct BindingProxyStats {
+    pub name: String,
+    /// As of an origin.
+    pub counts: Vec<u32>,
+    /// Opened, reused.
+    pub totals: Vec<f64>,
+    pub refused: Vec<BindingTally>,
+    pub errors: Vec<BindingTally>,
+    /// As `Histogram::snapshot` has them.
+    pub passed: Vec<f64>,
+    /// Code and message of the last failure; empty: there was none.
+    pub last: Vec<String>,
+    /// When that was, in milliseconds since 1970.
+    pub last_at: f64,
+    /// Open connections by place.
+    pub targets: Vec<BindingTally>,
+}
+
 /// Identities and ways to connect that the process holds at the moment.
 #[napi(object)]
 pub struct BindingHeld {
@@ -102,6 +122,35 @@ pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
         origins.extend(fetch::stats::all());
     }
     origins.into_iter().map(told).collect()
+}
+
+/// What the proxies of an agent did, or those of the process.
+#[napi]
+pub fn proxies(agent: Option<u32>) -> Vec<BindingProxyStats> {
+    let told = ENGINE.proxies(agent).into_iter();
+    told.map(|told| {
+        let passages = &told.passages;
+        let last = passages.last();
+        let targets = told.targets.into_iter().map(|(place, open)| BindingTally {
+            name: place.to_string(),
+            count: f64::from(open),
+        });
+        BindingProxyStats {
+            name: told.name,
+            counts: numbers(told.counts),
+            totals: vec![passages.opened.load(Relaxed) as f64, told.reused as f64],
+            refused: tally(passages.refused.snapshot()),
+            errors: tally(passages.errors.snapshot()),
+            passed: passages.passed.snapshot(),
+            last_at: last.as_ref().map_or(0.0, |last| {
+                let since = last.at.duration_since(std::time::UNIX_EPOCH);
+                since.map_or(0.0, |since| since.as_millis() as f64)
+            }),
+            last: last.map_or_else(Vec::new, |last| vec![last.code, last.message]),
+            targets: targets.collect(),
+        }
+    })
+    .collect()
 }
 
 /// What the process did so far, and what it holds, by place.

@@ -5,7 +5,7 @@
 //! * `spread`: which of several addresses that are as good has fewest connections.
 //! * `race`: the order in which several addresses are tried, and how long each may take.
 //! * `tcp`: one attempt: socket, local end, `connect`, options.
-//! * `proxy`: what a proxy on the way is told.
+//! * `proxy`: what a proxy on the way is told; `socks`: in that protocol's words.
 //! * `socket_options`: what may change while it is open.
 //! * [`tls`]: what makes it a secure one.
 //! * `transport`: the open connection, whatever carries it.
@@ -29,6 +29,7 @@ mod name_cache;
 mod proxy;
 mod race;
 mod socket_options;
+mod socks;
 mod spread;
 mod tcp;
 mod threads;
@@ -41,8 +42,9 @@ pub(crate) mod tests;
 pub(crate) use dns::lookup;
 pub(crate) use dns::{refresh, Rotation};
 pub use name_cache::{CacheSettings, CacheStats, Names};
-pub use proxy::{Proxy, Way};
+pub use proxy::{Book, Proxy, Way};
 pub use socket_options::{KeepAlive, SocketOption, SocketOptions};
+pub use socks::{Login, Version};
 pub use spread::Spread;
 pub use transport::{IdleState, Transport};
 
@@ -167,13 +169,24 @@ pub async fn connect_by<L: Future<Output = Vec<String>>>(
             if !phase.get().is_empty() {
                 late.message = format!("{}: {}", late.message, phase.get());
             }
-            Err(late)
+            match &profile.proxy {
+                Some(proxy) if ![TARGETS_NAME, TARGETS_TURN].contains(&phase.get()) => {
+                    let mut late = Err(late);
+                    proxy.count(&mut late);
+                    late
+                }
+                _ => Err(late),
+            }
         }
     }
 }
 
 /// What an attempt waits for, where a proxy is on the way.
 type Phase = Cell<&'static str>;
+
+/// The proxy is not to blame for these.
+const TARGETS_NAME: &str = "the target's name is not resolved";
+const TARGETS_TURN: &str = "the TLS handshake with the target is not over";
 
 /// What comes of `future`, which is a step on the way to a connection.
 ///
@@ -222,23 +235,46 @@ async fn open<L: Future<Output = Vec<String>>>(
     faults::at(Stage::Dial);
     let opened = match &profile.proxy {
         Some(proxy) => {
-            phase.set("the proxy has not been reached");
-            let opened = open_plain(&proxy.hop, lookup).await?;
-            let opened = proxy::reach(proxy, opened, phase).await?;
-            proxy::pass(proxy, profile, opened, phase).await?
+            let mut lookup = lookup;
+            let mut addresses = Vec::new();
+            if proxy.way.asks_for_target() {
+                phase.set(TARGETS_NAME);
+                // A name that is asked for here is the only one: the proxy's own is the system's to tell then.
+                let is_literal = dns::is_literal(dns::host(profile));
+                let asked = if is_literal { None } else { lookup.take() };
+                let targets = resolve(profile, asked).await?;
+                addresses.extend(targets.into_iter().map(|target| target.addr));
+            }
+            let mut opened = open_through(proxy, profile, &addresses, lookup, phase).await;
+            proxy.count(&mut opened);
+            opened?
         }
         None => open_plain(profile, lookup).await?,
     };
     match &profile.tls {
         Some(endpoint) => {
             if profile.proxy.is_some() {
-                phase.set("the TLS handshake with the target is not over");
+                phase.set(TARGETS_TURN);
             }
             faults::at(Stage::Handshake);
             tls::secure(endpoint, profile, opened, offer).await
         }
         None => Ok(opened),
     }
+}
+
+/// Opens a connection through a proxy, up to where it is one to the target.
+async fn open_through<L: Future<Output = Vec<String>>>(
+    proxy: &Proxy,
+    profile: &Profile,
+    addresses: &[SocketAddr],
+    lookup: Option<impl Fn() -> L>,
+    phase: &Phase,
+) -> Result<Connected, Failure> {
+    phase.set("the proxy has not been reached");
+    let opened = open_plain(&proxy.hop, lookup).await?;
+    let opened = proxy::reach(proxy, opened, phase).await?;
+    proxy::pass(proxy, profile, addresses, opened, phase).await
 }
 
 async fn open_plain<L: Future<Output = Vec<String>>>(

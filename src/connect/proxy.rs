@@ -1,20 +1,28 @@
 //! Through a proxy: what it is told before a connection is one to its target.
 //!
 //! A [`Proxy`] is part of a [`Profile`], so connections are interchangeable only if they go through the same proxy, with the same
-//! credentials. Those are in `fields`, which nothing prints.
+//! credentials. Those are in `fields` and `login`, which nothing prints.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{timeout, Instant};
 
+use super::socks::{self, failed, Login, Place, Version};
 use super::{dns, millis_since, tls, Connected, Offer, Phase, Profile};
 use crate::config::{PROXY_HEAD, PROXY_TIMEOUT};
 use crate::error::Failure;
+use crate::metrics::proxies::Passages;
 
 /// Fields that an answer to CONNECT may have.
 const MOST_FIELDS: usize = 128;
+
+const NO_HOST: &str = "Failed to establish tunnel: no proxy can be told of such a host";
 
 const AUTHORIZATION: &[u8] = b"proxy-authorization:";
 
@@ -29,8 +37,33 @@ pub struct Proxy {
     pub way: Way,
     /// Header lines for the proxy alone, each with its CRLF: among them its credentials.
     pub fields: String,
+    /// Who asks, of a SOCKS proxy.
+    pub login: Option<Login>,
     /// What it is called in errors: its URL without credentials.
     pub name: String,
+    /// Where what it does is counted; `None`: nowhere.
+    pub book: Option<Book>,
+}
+
+/// Where what a proxy does is counted: for an agent, and for the process.
+#[derive(Clone)]
+pub struct Book {
+    pub own: Arc<Passages>,
+    pub all: Arc<Passages>,
+}
+
+impl PartialEq for Book {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.own, &other.own)
+    }
+}
+
+impl Eq for Book {}
+
+impl Hash for Book {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.own).hash(state);
+    }
 }
 
 /// How a proxy is told where to.
@@ -40,6 +73,21 @@ pub enum Way {
     Tunnel,
     /// By each request, whose target is in absolute form (RFC 9112, section 3.2.2).
     Forward,
+    /// By SOCKS. If it `resolves`, it is told the target's name, else one of its addresses.
+    Socks { version: Version, resolves: bool },
+}
+
+impl Way {
+    /// Whether the target's name is looked up here.
+    pub(super) fn asks_for_target(self) -> bool {
+        matches!(
+            self,
+            Way::Socks {
+                resolves: false,
+                ..
+            }
+        )
+    }
 }
 
 impl fmt::Debug for Proxy {
@@ -64,6 +112,7 @@ impl fmt::Debug for Proxy {
 pub(super) async fn pass(
     proxy: &Proxy,
     profile: &Profile,
+    addresses: &[SocketAddr],
     opened: Connected,
     phase: &Phase,
 ) -> Result<Connected, Failure> {
@@ -71,9 +120,20 @@ pub(super) async fn pass(
         return Ok(opened);
     }
     let began = Instant::now();
-    phase.set("the proxy has not answered CONNECT");
     let Connected { mut transport, .. } = opened;
-    match timeout(PROXY_TIMEOUT, tunnel(proxy, profile, &mut transport)).await {
+    let asking = async {
+        match proxy.way {
+            Way::Socks { version, .. } => {
+                phase.set("the SOCKS proxy has not answered");
+                by_socks(proxy, profile, version, addresses, &mut transport).await
+            }
+            _ => {
+                phase.set("the proxy has not answered CONNECT");
+                tunnel(proxy, profile, &mut transport).await
+            }
+        }
+    };
+    match timeout(PROXY_TIMEOUT, asking).await {
         Ok(told) => told?,
         Err(_) => {
             return Err(failed(format!(
@@ -89,6 +149,32 @@ pub(super) async fn pass(
     })
 }
 
+/// Asks a SOCKS proxy for a connection to the target, or to one of its addresses if it is not to look for them itself.
+async fn by_socks<T: AsyncRead + AsyncWrite + Unpin>(
+    proxy: &Proxy,
+    profile: &Profile,
+    version: Version,
+    addresses: &[SocketAddr],
+    transport: &mut T,
+) -> Result<(), Failure> {
+    let Some(target) = authority(profile) else {
+        return Err(failed(NO_HOST));
+    };
+    let said = (&*target, &*proxy.name);
+    let knows = |address: &&SocketAddr| version == Version::V5 || address.is_ipv4();
+    let place = match addresses.iter().find(knows) {
+        Some(address) => Place::Address(*address),
+        None if !addresses.is_empty() => {
+            return Err(failed(format!(
+                "Failed to establish tunnel to {target} via {}: SOCKS4 has no IPv6 addresses",
+                proxy.name
+            )));
+        }
+        None => Place::Name(dns::host(profile), profile.port),
+    };
+    socks::ask(version, proxy.login.as_ref(), &place, said, transport).await
+}
+
 /// Asks for a tunnel, and reads the answer's head.
 async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
     proxy: &Proxy,
@@ -96,8 +182,7 @@ async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
     transport: &mut T,
 ) -> Result<(), Failure> {
     let Some(target) = authority(profile) else {
-        let message = "Failed to establish tunnel: no proxy can be told of such a host";
-        return Err(failed(message));
+        return Err(failed(NO_HOST));
     };
     let request = format!(
         "CONNECT {target} HTTP/1.1\r\n{}host: {target}\r\n\r\n",
@@ -208,11 +293,27 @@ fn authority(profile: &Profile) -> Option<String> {
     })
 }
 
-pub(super) fn failed(message: impl Into<String>) -> Failure {
-    Failure::new("ERR_PROXY_TUNNEL", message)
-}
-
 impl Proxy {
+    /// Counts what it has come to.
+    pub(super) fn count(&self, came: &mut Result<Connected, Failure>) {
+        if let Err(failure) = came {
+            failure.is_proxys = true;
+        }
+        let Some(Book { own, all }) = &self.book else {
+            return;
+        };
+        for counters in [own, all] {
+            match came {
+                Ok(opened) => counters.pass(Duration::from_secs_f64(opened.proxy_ms / 1000.0)),
+                Err(failure) => {
+                    let refusal = failure.status.map(|status| status.to_string());
+                    let refusal = refusal.as_deref().or(failure.refusal.as_deref());
+                    counters.fail(&failure.code, &failure.message, refusal);
+                }
+            }
+        }
+    }
+
     /// A request whose first bytes are `bytes`, as a proxy that forwards it wants it: with its target in absolute form, and with
     /// what is for the proxy. `None`: there is nothing to change.
     pub fn rewrite(&self, profile: &Profile, bytes: &[u8]) -> Option<Bytes> {

@@ -2,15 +2,34 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned};
+use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned, ProxyStats};
 use super::{connections, Engine, Shared};
 use crate::connect::tls;
-use crate::connect::{CacheSettings, CacheStats, Names, Profile, Spread};
+use crate::connect::{Book, CacheSettings, CacheStats, Names, Profile, Spread};
 use crate::metrics::lifetime;
+use crate::metrics::proxies::{self, ByName};
+use crate::metrics::Metrics;
 use crate::pool::{AgentId, Counts, KeyId, Limits, PortId};
+
+/// Places that a proxy's connections are told by.
+const MOST_TARGETS: usize = 256;
+
+impl Owned {
+    /// An origin was let go: what was counted of it goes on counting for its proxy.
+    fn settle_proxy(&mut self, held: &Held, metrics: &Metrics) {
+        let Some(name) = &held.proxy else {
+            return;
+        };
+        let reused = metrics.reused.load(Relaxed);
+        for counters in [self.proxies.of(name).1, proxies::of_process(name)] {
+            counters.reused.fetch_add(reused, Relaxed);
+        }
+    }
+}
 
 impl Engine {
     /// Adds an agent of a thread.
@@ -23,6 +42,7 @@ impl Engine {
             spread: None,
             origins: HashMap::new(),
             past: Arc::default(),
+            proxies: ByName::default(),
         };
         shared.agents.insert(agent, owned);
         agent
@@ -60,6 +80,7 @@ impl Engine {
     /// Ends an agent: its idle connections close, unless others share them, its waiters are forgotten.
     pub fn remove_agent(&self, agent: AgentId) {
         self.with_effects(|shared, _, effects| {
+            shared.settle_proxies(agent);
             for waiter in shared.pool.remove_agent(agent, effects) {
                 shared.waiting.remove(&waiter);
             }
@@ -107,6 +128,7 @@ impl Engine {
                     route,
                     held_back: 0,
                     may_http2: false,
+                    proxy: None,
                 };
                 owned.origins.insert(key, held);
                 match route {
@@ -134,6 +156,7 @@ impl Engine {
             };
             if let Some(metrics) = shared.pool.release_origin(agent, key, effects) {
                 owned.past.absorb(&metrics);
+                owned.settle_proxy(&held, &metrics);
             }
             shared.let_go(agent, key, held);
         });
@@ -143,13 +166,18 @@ impl Engine {
     pub fn intern_profile(&self, agent: AgentId, key: KeyId, mut profile: Profile) -> u32 {
         let mut shared = self.lock();
         let shared = &mut *shared;
-        if let Some(owned) = shared.agents.get(&agent) {
+        let mut through = None;
+        if let Some(owned) = shared.agents.get_mut(&agent) {
             profile.names.clone_from(&owned.names);
             profile.spread.clone_from(&owned.spread);
-        }
-        if let Some(proxy) = &mut profile.proxy {
-            proxy.hop.names.clone_from(&profile.names);
-            proxy.hop.spread.clone_from(&profile.spread);
+            if let Some(proxy) = &mut profile.proxy {
+                proxy.hop.names.clone_from(&profile.names);
+                proxy.hop.spread.clone_from(&profile.spread);
+                let (name, own) = owned.proxies.of(&proxy.name);
+                let all = proxies::of_process(&proxy.name);
+                proxy.book = Some(Book { own, all });
+                through = Some(name);
+            }
         }
         let may_http2 = profile.http2.is_some();
         let id = shared.profiles.intern(profile);
@@ -159,6 +187,7 @@ impl Engine {
             .and_then(|owned| owned.origins.get_mut(&key));
         if let Some(held) = origin {
             held.may_http2 |= may_http2;
+            held.proxy = held.proxy.take().or(through);
             if held.profiles.insert(id) {
                 shared.profiles.hold(id);
             }
@@ -211,6 +240,55 @@ impl Engine {
             });
         }
         told
+    }
+
+    /// What there is to tell of the proxies of an agent, or of the process.
+    pub fn proxies(&self, agent: Option<AgentId>) -> Vec<ProxyStats> {
+        let shared = self.lock();
+        let known = match agent {
+            Some(agent) => shared.agents.get(&agent).map(|owned| owned.proxies.all()),
+            None => Some(proxies::all_of_process()),
+        };
+        let known = known.unwrap_or_default().into_iter();
+        let mut told: BTreeMap<String, ProxyStats> = known
+            .map(|(name, passages)| {
+                let stats = ProxyStats {
+                    name: name.clone(),
+                    counts: Counts::default(),
+                    reused: passages.reused.load(Relaxed),
+                    targets: BTreeMap::new(),
+                    passages,
+                };
+                (name, stats)
+            })
+            .collect();
+        for (&id, owned) in &shared.agents {
+            if agent.is_some_and(|agent| agent != id) || owned.proxies.is_empty() {
+                continue;
+            }
+            for (key, counts, metrics) in shared.pool.snapshot(id) {
+                let Some(held) = owned.origins.get(&key) else {
+                    continue;
+                };
+                let Some(name) = &held.proxy else {
+                    continue;
+                };
+                let stats = match told.contains_key(name) {
+                    true => told.get_mut(name),
+                    false => told.get_mut(proxies::OTHER),
+                };
+                let Some(stats) = stats else {
+                    continue;
+                };
+                stats.counts += counts;
+                stats.reused += metrics.reused.load(Relaxed);
+                let open = counts.leased + counts.idle;
+                if open > 0 && stats.targets.len() < MOST_TARGETS {
+                    *stats.targets.entry(Arc::clone(&held.place)).or_default() += open;
+                }
+            }
+        }
+        told.into_values().collect()
     }
 
     /// What agents hold at the moment, by place.
@@ -302,6 +380,20 @@ impl Engine {
 }
 
 impl Shared {
+    /// The same of all origins of an agent that ends.
+    fn settle_proxies(&mut self, agent: AgentId) {
+        let Some(owned) = self.agents.get_mut(&agent) else {
+            return;
+        };
+        let origins = std::mem::take(&mut owned.origins);
+        for (&key, held) in origins.iter().filter(|(_, held)| held.proxy.is_some()) {
+            if let Some(metrics) = self.pool.metrics_of(agent, key) {
+                owned.settle_proxy(held, &metrics);
+            }
+        }
+        owned.origins = origins;
+    }
+
     fn let_go(&mut self, agent: AgentId, key: KeyId, held: Held) {
         if held.may_http2 {
             connections::run(move |all| all.forget_origin(agent, key));

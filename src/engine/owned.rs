@@ -1,10 +1,11 @@
 //! What the engine keeps for agents and their origins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::connect::tls::Tls;
 use crate::connect::{Names, Spread};
+use crate::metrics::proxies::{ByName, Passages};
 use crate::metrics::Metrics;
 use crate::pool::{Counts, KeyId, PortId, Seen};
 
@@ -18,6 +19,8 @@ pub(super) struct Owned {
     pub origins: HashMap<KeyId, Held>,
     /// Counters of its origins that were let go.
     pub past: Arc<Metrics>,
+    /// What its proxies have done.
+    pub proxies: ByName,
 }
 
 /// What an agent's origin holds.
@@ -36,6 +39,8 @@ pub(super) struct Held {
     pub held_back: u32,
     /// Its connections may speak HTTP/2.
     pub may_http2: bool,
+    /// What its connections go through, as that is counted.
+    pub proxy: Option<String>,
 }
 
 /// What agents hold of a place.
@@ -46,6 +51,17 @@ pub struct Holding {
     pub counts: Counts,
     /// How many connections these agents may have; `None`: any number.
     pub limit: Option<u64>,
+}
+
+/// What there is to tell of a proxy.
+pub struct ProxyStats {
+    pub name: String,
+    /// Connections through it.
+    pub counts: Counts,
+    pub reused: u64,
+    /// Open connections by the place that they lead to.
+    pub targets: BTreeMap<Arc<str>, u32>,
+    pub passages: Arc<Passages>,
 }
 
 /// A connection, as it is at a moment, and where it leads to.

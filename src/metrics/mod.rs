@@ -2,6 +2,7 @@
 //!
 //! * [`histogram`]: times by size.
 //! * [`lifetime`]: sums of the process, by place, that outlive agents.
+//! * [`proxies`]: what proxies on the way have done.
 //!
 //! Everything is an atomic number, so that the I/O thread counts without the pool's lock and whoever looks disturbs
 //! nobody. A look is not one moment: numbers that belong together may differ by what happened meanwhile.
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub mod histogram;
 pub mod lifetime;
+pub mod proxies;
 
 pub use histogram::Histogram;
 

@@ -1,7 +1,7 @@
 //! What a proxy is told and says, by the text.
 
 use super::*;
-use crate::connect::{Proxy, Way};
+use crate::connect::{Login, Proxy, Way};
 
 fn through(way: Way, host: &str, port: u16) -> Profile {
     let mut through = profile(port);
@@ -10,7 +10,12 @@ fn through(way: Way, host: &str, port: u16) -> Profile {
         hop: profile(3128),
         way,
         fields: "proxy-authorization: Basic abc\r\n".to_owned(),
+        login: Some(Login {
+            user: "abc".to_owned(),
+            password: "abc".to_owned(),
+        }),
         name: "http://127.0.0.1:3128".to_owned(),
+        book: None,
     }));
     through
 }
