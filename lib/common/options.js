@@ -394,7 +394,6 @@ function isUnusual(own, options) {
 module.exports = {
   checkTimeout,
   freeSocketTimeout,
-  idleLimit,
   isPlain,
   isUnusual,
   keepAliveBuffer,

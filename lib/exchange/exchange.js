@@ -378,4 +378,4 @@ function isBound(asking) {
   return isTold || asking.getHeader('host') === undefined
 }
 
-module.exports = { discard, Exchange, IN_PLACE }
+module.exports = { discard, Exchange }

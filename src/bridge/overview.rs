@@ -81,17 +81,7 @@ impl BindingOverview {
         let counts = [counts.dialing, counts.leased, counts.idle, counts.queued];
         row.extend(counts.map(f64::from));
         row.push(limit.map_or(-1.0, |limit| limit as f64));
-        let counters = [
-            &metrics.created,
-            &metrics.reused,
-            &metrics.retried,
-            &metrics.moved,
-            &metrics.passed_over,
-            &metrics.sent,
-            &metrics.received,
-            &metrics.full,
-            &metrics.resumed,
-        ];
+        let counters = metrics.counters();
         row.extend(counters.map(|counter| counter.load(Relaxed) as f64));
         row.extend(metrics.durations.classes());
         for (fallback, tally) in [(false, &metrics.errors), (true, &metrics.fallback)] {
@@ -106,15 +96,7 @@ impl BindingOverview {
             self.tallies.extend(named);
         }
         row.extend(metrics.ended.iter().map(|count| count.load(Relaxed) as f64));
-        let times = [
-            &metrics.wait,
-            &metrics.connect,
-            &metrics.first_byte,
-            &metrics.dns,
-            &metrics.tcp,
-            &metrics.tls,
-            &metrics.age,
-        ];
+        let times = metrics.times();
         row.extend(times.iter().flat_map(|times| times.summary()));
     }
 }

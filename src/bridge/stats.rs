@@ -10,8 +10,11 @@ use super::lending;
 use crate::connect::tls;
 use crate::engine::{connections as open, Holding, OriginStats, ENGINE};
 use crate::fetch;
-use crate::metrics::{lifetime, Metrics};
+use crate::metrics::{lifetime, Histogram, Metrics};
 use crate::pool::{Counts, State};
+
+/// Of the counters, the first ones belong to an agent; bytes and handshakes are counted for the process.
+const OF_AN_AGENT: usize = 5;
 
 /// How often something happened.
 #[napi(object)]
@@ -54,14 +57,13 @@ pub struct BindingPlace {
     pub counts: Vec<u32>,
     /// How many connections there may be.
     pub limit: f64,
-    /// Created, reused, retried, moved, passed over, bytes sent, bytes received, full and resumed handshakes.
+    /// As [`Metrics::counters`] has them.
     pub totals: Vec<f64>,
     /// Those that were open, by the number of the reason.
     pub closed: Vec<f64>,
     pub errors: Vec<BindingTally>,
     pub fallback: Vec<BindingTally>,
-    /// Waiting, opening, the first byte, name, connection, TLS, and how long connections lived: as `Histogram::snapshot` has
-    /// them.
+    /// As [`Metrics::times`] and `Histogram::snapshot` have them.
     pub times: Vec<Vec<f64>>,
     pub durations: Vec<BindingDurations>,
 }
@@ -269,17 +271,10 @@ fn told(origin: OriginStats) -> BindingOrigin {
         counts,
         metrics,
     } = origin;
-    let totals = [
-        &metrics.created,
-        &metrics.reused,
-        &metrics.retried,
-        &metrics.moved,
-        &metrics.passed_over,
-    ];
     BindingOrigin {
         name,
         counts: numbers(counts),
-        totals: all(totals),
+        totals: all(metrics.counters().into_iter().take(OF_AN_AGENT)),
         closed: all(&metrics.closed),
         errors: tally(metrics.errors.snapshot()),
         fallback: tally(metrics.fallback.snapshot()),
@@ -293,36 +288,16 @@ fn place(name: &str, holding: Option<Holding>, metrics: &Metrics) -> BindingPlac
     let (counts, limit) = holding.map_or((Counts::default(), Some(0)), |holding| {
         (holding.counts, holding.limit)
     });
-    let totals = [
-        &metrics.created,
-        &metrics.reused,
-        &metrics.retried,
-        &metrics.moved,
-        &metrics.passed_over,
-        &metrics.sent,
-        &metrics.received,
-        &metrics.full,
-        &metrics.resumed,
-    ];
-    let times = [
-        &metrics.wait,
-        &metrics.connect,
-        &metrics.first_byte,
-        &metrics.dns,
-        &metrics.tcp,
-        &metrics.tls,
-        &metrics.age,
-    ];
     let durations = metrics.durations.snapshot();
     BindingPlace {
         name: name.to_owned(),
         counts: numbers(counts),
         limit: limit.map_or(f64::INFINITY, |limit| limit as f64),
-        totals: all(totals),
+        totals: all(metrics.counters()),
         closed: all(&metrics.ended),
         errors: tally(metrics.errors.snapshot()),
         fallback: tally(metrics.fallback.snapshot()),
-        times: times.map(|times| times.snapshot()).to_vec(),
+        times: metrics.times().map(Histogram::snapshot).to_vec(),
         durations: durations
             .map(|(method, class, times)| BindingDurations {
                 method: method.to_owned(),

@@ -66,33 +66,48 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// All that is but a number, in the order in which JavaScript is told it: created, reused, retried, moved, passed over,
+    /// bytes sent and received, full and resumed handshakes.
+    pub fn counters(&self) -> [&AtomicU64; 9] {
+        [
+            &self.created,
+            &self.reused,
+            &self.retried,
+            &self.moved,
+            &self.passed_over,
+            &self.sent,
+            &self.received,
+            &self.full,
+            &self.resumed,
+        ]
+    }
+
+    /// All times but those of [`Durations`]: waiting, opening, the first byte, name, connection, TLS, lifetime.
+    pub fn times(&self) -> [&Histogram; 7] {
+        [
+            &self.wait,
+            &self.connect,
+            &self.first_byte,
+            &self.dns,
+            &self.tcp,
+            &self.tls,
+            &self.age,
+        ]
+    }
+
     /// Adds all that another one has counted.
     pub fn absorb(&self, other: &Metrics) {
-        let pairs = [
-            (&self.created, &other.created),
-            (&self.reused, &other.reused),
-            (&self.retried, &other.retried),
-            (&self.moved, &other.moved),
-            (&self.passed_over, &other.passed_over),
-            (&self.resumed, &other.resumed),
-            (&self.full, &other.full),
-            (&self.sent, &other.sent),
-            (&self.received, &other.received),
-        ];
+        let counters = self.counters().into_iter().zip(other.counters());
         let closed = self.closed.iter().zip(&other.closed);
         let ended = self.ended.iter().zip(&other.ended);
-        for (mine, theirs) in pairs.into_iter().chain(closed).chain(ended) {
+        for (mine, theirs) in counters.chain(closed).chain(ended) {
             mine.fetch_add(theirs.load(Relaxed), Relaxed);
         }
         self.errors.absorb(&other.errors);
         self.fallback.absorb(&other.fallback);
-        self.wait.absorb(&other.wait);
-        self.connect.absorb(&other.connect);
-        self.first_byte.absorb(&other.first_byte);
-        self.dns.absorb(&other.dns);
-        self.tcp.absorb(&other.tcp);
-        self.tls.absorb(&other.tls);
-        self.age.absorb(&other.age);
+        for (mine, theirs) in self.times().into_iter().zip(other.times()) {
+            mine.absorb(theirs);
+        }
         self.durations.absorb(&other.durations);
     }
 }
