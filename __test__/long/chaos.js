@@ -1,8 +1,9 @@
 'use strict'
 
 // 50,000 requests to a server that resets, stalls, trickles, sends garbage, answers early, closes in every phase and
-// says things that nobody asked: `npm run chaos [-- requests [seed]] [http|https|http2]`. Each settles exactly once, with its own
+// says things that nobody asked: `npm run chaos [-- requests [seed]] [http|https|http2] [proxy]`. Each settles exactly once, with its own
 // body or an error; memory and descriptors end where they began. Over HTTP/2 the server breaks that protocol's rules.
+// With `proxy`, all of it goes through a SOCKS proxy: a tunnel shows all that the server does.
 
 const https = require('node:https')
 
@@ -12,14 +13,16 @@ const { chaosOverHttp2 } = require('../support/chaos-http2')
 const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
 const { schemes, trusting } = require('../support/schemes')
+const { socksProxy } = require('../support/socks')
 
 const given = process.argv.slice(2)
-const { numbers, chosen } = readArguments(given.filter((argument) => argument !== 'http2'))
+const isProxied = given.includes('proxy')
+const { numbers, chosen } = readArguments(given.filter((argument) => argument !== 'http2' && argument !== 'proxy'))
 const overHttp2 = { ...schemes.https, Agent: schemes.https.Agent, name: 'http2' }
 const isHttp2Only = given.includes('http2') && !given.some((argument) => Object.hasOwn(schemes, argument))
 const scenes = [
   ...(isHttp2Only ? [] : chosen),
-  ...(given.length === numbers.length || given.includes('http2') ? [overHttp2] : []),
+  ...(given.length - Number(isProxied) === numbers.length || given.includes('http2') ? [overHttp2] : []),
 ]
 const [requests = 50_000, seed = Date.now() % 1_000_000] = numbers
 const MOST_GROWTH = 32 * 1024 * 1024
@@ -31,6 +34,10 @@ async function over(scheme) {
   console.log(`${scheme.name}: ${requests} requests, seed ${seed}`)
   const identity = await scheme.identity()
   const isHttp2 = scheme === overHttp2
+  /** @type {(() => unknown)[]} */
+  const ends = []
+  const scope = /** @type {any} */ ({ defer: (/** @type {() => unknown} */ end) => ends.push(end) })
+  const proxy = isProxied ? await socksProxy(scope) : undefined
   const remote = await startRemote(isHttp2 ? 'chaos-http2-peer.js' : 'chaos-peer.js', { identity })
   const run = async (n, from) => {
     const options = {
@@ -38,11 +45,12 @@ async function over(scheme) {
       maxSockets: isHttp2 ? 64 : 32,
       headersTimeout: 60_000,
       ...(isHttp2 && { http2: true }),
+      ...(proxy && { proxy: `socks5h://127.0.0.1:${proxy.port}` }),
     }
     const agent = new scheme.Agent(trusting(options, identity))
     const counts = isHttp2
       ? await chaosOverHttp2({ agent, request: https.request, remote, requests: n, seed: from })
-      : await chaos({ agent, remote, requests: n, seed: from })
+      : await chaos({ agent, remote, requests: n, seed: from, isProxied })
     agent.destroy()
     await remote.nobodyConnected(10_000)
     return counts
@@ -61,6 +69,7 @@ async function over(scheme) {
     if (times === MOST_RUNS) throw new Error('memory grows')
     console.log('more than it may be: once more')
   }
+  for (const end of ends) await end()
   await remote.stop()
 }
 

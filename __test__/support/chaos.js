@@ -74,9 +74,9 @@ const LOTTERIES = {
 /** Of requests to where names make no difference, so many are made by a name. */
 const NAMED = 0.1
 
-function planned(next, id, tickets) {
+function planned(next, id, tickets, hasNames) {
   const { name, kind: given } = tickets[Math.floor(next() * tickets.length)]
-  const { host, ...named } = looksUp && next() < NAMED ? chosenName(next) : {}
+  const { host, ...named } = looksUp && hasNames && next() < NAMED ? chosenName(next) : {}
   const isNamed = host !== undefined && !given.fetched && !given.isCut && !given.isAlerted
   const kind = isNamed && named.fails ? { ...given, ...named, fails: 'always' } : given
   const number = Math.floor(next() * (next() < 0.1 ? 100_000 : 400))
@@ -196,18 +196,18 @@ function spoilBatch() {
 }
 
 /**
- * @param {{ agent: any, remote: any, requests: number, seed: number, lanes?: number, onProgress?: (done: number) => void }} run
- *   `remote`: support/chaos-peer.js, over what the agent speaks
+ * @param {{ agent: any, remote: any, requests: number, seed: number, isProxied?: boolean, lanes?: number, onProgress?: (done: number) => void }} run
+ *   `remote`: support/chaos-peer.js, over what the agent speaks; `isProxied`: through a proxy, which looks names up in its own way
  * @returns {Promise<Record<string, number>>} how requests settled, by kind and outcome
  */
-async function chaos({ agent, remote, requests, seed, lanes = 48, onProgress }) {
+async function chaos({ agent, remote, requests, seed, isProxied = false, lanes = 48, onProgress }) {
   const next = random(seed)
   const tickets = agent.protocol === 'https:' ? LOTTERIES.https : LOTTERIES.http
   const counts = {}
   let id = 0
   const lane = async () => {
     while (id < requests) {
-      const plan = planned(next, ++id, tickets)
+      const plan = planned(next, ++id, tickets, !isProxied)
       const spoiled = !baseline && plan.id % 20 === 0 ? spoilBatch() : undefined
       const { settled, error } = await (plan.fetched ? fetchOne : one)(agent, remote, plan)
       await spoiled
