@@ -4,7 +4,7 @@
 // Nobody can tell, because who looks at their agent before, or gives it another request, has them promoted first.
 
 const { nextTick } = require('../runtime/captured.js')
-const { reuses, retries, starts } = require('../common/diagnostics.js')
+const { queued, reuses, retries, starts } = require('../common/diagnostics.js')
 const { hasListeners, measuresRequests } = require('../runtime/probes.js')
 
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
@@ -33,7 +33,7 @@ function startsInPlace(exchange, start) {
 
 /** Whether somebody listens to what is told of requests one by one. */
 function isTold() {
-  return reuses.hasSubscribers || retries.hasSubscribers || starts.hasSubscribers
+  return queued.hasSubscribers || reuses.hasSubscribers || retries.hasSubscribers || starts.hasSubscribers
 }
 
 /** Whether somebody beside their users hears of requests that are sent. */
@@ -75,4 +75,4 @@ function settlePending(agent, before) {
   }
 }
 
-module.exports = { add, settlePending, startsInPlace }
+module.exports = { add, isWatched, settlePending, startsInPlace }

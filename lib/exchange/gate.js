@@ -165,6 +165,7 @@ class Gate {
     if (queued.hasSubscribers) tellQueued(exchange)
     this.#waiting.add(exchange)
     exchange.wait = new Wait(exchange, onTurn, this)
+    exchange.wait.watch()
     native.holdBack(origin.origins.id, origin.key, true, -1)
     this.#schedule()
     // What it keeps waiting for may be on its way.

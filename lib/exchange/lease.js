@@ -51,13 +51,8 @@ function lease(exchange, isFallback, onServed, answered = -1) {
     const id = answer >>> 3
     if (kind === QUEUED) {
       if (queued.hasSubscribers) tellQueued(exchange)
-      exchange.wait = new Wait(exchange, (kind, id) => {
-        const taken = take(exchange, kind, id, 0)
-        // As in the runtime: only who found the connection idle has reused it.
-        exchange.req.reusedSocket = false
-        if (taken) onServed(exchange)
-        else lease(exchange, isFallback, onServed)
-      })
+      exchange.wait = new Wait(exchange, (kind, id) => serve(exchange, isFallback, onServed, kind, id))
+      exchange.wait.watch()
       return
     }
     if (kind !== DIALING && kind !== IDLE && kind !== FALLBACK && kind !== ADOPTING) {
@@ -69,6 +64,23 @@ function lease(exchange, isFallback, onServed, answered = -1) {
       return
     }
   }
+}
+
+/**
+ * An exchange's turn has come.
+ * @template {Exchange} T
+ * @param {T} exchange
+ * @param {boolean} isFallback
+ * @param {(exchange: T) => void} onServed
+ * @param {number} kind
+ * @param {number} id the connection's
+ */
+function serve(exchange, isFallback, onServed, kind, id) {
+  const taken = take(exchange, kind, id, 0)
+  // As in the runtime: only who found the connection idle has reused it.
+  exchange.req.reusedSocket = false
+  if (taken) onServed(exchange)
+  else lease(exchange, isFallback, onServed)
 }
 
 /**
@@ -104,6 +116,28 @@ function leaseIdle(exchange) {
       return false
     }
   }
+}
+
+/**
+ * Puts an exchange into the queue that the engine has queued. Nobody can abort it there, or give it a timeout, without having it
+ * promoted.
+ * @param {import('../fast-request/exchange.js').FastExchange} exchange
+ */
+function waitForIdle(exchange) {
+  exchange.wait = new Wait(exchange, (kind, id) => exchange.onTurn(kind, id))
+}
+
+/**
+ * Takes the connection that its turn has brought, if that is an open one.
+ * @param {import('../fast-request/exchange.js').FastExchange} exchange
+ * @param {number} kind
+ * @param {number} id the connection's
+ */
+function takeIdle(exchange, kind, id) {
+  const known = kind === IDLE ? exchange.port.connections.get(id) : undefined
+  if (known === undefined || known.socket.destroyed || !known.isConnected) return false
+  exchange.connect(known)
+  return true
 }
 
 /** @param {Exchange} exchange */
@@ -172,4 +206,4 @@ function giveBack(exchange) {
   settleUnserved(req, req[kDestroyError])
 }
 
-module.exports = { giveBack, lease, leaseIdle }
+module.exports = { giveBack, lease, leaseIdle, serve, takeIdle, waitForIdle }

@@ -39,21 +39,26 @@ class Wait {
     this.#exchange = exchange
     this.#gate = gate
     this.onTurn = onTurn
-    const { req, agent, origin } = exchange
+    const { origin } = exchange
     this.#since = now()
     origin.enqueue(exchange)
     watchQueue(exchange)
-    this.#prototype = Object.getPrototypeOf(req)
-    Object.setPrototypeOf(req, waitingPrototype(this.#prototype))
-    this.#watch(req.timeout === undefined ? agent.options.timeout : req.timeout)
     const { queueTimeoutMs } = origin.origins
     if (queueTimeoutMs > 0) {
       this.#lastCall = new Deadline(Math.min(queueTimeoutMs, MOST_TIMER_MS), () => this.#onLastCall()).unref()
     }
   }
 
+  /** Sees to it that the request can be aborted and given a timeout. */
+  watch() {
+    const { req, agent } = this.#exchange
+    this.#prototype = Object.getPrototypeOf(req)
+    Object.setPrototypeOf(req, waitingPrototype(this.#prototype))
+    this.#expect(req.timeout === undefined ? agent.options.timeout : req.timeout)
+  }
+
   /** @param {unknown} ms */
-  #watch(ms) {
+  #expect(ms) {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     if (typeof ms !== 'number' || !(ms > 0)) return
@@ -92,7 +97,7 @@ class Wait {
   /** @param {unknown} ms what the request's setTimeout() was told */
   onSetTimeout(ms) {
     this.#exchange.noteTimeout(ms)
-    this.#watch(ms)
+    this.#expect(ms)
   }
 
   onDestroy() {

@@ -1,6 +1,6 @@
 'use strict'
 
-// Carries a fast request over the engine: on an idle connection, its agent's or a lent one, sent whole in one go, answered
+// Carries a fast request over the engine: on a connection that is idle, or becomes so while it waits, sent whole in one go, answered
 // by a response that its user reads by 'data' and 'end'. Everything else that can happen makes request, response and
 // exchange the runtime's own first (promote.js); the exchange goes on as what it extends, client-request/exchange.js.
 //
@@ -9,15 +9,17 @@
 const { Buffer } = require('node:buffer')
 const http = require('node:http')
 
-const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END } = require('../bridge/layout.js')
+const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, QUEUED } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
 const { ClientExchange } = require('../client-request/exchange.js')
 const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
-const { leaseIdle } = require('../exchange/lease.js')
+const { startSoon } = require('../agent/agent.js')
+const { isWatched } = require('../exchange/batch.js')
+const { leaseIdle, serve, takeIdle, waitForIdle } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
 const { hasListeners } = require('../runtime/probes.js')
 const { promote } = require('./promote.js')
-const { ANSWERED, CLOSED, ENDED, MADE, SENT } = require('./state.js')
+const { ANSWERED, CLOSED, ENDED, MADE, SENT, WAITING } = require('./state.js')
 const { FastResponse } = require('./response.js')
 const { enqueue } = require('./tell.js')
 
@@ -43,6 +45,8 @@ class FastExchange extends ClientExchange {
   successor = null
   /** What the engine answered instead of an idle connection; -1: it has not. */
   answer = -1
+  /** Whether it was in the queue. */
+  hasWaited = false
   /** Bytes sent. */
   sent = 0
   /** Of its records so far. */
@@ -132,11 +136,35 @@ class FastExchange extends ClientExchange {
       super.start()
       return
     }
-    const { agent, template, req } = this
-    if (!this.isEnded || hasEarlyListeners(req) || !leaseIdle(this)) {
+    if (!this.isEnded || hasEarlyListeners(this.req)) this.promote()
+    else if (leaseIdle(this)) this.#begin()
+    else if (this.answer >= 0 && (this.answer & 7) === QUEUED && !this.agent.options.timeout) this.#wait()
+    else this.promote()
+  }
+
+  #wait() {
+    this.phase = WAITING
+    this.hasWaited = true
+    waitForIdle(this)
+  }
+
+  /**
+   * Its turn in the queue has come.
+   * @param {number} kind
+   * @param {number} id the connection's
+   */
+  onTurn(kind, id) {
+    if (this.isPromoted || hasEarlyListeners(this.req) || isWatched() || !takeIdle(this, kind, id)) {
       this.promote()
+      serve(this, false, startSoon, kind, id)
       return
     }
+    this.#begin()
+  }
+
+  /** It has its connection, and is all there is to send. */
+  #begin() {
+    const { agent, template } = this
     const connection = /** @type {Connection} */ (this.connection)
     this.phase = SENT
     const { socket } = connection
@@ -353,6 +381,7 @@ class FastExchange extends ClientExchange {
 const RARE = /** @type {const} */ ([
   'cork',
   'endConnection',
+  'failUnserved',
   'hold',
   'onDestroyed',
   'onError',

@@ -64,7 +64,7 @@ const shown = {
   writableEnded: (exchange) => exchange.isEnded,
   writableFinished: (exchange) => exchange.phase >= SENT,
   headersSent: (exchange) => exchange.isEnded,
-  reusedSocket: (exchange) => exchange.phase >= SENT,
+  reusedSocket: (exchange) => exchange.phase >= SENT && !exchange.hasWaited,
   res: (exchange) => exchange.res,
   socket: (exchange) => exchange.socket,
   connection: (exchange) => exchange.socket,

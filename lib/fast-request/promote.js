@@ -13,7 +13,7 @@ const { arrive, onResponseEnd, readHead } = require('../client-request/response.
 const { lease } = require('../exchange/lease.js')
 const { quietly } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')
-const { ANSWERED, CLOSED, ENDED, MADE } = require('./state.js')
+const { ANSWERED, CLOSED, ENDED, MADE, WAITING } = require('./state.js')
 const { kFast } = require('./symbols.js')
 
 /** @typedef {import('./exchange.js').FastExchange} FastExchange */
@@ -35,11 +35,17 @@ function promote(fast) {
     if (fast.isEnded) req.end(fast.body)
     return
   }
+  if (phase === WAITING) {
+    carry(fast, options)
+    fast.wait?.watch()
+    req.end(fast.body)
+    return
+  }
   const { socket } = /** @type {import('../exchange/connection.js').Connection} */ (fast.connection)
   if (phase < ENDED) carry(fast, options)
   pretendSent(req, fast.body)
   req.socket = socket
-  req.reusedSocket = true
+  req.reusedSocket = !fast.hasWaited
   if (phase < ENDED) fast.resumeSent(fast.sent, (fast.flags & ALL_WRITTEN) !== 0)
   if (phase === ANSWERED) announceAgain(fast)
   else if (phase >= ENDED) finishAgain(fast)

@@ -4,12 +4,14 @@
 module.exports = Object.freeze({
   /** The request exists. */
   MADE: 0,
+  /** It is in the queue. */
+  WAITING: 1,
   /** It is with the engine. */
-  SENT: 1,
+  SENT: 2,
   /** The response's head is here. */
-  ANSWERED: 2,
+  ANSWERED: 3,
   /** The connection is given back, and 'end' told. */
-  ENDED: 3,
+  ENDED: 4,
   /** 'close' is told. */
-  CLOSED: 4,
+  CLOSED: 5,
 })
