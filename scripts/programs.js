@@ -60,6 +60,9 @@ const PROGRAMS = [
     node: 22,
     elsewhere: true,
   },
+  // For examples/express-proxy and examples/opentelemetry.
+  { name: 'express', packages: ['express@5.3.0'], node: 18 },
+  { name: 'otel-context', packages: ['@opentelemetry/context-async-hooks@3.1.1'], node: 22 },
   { name: 'http2-wrapper', packages: ['http2-wrapper@2.2.4'], node: 18 },
   // What `npm run rehearse` publishes to, installs with and bundles with.
   {
