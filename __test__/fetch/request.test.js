@@ -167,9 +167,11 @@ test('signal: null parts a fetch from its Request', async (scope) => {
 test('fields that are spelled in two ways are one, cookies joined as cookies are', async (scope) => {
   const { peer, origin } = await server(scope)
   const headers = { cookie: 'a=1', Cookie: 'b=2', 'x-a': '1', 'X-A': '2' }
-  await (await fetch(`${origin}/`, { headers })).text()
-  const [sent] = peer.requests
-  assert.deepStrictEqual([sent.headers.cookie, sent.headers['x-a']], ['a=1; b=2', '1, 2'])
+  for (const given of [headers, Object.entries(headers)]) {
+    await (await fetch(`${origin}/`, { headers: given })).text()
+    const sent = peer.requests.pop()
+    assert.deepStrictEqual([sent.headers.cookie, sent.headers['x-a']], ['a=1; b=2', '1, 2'])
+  }
 })
 
 test('a query that is empty is sent', async (scope) => {

@@ -172,6 +172,7 @@ function fieldsOf(headers) {
     for (let at = 1; at < fields.length; at += 2) if (!VALUE.test(fields[at])) return null
     return fields
   }
+  if (Array.isArray(headers)) return fieldsOfPairs(headers)
   if (headers === null || typeof headers !== 'object' || Symbol.iterator in headers) return null
   if (Object.getOwnPropertySymbols(headers).length > 0) return null
   let respelled = false
@@ -189,6 +190,26 @@ function fieldsOf(headers) {
     fields.push(lower, value)
   }
   return respelled ? joined(fields) : fields
+}
+
+/**
+ * The same of pairs: Deno's Headers join cookies by commas, which makes one of them.
+ * @param {any[]} pairs
+ * @returns {string[] | null}
+ */
+function fieldsOfPairs(pairs) {
+  /** @type {string[]} */
+  const fields = []
+  for (const pair of pairs) {
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string' || typeof pair[1] !== 'string')
+      return null
+    const name = pair[0].toLowerCase()
+    const value = pair[1].replace(EDGES, '')
+    // The one name whose values stay apart.
+    if (!TOKEN.test(name) || !VALUE.test(value) || name === 'set-cookie') return null
+    fields.push(name, value)
+  }
+  return joined(fields)
 }
 
 /**
