@@ -172,6 +172,28 @@ test('a proxy that ends, or speaks something else, is no SOCKS proxy', async (sc
   assert.strictEqual(target.connections, 0)
 })
 
+test('a proxy that says nothing is given connectTimeout, and the error says what was awaited', async (scope) => {
+  const target = await server(scope)
+  const proxy = await socksProxy(scope, { onConnection: () => true })
+  const url = `socks5h://127.0.0.1:${proxy.port}`
+  const agent = agentOf(scope, { proxy: url, connectTimeout: 50 })
+  const error = await refusal(send({ host: 'localhost', port: target.port, agent }))
+  assert.strictEqual(error.code, 'ERR_KEEPWIRE_CONNECT_TIMEOUT')
+  assert.ok(error.message.includes(`via ${url}`), error.message)
+  assert.match(error.message, /the SOCKS proxy has not answered$/)
+  assert.deepStrictEqual(agent.stats().proxies[url].errors, { ERR_KEEPWIRE_CONNECT_TIMEOUT: 1 })
+  assert.strictEqual(target.connections, 0)
+})
+
+test('bytes of the proxy’s own in front of TLS fail the request', async (scope) => {
+  const { root, server } = await authority
+  const target = await secureServer(scope, server, {}, (_req, res) => res.end('ok'))
+  const proxy = await socksProxy(scope, { early: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n' })
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, proxy: `socks5h://127.0.0.1:${proxy.port}` }))
+  const error = await refusal(send({ host: 'localhost', port: target.port, agent, method: 'POST' }, 'body'))
+  assert.ok(error instanceof Error && error.code !== undefined, String(error))
+})
+
 test('a tunnel that was cut while idle is replaced', async (scope) => {
   const proxy = await socksProxy(scope)
   const target = await server(scope)
