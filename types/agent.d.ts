@@ -12,6 +12,29 @@ export interface AgentOptions extends nodeHttp.AgentOptions, ProxyOptions {
    */
   noDelay?: boolean | undefined
 
+  /**
+   * Whether to speak HTTP/2 without TLS, with servers that are known to (RFC 9113, section 3.3; docs/http2.md). Of http agents only;
+   * not with proxies. Read once.
+   *
+   * Default: false. Disabled by: false.
+   */
+  h2c?: boolean | undefined
+
+  /**
+   * With `http2` or `h2c`: how many requests one connection carries at a time, as far as the server takes so many. Read once.
+   *
+   * Unit: requests. Default: 1000.
+   */
+  maxStreams?: number | undefined
+
+  /**
+   * With `http2` or `h2c`: how long a connection may say nothing before its server is asked whether it is there (PING, RFC 9113, section
+   * 6.7). A request that may not be sent twice waits for the answer, a second at the most. Read once.
+   *
+   * Unit: ms. Default: 15,000. Disabled by: 0, `Infinity`.
+   */
+  pingAfter?: number | undefined
+
   /** Path of a Unix domain socket or Windows named pipe to connect to, in place of `host` and `port`. Default: none. */
   socketPath?: string | undefined
 

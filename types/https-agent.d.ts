@@ -23,21 +23,6 @@ export interface HttpsAgentOptions extends nodeHttps.AgentOptions, AgentOptions 
    * Default: false. Disabled by: false.
    */
   http2?: boolean | undefined
-
-  /**
-   * With `http2`: how many requests one connection carries at a time, as far as the server takes so many. Read once.
-   *
-   * Unit: requests. Default: 1000.
-   */
-  maxStreams?: number | undefined
-
-  /**
-   * With `http2`: how long a connection may say nothing before its server is asked whether it is there (PING, RFC 9113, section
-   * 6.7). A request that may not be sent twice waits for the answer, a second at the most. Read once.
-   *
-   * Unit: ms. Default: 15,000. Disabled by: 0, `Infinity`.
-   */
-  pingAfter?: number | undefined
 }
 
 /** What it shares with {@link Agent}; its `defaultPort` is 443, its `protocol` `'https:'`. */

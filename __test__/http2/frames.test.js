@@ -346,6 +346,21 @@ for (const [what, make] of Object.entries(floods)) {
   })
 }
 
+test('a session outlives any number of empty frames of data, by which servers flush', async (scope) => {
+  const served = await frameServer(scope, (peer, received) => {
+    if (!endsRequest(received)) return
+    const { stream } = received
+    const empty = all(50, frame(DATA, 0, stream))
+    const [head, first] = [frame(HEADERS, END_HEADERS, stream, STATUS_200), frame(DATA, 0, stream, 'be')]
+    peer.send(head, ...empty, first, ...empty, frame(DATA, END_STREAM, stream, 'gun'))
+  })
+  const agent = await http2Agent(scope)
+  for (let round = 0; round < 20; round++) {
+    assert.deepStrictEqual(await burst(10, { port: served.port, agent }), all(10, 'begun'))
+  }
+  assert.strictEqual(served.connections, 1)
+})
+
 test('resets of all streams, again and again, end each request once', async (scope) => {
   const served = await frameServer(scope, (peer, { type, stream }) => {
     if (type === HEADERS) peer.send(reset(stream, PROTOCOL_ERROR))

@@ -2,6 +2,7 @@
 
 // HTTP/2 over loopback: servers of the runtime that runs the test, and requests of its https module.
 
+const http = require('node:http')
 const http2 = require('node:http2')
 const https = require('node:https')
 const net = require('node:net')
@@ -15,11 +16,14 @@ const authority = makeAuthority()
 /**
  * A server, by its streams (core API) or by requests and responses (compat API).
  * @param {import('./suite').Scope} scope
- * @param {{ onStream?: Function, onRequest?: Function, settings?: object, options?: object }} how
+ * @param {{ onStream?: Function, onRequest?: Function, settings?: object, options?: object, isClear?: boolean }} how
+ *   `isClear`: without TLS
  */
-async function http2Server(scope, { onStream, onRequest, settings, options = {} }) {
+async function http2Server(scope, { onStream, onRequest, settings, options = {}, isClear = false }) {
   const { server: identity } = await authority
-  const server = http2.createSecureServer({ cert: identity.pem, key: identity.key, settings, ...options }, onRequest)
+  const server = isClear
+    ? http2.createServer({ settings, ...options }, onRequest)
+    : http2.createSecureServer({ cert: identity.pem, key: identity.key, settings, ...options }, onRequest)
   const sessions = new Set()
   const counts = { sessions: 0, streams: 0 }
   server.on('session', (session) => {
@@ -94,7 +98,8 @@ async function http2Agent(scope, options = {}) {
 function outcome(options, { body, use } = {}) {
   return new Promise((resolve) => {
     const told = { information: [] }
-    const request = https.request({ host: 'localhost', family: 4, ...options }, (response) => {
+    const { request: begin } = options.agent?.protocol === 'http:' ? http : https
+    const request = begin({ host: 'localhost', family: 4, ...options }, (response) => {
       const { statusCode: status, statusMessage, httpVersion, headers, rawHeaders } = response
       Object.assign(told, { status, statusMessage, httpVersion, headers, rawHeaders })
       const chunks = []

@@ -63,7 +63,7 @@ function agentOver(Runtime, begin) {
 }
 
 const Agent = agentOver(RuntimeAgent, (agent) => {
-  if (agent.options.http2 === true) throw invalidValue('http2', true, 'needs TLS: it is an option of https agents')
+  if (agent.options.http2 === true) throw invalidValue('http2', true, 'needs TLS: http agents have h2c')
   initialize(agent)
 })
 

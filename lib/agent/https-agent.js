@@ -13,6 +13,7 @@ const { RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
 const { merge, nameOf } = require('../common/options.js')
 const { kProxy, suffixOf } = require('../common/proxy-option.js')
+const { invalidValue } = require('../common/errors.js')
 const { SecureOrigin } = require('./https-origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
 
@@ -35,6 +36,7 @@ class Known {
 }
 
 const Agent = agentOver(RuntimeAgent, (agent) => {
+  if (agent.options.h2c === true) throw invalidValue('h2c', true, 'is without TLS: https agents have http2')
   initialize(agent)
   Object.defineProperty(agent, kKnown, { value: new Known() })
 })

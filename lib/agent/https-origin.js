@@ -19,6 +19,7 @@ const {
   RENEGOTIATION,
   rewind,
 } = require('../tls/legacy.js')
+const { saysNothing } = require('../tls/settings.js')
 const { createTlsSocket } = require('../socket/tls-socket.js')
 
 /** @typedef {import('./origins.js').Origins} Origins */
@@ -71,8 +72,7 @@ class SecureOrigin extends Origin {
   constructor(origins, name, options, secure, isUsual, proxy, suffix) {
     // Names hold certificates and keys: the engine has no use for them.
     const place = `${nameOf({}, options)}:${createHash('sha256').update(name).digest('base64')}`
-    const identity =
-      typeof secure === 'string' ? place : `${place}\0${secure.id}\0${origins.maxStreams ?? ''}\0${origins.pingAfterMs}`
+    const identity = typeof secure === 'string' ? place : `${place}\0${secure.id}`
     super(origins, name, options, proxy, suffix, origins.identity(identity, isUsual), labelOf(name, options))
     if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)
     this.secure = secure
@@ -110,7 +110,7 @@ class SecureOrigin extends Origin {
   fallbackReason(wanted) {
     if (typeof this.secure === 'string') return `tls-${this.secure}`
     // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
-    if (wanted.checkServerIdentity !== undefined) return 'tls-request-identity'
+    if (!saysNothing(wanted.checkServerIdentity)) return 'tls-request-identity'
     return this.legacyReason
   }
 
@@ -200,8 +200,7 @@ class SecureOrigin extends Origin {
    */
   describe(agent, options) {
     const { id, servername } = /** @type {Secure} */ (this.secure)
-    const { maxStreams, pingAfterMs } = this.origins
-    return { ...super.describe(agent, options), tls: id, servername, keylog: this.#keylog, maxStreams, pingAfterMs }
+    return { ...super.describe(agent, options), tls: id, servername, keylog: this.#keylog }
   }
 
   /**

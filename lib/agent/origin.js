@@ -6,7 +6,7 @@
 const native = require('../bridge/native.js')
 const { PROFILE_KEYS, pick, profileOf } = require('../common/options.js')
 const { firstFamily } = require('../runtime/probes.js')
-const { EngineSocket } = require('../socket/socket.js')
+const { EngineSocket, H2C } = require('../socket/socket.js')
 const { secureOf } = require('../tls/settings.js')
 const { told } = require('./identity.js')
 
@@ -189,6 +189,11 @@ class Origin {
     return native.internProfile(id, this.key, this.describe(agent, options))
   }
 
+  /** How many requests at a time its connections may carry, if they may speak HTTP/2. Proxies are asked for plain ones over HTTP/1. */
+  get maxStreams() {
+    return this.proxy !== undefined && this.scheme === 'http' ? undefined : this.origins.maxStreams
+  }
+
   /**
    * How to connect.
    * @param {any} agent
@@ -196,7 +201,7 @@ class Origin {
    * @returns {import('../bridge/native.js').NativeProfile}
    */
   describe(agent, options) {
-    const profile = profileOf(agent, options)
+    const profile = { ...profileOf(agent, options), maxStreams: this.maxStreams, pingAfterMs: this.origins.pingAfterMs }
     if (this.proxy === undefined) return profile
     const stays = agent.keepAlive || Number.isFinite(agent.maxSockets)
     return { ...profile, proxy: this.proxy.describe(this.scheme, stays, secureOf) }
@@ -208,7 +213,9 @@ class Origin {
    * @param {Options} options
    */
   createSocket(connection, options) {
-    return new EngineSocket(connection, options)
+    const socket = /** @type {any} */ (new EngineSocket(connection, options))
+    if (this.maxStreams !== undefined) socket.alpnProtocol = H2C
+    return socket
   }
 
   /**

@@ -202,7 +202,13 @@ class Origins {
     if (!this.isShared) return name
     if (!isUsual) return `${name}\0agent ${this.id}`
     const { keepAliveMsecs, options } = this.agent
-    return `${name}\0${JSON.stringify([keepAliveMsecs, ...LASTING.map((key) => told(options[key]))])}`
+    const settings = [
+      keepAliveMsecs,
+      this.maxStreams ?? 0,
+      this.pingAfterMs,
+      ...LASTING.map((key) => told(options[key])),
+    ]
+    return `${name}\0${JSON.stringify(settings)}`
   }
 
   /**

@@ -21,7 +21,7 @@ const {
   kDetachAbortSignal,
   pausesAtSwitching,
 } = require('../runtime/probes.js')
-const { kExchange } = require('../socket/socket.js')
+const { kExchange, maySpeakHttp2 } = require('../socket/socket.js')
 
 /** @typedef {import('./exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
@@ -275,12 +275,13 @@ function closeConnection(exchange) {
 }
 
 /**
- * Whether the peer's end of the connection was the end of the body: never over HTTP/2, which says itself where bodies end.
+ * Whether the peer's end of the connection was the end of the body: never over HTTP/2, which says itself where bodies end. Some
+ * gateways name that version over HTTP/1.1.
  * @param {any} req
  */
 function isDelimitedByClose({ method, res, socket }) {
   const { headers, httpVersionMajor, statusCode } = res
-  if (httpVersionMajor === 2 && socket?.alpnProtocol === 'h2') return false
+  if (httpVersionMajor === 2 && maySpeakHttp2(socket)) return false
   if (method === 'HEAD' || statusCode === NO_CONTENT || statusCode === NOT_MODIFIED) return false
   return headers['content-length'] === undefined && !/chunked/i.test(headers['transfer-encoding'] ?? '')
 }

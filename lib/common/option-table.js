@@ -99,6 +99,7 @@ const AGENT = Object.freeze([
   { name: 'retry', live: true },
   { name: 'shared' },
   { name: 'http2' },
+  { name: 'h2c' },
   { name: 'maxStreams', number: true },
   { name: 'pingAfter', number: true },
   { name: 'warnings' },

@@ -155,8 +155,10 @@ const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
 function validate(options) {
   if (options === undefined || options === null) return
   for (const name of NUMBERS) number(options[name], name)
-  const { addresses, allowAddress, http2, retry, shared, warnings } = options
+  const { addresses, allowAddress, h2c, http2, retry, shared, warnings } = options
   if (http2 !== undefined && typeof http2 !== 'boolean') throw notA('boolean', 'http2', http2)
+  if (h2c !== undefined && typeof h2c !== 'boolean') throw notA('boolean', 'h2c', h2c)
+  if (h2c && (options.proxyEnv || options.proxy)) throw invalidValue('h2c', h2c, 'can not be had with proxies')
   if (shared !== undefined && typeof shared !== 'boolean') throw notA('boolean', 'shared', shared)
   if (warnings !== undefined && typeof warnings !== 'boolean') throw notA('boolean', 'warnings', warnings)
   if (allowAddress !== undefined) {
@@ -187,8 +189,8 @@ const DEFAULT_MAX_STREAMS = 1000
  * How many exchanges at a time a connection of an agent's may carry; undefined: it speaks HTTP/1.1.
  * @param {Options} options an agent's
  */
-function maxStreams({ http2, maxStreams }) {
-  if (http2 !== true) return undefined
+function maxStreams({ h2c, http2, maxStreams }) {
+  if (http2 !== true && h2c !== true) return undefined
   return Math.min(Math.max(1, Math.floor(maxStreams ?? DEFAULT_MAX_STREAMS)), 0x7fffffff)
 }
 
@@ -199,8 +201,8 @@ const DEFAULT_PING_AFTER = 15_000
  * The same as an agent has it; 0: it is never asked.
  * @param {Options} options an agent's
  */
-function pingAfter({ http2, pingAfter = DEFAULT_PING_AFTER }) {
-  if (http2 !== true || pingAfter > 0xffffffff) return 0
+function pingAfter({ h2c, http2, pingAfter = DEFAULT_PING_AFTER }) {
+  if ((http2 !== true && h2c !== true) || pingAfter > 0xffffffff) return 0
   return Math.ceil(pingAfter)
 }
 

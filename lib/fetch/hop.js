@@ -26,6 +26,7 @@ const { tellProxyError } = require('../common/proxy-option.js')
 const { BaseHop } = require('./base-hop.js')
 const { lease } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
+const { maySpeakHttp2 } = require('../socket/socket.js')
 const { AsyncResource } = require('../runtime/probes.js')
 const { bodyFailed, closedBySomebody, fetchFailed } = require('./errors.js')
 const { fieldOf, wireHead } = require('./head.js')
@@ -252,7 +253,7 @@ class Hop extends BaseHop {
    */
   #isSecond(flags) {
     const { socket } = /** @type {any} */ (this.connection)
-    return httpVersion(flags) === '2.0' && socket.alpnProtocol === 'h2'
+    return httpVersion(flags) === '2.0' && maySpeakHttp2(socket)
   }
 
   /** @param {number} flags of a RESPONSE or its END */

@@ -350,7 +350,18 @@ function settle(req) {
   req?.[kExchange]?.onSocketClose()
 }
 
+/** What sockets say of connections that speak HTTP/2 without TLS, as the runtime's own sessions do. */
+const H2C = 'h2c'
+
+/**
+ * Whether a connection may speak HTTP/2.
+ * @param {{ alpnProtocol?: unknown } | null | undefined} socket
+ */
+function maySpeakHttp2(socket) {
+  return socket?.alpnProtocol === 'h2' || socket?.alpnProtocol === H2C
+}
+
 /** Where a request keeps its exchange. */
 const kExchange = Symbol('keepwire.exchange')
 
-module.exports = { kExchange, EngineSocket }
+module.exports = { EngineSocket, H2C, kExchange, maySpeakHttp2 }

@@ -118,6 +118,7 @@ function nameSuffix(options) {
   for (const key of UNNAMED) if (isGiven(options[key])) suffix += `:${key}=${String(options[key])}`
   for (const key of TAGGED) {
     const value = options[key]
+    if (saysNothing(value)) continue
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
   }
   if (tls.checkServerIdentity !== runtimeCheck) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
@@ -224,11 +225,13 @@ function secureOf(options, sessions, http2 = false) {
   if (!VERSIONS.includes(min) || !VERSIONS.includes(max) || min > max) return 'version'
   const ciphers = suitesOf(options.ciphers)
   if (ciphers === undefined) return 'ciphers'
-  const { ALPNProtocols, ca, checkServerIdentity } = options
+  const { ALPNProtocols, ca } = options
+  const checkServerIdentity = saysNothing(options.checkServerIdentity) ? undefined : options.checkServerIdentity
   if (ALPNProtocols && !isTextList(ALPNProtocols)) return 'ALPNProtocols'
   const servername = options.servername || ''
   if (servername !== '' && !isSendable(servername)) return 'servername'
-  if ('checkServerIdentity' in options && typeof checkServerIdentity !== 'function') return 'checkServerIdentity'
+  if ('checkServerIdentity' in options && typeof options.checkServerIdentity !== 'function')
+    return 'checkServerIdentity'
   if (!ca && usesOpensslCa) return 'openssl-ca'
   const unverified = !('rejectUnauthorized' in options) && isUnverified()
   if (unverified) warnUnverified()
@@ -292,7 +295,7 @@ function isPlain(options) {
     options.passphrase === undefined &&
     options.pfx === undefined &&
     options.rejectUnauthorized === undefined &&
-    options.checkServerIdentity === undefined &&
+    saysNothing(options.checkServerIdentity) &&
     options.minVersion === undefined &&
     options.maxVersion === undefined &&
     options.ciphers === undefined &&
@@ -385,6 +388,14 @@ function isSame(now, then) {
   )
 }
 
+/**
+ * Whether a request's or an agent's check is the one that counts without it: got names the runtime's own in each request.
+ * @param {unknown} check
+ */
+function saysNothing(check) {
+  return check === undefined || (check === runtimeCheck && !isIdentityReplaced())
+}
+
 /** Whether the program says in the runtime's place who peers are. */
 function isIdentityReplaced() {
   return tls.checkServerIdentity !== runtimeCheck
@@ -405,5 +416,6 @@ module.exports = {
   NAMED,
   nameSuffix,
   recordOf,
+  saysNothing,
   secureOf,
 }

@@ -82,7 +82,8 @@ pub struct Profile {
     pub names: Option<Names>,
     /// Where connections are counted, so that they go to each address of a name; `None`: in the resolver's order.
     pub spread: Option<Spread>,
-    /// How many exchanges at a time a connection may carry if its peer speaks HTTP/2; `None`: none may speak it.
+    /// How many exchanges at a time a connection may carry if its peer speaks HTTP/2, as it is known to in plain text; `None`: none
+    /// may speak it.
     pub http2: Option<u32>,
     /// After how long a silence such a peer is asked whether it is there; 0: never.
     pub ping_after_ms: u32,

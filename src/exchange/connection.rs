@@ -29,7 +29,7 @@ use crate::connect::tls::Secured;
 use crate::connect::{self, Asks, Offer, Transport};
 use crate::error::{Failure, Prospect};
 use crate::http1::reader::Reader;
-use crate::http2::{self, Bounds, Place, Way};
+use crate::http2::{self, Bounds, Dial, Place, Way};
 use crate::pool::{CloseReason, ExchangeId};
 
 impl Task {
@@ -218,7 +218,7 @@ impl Task {
             .is_some_and(|secured| secured.ask);
         let secured = self.owner.note(&mut connected);
         match (dial, profile.http2) {
-            (Some(dial), Some(most)) if speaks_http2(secured.as_deref()) => {
+            (Some(dial), Some(most)) if speaks_http2(&dial, secured.as_deref()) => {
                 // Each place is a connection of its own to whoever judges connections.
                 let secured = secured.map(|secured| match asks {
                     true => Rc::new(secured.asking(true)),
@@ -373,8 +373,9 @@ fn died_of(reason: CloseReason) -> Option<Failure> {
     }
 }
 
-fn speaks_http2(secured: Option<&Secured>) -> bool {
-    secured.is_some_and(|secured| secured.alpn == http2::ALPN)
+/// In plain text nobody asks: whoever may speak it does.
+fn speaks_http2(dial: &Dial, secured: Option<&Secured>) -> bool {
+    secured.map_or(dial.offers_http2, |secured| secured.alpn == http2::ALPN)
 }
 
 /// Whether its caller wants to see a connection before anything is written to it.

@@ -229,7 +229,9 @@ impl<'a> Streams<'a> {
             exchange.request.restart(exchange.begin.idempotent);
             return Err(Outcome::Replace(CloseReason::PeerClosed, false));
         };
-        let Some(http2::Head { request, body }) = http2::head_of(&head) else {
+        let Some(http2::Head { request, body }) =
+            http2::head_of(&head, self.place.session().scheme())
+        else {
             exchange.request.restart(exchange.begin.idempotent);
             return Err(Outcome::NeedsHttp1);
         };

@@ -4,6 +4,7 @@ use std::io;
 
 use h2::{Error, Reason};
 
+use super::wire::Broken;
 use crate::error::Failure;
 
 /// What became of it, and so what may be done about it.
@@ -20,13 +21,17 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Of a stream whose session was left because of what its server said beside responses.
-    pub fn flooded() -> Self {
-        let code = Reason::ENHANCE_YOUR_CALM;
-        let message = "The server floods the connection with frames that are no part of a response";
-        Self::Refused(Failure {
-            http2_code: Some(u32::from(code)),
-            ..Failure::new("ERR_HTTP2_ERROR", message)
+    /// Of a stream whose session was given up.
+    pub(super) fn of_broken(why: Broken) -> Self {
+        Self::Refused(match why {
+            Broken::Flooded => Failure {
+                http2_code: Some(u32::from(Reason::ENHANCE_YOUR_CALM)),
+                ..Failure::new(
+                    "ERR_HTTP2_ERROR",
+                    "The server floods the connection with frames that are no part of a response",
+                )
+            },
+            Broken::SpeaksHttp1 => speaks_http1(),
         })
     }
 
@@ -65,6 +70,14 @@ impl Fate {
             ..failure
         })
     }
+}
+
+/// Of a server that was to know HTTP/2.
+pub(super) fn speaks_http1() -> Failure {
+    Failure::new(
+        "ERR_HTTP2_ERROR",
+        "The server answers over HTTP/1: it does not speak HTTP/2",
+    )
 }
 
 /// What the runtimes call a code.

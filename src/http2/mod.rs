@@ -15,7 +15,7 @@ mod session;
 mod wire;
 
 pub use fault::Fate;
-pub use places::{Origin, Way};
+pub use places::{Dial, Origin, Way};
 pub use request::{head_of, Body, Head, Piece};
 pub use response::{head, trailers, wants_http1};
 pub use session::{Bounds, Place, Session};

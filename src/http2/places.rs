@@ -136,6 +136,11 @@ impl Giver for Origin {
         }
     }
 
+    fn refused(&self, failure: Failure) {
+        self.failed
+            .replace(Some((self.next_waiter.get(), Box::new(failure))));
+    }
+
     // From now on, new connections speak HTTP/1.1; streams that there are end in peace.
     fn require_http1(&self) {
         self.requires_http1.set(true);

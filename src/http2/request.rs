@@ -50,7 +50,7 @@ const MAX_TRAILERS: usize = 1 << 20;
 const SHORT_COOKIE: usize = 20;
 
 /// The head in `bytes`, which end with its blank line; `None`: HTTP/2 can't say it, or not so that it means the same.
-pub fn head_of(bytes: &[u8]) -> Option<Head> {
+pub fn head_of(bytes: &[u8], scheme: Scheme) -> Option<Head> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")?;
     let (method, target) = request_line(&bytes[..end])?;
     let lines = bytes[end..].iter().filter(|&&byte| byte == b'\n').count();
@@ -122,7 +122,7 @@ pub fn head_of(bytes: &[u8]) -> Option<Head> {
         return None;
     }
     let uri = Uri::builder()
-        .scheme(Scheme::HTTPS)
+        .scheme(scheme)
         .authority(Authority::try_from(host).ok()?)
         .path_and_query(PathAndQuery::try_from(target).ok()?)
         .build()
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     fn translated(head: &str) -> Head {
-        head_of(head.as_bytes()).expect("HTTP/2 can say it")
+        head_of(head.as_bytes(), Scheme::HTTPS).expect("HTTP/2 can say it")
     }
 
     fn lines(head: &Head) -> Vec<String> {
@@ -281,7 +281,7 @@ mod tests {
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
             "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
         ] {
-            assert!(head_of(head.as_bytes()).is_none(), "{head}");
+            assert!(head_of(head.as_bytes(), Scheme::HTTPS).is_none(), "{head}");
         }
         let odd = translated("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(odd.request.uri().path(), "*");

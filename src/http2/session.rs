@@ -19,9 +19,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
+use http::uri::Scheme;
 use tokio::time::{sleep_until, Instant, Sleep};
 
-use super::wire::{Carrier, Wire};
+use super::fault::{speaks_http1, Fate};
+use super::wire::{Broken, Carrier, Wire};
 use crate::config::{
     GRACE, PING_PATIENCE, SESSION_ERRORS, SESSION_FRAMES, SESSION_GOODBYE, SESSION_HEADERS,
     SESSION_LINGER, SESSION_RESETS, SESSION_RESET_TIME, SESSION_WINDOW, STREAM_WINDOW,
@@ -64,6 +66,8 @@ pub(super) trait Giver {
     fn changed(&self);
     /// Its server wants HTTP/1.1.
     fn require_http1(&self);
+    /// Its server does not speak HTTP/2.
+    fn refused(&self, failure: Failure);
 }
 
 /// What its user wants of a session.
@@ -191,12 +195,25 @@ impl Session {
         });
         let reason = match Contained::new(reading).await {
             Ok(Ok(())) => CloseReason::PeerClosed,
-            Ok(Err(error)) if error.is_io() && !self.wire.is_flooded() => CloseReason::PeerReset,
+            Ok(Err(error)) if error.is_io() && self.wire.broken().is_none() => {
+                CloseReason::PeerReset
+            }
             Ok(Err(_)) | Err(_) => CloseReason::Error,
         };
         // Before its streams hear of it: they look for another place at once.
         self.sender.take();
+        if self.wire.broken() == Some(Broken::SpeaksHttp1) {
+            self.tell_giver(|giver| giver.refused(speaks_http1()));
+        }
         self.turn(State::Ended(reason));
+    }
+
+    /// What its requests say that they are of.
+    pub fn scheme(&self) -> Scheme {
+        match self.secured {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        }
     }
 
     /// Whether nobody has a place in it, nor will.
@@ -431,9 +448,9 @@ impl Place {
         self.session.wire.note_progress();
     }
 
-    /// Whether the session has ended because of what its server said that was no part of any response.
-    pub fn was_flooded(&self) -> bool {
-        self.session.wire.is_flooded()
+    /// Why the session was given up because of what its server said.
+    pub fn given_up(&self) -> Option<Fate> {
+        self.session.wire.broken().map(Fate::of_broken)
     }
 
     /// The server has refused a stream although, by its own word, there was room.

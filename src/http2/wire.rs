@@ -2,13 +2,14 @@
 //! no part of any response, and how much work it is.
 //!
 //! `h2` reads as long as there is something. A frame of a few bytes costs as much as one of thousands, so a turn ends after so much
-//! work, and a server that says nothing but such frames is left.
+//! work, and a server that says nothing but such frames is left. Frames of data without data, by which some servers flush, stay
+//! here: `h2` takes a hundred in a connection's life for an attack, also if years lie between them.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -20,12 +21,28 @@ use crate::error::Failure;
 /// A frame's header: how much follows, its kind, flags and stream.
 const FRAME_HEADER: usize = 9;
 
+/// Whoever wants to read less is given it out of a buffer, so that a header that is held back has room.
+const LEAST_ROOM: usize = 64;
+
 /// More than TLS holds of what it has decrypted.
 const MOST_UNREAD: usize = 2 * TURN_BYTES;
 
 const DATA: u8 = 0;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
+const PADDED: u8 = 8;
+
+/// How a server without HTTP/2 begins.
+const HTTP1: &[u8] = b"HTTP/1.";
+
+/// Why a connection is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broken {
+    /// There was more noise than anybody makes who means well.
+    Flooded,
+    /// Its server has answered over HTTP/1.
+    SpeaksHttp1,
+}
 
 /// What has come.
 pub(super) struct Wire {
@@ -39,7 +56,7 @@ pub(super) struct Wire {
     noise_since: Cell<Instant>,
     /// Work below that has not come to bytes yet.
     unread: Cell<usize>,
-    is_flooded: Cell<bool>,
+    broken: Cell<Option<Broken>>,
     /// What the connection failed with.
     failure: RefCell<Option<Failure>>,
 }
@@ -54,7 +71,7 @@ impl Wire {
             noise: Cell::new(0),
             noise_since: Cell::new(now),
             unread: Cell::new(0),
-            is_flooded: Cell::new(false),
+            broken: Cell::new(None),
             failure: RefCell::default(),
         }
     }
@@ -84,9 +101,14 @@ impl Wire {
         self.noise.set(0);
     }
 
-    /// Whether there was more noise than anybody makes who means well.
-    pub fn is_flooded(&self) -> bool {
-        self.is_flooded.get()
+    /// Why it was given up because of what has come.
+    pub fn broken(&self) -> Option<Broken> {
+        self.broken.get()
+    }
+
+    fn give_up(&self, why: Broken) -> io::Error {
+        self.broken.set(Some(why));
+        io::Error::other("given up")
     }
 
     /// What the connection failed with, in the system's own words: streams hear of its kind only.
@@ -106,26 +128,43 @@ impl Wire {
         polled
     }
 
-    /// Takes note of what was read. `work`: what that was below, in bytes.
+    /// Puts what was held back before what is to be read.
+    fn hand_back(&self, buf: &mut ReadBuf<'_>) {
+        let Frames { held, have, .. } = self.frames.get();
+        buf.put_slice(&held[..have]);
+    }
+
+    /// Forgets what was held back.
+    fn let_go(&self) {
+        let frames = self.frames.get();
+        self.frames.set(Frames { have: 0, ..frames });
+    }
+
+    /// Takes note of what was read: the last `read` of `bytes`, behind what was held back. `work`: what that was below, in bytes.
+    /// How many of `bytes` are left, from their beginning, to be acted on.
     ///
     /// # Errors
     ///
-    /// It is a flood.
-    fn note(&self, bytes: &[u8], work: usize) -> io::Result<()> {
-        if bytes.is_empty() && work == 0 {
-            return Ok(());
+    /// It is a flood, or no HTTP/2.
+    fn sift(&self, bytes: &mut [u8], read: usize, work: usize) -> io::Result<usize> {
+        if read == 0 && work == 0 {
+            return Ok(0);
         }
         let now = Instant::now();
-        if !bytes.is_empty() {
+        if read > 0 {
             self.heard.set(now);
         }
         let mut frames = self.frames.get();
-        let (all, noise) = frames.note(bytes);
+        let is_first = frames.count == 0;
+        let Sifted { left, all, noise } = frames.sift(bytes);
         self.frames.set(frames);
+        if is_first && bytes.starts_with(HTTP1) {
+            return Err(self.give_up(Broken::SpeaksHttp1));
+        }
         self.work
-            .set(self.work.get() + work.max(bytes.len()) + all * FRAME_WORK);
+            .set(self.work.get() + work.max(read) + all * FRAME_WORK);
         // What was decrypted and is not read yet is no noise; what never comes is.
-        let unread = (self.unread.get() + work).saturating_sub(bytes.len());
+        let unread = (self.unread.get() + work).saturating_sub(read);
         let below = unread.saturating_sub(MOST_UNREAD);
         self.unread.set(unread - below);
         if now.duration_since(self.noise_since.get()) >= SESSION_NOISE_TIME {
@@ -134,59 +173,81 @@ impl Wire {
         }
         self.noise.set(self.noise.get() + below + noise);
         if self.noise.get() < SESSION_NOISE {
-            return Ok(());
+            return Ok(left);
         }
-        self.is_flooded.set(true);
-        Err(io::Error::other("flooded with frames"))
+        Err(self.give_up(Broken::Flooded))
     }
 }
 
 /// Where one frame ends and the next begins.
 #[derive(Clone, Copy, Default)]
 struct Frames {
-    header: [u8; FRAME_HEADER],
-    /// Bytes of it that have come.
+    /// The beginning of a header that has not come as a whole.
+    held: [u8; FRAME_HEADER],
     have: usize,
-    /// Bytes of the frame that are still to come.
+    /// Bytes of the frame that are still to come, its header's included.
     rest: usize,
     /// Frames that have begun.
     count: u64,
 }
 
+/// What there was in bytes.
+struct Sifted {
+    /// How many are to be acted on.
+    left: usize,
+    /// Frames.
+    all: usize,
+    /// What those are in work that are no part of a response.
+    noise: usize,
+}
+
 impl Frames {
-    /// How many frames begin in `bytes`, and what those are in work that are no part of a response.
-    fn note(&mut self, mut bytes: &[u8]) -> (usize, usize) {
-        let (mut all, mut noise) = (0, 0);
-        while !bytes.is_empty() {
+    /// Leaves frames of nothing out of `bytes`, which begin with those that were held back.
+    fn sift(&mut self, bytes: &mut [u8]) -> Sifted {
+        let mut sifted = Sifted {
+            left: 0,
+            all: 0,
+            noise: 0,
+        };
+        let mut at = 0;
+        self.have = 0;
+        while at < bytes.len() {
             if self.rest > 0 {
-                let skipped = self.rest.min(bytes.len());
-                self.rest -= skipped;
-                bytes = &bytes[skipped..];
+                let passed = self.rest.min(bytes.len() - at);
+                if at > sifted.left {
+                    bytes.copy_within(at..at + passed, sifted.left);
+                }
+                self.rest -= passed;
+                at += passed;
+                sifted.left += passed;
                 continue;
             }
-            let taken = (FRAME_HEADER - self.have).min(bytes.len());
-            self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
-            self.have += taken;
-            bytes = &bytes[taken..];
-            if self.have < FRAME_HEADER {
+            let Some(&[high, middle, low, kind, flags, ref stream @ ..]) =
+                bytes[at..].first_chunk::<FRAME_HEADER>()
+            else {
+                self.have = bytes.len() - at;
+                self.held[..self.have].copy_from_slice(&bytes[at..]);
                 break;
-            }
-            let [high, middle, low, kind, flags, ..] = self.header;
-            self.have = 0;
-            self.rest = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            };
+            let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
             self.count += 1;
-            all += 1;
+            sifted.all += 1;
             // A head is noise until somebody has got it: they may be many, and for nobody.
             let is_part = match kind {
-                DATA => self.rest > 0 || flags & END_STREAM != 0,
+                DATA => length > 0 || flags & END_STREAM != 0,
                 CONTINUATION => true,
                 _ => false,
             };
             if !is_part {
-                noise += FRAME_WORK + self.rest;
+                sifted.noise += FRAME_WORK + length;
+            }
+            if kind == DATA && !is_part && flags & PADDED == 0 && *stream != [0; 4] {
+                at += FRAME_HEADER;
+            } else {
+                self.rest = FRAME_HEADER + length;
             }
         }
-        (all, noise)
+        sifted
     }
 }
 
@@ -194,11 +255,48 @@ impl Frames {
 pub(super) struct Carrier {
     transport: Rc<RefCell<Transport>>,
     wire: Rc<Wire>,
+    /// What was read for somebody who had no room for it.
+    ready: Vec<u8>,
 }
 
 impl Carrier {
     pub fn new(transport: Rc<RefCell<Transport>>, wire: Rc<Wire>) -> Self {
-        Self { transport, wire }
+        Self {
+            transport,
+            wire,
+            ready: Vec::new(),
+        }
+    }
+
+    /// Reads into a buffer that has [`LEAST_ROOM`].
+    fn poll_sifted(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            if self.wire.is_turn_over() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.wire.hand_back(buf);
+            let from = buf.filled().len();
+            let mut transport = self.transport.borrow_mut();
+            let polled = Pin::new(&mut *transport).poll_read(cx, buf);
+            let read = buf.filled().len() - from;
+            let work = transport.take_work();
+            let left = self
+                .wire
+                .sift(&mut buf.filled_mut()[before..], read, work)?;
+            let is_over = matches!(polled, Poll::Ready(Ok(()))) && read == 0;
+            if is_over {
+                // What was held back will not be a header any more.
+                self.wire.let_go();
+            } else {
+                buf.set_filled(before + left);
+            }
+            // To have nothing left is not the end.
+            if left > 0 || is_over || !matches!(polled, Poll::Ready(Ok(()))) {
+                return self.wire.keep_failure(polled, "read");
+            }
+        }
     }
 }
 
@@ -208,20 +306,20 @@ impl AsyncRead for Carrier {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.wire.is_turn_over() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        let carrier = self.get_mut();
+        if carrier.ready.is_empty() {
+            if buf.remaining() >= LEAST_ROOM {
+                return carrier.poll_sifted(cx, buf);
+            }
+            let mut room = [0; LEAST_ROOM];
+            let mut own = ReadBuf::new(&mut room);
+            ready!(carrier.poll_sifted(cx, &mut own))?;
+            carrier.ready.extend_from_slice(own.filled());
         }
-        let before = buf.filled().len();
-        let mut transport = self.transport.borrow_mut();
-        let polled = Pin::new(&mut *transport).poll_read(cx, buf);
-        let noted = self
-            .wire
-            .note(&buf.filled()[before..], transport.take_work());
-        match noted {
-            Ok(()) => self.wire.keep_failure(polled, "read"),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        let given = carrier.ready.len().min(buf.remaining());
+        buf.put_slice(&carrier.ready[..given]);
+        carrier.ready.drain(..given);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -267,29 +365,84 @@ mod tests {
         bytes
     }
 
+    fn note(wire: &Wire, bytes: &[u8], work: usize) -> io::Result<Vec<u8>> {
+        let Frames { held, have, .. } = wire.frames.get();
+        let mut all = [&held[..have], bytes].concat();
+        let left = wire.sift(&mut all, bytes.len(), work)?;
+        all.truncate(left);
+        Ok(all)
+    }
+
     #[test]
-    fn every_split_of_frames_finds_the_same() {
-        let said = [
-            frame(4, 0, 6),
-            frame(1, 4, 3),
-            frame(DATA, 0, 200),
-            frame(DATA, 0, 0),
+    fn every_split_of_frames_finds_the_same_and_leaves_out_those_of_nothing() {
+        let padded = frame(DATA, PADDED, 0);
+        let of_nobody = vec![0, 0, 0, DATA, 0, 0, 0, 0, 0];
+        let before = [frame(4, 0, 6), frame(1, 4, 3), frame(DATA, 0, 200)].concat();
+        let behind = [
             frame(6, 0, 8),
             frame(DATA, END_STREAM, 0),
+            padded,
+            of_nobody,
         ]
         .concat();
-        let expected = (6, 4 * FRAME_WORK + 6 + 3 + 8);
+        let nothing = frame(DATA, 0, 0);
+        let said = [&before[..], &nothing, &nothing, &behind, &nothing].concat();
+        let expected = [before, behind].concat();
         for first in 0..=said.len() {
             for second in [first, (first + 1).min(said.len()), said.len()] {
-                let mut frames = Frames::default();
-                let mut found = (0, 0);
+                let wire = Wire::new();
+                let mut left = Vec::new();
                 for part in [&said[..first], &said[first..second], &said[second..]] {
-                    let (all, noise) = frames.note(part);
-                    found = (found.0 + all, found.1 + noise);
+                    left.extend(note(&wire, part, 0).expect("no flood"));
                 }
-                assert_eq!(found, expected, "{first} {second}");
-                assert_eq!((frames.have, frames.rest), (0, 0));
+                assert_eq!(left, expected, "{first} {second}");
+                let Frames {
+                    have, rest, count, ..
+                } = wire.frames.get();
+                assert_eq!((have, rest, count), (0, 0, 10));
+                assert_eq!(wire.noise.get(), 8 * FRAME_WORK + 6 + 3 + 8);
             }
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn any_room_reads_the_same_to_the_end() {
+        let nothing = frame(DATA, 0, 0);
+        let data = frame(DATA, 0, 100);
+        let said = [&nothing[..], &data, &nothing, &data, &nothing, &data[..5]].concat();
+        let expected = [&data[..], &data, &data[..5]].concat();
+        for size in [1, 8, 9, 63, 64, 65, 1000] {
+            let (near, mut far) = tokio::net::UnixStream::pair().expect("a pair");
+            tokio::io::AsyncWriteExt::write_all(&mut far, &said)
+                .await
+                .expect("it is taken");
+            drop(far);
+            let transport = Rc::new(RefCell::new(Transport::Unix(near)));
+            let mut carrier = Carrier::new(transport, Rc::new(Wire::new()));
+            let mut read = Vec::new();
+            loop {
+                let mut room = vec![0; size];
+                let bytes = tokio::io::AsyncReadExt::read(&mut carrier, &mut room)
+                    .await
+                    .expect("it is open");
+                if bytes == 0 {
+                    break;
+                }
+                read.extend_from_slice(&room[..bytes]);
+            }
+            assert_eq!(read, expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_http1_is_none_of_http2() {
+        let said = b"HTTP/1.1 400 Bad Request\r\n";
+        for first in [0, 3, 8, 9, 20] {
+            let wire = Wire::new();
+            let told = [&said[..first], &said[first..]].map(|part| note(&wire, part, 0).is_err());
+            assert!(told.contains(&true), "{first}");
+            assert_eq!(wire.broken(), Some(Broken::SpeaksHttp1));
         }
     }
 
@@ -299,7 +452,7 @@ mod tests {
         let said = frame(4, 0, 6);
         for &byte in &said {
             assert!(!wire.is_settled());
-            wire.note(&[byte], 0).expect("no flood");
+            note(&wire, &[byte], 0).expect("no flood");
         }
         assert!(wire.is_settled());
     }
@@ -310,15 +463,15 @@ mod tests {
         let pings = SESSION_NOISE / (FRAME_WORK + 8);
         let wire = Wire::new();
         for _ in 0..4 * pings {
-            wire.note(&ping, 0).expect("something goes on");
+            note(&wire, &ping, 0).expect("something goes on");
             wire.note_progress();
         }
         for _ in 0..4 * pings {
-            wire.note(&ping, 0).expect("it takes its time");
+            note(&wire, &ping, 0).expect("it takes its time");
             tokio::time::advance(2 * SESSION_NOISE_TIME / pings as u32).await;
         }
-        let flood = (0..2 * pings).find_map(|_| wire.note(&ping, 0).err());
-        assert!(flood.is_some() && wire.is_flooded());
+        let flood = (0..2 * pings).find_map(|_| note(&wire, &ping, 0).err());
+        assert!(flood.is_some() && wire.broken() == Some(Broken::Flooded));
     }
 
     #[test]
@@ -331,10 +484,10 @@ mod tests {
                 rest: usize::MAX,
                 ..Frames::default()
             });
-            wire.note(&bytes[..1], TURN_BYTES).expect("no noise");
-            wire.note(&bytes[1..], 0).expect("no noise");
+            note(&wire, &bytes[..1], TURN_BYTES).expect("no noise");
+            note(&wire, &bytes[1..], 0).expect("no noise");
         }
-        let flood = (0..1000).find_map(|_| wire.note(&[], TURN_BYTES).err());
+        let flood = (0..1000).find_map(|_| note(&wire, &[], TURN_BYTES).err());
         assert!(flood.is_some());
     }
 
@@ -344,7 +497,7 @@ mod tests {
             let wire = Wire::new();
             let mut count = 0;
             while !wire.is_turn_over() {
-                wire.note(&frame, 0).expect("no flood");
+                note(&wire, &frame, 0).expect("no flood");
                 count += 1;
             }
             assert!(count > 200 && count < most, "{count}");

@@ -195,9 +195,9 @@ impl Streams<'_> {
             return Step::Wait;
         };
         let is_shared = exchange.begin.reused || !self.place.is_first;
-        let fate = match self.place.was_flooded() {
-            true => Fate::flooded(),
-            false => match Fate::of(error) {
+        let fate = match self.place.given_up() {
+            Some(fate) => fate,
+            None => match Fate::of(error) {
                 Fate::Lost(failure) => Fate::Lost(self.place.failure().unwrap_or(failure)),
                 fate => fate,
             },
