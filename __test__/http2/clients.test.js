@@ -1,18 +1,17 @@
 'use strict'
 
-// Clients that know nothing of HTTP/2, over it; and nginx, which speaks it.
+// Clients that know nothing of HTTP/2, over it.
 
 const assert = require('node:assert')
 const https = require('node:https')
 
-const { authority, http2Agent, http2Server, outcome } = require('../support/http2')
-const { hasNginx, startNginx } = require('../support/nginx')
-const { isBun, isDeno } = require('../support/runtime')
+const { authority, http2Agent, http2Server } = require('../support/http2')
+const { isBun, isDeno, isNode, major } = require('../support/runtime')
 const { test } = require('../support/suite')
 const keepwire = require('../..')
 const secureModule = require('../../lib/https')
 
-/** Each client but got, which gives each request a checkServerIdentity: such requests fall back. `load()` gives `post(url, agent, text)` → body, following redirects. */
+/** `load()` gives `post(url, agent, text)` → body, following redirects. */
 const clients = {
   axios: {
     async load() {
@@ -40,6 +39,13 @@ const clients = {
       const superagent = require('superagent')
       return async (url, agent, body) =>
         (await superagent.post(url).redirects(2).agent(agent).type('text').send(body).buffer(true)).text
+    },
+  },
+  got: {
+    skip: isNode && major < 22 && 'got 16 needs Node 22',
+    async load() {
+      const { default: got } = await import('got')
+      return async (url, https, body) => (await got.post(url, { agent: { https }, body, retry: { limit: 0 } })).body
     },
   },
   'follow-redirects': {
@@ -100,76 +106,6 @@ for (const [name, { load, skip }] of Object.entries(clients)) {
     assert.strictEqual(served.connections, 1)
   })
 }
-
-const noNginx = !hasNginx && 'nginx is not installed'
-
-async function nginx(scope, settings) {
-  const { server, root } = await authority
-  const files = { 'cert.pem': server.pem, 'key.pem': server.key, 'ca.pem': root.pem }
-  return startNginx(
-    scope,
-    files,
-    (port) => `
-      listen 127.0.0.1:${port} ssl http2;
-      ssl_certificate cert.pem;
-      ssl_certificate_key key.pem;
-      ${settings}
-      location / { return 200 "$server_protocol $connection"; }`,
-  )
-}
-
-test('nginx: 200 requests at once and 300 one after another go over one connection', {
-  skip: noNginx,
-}, async (scope) => {
-  const port = await nginx(scope, 'http2_max_concurrent_streams 256; keepalive_requests 100000;')
-  const agent = await http2Agent(scope)
-  const options = { port, agent }
-  const bodies = new Set()
-  for (const { body, error } of await Promise.all(Array.from({ length: 200 }, () => outcome(options)))) {
-    bodies.add(error?.message ?? body)
-  }
-  for (let at = 0; at < 300; at++) {
-    const { body, error } = await outcome(options)
-    bodies.add(error?.message ?? body)
-  }
-  assert.strictEqual(bodies.size, 1)
-  assert.match([...bodies][0], /^HTTP\/2\.0 \d+$/)
-})
-
-test('nginx: its GOAWAY every 50 requests fails no request, GET or POST, of 20 at once', {
-  skip: noNginx,
-}, async (scope) => {
-  const port = await nginx(scope, 'keepalive_requests 50;')
-  const agent = await http2Agent(scope, { maxSockets: 20 })
-  const outcomes = new Map()
-  let left = 600
-  const work = async () => {
-    while (left > 0) {
-      left -= 1
-      const method = left % 2 ? 'GET' : 'POST'
-      const { body, error, lateError } = await outcome(
-        { port, agent, method },
-        { body: method === 'POST' ? 'x' : undefined },
-      )
-      const what = (error ?? lateError)?.message ?? body.split(' ')[0]
-      outcomes.set(what, (outcomes.get(what) ?? 0) + 1)
-    }
-  }
-  await Promise.all(Array.from({ length: 20 }, work))
-  assert.deepStrictEqual([...outcomes], [['HTTP/2.0', 600]])
-})
-
-test('nginx: few streams at a time fail none of a burst', { skip: noNginx }, async (scope) => {
-  const port = await nginx(scope, 'http2_max_concurrent_streams 2;')
-  const agent = await http2Agent(scope)
-  const outcomes = await Promise.all(
-    Array.from({ length: 100 }, () => outcome({ port, agent, method: 'POST' }, { body: 'x' })),
-  )
-  assert.deepStrictEqual(
-    new Set(outcomes.map(({ body, error }) => error?.message ?? body.split(' ')[0])),
-    new Set(['HTTP/2.0']),
-  )
-})
 
 test('a process ends although its sessions are idle', { skip: isDeno && 'as the process tests' }, async (scope) => {
   const served = await http2Server(scope, { onRequest: (_request, response) => response.end('ok') })
