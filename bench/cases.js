@@ -7,6 +7,7 @@ const LARGE_BYTES = 1024 * 1024
 const POST_BYTES = 1024
 const OWN_SIDES = ['own', 'keepwire', 'runtime', 'undici']
 const FETCH_SIDES = ['keepwire', 'runtime']
+const HTTP2_PEERS = ['http1', 'node-http2', 'undici']
 
 /** The figures of a round; `better`: whether a larger or a smaller one is. */
 const metrics = {
@@ -18,7 +19,7 @@ const metrics = {
 
 /**
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
- * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS. `timed`: the
+ * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS; `http2`: over HTTP/2 on one connection. `timed`: the
  * latency of each request is taken. `sides`: others than the usual, ours first.
  * `fetch`: by fetch(), ours and the runtime's. `touch`: what is done to request or response besides (side/touches.js). `slow`: of
  * slow-server.js. `streamBytes`: a request's body of so many, piped. `origins`: so many in turn.
@@ -177,6 +178,30 @@ const cases = [
     aims: [{ metric: 'perSecond', peer: 'runtime', atLeast: 2 }],
   },
 ]
+
+for (const [side, by] of Object.entries({
+  keepwire: '',
+  own: ' by our own request',
+  fetch: ' by fetch',
+})) {
+  cases.push({
+    name: side === 'keepwire' ? 'http2' : `${side}-http2`,
+    title: `small GET over HTTP/2${by}, 50 at a time on one connection`,
+    clients: 50,
+    maxSockets: 50,
+    path: '/small',
+    bytes: SMALL_BYTES,
+    secure: true,
+    http2: true,
+    fetch: side === 'fetch',
+    sides: [side === 'fetch' ? 'keepwire' : side, ...HTTP2_PEERS],
+    aims: [
+      { metric: 'jsMicros', peer: 'http1', atMost: 1.1 },
+      { metric: 'perSecond', peer: 'undici', atLeast: 1.5 },
+      { metric: 'perSecond', peer: 'node-http2', atLeast: 1.5 },
+    ],
+  })
+}
 
 /** The case with two sides: ours, and the same from another checkout. */
 function besideBefore(scenario) {

@@ -27,9 +27,9 @@ class Ceiling {
   }
 
   /** @returns {Promise<{ perSecond: number, medianMicros: number } | null>} null: not installed, or no such load */
-  async of({ clients, maxSockets, path, postBytes, secure, slow, streamBytes }) {
-    // It has no more clients than connections, and sends no bodies.
-    if (clients !== maxSockets || postBytes !== undefined || streamBytes !== undefined || slow) return null
+  async of({ clients, http2, maxSockets, path, postBytes, secure, slow, streamBytes }) {
+    // It has no more clients than connections, sends no bodies, and does not know HTTP/2.
+    if (clients !== maxSockets || postBytes !== undefined || streamBytes !== undefined || slow || http2) return null
     const url = (secure ? this.#server.secureOrigin : this.#server.origin) + path
     const args = ['--latency', `-t${THREADS}`, `-c${clients}`, `-d${this.#seconds}s`, url]
     const load = args.join(' ')

@@ -23,14 +23,15 @@ const USUAL_FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/h
 
 /**
  * @param {string[]} [prefix] of the commands that start servers
- * @returns {Promise<Origins & { slow: Origins, ca: string, stop(): Promise<void> }>} slow: the one of slow-server.js
+ * @returns {Promise<Origins & { http2Origin: string, slow: Origins, ca: string, stop(): Promise<void> }>} slow: the one of
+ *   slow-server.js
  */
 async function startServers(prefix = []) {
   const program = findNginx()
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-bench-'))
-  const [port, securePort] = [await freePort(), await freePort()]
+  const [port, securePort, http2Port] = [await freePort(), await freePort(), await freePort()]
   const { root, server } = await makeAuthority()
-  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port, securePort))
+  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port, securePort, http2Port))
   fs.writeFileSync(path.join(folder, 'cert.pem'), server.pem)
   fs.writeFileSync(path.join(folder, 'key.pem'), server.key)
   fs.writeFileSync(path.join(folder, 'large'), Buffer.alloc(LARGE_BYTES, 'keepwire '))
@@ -56,6 +57,7 @@ async function startServers(prefix = []) {
   return {
     origin: `http://${HOST}:${port}`,
     secureOrigin: `https://${HOST}:${securePort}`,
+    http2Origin: `https://${HOST}:${http2Port}`,
     slow: slow.origins,
     ca: root.pem,
     async stop() {
@@ -95,7 +97,7 @@ function findNginx() {
 }
 
 /** Connections live as long as the benchmark; nothing is logged a request. The user matters only when started as root. */
-function configuration(port, securePort) {
+function configuration(port, securePort, http2Port) {
   return `
 daemon off;
 worker_processes 1;
@@ -118,6 +120,7 @@ http {
   server {
     listen ${HOST}:${port} backlog=1024;
     listen ${HOST}:${securePort} ssl backlog=1024;
+    listen ${HOST}:${http2Port} ssl http2 backlog=1024;
     ssl_certificate cert.pem;
     ssl_certificate_key key.pem;
     ssl_protocols TLSv1.2 TLSv1.3;

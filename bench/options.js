@@ -13,7 +13,7 @@ const { REGIMES } = require('./pin.js')
 const { startCases } = require('./start-up.js')
 const { survey } = require('./survey.js')
 
-// Quick: thirteen cases of two to four sides, each (5 × 0.12 s + 0.3 s + start), end within a minute.
+// Quick: sixteen cases of two to four sides, each (5 × 0.12 s + 0.3 s + start), end within a minute.
 const PACES = {
   full: { rounds: 9, roundMs: 1_000, warmUpMs: 1_500, ceilingSeconds: 3, starts: 21 },
   // Ours and the runtime's, some forty cases: ten minutes.

@@ -14,6 +14,8 @@ const labels = {
   runtime: "runtime's own agent",
   agentkeepalive: 'agentkeepalive',
   undici: 'undici.request',
+  http1: 'keepwire, HTTP/1.1',
+  'node-http2': 'node:http2',
   before: 'keepwire, before',
   wrk: 'wrk, a client in C',
 }

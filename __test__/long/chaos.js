@@ -12,18 +12,15 @@ const { chaos } = require('../support/chaos')
 const { chaosOverHttp2 } = require('../support/chaos-http2')
 const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
-const { schemes, trusting } = require('../support/schemes')
+const { http2, trusting } = require('../support/schemes')
 const { socksProxy } = require('../support/socks')
 
 const given = process.argv.slice(2)
 const isProxied = given.includes('proxy')
-const { numbers, chosen } = readArguments(given.filter((argument) => argument !== 'http2' && argument !== 'proxy'))
-const overHttp2 = { ...schemes.https, Agent: schemes.https.Agent, name: 'http2' }
-const isHttp2Only = given.includes('http2') && !given.some((argument) => Object.hasOwn(schemes, argument))
-const scenes = [
-  ...(isHttp2Only ? [] : chosen),
-  ...(given.length - Number(isProxied) === numbers.length || given.includes('http2') ? [overHttp2] : []),
-]
+const { numbers, chosen } = readArguments(
+  given.filter((argument) => argument !== 'proxy'),
+  { http2 },
+)
 const [requests = 50_000, seed = Date.now() % 1_000_000] = numbers
 const MOST_GROWTH = 32 * 1024 * 1024
 /** What leaks grows each time; what a loaded machine has more of at once does not. */
@@ -33,7 +30,7 @@ const MOST_RUNS = 3
 async function over(scheme) {
   console.log(`${scheme.name}: ${requests} requests, seed ${seed}`)
   const identity = await scheme.identity()
-  const isHttp2 = scheme === overHttp2
+  const isHttp2 = scheme === http2
   /** @type {(() => unknown)[]} */
   const ends = []
   const scope = /** @type {any} */ ({ defer: (/** @type {() => unknown} */ end) => ends.push(end) })
@@ -44,7 +41,6 @@ async function over(scheme) {
       keepAlive: true,
       maxSockets: isHttp2 ? 64 : 32,
       headersTimeout: 60_000,
-      ...(isHttp2 && { http2: true }),
       ...(proxy && { proxy: `socks5h://127.0.0.1:${proxy.port}` }),
     }
     const agent = new scheme.Agent(trusting(options, identity))
@@ -74,7 +70,7 @@ async function over(scheme) {
 }
 
 async function main() {
-  for (const scheme of scenes) await over(scheme)
+  for (const scheme of chosen) await over(scheme)
 }
 
 main().catch((error) => {

@@ -1,8 +1,9 @@
 'use strict'
 
-// 20,000 requests that race with the server closing their connection: `npm run races [-- requests] [http|https]`. A table
+// 20,000 requests that race with the server closing their connection: `npm run races [-- requests] [http|https|http2]`. A table
 // of errors, requests that the server read twice, and connections, for keepwire and others: with a server that closes 0
-// to 10 ms after its last response, and with one that has an idle timeout of 50 ms and is up to 5 ms early or late. Ends
+// to 10 ms after its last response, and with one that has an idle timeout of 50 ms and is up to 5 ms early or late; over HTTP/2,
+// with a GOAWAY as servers do, many sessions at a time. Ends
 // with code 1 if a GET of ours fails, more POSTs do than it takes to learn of the timeout, or anything is done twice.
 
 const agentkeepalive = require('agentkeepalive')
@@ -11,9 +12,9 @@ const undici = require('undici')
 const { readArguments } = require('../support/arguments')
 const { send } = require('../support/client')
 const { race } = require('../support/races')
-const { trusting } = require('../support/schemes')
+const { http2, trusting } = require('../support/schemes')
 
-const { numbers, chosen } = readArguments()
+const { numbers, chosen } = readArguments(undefined, { http2 })
 const [requests = 20_000] = numbers
 
 /** A racer that sends through the runtime's own request and an agent. */
@@ -33,7 +34,35 @@ function overUndici(scheme, identity) {
   }
 }
 
+/** A session has no idle moment while many use it, so each agent has few requests at a time. */
+function overSessions(identity) {
+  const agents = Array.from({ length: LANES / 2 }, () => new http2.Agent(trusting({ keepAlive: true }, identity)))
+  let next = 0
+  return {
+    name: 'keepwire',
+    send: async (options) => (await send({ ...options, agent: agents[next++ % agents.length] })).body,
+    close: () => agents.forEach((agent) => agent.destroy()),
+  }
+}
+
+function overUndiciSessions(identity) {
+  const dispatchers = Array.from(
+    { length: LANES / 2 },
+    () => new undici.Agent({ connect: trusting({}, identity), allowH2: true, pipelining: LANES }),
+  )
+  let next = 0
+  return {
+    name: 'undici.request, allowH2',
+    send: async ({ port, path, method }) => {
+      const dispatcher = dispatchers[next++ % dispatchers.length]
+      return (await undici.request(`https://127.0.0.1:${port}${path}`, { method, dispatcher })).body.text()
+    },
+    close: () => Promise.all(dispatchers.map((dispatcher) => dispatcher.destroy())),
+  }
+}
+
 function racers(scheme, identity) {
+  if (scheme === http2) return [overSessions(identity), overUndiciSessions(identity)]
   return [
     overAgent('keepwire', scheme.Agent, identity),
     overAgent("runtime's own agent", scheme.RuntimeAgent, identity),
@@ -65,7 +94,15 @@ async function compare(idleMs) {
     const identity = await scheme.identity()
     for (const method of ['GET', 'POST']) {
       for (const racer of racers(scheme, identity)) {
-        const result = await race(racer, { method, requests, seed: 1, idleMs, lanes: LANES, identity })
+        const result = await race(racer, {
+          method,
+          requests,
+          seed: 1,
+          idleMs,
+          lanes: LANES,
+          identity,
+          http2: scheme === http2,
+        })
         const cells = columns.map((column) => String(result[column]).padStart(13)).join('')
         const title = `${scheme.name.padEnd(7)}${method.padEnd(6)}${racer.name}`
         console.log(`${title.padEnd(36)}${cells}   ${JSON.stringify(result.codes)}`)

@@ -1,7 +1,7 @@
 'use strict'
 
 // 1,000,000 requests through one agent of each scheme, to changing origins, some of them aborted, reset, refused: `npm run
-// soak [-- requests] [http|https]`. Among them are some of agents that live for a few requests, each with names, long paths,
+// soak [-- requests] [http|https|http2]`. Among them are some of agents that live for a few requests, each with names, long paths,
 // credentials and settings of TLS that nobody had before. What the process holds is looked at after every tenth; from the
 // second on it must not grow.
 
@@ -13,9 +13,9 @@ const { Certificate } = require('../support/authority')
 const { get, random } = require('../support/client')
 const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
-const { trusting } = require('../support/schemes')
+const { http2, trusting } = require('../support/schemes')
 
-const { numbers, chosen } = readArguments()
+const { numbers, chosen } = readArguments(undefined, { http2 })
 const [requests = 1_000_000] = numbers
 const LANES = 64
 const SERVERS_A_SCHEME = 4
@@ -106,11 +106,11 @@ async function main() {
   const agents = []
   const origins = []
   for (const scheme of chosen) {
-    const { root, identity } = scheme.name === 'https' ? await makeIdentity() : {}
+    const { root, identity } = scheme.name === 'http' ? {} : await makeIdentity()
     const agent = new scheme.Agent(trusting({ keepAlive: true, maxSockets: 24, maxTotalSockets: 64 }, identity))
     agents.push(agent)
     for (let i = 0; i < SERVERS_A_SCHEME; i++) {
-      const remote = await startRemote('chaos-peer.js', { identity })
+      const remote = await startRemote(scheme === http2 ? 'chaos-http2-peer.js' : 'chaos-peer.js', { identity })
       origins.push({ agent, scheme, root, identity, remote, port: remote.port })
     }
   }

@@ -18,11 +18,11 @@ const SPREAD_MS = 5
 
 /**
  * @param {Racer} racer
- * @param {{ method: string, requests: number, seed: number, idleMs?: number, lanes?: number, identity?: import('./listener').Identity }} run
+ * @param {{ method: string, requests: number, seed: number, idleMs?: number, lanes?: number, identity?: import('./listener').Identity, http2?: boolean }} run
  *   `idleMs`: the server's idle timeout; with an identity over TLS
  */
-async function race(racer, { method, requests, seed, idleMs = 5, lanes = 40, identity }) {
-  const remote = await startRemote('racing-peer.js', { args: [String(idleMs)], identity })
+async function race(racer, { method, requests, seed, idleMs = 5, lanes = 40, identity, http2 = false }) {
+  const remote = await startRemote('racing-peer.js', { args: [String(idleMs), http2 ? 'http2' : ''], identity })
   const next = random(seed)
   const errors = new Map()
   let wrong = 0

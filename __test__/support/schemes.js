@@ -49,6 +49,15 @@ const schemes = {
   },
 }
 
+/** https with agents that speak HTTP/2 where their server does; the runtime's do not. @type {any} */
+const http2 = {
+  ...schemes.https,
+  name: 'http2',
+  Agent: function Http2Agent(options) {
+    return new schemes.https.Agent({ ...options, http2: true })
+  },
+}
+
 /**
  * An agent's options, with trust in the servers of that identity.
  * @param {object | undefined} options
@@ -58,4 +67,4 @@ function trusting(options, identity) {
   return identity ? { ca: identity.ca, ...options } : options
 }
 
-module.exports = { schemes, trusting }
+module.exports = { http2, schemes, trusting }

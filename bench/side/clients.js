@@ -17,12 +17,29 @@ const IDLE_MS = 600_000
 const makers = {
   keepwire(task) {
     const { Agent, HttpsAgent, fetch } = keepwireOf(task)
-    if (task.scenario.fetch) return requestThroughFetch(fetch, task)
-    return requestThrough(new (task.scenario.secure ? HttpsAgent : Agent)(agentOptions(task)), task)
+    const { secure } = task.scenario
+    const agent = new (secure ? HttpsAgent : Agent)(agentOptions(task))
+    if (task.scenario.fetch) return requestThroughFetch(fetch, task, secure ? { agent } : undefined)
+    return requestThrough(agent, task)
   },
   runtime(task) {
     if (task.scenario.fetch) return requestThroughFetch(globalThis.fetch, task)
     return requestThrough(new (task.scenario.secure ? https : http).Agent(agentOptions(task)), task)
+  },
+  /** Ours, over HTTP/1.1 to the same server. */
+  http1(task) {
+    return makers[task.like]({ ...task, scenario: { ...task.scenario, http2: false } })
+  },
+  'node-http2'({ scenario, origin, ca }) {
+    const session = require('node:http2').connect(origin, { ca })
+    return (done) => {
+      const stream = session.request({ ':path': scenario.path })
+      let status
+      stream.on('response', (headers) => (status = headers[':status']))
+      stream.on('error', done)
+      readPieces(stream, (bytes) => done(wrongResponse(scenario, status, bytes)))
+      stream.end()
+    }
   },
   own(task) {
     const own = keepwireOf(task)[task.scenario.secure ? 'https' : 'http']
@@ -44,10 +61,10 @@ function keepwireOf({ folder = '../..' }) {
   return require(folder)
 }
 
-function requestThroughFetch(fetch, { scenario, origin }) {
+function requestThroughFetch(fetch, { scenario, origin }, over) {
   const url = new URL(scenario.path, origin).href
   const body = requestBody(scenario)
-  const init = body && { method: 'PUT', body }
+  const init = body ? { ...over, method: 'PUT', body } : over
   return (done) => {
     fetch(url, init)
       .then(async (response) => wrongResponse(scenario, response.status, (await response.arrayBuffer()).byteLength))
@@ -57,7 +74,8 @@ function requestThroughFetch(fetch, { scenario, origin }) {
 
 function agentOptions({ scenario, ca }) {
   const limits = { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
-  return scenario.secure ? { ...limits, ca } : limits
+  if (!scenario.secure) return limits
+  return { ...limits, ca, http2: scenario.http2 === true }
 }
 
 function requestThrough(agent, { scenario, origin }, own) {
@@ -116,7 +134,8 @@ function readPieces(response, done) {
 
 function requestThroughUndici(undici, { scenario, origin, ca }) {
   const dispatcher = new undici.Pool(origin, {
-    connections: scenario.maxSockets,
+    connections: scenario.http2 ? 1 : scenario.maxSockets,
+    ...(scenario.http2 && { allowH2: true, pipelining: scenario.clients, maxConcurrentStreams: scenario.clients }),
     keepAliveTimeout: IDLE_MS,
     keepAliveMaxTimeout: IDLE_MS,
     connect: { ca },
