@@ -3,7 +3,7 @@
 // The server process of support/races.js. It closes each connection at a random moment around its idle timeout, which
 // is argv[2] ms, and remembers which requests it has read: /seen/ID tells how often. argv[3], 'http2': it speaks that.
 
-const http2 = require('node:http2')
+const tls = require('node:tls')
 
 const { createListener } = require('./listener')
 const { RequestReader, reply } = require('./peer')
@@ -54,33 +54,44 @@ const plainServer = () =>
     })
   })
 
-/** As servers do: a session that has no streams says goodbye, and tells which streams it has seen. */
+/**
+ * As servers do: a session that has no streams says goodbye, and which streams it has seen. Frame by frame, since Node's own servers
+ * crash when sessions end at such moments.
+ */
 function http2Server() {
-  const server = http2.createSecureServer({ cert: identity?.pem, key: identity?.key })
-  server.on('session', (session) => {
+  const { answer, endsRequest, goAway, HEADERS, pathOf, serveFrames } = require('./frames')
+  const options = { cert: identity?.pem, key: identity?.key, ALPNProtocols: ['h2'] }
+  return tls.createServer(options, (socket) => {
     accepted++
-    open.add(session)
+    open.add(socket)
+    const ids = new Map()
     let timer
-    session.on('error', () => {})
-    session.on('close', () => {
+    let isClosing = false
+    let last = 0
+    socket.on('error', () => {})
+    socket.on('close', () => {
       clearTimeout(timer)
-      open.delete(session)
+      open.delete(socket)
     })
-    session.on('stream', (stream, headers) => {
-      clearTimeout(timer)
-      const id = headers[':path'].slice(1)
+    serveFrames(socket, accepted, (peer, frame) => {
+      const { payload, stream, type } = frame
+      if (isClosing) return
+      if (type === HEADERS) ids.set(stream, pathOf(payload).slice(1))
+      if (!endsRequest(frame)) return
+      const id = ids.get(stream)
+      ids.delete(stream)
+      last = stream
       note(id)
-      stream.on('error', () => {})
-      stream.on('close', () => {
-        clearTimeout(timer)
-        timer = setTimeout(() => (Math.random() < 0.5 ? session.close() : session.destroy()), waitMs())
-      })
-      stream.respond({ ':status': 200 })
-      stream.end(id)
+      peer.send(answer(stream, id))
+      clearTimeout(timer)
+      timer = setTimeout(() => {
+        if (ids.size > 0) return
+        isClosing = true
+        peer.send(goAway(last, 0))
+        socket.end()
+      }, waitMs())
     })
   })
-  server.on('sessionError', () => {})
-  return server
 }
 
 const server = process.argv[3] === 'http2' ? http2Server() : plainServer()

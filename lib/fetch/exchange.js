@@ -2,7 +2,7 @@
 
 // One fetch: from its order, over redirects, to its last byte.
 //
-// Each of its requests is a hop, which knows how it is carried. Whoever reads the body holds a BodyHandle, and nothing here
+// Each of its requests is a handler, which knows how it is carried. Whoever reads the body holds a BodyHandle, and nothing here
 // holds that: when nobody can read the body any more, the handle is collected, and the fetch is given up.
 
 const { Buffer } = require('node:buffer')
@@ -47,7 +47,7 @@ class FetchExchange {
   /** @type {(error: unknown) => void} */
   #reject
   /** @type {ReturnType<typeof send> | null} */
-  #hop = null
+  #handler = null
   #open = false
   /** The order as it was sent, with what tracers have added. @type {import('./request.js').Order} */
   #sent
@@ -123,7 +123,7 @@ class FetchExchange {
    */
   #sendOver(agent, isGiven, proxy) {
     this.#sent = isHeard(this.order) ? this.#traced() : this.order
-    this.#hop = send(this.#sent, this, agent, isGiven, proxy)
+    this.#handler = send(this.#sent, this, agent, isGiven, proxy)
   }
 
   /**
@@ -163,7 +163,7 @@ class FetchExchange {
    */
   onUnmatched(agent, origin) {
     try {
-      this.#hop = detour(agent, origin, LEGACY_SERVER, this.#sent, this)
+      this.#handler = detour(agent, origin, LEGACY_SERVER, this.#sent, this)
       this.#upload?.resend()
     } catch (error) {
       this.#fail(error)
@@ -171,17 +171,17 @@ class FetchExchange {
   }
 
   onReady() {
-    // The hop is not known yet if its connection was there at once.
+    // The handler is not known yet if its connection was there at once.
     queueMicrotask(() => this.#startUpload())
   }
 
   #startUpload() {
-    if (!this.#open || this.#hop === null) return
+    if (!this.#open || this.#handler === null) return
     this.#upload = new Upload(
       this.order,
-      (bytes, isLast) => this.#hop?.send(bytes, isLast),
+      (bytes, isLast) => this.#handler?.send(bytes, isLast),
       (error) => {
-        this.#hop?.abandon()
+        this.#handler?.abandon()
         this.#fail(fetchFailed(error))
       },
     )
@@ -242,11 +242,11 @@ class FetchExchange {
       this.#discarded = 0
       if (ended) this.#follow()
       else {
-        this.#hop?.read(0, false, null)
+        this.#handler?.read(0, false, null)
         this.#discard(body?.length ?? 0)
       }
     } catch (error) {
-      if (!ended) this.#hop?.abandon()
+      if (!ended) this.#handler?.abandon()
       this.#fail(error)
     }
     return true
@@ -259,10 +259,10 @@ class FetchExchange {
   #discard(bytes) {
     this.#discarded += bytes
     if (this.#discarded <= MOST_DISCARDED) {
-      this.#hop?.acknowledge(bytes)
+      this.#handler?.acknowledge(bytes)
       return
     }
-    this.#hop?.abandon()
+    this.#handler?.abandon()
     if (this.#isDumped) this.#close()
     else this.#follow()
   }
@@ -274,7 +274,7 @@ class FetchExchange {
   #dump(body) {
     this.#isDumped = true
     this.#discarded = 0
-    this.#hop?.read(0, false, null)
+    this.#handler?.read(0, false, null)
     this.#discard(body?.length ?? 0)
   }
 
@@ -282,7 +282,7 @@ class FetchExchange {
     this.#sent.trace?.complete()
     this.order = /** @type {import('./request.js').Order} */ (this.#next)
     this.#next = null
-    this.#hop = null
+    this.#handler = null
     this.#send()
   }
 
@@ -302,7 +302,7 @@ class FetchExchange {
     this.#chunks.push(chunk)
     const waiting = this.#waiting
     if (waiting !== null) {
-      if (waiting.how !== PIECE) this.#hop?.acknowledge(chunk.length)
+      if (waiting.how !== PIECE) this.#handler?.acknowledge(chunk.length)
       else {
         this.#waiting = null
         waiting.resolve(this.#take())
@@ -326,14 +326,14 @@ class FetchExchange {
 
   /** @param {boolean} ended whether its connection is free already */
   #overflow(ended) {
-    if (!ended) this.#hop?.abandon()
+    if (!ended) this.#handler?.abandon()
     const { maxResponseSize } = this.order
     this.#fail(tooLarge(this.#most(), maxResponseSize))
   }
 
   /** Nothing comes of what nobody reads: as with the runtime's, it keeps no process alive. */
   onStalled() {
-    if (this.#waiting === null && this.#next === null) this.#hop?.keepAlive(false)
+    if (this.#waiting === null && this.#next === null) this.#handler?.keepAlive(false)
   }
 
   onEnd() {
@@ -373,8 +373,8 @@ class FetchExchange {
   /** @param {unknown} reason */
   #abort(reason) {
     if (this.#open) {
-      if (isTimeout(reason) && this.#hop !== null && 'pass' in this.#hop) this.#hop.pass?.noteSilence()
-      this.#hop?.abandon()
+      if (isTimeout(reason) && this.#handler !== null && 'pass' in this.#handler) this.#handler.pass?.noteSilence()
+      this.#handler?.abandon()
     }
     this.#fail(reason)
   }
@@ -383,7 +383,7 @@ class FetchExchange {
   cancel() {
     if (!this.#open) return
     this.#sent.trace?.fail(undefined)
-    this.#hop?.abandon()
+    this.#handler?.abandon()
     this.#close()
     this.#forget()
     this.#ended = true
@@ -433,13 +433,13 @@ class FetchExchange {
     if (isPiece && this.#chunks.length > 0) return Promise.resolve(this.#take())
     if (this.#ended) return Promise.resolve(null)
     if (!isPiece) this.#isWhole = true
-    for (let at = this.#taken; at < this.#chunks.length; at++) this.#hop?.acknowledge(this.#chunks[at].length)
+    for (let at = this.#taken; at < this.#chunks.length; at++) this.#handler?.acknowledge(this.#chunks[at].length)
     if (!this.#isRead) {
       const room = how === OWNED ? this.#makeRoom() : null
-      this.#hop?.read(isPiece ? 0 : this.#most(), how !== WHOLE, room)
+      this.#handler?.read(isPiece ? 0 : this.#most(), how !== WHOLE, room)
     }
     this.#isRead = true
-    this.#hop?.keepAlive(true)
+    this.#handler?.keepAlive(true)
     return new Promise((resolve, reject) => {
       this.#waiting = { handle, how, resolve, reject }
     })
@@ -449,8 +449,8 @@ class FetchExchange {
   #take() {
     const bytes = this.#nextPiece()
     if (this.#open) {
-      this.#hop?.keepAlive(true)
-      this.#hop?.acknowledge(bytes.length)
+      this.#handler?.keepAlive(true)
+      this.#handler?.acknowledge(bytes.length)
     }
     return bytes
   }
@@ -480,7 +480,7 @@ class FetchExchange {
    * @param {Buffer} chunk
    */
   #isOwn(chunk) {
-    return this.#hop?.ownsChunks === true && chunk.byteLength === chunk.buffer.byteLength
+    return this.#handler?.ownsChunks === true && chunk.byteLength === chunk.buffer.byteLength
   }
 
   /** What the body is read into, if its length is known. */

@@ -17,18 +17,18 @@ const { isAltered, isIdentityReplaced } = require('../tls/settings.js')
 const { warnOfFallback } = require('../common/warnings.js')
 const { kProxy, proxyFor } = require('../common/proxy-option.js')
 const { canCarry } = require('../bridge/native.js')
-const { ClientHop } = require('./client-hop.js')
+const { ClientHandler } = require('./client-handler.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
 const { SENDABLE, PLAIN_FIELDS, clientHead, fieldOf } = require('./head.js')
-const { Hop } = require('./hop.js')
-const { RuntimeHop } = require('./runtime-hop.js')
+const { Handler } = require('./handler.js')
+const { RuntimeHandler } = require('./runtime-handler.js')
 const { sendsControls } = require('./platform.js')
 
 /** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/https-origin.js').SecureOrigin} SecureOrigin */
 /** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {import('./request.js').Order} Order */
-/** @typedef {import('./hop.js').Owner} Owner */
+/** @typedef {import('./handler.js').Owner} Owner */
 
 /** Why fetches fall back to the runtime's sockets while somebody answers requests in place of its class. */
 const REQUESTS_REPLACED = 'requests-replaced'
@@ -88,7 +88,7 @@ function wayOf({ agent: given, proxying, target }) {
  * @param {any} agent as wayOf() has it
  * @param {boolean} isGiven
  * @param {AgentProxy | undefined} proxy
- * @returns {Hop | ClientHop | RuntimeHop}
+ * @returns {Handler | ClientHandler | RuntimeHandler}
  */
 function send(order, owner, agent, isGiven, proxy) {
   const { target } = order
@@ -100,9 +100,9 @@ function send(order, owner, agent, isGiven, proxy) {
   // The client knows no proxies.
   if (order.isForClient && proxy === undefined) return sendByClient(order, owner)
   if (target.protocol === 'https:') return sendSecurely(order, owner, proxy)
-  const hop = new Hop(order, agent, owner)
-  hop.start(plainOrigin(target), true)
-  return hop
+  const handler = new Handler(order, agent, owner)
+  handler.start(plainOrigin(target), true)
+  return handler
 }
 
 /**
@@ -131,13 +131,13 @@ function sendSecurely(order, owner, proxy) {
   const known = /** @type {SecureOrigin | null} */ (target.known)
   // One that was let go has no key.
   if (isUsual && known !== null && known.key !== 0 && known.fallbackReason(target.wanted) === undefined) {
-    const hop = new Hop(order, secureAgent(), owner)
-    hop.start(known, true)
-    return hop
+    const handler = new Handler(order, secureAgent(), owner)
+    handler.start(known, true)
+    return handler
   }
-  const hop = sendOver(secureAgent(), order, owner, proxy, true)
-  if (isUsual && hop instanceof Hop && hop.isPlain) target.known = hop.origin
-  return hop
+  const handler = sendOver(secureAgent(), order, owner, proxy, true)
+  if (isUsual && handler instanceof Handler && handler.isPlain) target.known = handler.origin
+  return handler
 }
 
 /**
@@ -157,9 +157,9 @@ function sendByClient(order, owner) {
   const head = clientHead(order)
   const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(order.target) && areSendable(order)
   if (!isCarried) return byEngine()
-  const hop = new ClientHop(order, owner, head)
-  hop.start()
-  return hop
+  const handler = new ClientHandler(order, owner, head)
+  handler.start()
+  return handler
 }
 
 /**
@@ -179,13 +179,13 @@ function areSendable({ fields }) {
  */
 function sendOver(agent, order, owner, proxy, mayLeave = false) {
   settlePending(agent)
-  const hop = new Hop(order, agent, owner)
-  const { origin, plain, reason } = route(agent, hop, hop.options, proxy)
+  const handler = new Handler(order, agent, owner)
+  const { origin, plain, reason } = route(agent, handler, handler.options, proxy)
   const away = mockReason(order) ?? reason
   if (away !== undefined && (mayLeave || AWAY.has(away))) return sendAway(agent, origin, away, order, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
-  hop.start(origin, plain !== undefined)
-  return hop
+  handler.start(origin, plain !== undefined)
+  return handler
 }
 
 /**
@@ -198,9 +198,9 @@ function sendOver(agent, order, owner, proxy, mayLeave = false) {
  * @param {Owner} owner
  */
 function sendAway(agent, origin, reason, order, owner) {
-  const hop = detour(agent, origin, reason, order, owner)
-  if (hop.isStream) owner.onReady()
-  return hop
+  const handler = detour(agent, origin, reason, order, owner)
+  if (handler.isStream) owner.onReady()
+  return handler
 }
 
 /**
@@ -215,9 +215,9 @@ function detour(agent, origin, reason, order, owner) {
   const isMocked = reason === SOCKETS_REPLACED || reason === REQUESTS_REPLACED
   // The agent that fetches without one have in common is silent about the program's ways with agents.
   if (isMocked) warnOfFallback(order.agent ? agent : null, reason, replacedConnecting())
-  const hop = new RuntimeHop(order, owner)
-  hop.start(agent, origin, reason, isMocked)
-  return hop
+  const handler = new RuntimeHandler(order, owner)
+  handler.start(agent, origin, reason, isMocked)
+  return handler
 }
 
 /** @param {string} why */

@@ -3,7 +3,7 @@
 // One request of a fetch over an agent's connections, as lease.js, queue.js and connection.js know requests: its pool,
 // limits, deadlines, retries, counters and diagnostics are those of http.request over the same agent.
 //
-// A hop is also what those show of it: the `request` of diagnostics messages, an entry of `agent.requests`. Its owner hears
+// A handler is also what those show of it: the `request` of diagnostics messages, an entry of `agent.requests`. Its owner hears
 // of it until it is abandoned or over; its connection is checked in before its owner hears of the response's end.
 
 const { maxHeaderSize } = require('node:http')
@@ -23,7 +23,7 @@ const { httpVersion } = require('../bridge/response-heads.js')
 const { isLookupReplaced } = require('../runtime/genuine.js')
 const { connectionReset } = require('../common/errors.js')
 const { tellProxyError } = require('../common/proxy-option.js')
-const { BaseHop } = require('./base-hop.js')
+const { BaseHandler } = require('./base-handler.js')
 const { lease } = require('../exchange/lease.js')
 const { SAFE_METHODS } = require('../exchange/upload.js')
 const { maySpeakHttp2 } = require('../socket/socket.js')
@@ -61,7 +61,7 @@ const NOBODY = Object.freeze({
   onUnmatched() {},
 })
 
-class Hop extends BaseHop {
+class Handler extends BaseHandler {
   reusedSocket = false
   /** @type {undefined} */
   _header = undefined
@@ -342,9 +342,9 @@ function withoutReason({ lines }) {
   return { lines, reason: '' }
 }
 
-/** @param {Hop} hop */
-function send(hop) {
-  hop.sendHead()
+/** @param {Handler} handler */
+function send(handler) {
+  handler.sendHead()
 }
 
-module.exports = { Hop }
+module.exports = { Handler }

@@ -5,7 +5,7 @@
 const native = require('../bridge/native.js')
 const { Exchange } = require('../exchange/exchange.js')
 
-class BaseHop extends Exchange {
+class BaseHandler extends Exchange {
   /** Lent to the engine for the response's body. @type {Buffer | null} */
   #room = null
 
@@ -43,4 +43,4 @@ class BaseHop extends Exchange {
   }
 }
 
-module.exports = { BaseHop }
+module.exports = { BaseHandler }

@@ -18,14 +18,14 @@ const { requestHeaders } = require('./head.js')
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
 /** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('./request.js').Order} Order */
-/** @typedef {import('./hop.js').Owner} Owner */
+/** @typedef {import('./handler.js').Owner} Owner */
 
 /** Bytes of a body that are read ahead of whoever consumes it, as in the engine. */
 const WINDOW = 512 * 1024
 /** Statuses of responses that have no body. */
 const BODYLESS = new Set([204, 304])
 
-class RuntimeHop {
+class RuntimeHandler {
   /** Others may hold the memory of what comes. */
   ownsChunks = false
   #order
@@ -239,4 +239,4 @@ function refusal(cause, { wanted: { host, port } }) {
   return new NotCapable(`Requires net access to "${host}:${port}", run again with the --allow-net flag`)
 }
 
-module.exports = { RuntimeHop }
+module.exports = { RuntimeHandler }

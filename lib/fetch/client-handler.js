@@ -13,12 +13,12 @@ const {
 const { threadPort } = require('../bridge/port.js')
 const native = require('../bridge/native.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
-const { BaseHop } = require('./base-hop.js')
+const { BaseHandler } = require('./base-handler.js')
 const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 
 /** @typedef {import('./request.js').Order} Order */
-/** @typedef {import('./hop.js').Owner} Owner */
+/** @typedef {import('./handler.js').Owner} Owner */
 
 /** As the runtime's agents do by default. */
 const MOST_SESSIONS = 100
@@ -38,7 +38,7 @@ function clientNumber() {
   return number
 }
 
-class ClientHop extends BaseHop {
+class ClientHandler extends BaseHandler {
   #owner
   #order
   #head
@@ -148,4 +148,4 @@ class ClientHop extends BaseHop {
   }
 }
 
-module.exports = { ClientHop }
+module.exports = { ClientHandler }
