@@ -4,7 +4,10 @@
 // up before.
 
 const http = require('node:http')
+const http2 = require('node:http2')
 const https = require('node:https')
+
+const { ca } = require('./fetch-tls')
 
 /**
  * @typedef {{ agent?: any, scheme: 'http' | 'https', port: number, path: string, timeout?: number }} Asked
@@ -62,4 +65,17 @@ const runtimeWays = {
   fetch: ({ agent, ...asked }) => overFetch(globalThis.fetch, asked),
 }
 
-module.exports = { fetchAlone, runtimeWays, ways }
+/** The same over HTTP/2. @type {Record<string, (asked: Asked) => Stream>} */
+const runtimeHttp2Ways = {
+  'node:http2': ({ port, path }) => {
+    const session = http2.connect(`https://127.0.0.1:${port}`, { ca })
+    const stream = session.request({ ':path': path })
+    const over = new Promise((resolve) => {
+      session.on('error', resolve).on('close', resolve)
+      stream.on('error', resolve).on('end', resolve).resume()
+    })
+    return { over, destroy: () => session.destroy() }
+  },
+}
+
+module.exports = { fetchAlone, runtimeHttp2Ways, runtimeWays, ways }
