@@ -145,7 +145,7 @@ impl Completions {
         std::mem::take(&mut self.queue().closed_idle)
     }
 
-    /// Appends a record and sees to it that it is fetched; a lazy one waits for [`Events::wake`] or another.
+    /// Appends a record and sees to it that it is fetched; a lazy one waits for [`wake`](crate::exchange::events::Events::wake) or another.
     pub(super) fn push(&self, lazy: bool, write: impl FnOnce(&mut Queue)) {
         write(&mut self.queue());
         let undelivered = self.undelivered.fetch_add(1, Ordering::Relaxed) + 1;

@@ -4,8 +4,10 @@
 // a reader would have at hand is in scope: clients, an agent, a URL, callbacks. Arguments: the page, the number of its
 // example, and the addresses of a server without TLS and of one with.
 
+const { once } = require('node:events')
 const fs = require('node:fs')
 const http = require('node:http')
+const http2 = require('node:http2')
 const { createRequire } = require('node:module')
 const path = require('node:path')
 
@@ -15,7 +17,16 @@ const requireAsUser = createRequire(path.join(root, 'package.json'))
 const [page, number, plain, secure] = process.argv.slice(2)
 
 const block = [...fs.readFileSync(path.join(root, page), 'utf8').matchAll(/^```js\n(.*?)^```$/gms)][Number(number)][1]
-const code = block.replace(/https:\/\/(api\.)?example\.com\//g, secure).replaceAll('http://example.com/', plain)
+
+/** A server of HTTP/2 without TLS, before the one without; it keeps nothing alive. @returns {Promise<string>} its URL */
+async function priorKnowledge() {
+  const server = http2.createServer((_, response) => {
+    http.get(plain, { agent: false }, (answer) => answer.pipe(response))
+  })
+  server.on('session', (session) => session.unref())
+  await once(server.listen(0, '127.0.0.1').unref(), 'listening')
+  return `http://127.0.0.1:${server.address().port}/`
+}
 
 /** Clients whose packages need a newer runtime are left out. */
 async function client(name, instead) {
@@ -27,6 +38,8 @@ async function client(name, instead) {
 }
 
 async function main() {
+  let code = block.replace(/https:\/\/(api\.)?example\.com\//g, secure).replaceAll('http://example.com/', plain)
+  if (code.includes('h2c: true')) code = code.replaceAll('http://127.0.0.1:50051/', await priorKnowledge())
   const { Agent, fetch } = requireAsUser('keepwire')
   const { hostname: host, port } = new URL(plain)
   const needsTls = code.includes(secure)
