@@ -11,6 +11,7 @@ const { nameServer } = require('./support/name-server')
 const { reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
 const { test } = require('./support/suite')
+const { Agent } = baseline ? {} : require('..')
 
 const OURS = { skip: baseline && 'the runtime asks for each socket', timeout: 60_000 }
 
@@ -41,6 +42,16 @@ async function asked(scope, what, change = () => {}, body = 'ok') {
   assert.ok(code === 0 && !late, stderr)
   return { told: lines[0], queries: server.queries, peer }
 }
+
+test('what the option dns does not know is refused', OURS, () => {
+  for (const dns of [{ resolver: 'dns' }, { servers: ['127.0.0.1'] }, { TTL: 5 }, { ttl: '5' }, { maxThreads: 0 }, 5]) {
+    assert.throws(
+      () => new Agent({ dns }),
+      { code: /^ERR_(INVALID_ARG_(VALUE|TYPE)|OUT_OF_RANGE)$/ },
+      JSON.stringify(dns),
+    )
+  }
+})
 
 test('a thousand requests at once to one name ask for it once', OURS, async (scope) => {
   const seen = await asked(scope, 'burst')

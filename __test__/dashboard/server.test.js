@@ -112,10 +112,10 @@ test('dashboard: wrong hosts, writes and what is not there are refused', OURS, a
 
 test('dashboard: other addresses need a token, which may come in three ways', OURS, async (scope) => {
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'example.com']) {
-    await assert.rejects(dashboard({ port: 0, host }), { code: 'ERR_INVALID_ARG_VALUE' }, host)
+    await assert.rejects(dashboard({ port: 0, host }), { message: /'token' must be given/ }, host)
   }
   await assert.rejects(dashboard({ port: 0, token: 'short' }), (error) => {
-    return error.code === 'ERR_INVALID_ARG_VALUE' && !error.message.includes('short')
+    return /'token' must have at least 16 characters/.test(error.message) && !error.message.includes('short')
   })
   const board = await opened(scope, { host: '0.0.0.0', token: TOKEN, hosts: ['board.example'] })
   const url = `http://127.0.0.1:${board.port}/`

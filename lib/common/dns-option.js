@@ -2,7 +2,7 @@
 
 // The option `dns`: how long an agent's engine remembers what names stand for. docs/dns.md has the user's side.
 
-const { notA, notANumber, outOfRange } = require('./errors.js')
+const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 
 /** Times in ms. getaddrinfo does not say how long an answer holds; 30 s is what the JVM makes of that. */
 const DEFAULTS = Object.freeze({
@@ -26,6 +26,8 @@ function nameCacheOf(option) {
   if (option === true) return { ...DEFAULTS, rotate: false }
   if (typeof option !== 'object') throw notA('boolean or object', 'dns', option)
   const given = /** @type {Record<string, unknown>} */ (option)
+  const unknown = Object.keys(given).find((name) => name !== 'rotate' && !Object.hasOwn(DEFAULTS, name))
+  if (unknown !== undefined) throw invalidValue('dns', unknown, 'has a member that it does not know')
   const { rotate = false } = given
   if (typeof rotate !== 'boolean') throw notA('boolean', 'dns.rotate', rotate)
   /** @type {Record<string, number> & typeof DEFAULTS} */

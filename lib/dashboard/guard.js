@@ -39,7 +39,7 @@ class Guard {
   constructor({ hosts = [], token }) {
     if (token !== undefined && typeof token !== 'string') throw notA('string', 'token', token)
     if (token !== undefined && token.length < SHORTEST_TOKEN) {
-      throw invalidValue('token', `must have at least ${SHORTEST_TOKEN} characters`, '*'.repeat(token.length))
+      throw invalidValue('token', '*'.repeat(token.length), `must have at least ${SHORTEST_TOKEN} characters`)
     }
     if (!Array.isArray(hosts) || hosts.some((host) => typeof host !== 'string')) throw notA('string[]', 'hosts', hosts)
     this.#token = token === undefined ? null : digest(token)

@@ -36,7 +36,7 @@ async function dashboard({ host = '127.0.0.1', port = PORT, ...options } = {}) {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw outOfRange('port', 'a port, 0 to 65535', port)
   if (typeof host !== 'string') throw notA('string', 'host', host)
   if (!isLoopback(host) && options.token === undefined) {
-    throw invalidValue('token', 'must be given where the host is not a loopback address', 'none')
+    throw invalidValue('token', options.token, 'must be given where the host is not a loopback address')
   }
   const board = new Board(options)
   /** @type {Set<import('node:net').Socket>} */
@@ -71,7 +71,7 @@ dashboard.handler = handler
  */
 function parsed(text) {
   const [, bracketed, plain, port] = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d{1,5})$/.exec(text) ?? []
-  if (port === undefined) throw invalidValue('KEEPWIRE_DASHBOARD', 'must be a port, or a host and a port', text)
+  if (port === undefined) throw invalidValue('KEEPWIRE_DASHBOARD', text, 'must be a port, or a host and a port')
   return { host: bracketed ?? plain, port: Number(port) }
 }
 
