@@ -223,6 +223,23 @@ testBoth('a redirect to a refused address is not followed', OURS, async (scope) 
   assert.deepStrictEqual([cause.code, cause.address, inner.accepted], [REFUSED, '127.0.0.2', 0])
 })
 
+testBoth('a proxy that a request names leads past no judge', OURS, async (scope) => {
+  const peer = await scope.peer(OK)
+  const proxy = `http://127.0.0.1:${peer.port}`
+  const agent = scope.agent({ ...KEEP_ALIVE, allowAddress: (ip) => ip === '127.0.0.1' })
+  const own = scope.scheme === 'https' ? ownHttps : ownHttp
+  const message = /'proxy' can not be had with the agent's allowAddress/
+  for (const given of [proxy, new URL(proxy), () => proxy, async () => proxy]) {
+    const options = { host: '10.0.0.1', agent, proxy: given }
+    const failed = (send) =>
+      new Promise((resolve, reject) => send(options, reject).on('error', resolve).end()).catch((error) => error)
+    for (const send of [own.request, request]) assert.match((await failed(send)).message, message)
+    const error = await fetch(`${scope.scheme}://10.0.0.1/`, { agent, proxy: given }).catch((reason) => reason)
+    assert.match(`${error.message} ${error.cause?.message}`, message)
+  }
+  assert.strictEqual(peer.accepted, 0)
+})
+
 testBoth('our own request and connections opened in advance are judged, too', OURS, async (scope) => {
   const peer = await scope.peer(OK)
   const agent = scope.agent({ ...KEEP_ALIVE, allowAddress: () => false })

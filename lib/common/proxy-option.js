@@ -483,6 +483,9 @@ function proxyFor(agent, options, url) {
   if (rule === undefined || rule === null) return undefined
   const { options: own } = agent
   if (options.socketPath || own.socketPath) return undefined
+  // It is the proxy that would connect, to whatever the name stands for there.
+  if (typeof own.allowAddress === 'function')
+    throw invalidValue('proxy', '…', "can not be had with the agent's allowAddress")
   if (rule instanceof AgentProxy) return rule
   if (rule instanceof ProxyChoice) return rule.for(url())
   if (!(rule instanceof ProxyEnv)) return undefined
