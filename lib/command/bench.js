@@ -61,6 +61,9 @@ async function isOwnMachine({ hostname }) {
 
 /** @typedef {{ resolve: (answer: any) => void, reject: (error: Error) => void }} Waiting */
 
+/** Bun fetches packages that are not there, unless it is told not to. */
+const FLAGS = process.versions.bun === undefined ? process.execArgv : [...process.execArgv, '--no-install']
+
 class Side {
   #child
   /** @type {Waiting | null} */
@@ -73,7 +76,7 @@ class Side {
     this.rounds = []
     /** @type {string | null} */
     this.unavailable = null
-    this.#child = fork(process.argv[1], [SIDE], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.#child = fork(process.argv[1], [SIDE], { execArgv: FLAGS, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     this.#child.on('message', (answer) => this.#settle((waiting) => waiting.resolve(answer)))
     const lost = (/** @type {unknown} */ how) => {
       this.#settle((waiting) => waiting.reject(new Error(`the process of ${name} ended (${how})`)))

@@ -90,10 +90,13 @@ const USED = {
 
 /**
  * The server, and its end.
+ * @param {...string} args its
  * @returns {Promise<{ port: number, stop: () => Promise<void> }>}
  */
-async function startServer() {
-  const server = spawn(process.execPath, [path.join(__dirname, 'server.js')], { stdio: ['pipe', 'pipe', 'inherit'] })
+async function startServer(...args) {
+  const server = spawn(process.execPath, [path.join(__dirname, 'server.js'), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   const port = Number(await new Promise((resolve) => server.stdout.once('data', resolve)))
   const stop = () =>
     new Promise((resolve) => {
