@@ -3,10 +3,11 @@
 // What a name server is asked, counted by one of our own.
 
 const assert = require('node:assert')
-const http2 = require('node:http2')
+const tls = require('node:tls')
 
 const { makeAuthority } = require('./support/authority')
 const { runScript } = require('./support/child')
+const { answer, endsRequest, serveFrames } = require('./support/frames')
 const { nameServer } = require('./support/name-server')
 const { reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
@@ -159,7 +160,9 @@ test('so do connections of HTTP/2', OURS, async (scope) => {
   assert.ok(code === 0 && !late, stderr)
   const { isServed, errors, followedMs } = lines[0]
   assert.deepStrictEqual({ isServed, errors }, { isServed: true, errors: [] })
-  assert.deepStrictEqual(sessions, ['first', 'second', 'first', 'second'])
+  // An answer that was under way while the name moved may have had a connection leave once more.
+  const moves = sessions.filter((place, at) => place !== sessions[at - 1])
+  assert.deepStrictEqual(moves, ['first', 'second', 'first', 'second'])
   assert.ok(
     followedMs.every((ms) => ms < 20_000),
     JSON.stringify(followedMs),
@@ -167,7 +170,8 @@ test('so do connections of HTTP/2', OURS, async (scope) => {
 })
 
 /**
- * A server that speaks HTTP/2, and answers with `body`.
+ * A server that speaks HTTP/2, and answers with `body`: frame by frame, since Deno's own server corrupts its process's heap now and
+ * then when clients leave.
  * @param {import('./support/suite').Scope} scope
  * @param {string} body
  * @param {string} host
@@ -177,17 +181,19 @@ test('so do connections of HTTP/2', OURS, async (scope) => {
  */
 async function http2Place(scope, body, host, port, sessions) {
   const { server: identity } = await makeAuthority()
-  const server = http2.createSecureServer({ cert: identity.pem, key: identity.key }, (_, res) => res.end(body))
   const open = new Set()
-  server.on('session', (session) => {
+  const options = { cert: identity.pem, key: identity.key, ALPNProtocols: ['h2'] }
+  const server = tls.createServer(options, (socket) => {
     sessions.push(body)
-    open.add(session)
-    session.on('error', () => {}).on('close', () => open.delete(session))
+    open.add(socket)
+    socket.on('error', () => {}).on('close', () => open.delete(socket))
+    serveFrames(socket, sessions.length, (peer, given) => {
+      if (endsRequest(given)) peer.send(answer(given.stream, body))
+    })
   })
-  server.on('sessionError', () => {})
   await new Promise((resolve) => server.listen(port, host, () => resolve(undefined)))
   scope.defer(async () => {
-    for (const session of open) session.destroy()
+    for (const socket of open) socket.destroy()
     await new Promise((resolve) => server.close(resolve))
   })
   return server.address().port
