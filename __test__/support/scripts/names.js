@@ -82,7 +82,12 @@ async function rotated() {
   const all = load(4)
   const followedMs = []
   const isAt = async (host) => {
-    while (!all.hosts.every((other) => other === host)) await new Promise((resolve) => setTimeout(resolve, 5))
+    const began = performance.now()
+    while (!all.hosts.every((other) => other === host)) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      // Whoever has started it may be gone, and the name never move.
+      if (performance.now() - began > 60_000) process.exit(1)
+    }
   }
   await isAt('first')
   for (const host of ['second', 'first', 'second']) {
