@@ -3,17 +3,10 @@
 // Reuse is exact, at full length: `npm run exactness [-- requests [runs]] [http|https]`. Sequential requests of each shape
 // on 1 connection; runs of a closed loop of 50 on 50; twice as many GETs and POSTs to an nginx that announces the end of
 // each connection after 100 and 1,000 requests, over agents with and without keepAlive, on at most 1.01 times the
-// connections of the runtime's own agents, or as many as are needed and one unfinished per loop. Ends with code 1 at any exception.
+// connections of the runtime's own agents. Ends with code 1 at any exception.
 
 const { readArguments } = require('../support/arguments')
-const {
-  closedLoop,
-  MIXED_WIDTH,
-  mixedAgents,
-  mixedLoop,
-  sequentialShapes,
-  startAnnouncing,
-} = require('../support/exactness')
+const { closedLoop, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing } = require('../support/exactness')
 const { hasNginx } = require('../support/nginx')
 const { startRemote } = require('../support/remote')
 const { trusting } = require('../support/schemes')
@@ -66,9 +59,7 @@ async function againstNginx(scheme) {
           }
           const [theirs, used] = counts
           const what = `keepalive_requests ${most}, ${name}, ${100 * posts} % POSTs`
-          const isKept = options.every(({ keepAlive }) => keepAlive)
-          const atMost = Math.max(MOST * theirs, isKept ? Math.ceil((2 * requests) / most) + MIXED_WIDTH : 0)
-          report(used <= atMost, `${scheme.name}: nginx, ${what}: ${used}, the runtime's ${theirs}`)
+          report(used <= MOST * theirs, `${scheme.name}: nginx, ${what}: ${used}, the runtime's ${theirs}`)
         }
       }
     } finally {

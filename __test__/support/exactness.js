@@ -76,11 +76,8 @@ function startAnnouncing(scope, requests, identity) {
   )
 }
 
-/** Requests under way at once in a mixed loop. */
-const MIXED_WIDTH = 10
-
 /**
- * GETs and POSTs in a loop of `MIXED_WIDTH`, over several agents at once. Gives the number of connections, as nginx counts them.
+ * GETs and POSTs in a loop of 10, over several agents at once. Gives the number of connections, as nginx counts them.
  *
  * @param {import('node:http').Agent[]} agents
  * @param {number} port
@@ -100,7 +97,7 @@ async function mixedLoop(agents, port, { requests, posts, seed = 1 }) {
       connections.add(headers['x-connection'])
     }
   }
-  await Promise.all(Array.from({ length: MIXED_WIDTH }, worker))
+  await Promise.all(Array.from({ length: 10 }, worker))
   return connections.size
 }
 
@@ -111,4 +108,4 @@ const mixedAgents = {
   'both at once': [{ keepAlive: true }, { keepAlive: false }],
 }
 
-module.exports = { closedLoop, MIXED_WIDTH, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing }
+module.exports = { closedLoop, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing }
