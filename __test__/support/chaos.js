@@ -116,7 +116,8 @@ function one(agent, remote, plan) {
       reject(new Error(`request ${id} (${method} ${name} ${number} at ${host}, abort ${abort}): ${what}`))
     }
     const writes = new Writes(sent, pieces, wrong)
-    const request = begin({
+    const send = beginning(id, agent)
+    const request = send({
       host,
       // Certificates are for no other name.
       ...(isChosen(host) ? { servername: 'localhost' } : {}),
@@ -178,6 +179,13 @@ function one(agent, remote, plan) {
       else setTimeout(destroy, abort)
     }
   })
+}
+
+/** Every third request is our own, which waits and is sent in its own way. @param {number} id @param {any} agent */
+function beginning(id, agent) {
+  if (baseline || id % 3 !== 0) return begin
+  const { http, https } = require('../..')
+  return agent.protocol === 'https:' ? https.request : http.request
 }
 
 /** Puts a command that makes no sense among those of the requests that begin now; it is refused by itself. */
