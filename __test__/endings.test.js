@@ -5,10 +5,11 @@
 const assert = require('node:assert')
 const net = require('node:net')
 const { once } = require('node:events')
+const { isDeepStrictEqual } = require('node:util')
 
 const { request, send } = require('./support/client')
 const { DEAD_PORT, reply } = require('./support/peer')
-const { isDeno } = require('./support/runtime')
+const { isBun, isDeno } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
 const { until } = require('./support/wait')
 
@@ -77,8 +78,13 @@ async function endWhileWriting(scope, agent, isWaiting, end) {
 for (const [what, end] of Object.entries(ENDS)) {
   testBoth(`callbacks of writes are told as by the runtime when they are under way at ${what}`, async (scope) => {
     for (const isWaiting of [false, true]) {
-      const expected = await endWhileWriting(scope, scope.runtimeAgent(), isWaiting, end)
-      assert.deepStrictEqual(await endWhileWriting(scope, scope.agent(), isWaiting, end), expected)
+      let expected = await endWhileWriting(scope, scope.runtimeAgent(), isWaiting, end)
+      const log = await endWhileWriting(scope, scope.agent(), isWaiting, end)
+      // Bun's own client, over TLS on a busy machine, tells the callbacks only later in one of 20 to 60 runs: asked again.
+      for (let again = 0; isBun && again < 3 && !isDeepStrictEqual(log, expected); again += 1) {
+        expected = await endWhileWriting(scope, scope.runtimeAgent(), isWaiting, end)
+      }
+      assert.deepStrictEqual(log, expected)
     }
   })
 }
