@@ -47,10 +47,13 @@ const ENDS = {
   'agent.destroy()': (req) => req.agent.destroy(),
 }
 
+/** More than kernels hold for both ends of a connection: 36 MB where `tcp_rmem` and `tcp_wmem` are at most 32 and 4. */
+const MORE_THAN_KERNELS_HOLD = 64 * 1024 * 1024
+
 /** What is told of writes that go out as one, and of those that wait behind one that is under way. */
 async function endWhileWriting(scope, agent, isWaiting, end) {
   const peer = await scope.peer({ onHead: (_, connection) => connection.socket.pause() })
-  const size = 32 * 1024 * 1024
+  const size = MORE_THAN_KERNELS_HOLD
   const req = request({ port: peer.port, agent, method: 'PUT', headers: { 'content-length': size } })
   const log = []
   const closed = new Promise((resolve) => req.on('close', resolve))
@@ -99,7 +102,7 @@ async function resetWhileWriting(scope, agent, pieces) {
       if (connection.bytesReceived > BEGUN) connection.socket.pause()
     },
   })
-  const size = 32 * 1024 * 1024
+  const size = MORE_THAN_KERNELS_HOLD
   const headers = { 'content-length': size }
   const req = request({ port: peer.port, agent, method: 'PUT', headers })
   const log = []
