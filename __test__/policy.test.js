@@ -358,6 +358,7 @@ test('what makes no sense is refused, of a policy when it says it', OURS, async 
   for (const breaker of [5, 'yes', { failures: '5' }]) {
     assert.throws(() => scope.agent({ breaker }), { code: 'ERR_INVALID_ARG_TYPE' })
   }
+  assert.throws(() => scope.agent({ breaker: { cooldownMs: 5 } }), { code: 'ERR_INVALID_ARG_VALUE' })
   for (const breaker of [{ failures: 0 }, { cooldown: -1 }, { cooldown: Number.NaN }]) {
     assert.throws(() => scope.agent({ breaker }), { code: 'ERR_OUT_OF_RANGE' })
   }
@@ -371,6 +372,7 @@ test('what makes no sense is refused, of a policy when it says it', OURS, async 
   const twice = (code) => [code, code]
   assert.deepStrictEqual(await asks(7), twice('ERR_INVALID_ARG_TYPE'))
   assert.deepStrictEqual(await asks({ rps: '5' }), twice('ERR_INVALID_ARG_TYPE'))
+  assert.deepStrictEqual(await asks({ rateLimit: 5 }), twice('ERR_INVALID_ARG_VALUE'))
   for (const said of [{ rps: 0 }, { concurrency: 0.5 }, { burst: 0 }, { retryAfter: -1 }]) {
     assert.deepStrictEqual(await asks(said), twice('ERR_OUT_OF_RANGE'), JSON.stringify(said))
   }

@@ -2,7 +2,7 @@
 
 // The option `dns`: how long an agent's engine remembers what names stand for. docs/dns.md has the user's side.
 
-const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
+const { notA, notANumber, outOfRange, refuseUnknown } = require('./errors.js')
 
 /** Times in ms. getaddrinfo does not say how long an answer holds; 30 s is what the JVM makes of that. */
 const DEFAULTS = Object.freeze({
@@ -13,6 +13,8 @@ const DEFAULTS = Object.freeze({
   // As many as the engine makes for agents without the option.
   maxThreads: 64,
 })
+
+const MEMBERS = Object.freeze([...Object.keys(DEFAULTS), 'rotate'])
 
 /** @typedef {typeof DEFAULTS & { rotate: boolean }} NameCache */
 
@@ -26,8 +28,7 @@ function nameCacheOf(option) {
   if (option === true) return { ...DEFAULTS, rotate: false }
   if (typeof option !== 'object') throw notA('boolean or object', 'dns', option)
   const given = /** @type {Record<string, unknown>} */ (option)
-  const unknown = Object.keys(given).find((name) => name !== 'rotate' && !Object.hasOwn(DEFAULTS, name))
-  if (unknown !== undefined) throw invalidValue('dns', unknown, 'has a member that it does not know')
+  refuseUnknown('dns', given, MEMBERS)
   const { rotate = false } = given
   if (typeof rotate !== 'boolean') throw notA('boolean', 'dns.rotate', rotate)
   /** @type {Record<string, number> & typeof DEFAULTS} */

@@ -96,6 +96,18 @@ function invalidValue(name, value, reason) {
 }
 
 /**
+ * A member that is not known would be ignored, and whoever has set it not know.
+ * @param {string} option
+ * @param {object} given
+ * @param {readonly string[]} known
+ * @throws for any other
+ */
+function refuseUnknown(option, given, known) {
+  const unknown = Object.keys(given).find((name) => !known.includes(name))
+  if (unknown !== undefined) throw invalidValue(option, unknown, 'has a member that it does not know')
+}
+
+/**
  * Tells the diagnostics channel, then the request's listeners.
  * @param {import('node:http').ClientRequest} request
  * @param {Error} error
@@ -129,6 +141,7 @@ module.exports = {
   notANumber,
   optionError,
   outOfRange,
+  refuseUnknown,
   streamDestroyed,
   throwSoon,
 }

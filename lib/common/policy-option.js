@@ -2,11 +2,13 @@
 
 // The options `policy` and `breaker`: what each host of an agent's is spared. docs/limits-per-host.md has the user's side.
 
-const { notA, notANumber, outOfRange } = require('./errors.js')
+const { notA, notANumber, outOfRange, refuseUnknown } = require('./errors.js')
 
 /** How long a host may have its requests paused by Retry-After, in ms, unless its policy says otherwise. */
 const LONGEST_PAUSE = 300_000
 const BREAKER = Object.freeze({ failures: 5, cooldown: 10_000 })
+
+const LIMITS = Object.freeze(['concurrency', 'rps', 'burst', 'retryAfter'])
 
 /**
  * @typedef {object} HostLimits
@@ -32,6 +34,7 @@ const NO_LIMITS = Object.freeze({
 function hostLimits(given) {
   if (given === undefined || given === null) return NO_LIMITS
   if (typeof given !== 'object') throw notA('object', 'policy()', given)
+  refuseUnknown('policy()', given, LIMITS)
   const { concurrency, rps, burst, retryAfter } = /** @type {Record<string, unknown>} */ (given)
   return Object.freeze({
     concurrency: Math.floor(numberOf('concurrency', concurrency, NO_LIMITS.concurrency, 1)),
@@ -70,6 +73,7 @@ function breakerOf(option) {
   if (option === undefined || option === null || option === false) return null
   if (option === true) return BREAKER
   if (typeof option !== 'object') throw notA('boolean or object', 'breaker', option)
+  refuseUnknown('breaker', option, Object.keys(BREAKER))
   const { failures, cooldown } = /** @type {Record<string, unknown>} */ (option)
   return {
     failures: Math.floor(numberOf('failures', failures, BREAKER.failures, 1, 'breaker')),

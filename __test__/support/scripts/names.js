@@ -4,22 +4,22 @@
 // with threads enough. With an agent that
 // remembers names, each request over a connection of its own: `remembered`: one after the other; `down`: when the name server
 // has stopped to answer; `moved`: when the server has moved; `unknown`: to a name that does not exist. `rotated`: GETs and POSTs
-// without end over connections that stay, while the server moves, and moves back; with `https`, over HTTP/2.
+// without end over connections that stay, while the server moves, and moves back; with `https`, over HTTP/2. What is remembered
+// holds for 200 ms there, or as long as the last argument says.
 
 const http = require('node:http')
 const https = require('node:https')
 
 const keepwire = require('../../../index.js')
 
-const [what, port, controlPort, scheme = 'http'] = process.argv.slice(2)
+const [what, port, controlPort, scheme = 'http', rotationMs = '200'] = process.argv.slice(2)
 const remembering = {
   remembered: true,
   down: { ttl: 1, maxStale: 60_000 },
   moved: { ttl: 3_600_000 },
   unknown: { negativeTtl: 60_000 },
 }
-const ROTATION_MS = 200
-const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 }, rotated: { ttl: ROTATION_MS, rotate: true } }
+const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 }, rotated: { ttl: Number(rotationMs), rotate: true } }
 const options = { keepAlive: !(what in remembering), maxSockets: Infinity, dns: asking[what] }
 const agent =
   scheme === 'http'
