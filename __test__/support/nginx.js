@@ -4,11 +4,11 @@
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
-const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 
 const { installed } = require('./installed')
+const { freePort } = require('./ports')
 const { until } = require('./wait')
 
 const program = installed('nginx')
@@ -63,15 +63,6 @@ async function listens(scope, files, server) {
   // It writes its pid once its sockets listen. A connection would prove less: whoever has the port takes it.
   await until(() => over() || fs.existsSync(path.join(folder, 'nginx.pid')), 'nginx listens')
   return over() ? fs.readFileSync(path.join(folder, 'error.log'), 'utf8') : undefined
-}
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 module.exports = { hasNginx: program !== undefined, startNginx }

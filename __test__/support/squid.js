@@ -4,11 +4,11 @@
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
-const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 
 const { installed } = require('./installed')
+const { answers, freePort } = require('./ports')
 const { turns, until } = require('./wait')
 
 const program = installed('squid')
@@ -99,28 +99,6 @@ async function listens(scope, port, { user, password }) {
         .map((line) => line.split(' '))
     },
   }
-}
-
-/**
- * @param {number} port
- * @returns {Promise<boolean>} whether somebody listens there
- */
-function answers(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1', () => socket.destroy())
-    socket.on('error', () => resolve(false))
-    socket.on('close', (failed) => resolve(!failed))
-  })
-}
-
-/** @returns {Promise<number>} */
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {net.AddressInfo} */ (server.address())
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 module.exports = { hasSquid: program !== undefined, startSquid }
