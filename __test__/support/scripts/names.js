@@ -19,7 +19,11 @@ const remembering = {
   moved: { ttl: 3_600_000 },
   unknown: { negativeTtl: 60_000 },
 }
-const asking = { ...remembering, 'many-dead': { ttl: 0, maxThreads: 100 }, rotated: { ttl: Number(rotationMs), rotate: true } }
+const asking = {
+  ...remembering,
+  'many-dead': { ttl: 0, maxThreads: 100 },
+  rotated: { ttl: Number(rotationMs), rotate: true },
+}
 const options = { keepAlive: !(what in remembering), maxSockets: Infinity, dns: asking[what] }
 const agent =
   scheme === 'http'
