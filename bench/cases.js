@@ -21,7 +21,7 @@ const metrics = {
  * `clients` send one request after another each; `maxSockets` is the agent's. `bytes` is the length of the response's
  * body, checked for each response; `postBytes` that of the request's. `secure`: over TLS; `http2`: over HTTP/2 on one connection. `timed`: the
  * latency of each request is taken. `sides`: others than the usual, ours first.
- * `fetch`: by fetch(), ours and the runtime's. `touch`: what is done to request or response besides (side/touches.js). `slow`: of
+ * `proxied`: through a proxy. `fetch`: by fetch(), ours and the runtime's. `touch`: what is done to request or response besides (side/touches.js). `slow`: of
  * slow-server.js. `streamBytes`: a request's body of so many, piped. `origins`: so many in turn.
  */
 const cases = [

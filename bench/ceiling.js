@@ -27,9 +27,10 @@ class Ceiling {
   }
 
   /** @returns {Promise<{ perSecond: number, medianMicros: number } | null>} null: not installed, or no such load */
-  async of({ clients, http2, maxSockets, path, postBytes, secure, slow, streamBytes }) {
-    // It has no more clients than connections, sends no bodies, and does not know HTTP/2.
-    if (clients !== maxSockets || postBytes !== undefined || streamBytes !== undefined || slow || http2) return null
+  async of({ clients, http2, maxSockets, path, postBytes, proxied, secure, slow, streamBytes }) {
+    // It has no more clients than connections, sends no bodies, and knows neither HTTP/2 nor proxies.
+    if (clients !== maxSockets || postBytes !== undefined || streamBytes !== undefined || slow || http2 || proxied)
+      return null
     const url = (secure ? this.#server.secureOrigin : this.#server.origin) + path
     const args = ['--latency', `-t${THREADS}`, `-c${clients}`, `-d${this.#seconds}s`, url]
     const load = args.join(' ')

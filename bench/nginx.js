@@ -1,8 +1,10 @@
 'use strict'
 
-// One nginx worker on loopback, with a configuration, folder and port of its own, and beside it a server that takes its time.
+// One nginx worker on loopback, with a configuration, folder and ports of its own, which is a proxy for http, too; and beside it a
+// server that takes its time, and a proxy for tunnels.
 
 /** @typedef {{ origin: string, secureOrigin: string }} Origins */
+/** @typedef {{ http: string, https: string }} Relays */
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
@@ -23,15 +25,16 @@ const USUAL_FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/h
 
 /**
  * @param {string[]} [prefix] of the commands that start servers
- * @returns {Promise<Origins & { http2Origin: string, slow: Origins, ca: string, stop(): Promise<void> }>} slow: the one of
- *   slow-server.js
+ * @returns {Promise<Origins & { http2Origin: string, slow: Origins, proxies: Relays, relays: Relays, ca: string, stop(): Promise<void> }>}
+ *   slow: the one of slow-server.js; proxies: for http and for https; relays: servers that are as far away as what is behind those
  */
 async function startServers(prefix = []) {
   const program = findNginx()
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-bench-'))
-  const [port, securePort, http2Port] = [await freePort(), await freePort(), await freePort()]
+  const ports = [await freePort(), await freePort(), await freePort(), await freePort()]
+  const [port, securePort, http2Port, proxyPort] = ports
   const { root, server } = await makeAuthority()
-  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port, securePort, http2Port))
+  fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(ports))
   fs.writeFileSync(path.join(folder, 'cert.pem'), server.pem)
   fs.writeFileSync(path.join(folder, 'key.pem'), server.key)
   fs.writeFileSync(path.join(folder, 'large'), Buffer.alloc(LARGE_BYTES, 'keepwire '))
@@ -53,16 +56,22 @@ async function startServers(prefix = []) {
     remove()
     throw new UserError(`nginx did not start: ${log || error.message}`)
   }
-  const slow = await startSlowServer(server, prefix)
+  const task = JSON.stringify({ key: server.key, cert: server.pem })
+  const slow = await startScript('slow-server.js', [task], prefix)
+  const proxy = await startScript('proxy.js', [String(securePort)], prefix)
+  const [slowPort, slowSecurePort] = slow.told
+  const [tunnelPort, relayPort] = proxy.told
   return {
     origin: `http://${HOST}:${port}`,
     secureOrigin: `https://${HOST}:${securePort}`,
     http2Origin: `https://${HOST}:${http2Port}`,
-    slow: slow.origins,
+    slow: { origin: `http://${HOST}:${slowPort}`, secureOrigin: `https://${HOST}:${slowSecurePort}` },
+    proxies: { http: `http://${HOST}:${proxyPort}`, https: `http://${HOST}:${tunnelPort}` },
+    relays: { http: `http://${HOST}:${proxyPort}`, https: `https://${HOST}:${relayPort}` },
     ca: root.pem,
     async stop() {
       process.removeListener('exit', clear)
-      await slow.stop()
+      await Promise.all([slow.stop(), proxy.stop()])
       kill()
       await ended
       remove()
@@ -70,16 +79,19 @@ async function startServers(prefix = []) {
   }
 }
 
-/** @param {{ key: string, pem: string }} identity @param {string[]} prefix */
-async function startSlowServer({ key, pem }, prefix) {
-  const task = JSON.stringify({ key, cert: pem })
-  const [command, ...args] = [...prefix, process.execPath, path.join(__dirname, 'slow-server.js'), task]
+/**
+ * @param {string} script of this folder
+ * @param {string[]} given
+ * @param {string[]} prefix
+ * @returns {Promise<{ told: any, stop(): Promise<void> }>} told: its first line
+ */
+async function startScript(script, given, prefix) {
+  const [command, ...args] = [...prefix, process.execPath, path.join(__dirname, script), ...given]
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   const [line] = await once(child.stdout, 'data')
-  const [port, securePort] = JSON.parse(line)
   return {
-    origins: { origin: `http://${HOST}:${port}`, secureOrigin: `https://${HOST}:${securePort}` },
+    told: JSON.parse(line),
     async stop() {
       child.stdin.end()
       await ended
@@ -97,7 +109,7 @@ function findNginx() {
 }
 
 /** Connections live as long as the benchmark; nothing is logged a request. The user matters only when started as root. */
-function configuration(port, securePort, http2Port) {
+function configuration([port, securePort, http2Port, proxyPort]) {
   return `
 daemon off;
 worker_processes 1;
@@ -127,6 +139,11 @@ http {
     root .;
     location = /small { return 200 "${'k'.repeat(SMALL_BYTES)}"; }
     location = /large { }
+  }
+  upstream itself { server ${HOST}:${port}; keepalive 1024; keepalive_requests 1000000000; }
+  server {
+    listen ${HOST}:${proxyPort} backlog=1024;
+    location / { proxy_pass http://itself; proxy_http_version 1.1; proxy_set_header Connection ""; }
   }
 }
 `

@@ -49,9 +49,10 @@ async function measureCase(scenario, { pace, runtime, against, server, pin, note
 /** Speaks with a side's process in lines of JSON; the end of its input ends it. */
 function startSide(name, scenario, runtime, server, { like, against, pin }) {
   const code = name === 'before' ? { maker: like, folder: against } : { maker: name, like }
+  const { ca, proxies, relays } = server
   const { origin, secureOrigin } = scenario.slow ? server.slow : server
   const at = scenario.http2 ? server.http2Origin : scenario.secure ? secureOrigin : origin
-  const task = JSON.stringify({ ...code, scenario, origin: at, ca: server.ca })
+  const task = JSON.stringify({ ...code, scenario, origin: at, ca, proxies, relays })
   const [command, ...args] = [...clientPrefix(pin), runtime.command, ...runtime.args, SIDE, task]
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()

@@ -160,6 +160,31 @@ const fetches = [
   }),
 ]
 
-const survey = [...oneByOne, ...many, ...bodies, ...touches, ...fetches]
+/**
+ * Through a proxy, beside the same past it, and past it to a server that is as far away: who waits longer for responses is woken for fewer
+ * at a time, so with many clients only the last is like.
+ */
+const proxied = Object.entries({ keepwire: 'the agent', own: 'our own request', fetch: 'fetch' }).flatMap(
+  ([by, words]) =>
+    [1, 50].flatMap((clients) =>
+      [false, true].map((secure) =>
+        small(clients, {
+          name: `${by === 'keepwire' ? '' : `${by}-`}proxied${secure ? '-https' : ''}-${clients}`,
+          title: `GET${secure ? ' over TLS' : ''} through a proxy by ${words}, ${clients === 1 ? 'one after another' : `${clients} clients`}`,
+          secure,
+          proxied: true,
+          fetch: by === 'fetch',
+          sides: [by === 'own' ? 'own' : 'keepwire', 'relayed', 'straight'],
+          aims: (clients === 1 ? ['straight', 'relayed'] : ['relayed']).map((peer) => ({
+            metric: 'jsMicros',
+            peer,
+            atMost: 1.05,
+          })),
+        }),
+      ),
+    ),
+)
+
+const survey = [...oneByOne, ...many, ...bodies, ...touches, ...fetches, ...proxied]
 
 module.exports = { survey }

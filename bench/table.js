@@ -15,6 +15,8 @@ const labels = {
   agentkeepalive: 'agentkeepalive',
   undici: 'undici.request',
   http1: 'keepwire, HTTP/1.1',
+  relayed: 'keepwire, as far away',
+  straight: 'keepwire, straight',
   'node-http2': 'node:http2',
   before: 'keepwire, before',
   wrk: 'wrk, a client in C',

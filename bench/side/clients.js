@@ -17,9 +17,9 @@ const IDLE_MS = 600_000
 const makers = {
   keepwire(task) {
     const { Agent, HttpsAgent, fetch } = keepwireOf(task)
-    const { secure } = task.scenario
+    const { proxied, secure } = task.scenario
     const agent = new (secure ? HttpsAgent : Agent)(agentOptions(task))
-    if (task.scenario.fetch) return requestThroughFetch(fetch, task, secure ? { agent } : undefined)
+    if (task.scenario.fetch) return requestThroughFetch(fetch, task, secure || proxied ? { agent } : undefined)
     return requestThrough(agent, task)
   },
   runtime(task) {
@@ -29,6 +29,15 @@ const makers = {
   /** Ours, over HTTP/1.1 to the same server. */
   http1(task) {
     return makers[task.like]({ ...task, scenario: { ...task.scenario, http2: false } })
+  },
+  /** Ours, past the proxy. */
+  straight(task) {
+    return makers[task.like]({ ...task, proxies: {} })
+  },
+  /** Ours, to a server that is as far away as the one behind the proxy. */
+  relayed(task) {
+    const origin = task.relays[task.scenario.secure ? 'https' : 'http']
+    return makers[task.like]({ ...task, origin, proxies: {} })
   },
   'node-http2'({ scenario, origin, ca }) {
     const session = require('node:http2').connect(origin, { ca })
@@ -72,10 +81,12 @@ function requestThroughFetch(fetch, { scenario, origin }, over) {
   }
 }
 
-function agentOptions({ scenario, ca }) {
+function agentOptions({ scenario, ca, proxies }) {
   const limits = { keepAlive: true, maxSockets: scenario.maxSockets, maxFreeSockets: scenario.maxSockets }
-  if (!scenario.secure) return limits
-  return { ...limits, ca, http2: scenario.http2 === true }
+  const proxy = scenario.proxied ? proxies[scenario.secure ? 'https' : 'http'] : undefined
+  const options = proxy === undefined ? limits : { ...limits, proxy }
+  if (!scenario.secure) return options
+  return { ...options, ca, http2: scenario.http2 === true }
 }
 
 function requestThrough(agent, { scenario, origin }, own) {
