@@ -64,6 +64,8 @@ const PROGRAMS = [
   { name: 'express', packages: ['express@5.3.0'], node: 18 },
   { name: 'otel-context', packages: ['@opentelemetry/context-async-hooks@3.1.1'], node: 22 },
   { name: 'http2-wrapper', packages: ['http2-wrapper@2.2.4'], node: 18 },
+  // What `npm run docs` makes a site of docs/ with.
+  { name: 'vitepress', packages: ['vitepress@1.6.4'], node: 18, byName: true },
   // What `npm run rehearse` publishes to, installs with and bundles with.
   {
     name: 'verdaccio',

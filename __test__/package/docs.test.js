@@ -1,12 +1,15 @@
 'use strict'
 
-// README is for a first reader, so it stays short; what it and the other pages link to exists.
+// README is for a first reader, so it stays short; what it and the other pages link to exists, here and on the site.
 
 const assert = require('node:assert')
-const { existsSync, readdirSync, readFileSync } = require('node:fs')
+const { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 
+const { lostLinks } = require('../../scripts/docs/links')
+const { PAGES, anchorOf } = require('../../scripts/docs/pages')
 const { EXPECTED } = require('../../scripts/node-suite')
 
 const root = path.join(__dirname, '..', '..')
@@ -26,20 +29,12 @@ const textOf = (/** @type {string} */ page) => readFileSync(path.join(root, page
 const proseOf = (/** @type {string} */ page) => textOf(page).replace(/^```[\s\S]*?^```/gm, '')
 
 /**
- * The anchors of a page's headings, as GitHub makes them.
+ * The anchors of a page's headings, as GitHub and the site make them.
  * @param {string} page
  */
 function anchorsOf(page) {
   const headings = proseOf(page).matchAll(/^#+ (.+)$/gm)
-  return new Set(
-    Array.from(headings, ([, heading]) =>
-      heading
-        .toLowerCase()
-        .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
-        .replace(/[^\p{L}\p{N} _-]/gu, '')
-        .replaceAll(' ', '-'),
-    ),
-  )
+  return new Set(Array.from(headings, ([, heading]) => anchorOf(heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1'))))
 }
 
 test('README is short enough to be read', () => {
@@ -73,4 +68,34 @@ test("each of Node's own tests that may fail has a sentence that says why", () =
   )
   const names = EXPECTED.flatMap(({ tests }) => tests)
   assert.strictEqual(new Set(names).size, names.length)
+})
+
+test("each page is in the site's sidebar, once", () => {
+  assert.deepStrictEqual([...PAGES].sort(), pages.map((page) => page.split(path.sep).join('/')).sort())
+})
+
+test('links of the built site are followed, anchors included, under the path where it will be', () => {
+  const site = mkdtempSync(path.join(os.tmpdir(), 'keepwire-site-'))
+  try {
+    mkdirSync(path.join(site, 'docs'))
+    writeFileSync(
+      path.join(site, 'index.html'),
+      '<a href="/base/docs/one"><a href="/base/docs/one#here"><a href="/base/docs/one#nowhere"><a href="/docs/one">',
+    )
+    writeFileSync(
+      path.join(site, 'docs', 'one.html'),
+      '<h2 id="here"><a href="#here"><a href="./two"><img src="/base/icon.svg"><a href="https://example.com/">',
+    )
+    assert.deepStrictEqual(lostLinks(site, '/base/'), {
+      links: 7,
+      lost: [
+        'docs/one.html: ./two',
+        'docs/one.html: /base/icon.svg',
+        'index.html: /base/docs/one#nowhere',
+        'index.html: /docs/one',
+      ],
+    })
+  } finally {
+    rmSync(site, { recursive: true })
+  }
 })
