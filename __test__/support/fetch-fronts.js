@@ -11,7 +11,15 @@ const tls = require('node:tls')
 const { cert, key } = require('./fetch-tls')
 
 /** What HTTP/2 has no place for. */
-const CONNECTION_FIELDS = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'proxy-connection'])
+const CONNECTION_FIELDS = new Set([
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'upgrade',
+  'proxy-connection',
+  'te',
+  'http2-settings',
+])
 
 /** @param {net.Server} server */
 async function listen(server) {
@@ -88,6 +96,8 @@ function fieldsOf(lines) {
 function carry(stream, headers, port) {
   const { ':method': method, ':path': path, ':authority': host, ...fields } = headers
   for (const name of Object.keys(fields)) if (name.startsWith(':')) delete fields[name]
+  // The runtime's own client refuses it beside a length.
+  delete fields.trailer
   const request = http.request({ port, host: '127.0.0.1', method, path, agent: false, headers: { ...fields, host } })
   // close() would end it in peace first.
   const broken = () => {
@@ -103,7 +113,7 @@ function carry(stream, headers, port) {
     response.on('error', broken)
     if (stream.destroyed) return
     try {
-      stream.respond({ ':status': response.statusCode, ...fieldsOf(response.rawHeaders) })
+      stream.respond({ ':status': response.statusCode, ...fieldsOf(response.rawHeaders) }, { sendDate: false })
     } catch {
       broken()
       return
@@ -115,4 +125,4 @@ function carry(stream, headers, port) {
 
 const FRONTS = { https: http1Front, h2: http2Front }
 
-module.exports = { FRONTS }
+module.exports = { CONNECTION_FIELDS, FRONTS }

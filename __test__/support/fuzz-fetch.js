@@ -1,12 +1,14 @@
 'use strict'
 
 // Calls of fetch() from a seeded generator (fetch-calls.js), each made twice: of the runtime's own fetch, and of ours. Both have
-// servers of their own, which record what arrives. Whatever differs and is not named here is a fault.
+// servers of their own, which record what arrives; of a part of the calls ours goes over HTTP/2, which the runtime's is not asked to.
+// Whatever differs and is not named here is a fault.
 
 const { Agent, HttpsAgent, fetch } = require('../..')
 const { random } = require('./client')
 const { callOf } = require('./fetch-calls')
 const { textOf } = require('./fetch-exactness')
+const { CONNECTION_FIELDS, FRONTS } = require('./fetch-fronts')
 const { answer } = require('./fetch-server')
 const { Peer, reply } = require('./peer')
 const { turns } = require('./wait')
@@ -15,8 +17,14 @@ const SETTLE_DEADLINE_MS = 20_000
 
 /** A server that keeps what arrives until it is taken. */
 class Recorder {
-  /** @param {import('./listener').Identity} [identity] */
-  constructor(identity) {
+  #front
+
+  /**
+   * @param {import('./listener').Identity} [identity]
+   * @param {boolean} [isHttp2] it is reached over HTTP/2, by a front that hands messages on
+   */
+  constructor(identity, isHttp2 = false) {
+    this.isHttp2 = isHttp2
     const onRequest = (/** @type {any} */ request, /** @type {any} */ connection) => {
       // A HEAD's answer ends with its head.
       const to = request.method === 'HEAD' ? headOf(connection) : connection
@@ -27,14 +35,25 @@ class Recorder {
         to.write(reply('bad path', [], 'HTTP/1.1 400 Bad Request'))
       }
     }
-    this.peer = new Peer({ onRequest, forget: true }, identity)
+    this.peer = new Peer({ onRequest, forget: true }, isHttp2 ? undefined : identity)
     this.scheme = identity === undefined ? 'http' : 'https'
   }
 
   async start() {
     await this.peer.listen()
-    this.origin = `${this.scheme}://127.0.0.1:${this.peer.port}`
+    if (this.isHttp2) this.#front = await FRONTS.h2(this.peer.port)
+    this.origin = `${this.scheme}://127.0.0.1:${this.port}`
     return this
+  }
+
+  /** By which it is reached. */
+  get port() {
+    return this.#front?.port ?? this.peer.port
+  }
+
+  async close() {
+    await this.#front?.close()
+    await this.peer.close()
   }
 
   /** What has arrived. @param {string} id of the call */
@@ -63,19 +82,24 @@ function headOf(connection) {
  * A server's port where it is one, in a URL within a URL too: `%40127.0.0.1` has none.
  * @param {Recorder} recorder
  */
-function numberOf({ peer }) {
-  return new RegExp(`(?<=:|%(?:25)*3A)${peer.port}(?!\\d)`, 'gi')
+function numberOf({ port }) {
+  return new RegExp(`(?<=:|%(?:25)*3A)${port}(?!\\d)`, 'gi')
 }
 
-/** The servers of one of the two fetches. @param {import('./listener').Identity | undefined} identity */
-async function startPair(identity) {
-  const [peer, other] = await Promise.all([new Recorder(identity).start(), new Recorder(identity).start()])
+/**
+ * The servers of one of the two fetches.
+ * @param {import('./listener').Identity} [identity]
+ * @param {boolean} [isHttp2]
+ */
+async function startPair(identity, isHttp2) {
+  const start = () => new Recorder(identity, isHttp2).start()
+  const [peer, other] = await Promise.all([start(), start()])
   return {
     peer,
     other,
     take: (/** @type {string} */ id) => [...peer.take(id), ...other.take(id)],
     plain: (/** @type {string} */ text) => text.replace(numberOf(peer), 'PORT').replace(numberOf(other), 'OTHER'),
-    close: () => Promise.all([peer.peer.close(), other.peer.close()]),
+    close: () => Promise.all([peer.close(), other.close()]),
   }
 }
 
@@ -163,6 +187,20 @@ function tellRequest({ head, body, chunked, complete }) {
 }
 
 /**
+ * Of what a call came to, what HTTP/2 has too: there are no reason phrases, chunks and fields of a connection, and the front that
+ * hands messages on writes methods in capitals, and can't hand on what announces trailers beside a length.
+ */
+function asOverHttp2({ statusText, ...told }) {
+  const isOfMessage = ([name]) => !CONNECTION_FIELDS.has(name)
+  const requests = told.requests.map(({ line, fields, body }) => ({
+    line: line.replace(/^\S+/, (method) => method.toUpperCase()),
+    fields: Object.fromEntries(Object.entries(fields).filter((field) => isOfMessage(field) && field[0] !== 'trailer')),
+    body,
+  }))
+  return { ...told, headers: told.headers?.filter(isOfMessage), requests }
+}
+
+/**
  * @typedef {object} Difference
  * @property {string} path
  * @property {any} theirs
@@ -188,7 +226,7 @@ function differences(theirs, ours, path = '') {
 /**
  * @typedef {object} Case
  * @property {string[]} words what the call is made of
- * @property {'http' | 'https'} scheme
+ * @property {'http' | 'https' | 'h2'} scheme
  * @property {'none' | 'agent'} way
  * @property {any} theirs
  * @property {any} ours
@@ -210,6 +248,15 @@ const lineOf = (/** @type {Case} */ { theirs }, /** @type {Difference} */ { path
  * @type {{ why: string, isCase?: (of: Case) => boolean, is?: (difference: Difference, of: Case) => boolean }[]}
  */
 const NAMED = [
+  {
+    why: 'a front ends an upload whose answer breaks off, and hands on what had come by then',
+    is: ({ path }, { scheme, ours }) =>
+      scheme === 'h2' && ours.bodyError !== undefined && /^requests\.\d+\.body$/.test(path),
+  },
+  {
+    why: "the front's server of HTTP/2 sends no status above 599",
+    isCase: ({ scheme, theirs, ours }) => scheme === 'h2' && theirs.status > 599 && ours.rejected !== undefined,
+  },
   {
     why: "our fetch offers br and zstd on every runtime, since it takes them off; a user's own value is not added to",
     is: field('accept-encoding'),
@@ -398,13 +445,24 @@ class Fuzzer {
 
   /** @param {number} seed @param {import('./listener').Identity} identity that this process trusts */
   static async start(seed, identity) {
-    const [plainTheirs, plainOurs, theirs, ours] = await Promise.all(
-      [undefined, undefined, identity, identity].map(startPair),
-    )
-    const pairs = { http: { theirs: plainTheirs, ours: plainOurs }, https: { theirs, ours } }
+    const [plainTheirs, plainOurs, theirs, ours, http2] = await Promise.all([
+      startPair(),
+      startPair(),
+      startPair(identity),
+      startPair(identity),
+      startPair(identity, true),
+    ])
+    const pairs = {
+      http: { theirs: plainTheirs, ours: plainOurs },
+      https: { theirs, ours },
+      h2: { theirs, ours: http2 },
+    }
+    const plain = new Agent({ keepAlive: true })
+    const secure = { keepAlive: true, ca: identity.ca }
     const agents = {
-      'http:': new Agent({ keepAlive: true }),
-      'https:': new HttpsAgent({ keepAlive: true, ca: identity.ca }),
+      http: { 'http:': plain },
+      https: { 'http:': plain, 'https:': new HttpsAgent(secure) },
+      h2: { 'http:': plain, 'https:': new HttpsAgent({ ...secure, http2: true }) },
     }
     return new Fuzzer(seed, pairs, agents)
   }
@@ -415,8 +473,9 @@ class Fuzzer {
   }
 
   async stop() {
-    for (const agent of Object.values(this.#agents)) agent.destroy()
-    for (const { theirs, ours } of Object.values(this.#pairs)) await Promise.all([theirs.close(), ours.close()])
+    for (const agents of Object.values(this.#agents)) for (const agent of Object.values(agents)) agent.destroy()
+    const pairs = new Set(Object.values(this.#pairs).flatMap(({ theirs, ours }) => [theirs, ours]))
+    for (const pair of pairs) await pair.close()
   }
 
   /**
@@ -428,14 +487,18 @@ class Fuzzer {
     const next = random(this.#seed * 1_000_003 + number)
     const reader = Object.keys(READERS)[Math.floor(next() * Object.keys(READERS).length)]
     const start = Math.floor(next() * 0x1_0000_0000)
-    const scheme = next() < 0.3 ? 'https' : 'http'
+    const drawn = next()
+    const scheme = drawn < 0.15 ? 'h2' : drawn < 0.4 ? 'https' : 'http'
     const wished = next() < 0.5 ? 'agent' : 'none'
     const id = `case${number}x`
-    const { theirs, ours } = this.#pairs[scheme]
+    const pairs = this.#pairs[scheme]
     const told = []
     let words = []
     let way = wished
-    for (const pair of [theirs, ours]) {
+    for (const whose of /** @type {const} */ (['theirs', 'ours'])) {
+      // The runtime's own fetch makes it, which speaks no HTTP/2.
+      const isTheirs = whose === 'theirs' || (scheme === 'h2' && words.some((word) => AGENTLESS.test(word)))
+      const pair = isTheirs ? pairs.theirs : pairs.ours
       const { input, init, dice, hasFailed } = callOf(random(start), {
         origin: pair.peer.origin,
         otherOrigin: pair.other.origin,
@@ -444,8 +507,8 @@ class Fuzzer {
       if (hasFailed) return null
       words = dice.told
       if (words.some((word) => AGENTLESS.test(word))) way = 'none'
-      const asked = pair === theirs ? globalThis.fetch : fetch
-      const call = { input, init: pair === ours && way === 'agent' ? withAgent(init, this.#agents) : init }
+      const asked = whose === 'theirs' ? globalThis.fetch : fetch
+      const call = { input, init: whose === 'ours' && way === 'agent' ? withAgent(init, this.#agents[scheme]) : init }
       const { error, ...result } = await inTime(outcome(asked, call, reader))
       await turns()
       const uncaught = this.#uncaught.splice(0)
@@ -453,7 +516,8 @@ class Fuzzer {
       // What was sent of one that failed depends on when.
       const requests = pair.take(id).filter((request) => request.complete || result.rejected === undefined)
       const text = pair.plain(JSON.stringify({ ...result, requests: requests.map(tellRequest) }))
-      told.push({ error, ...JSON.parse(text) })
+      const plain = JSON.parse(text)
+      told.push({ error, ...(scheme === 'h2' ? asOverHttp2(plain) : plain) })
     }
     const [{ error: theirError, ...their }, { error: ourError, ...our }] = told
     const of = { words: [`read: ${reader}`, ...words], scheme, way, theirs: their, ours: our, theirError, ourError }
