@@ -2,7 +2,7 @@
 
 // `npm run build [-- --quick | --debug]`: compiles the crate and puts the addon into lib/native, where the loader looks
 // first. `--quick` (Cargo.toml) compiles a change in seconds, and its code is slower: for tests, never for measurements.
-// It calls cargo itself because @napi-rs/cli, which makes the platform packages of a release, needs a newer Node than
+// It calls cargo itself because @napi-rs/cli, which builds a release's addons for other platforms, needs a newer Node than
 // keepwire does.
 
 require('./node-version.js')

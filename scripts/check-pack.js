@@ -92,7 +92,10 @@ function runNode(project, args) {
 
 /** @param {string} scratch an empty folder */
 async function check(scratch) {
-  const { main, platform } = await packAll(scratch)
+  const {
+    main,
+    platforms: [platform],
+  } = await packAll(scratch)
   checkContents(main)
   say(`the package has ${main.files.length} files, ${main.bytes} bytes`)
 

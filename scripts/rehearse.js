@@ -10,13 +10,14 @@ const os = require('node:os')
 const path = require('node:path')
 
 const manifest = require('../package.json')
-const { packAll, target } = require('./package.js')
+const { target } = require('./package.js')
 const { fetchPrograms } = require('./programs.js')
 const { root, run, runNpm } = require('./process.js')
 const { BUNDLERS } = require('./rehearsal/bundlers.js')
 const { MANAGERS } = require('./rehearsal/managers.js')
 const { SAYS, carried, makeProject } = require('./rehearsal/project.js')
 const { startRegistry } = require('./rehearsal/registry.js')
+const { makeRelease, publishRelease } = require('./release.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
 const { fetchRuntimes } = require('./runtimes.js')
 const { ensureReady } = require('./setup.js')
@@ -190,21 +191,24 @@ async function rehearse(quick, words, scratch) {
   const packed = path.join(scratch, 'packed')
   const storage = path.join(scratch, 'registry')
   for (const folder of [packed, storage]) fs.mkdirSync(folder)
-  const { main, platform } = await packAll(packed)
+  const { main, platforms } = await makeRelease(path.join(root, 'lib', 'native'), packed, [target])
   const registry = await startRegistry(storage, node)
   const environment = (/** @type {string} */ cache) => registry.environment(cache)
   const cache = path.join(scratch, 'cache')
   try {
-    await registry.publishAxios(packed)
-    // The platform's package first, as in a release: who installs keepwire in between must find it.
-    for (const { tarball } of [platform, main]) await registry.publish(tarball, cache)
+    await registry.publishAxios(scratch)
+    const published = await publishRelease(packed, environment(cache))
+    const again = await publishRelease(packed, environment(cache))
+    if (published.join() !== `keepwire-${target},keepwire` || again.length > 0) {
+      throw new UserError(`a release publishes what is not there: ${published}, and then ${again || 'nothing'}.`)
+    }
     const versions = await Promise.all(['keepwire', `keepwire-${target}`].map((name) => registry.versionsOf(name)))
     if (versions.some((each) => each.join() !== manifest.version)) {
       throw new UserError(`the registry has other versions than ${manifest.version}: ${versions.join(' and ')}.`)
     }
     say(`published keepwire and keepwire-${target} ${manifest.version} to a registry of this machine`)
 
-    await rehearseTarballs(scratch, [main, platform], environment(cache))
+    await rehearseTarballs(scratch, [main, ...platforms], environment(cache))
     const tools = { node, bun: bun?.command ?? '', deno: deno?.command ?? '', registry: registry.url }
     const installed = []
     for (const manager of managers) installed.push(await rehearseManager(manager, tools, scratch, environment))

@@ -110,21 +110,6 @@ class Registry {
     }
   }
 
-  /**
-   * As a release does.
-   * @param {string} tarball
-   * @param {string} cache
-   */
-  async publish(tarball, cache) {
-    const args = ['publish', tarball, '--access', 'public', '--loglevel=error']
-    const { code, output } = await runNpm(args, {
-      cwd: path.dirname(tarball),
-      capture: 'both',
-      env: this.environment(cache),
-    })
-    if (code !== 0) throw new UserError(`npm publish of ${path.basename(tarball)} failed:\n${output.trim()}`)
-  }
-
   /** @param {string} into a folder */
   async publishAxios(into) {
     const names = axiosAndItsPackages()
