@@ -125,6 +125,8 @@ export interface Totals {
   connectMs: Histogram
   dnsMs: Histogram
   tcpMs: Histogram
+  /** How long proxies took to let connections through. */
+  proxyMs: Histogram
   tlsMs: Histogram
   firstByteMs: Histogram
   /** How long connections were open. */
@@ -152,6 +154,8 @@ export interface ConnectionState {
   remotePort: number | null
   /** `null`: plain text, or not open yet. `cipher` as IANA names it; `alpn` is `null` if nothing was agreed on. */
   tls: { protocol: string; cipher: string; alpn: string | null } | null
+  /** The proxy that it goes through, as in `stats()`: its URL without credentials. `null`: none. */
+  proxy: string | null
 }
 
 /** How a request got its connection. */

@@ -10,11 +10,14 @@ const { after, before } = require('node:test')
 
 const { send } = require('../support/client')
 const { reply } = require('../support/peer')
+const { LOGIN, targetThrough } = require('../support/behind-proxy')
+const { scriptedProxy } = require('../support/proxy')
 const { baseline, isNode, major } = require('../support/runtime')
+const { hasSquid, startSquid } = require('../support/squid')
 const { test } = require('../support/suite')
 
 const { dashboard } = baseline ? {} : require('../../lib/dashboard')
-const { connections, totals } = baseline ? {} : require('../..')
+const { connections, stats, totals } = baseline ? {} : require('../..')
 if (!baseline) require('../../lib/dashboard/sampler').pace.everyMs = 250
 
 const OK = (_, connection) => connection.write(reply('ok'))
@@ -111,6 +114,10 @@ test('page: the overview and the origins show what totals() says, sorted and fil
   await says(page, '[data-note=reused]', `${sum(all.map(({ reused }) => reused))} handshakes saved`)
   await says(page, '[data-figure=connections]', String(sum(all.map(({ open }) => open))))
   await says(page, '#health', 'open.')
+  assert.strictEqual(
+    await page.locator('.badge').isVisible(),
+    await page.locator('.badge').evaluate((one) => one.textContent !== '0'),
+  )
 
   await page.keyboard.press('2')
   const row = (name) => `tr[data-origin="${name}"]`
@@ -175,7 +182,7 @@ test('page: a server that is gone turns the health line, which names the reason;
   await says(page, '#health', `to ${origin.name} failed`).finally(() => clearInterval(timer))
   await says(page, '#health', 'ECONNREFUSED: nobody listens there')
   assert.strictEqual(await page.locator('#health').getAttribute('data-level'), 'bad')
-  await page.keyboard.press('3')
+  await page.keyboard.press('4')
   await page.waitForSelector('.events li[data-kind=failed]')
   const count = (kind) => page.locator(`.events li[data-kind=${kind}]`).count()
   assert.ok((await count('closed')) > 0)
@@ -186,6 +193,160 @@ test('page: a server that is gone turns the health line, which names the reason;
   await page.locator('#filter').fill('ECONNREFUSED')
   assert.strictEqual(await count('closed'), 0)
   assert.ok((await count('failed')) > 0)
+  assert.deepStrictEqual(complaints, [])
+})
+
+/** The table of proxies, cell by cell, of those that a test has. */
+async function shownProxies(page, names) {
+  const rows = await page
+    .locator('tbody tr[data-proxy]')
+    .evaluateAll((all) =>
+      all.map((row) => [
+        row.dataset.proxy,
+        ...[...row.cells].slice(1).map((cell) => cell.innerText.replace(/\s+/g, ' ')),
+      ]),
+    )
+  return rows.filter(([name]) => names.includes(name))
+}
+
+/** What it must show of a proxy, by what stats() says. */
+function expectedOf(name, { errors, idle, leased, opened, refused, reused }) {
+  const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0)
+  const most = (counts) => Object.entries(counts).map(([code, count]) => ` ${code} ${count}`)[0] ?? ''
+  const share = Math.round((1000 * reused) / Math.max(1, opened + reused)) / 10
+  return [
+    name,
+    `${leased} busy, ${idle} idle`,
+    `${opened + reused === 0 ? '–' : `${share.toFixed(share > 0 && share < 100 ? 1 : 0)} %`} ${opened} opened`,
+    `${sum(refused)}${most(refused)}`,
+    `${sum(errors)}${most(errors)}`,
+  ]
+}
+
+const seenOf = ([name, connections, reused, , refused, failed]) => [name, connections.trim(), reused, refused, failed]
+
+test("page: proxies are as stats() says, sorted, filtered and unfolded by keys, and nobody's credentials are shown", {
+  skip,
+}, async (scope) => {
+  const board = await opened(scope)
+  const many = await scriptedProxy(scope)
+  const refusing = await scriptedProxy(scope, {
+    onHead(_, socket) {
+      socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="all"\r\n\r\n')
+      return true
+    },
+  })
+  const through = await targetThrough(scope, many)
+  // Three at a time, then three more: three tunnels, of which one has a request.
+  for (let round = 0; round < 2; round += 1) await Promise.all([1, 2, 3].map(() => through.ask('/')))
+  const held = through.ask('/held')
+  await through.target.held()
+  const refused = await targetThrough(scope, refusing)
+  for (const _ of [1, 2]) assert.match((await refused.ask('/')).error.message, /407 Proxy Authentication Required/)
+
+  const { asked, complaints, page } = await looking(scope, board, { colorScheme: 'dark' })
+  await page.keyboard.press('3')
+  assert.strictEqual(await page.locator('nav a[aria-current=page]').textContent(), 'Proxies')
+  const ours = [many.url, refusing.url]
+  await says(page, `tr[data-proxy="${many.url}"] .bars`, '1 busy, 2 idle')
+  const told = stats().proxies
+  const shown = await shownProxies(page, ours)
+  assert.deepStrictEqual(
+    shown.map(seenOf),
+    ours.map((name) => expectedOf(name, told[name])),
+    'sorted by how many connections are open',
+  )
+  assert.deepStrictEqual(told[many.url].targets, { [through.origin]: 3 })
+  assert.match(shown[0][3], /^[\d.]+ ms p99 [\d.]+ m?s$/, 'CONNECT took a while')
+  assert.strictEqual(shown[1][3], '–')
+  const { lastError } = told[refusing.url]
+  assert.ok(shown[1][6].startsWith(`${lastError.message} ERR_PROXY_TUNNEL at `), shown[1][6])
+  assert.match(shown[1][6], /407 Proxy Authentication Required/)
+  assert.strictEqual(shown[0][6], '–')
+  assert.strictEqual(shown[0][7].trim(), '1 origin')
+
+  await page.locator(`tr[data-proxy="${many.url}"] summary`).focus()
+  await page.keyboard.press('Enter')
+  const link = page.locator(`tr[data-proxy="${many.url}"] .targets li`)
+  assert.strictEqual(await link.innerText(), `${through.origin} 3`)
+
+  const sorter = page.locator('th[data-column=refused] button')
+  const order = async () => (await shownProxies(page, ours)).map(([name]) => name)
+  await sorter.focus()
+  await page.keyboard.press('Enter')
+  assert.deepStrictEqual(await order(), [refusing.url, many.url])
+  assert.strictEqual(await page.locator('th[data-column=refused]').getAttribute('aria-sort'), 'descending')
+  await page.keyboard.press('Enter')
+  assert.deepStrictEqual(await order(), [many.url, refusing.url])
+  assert.strictEqual(await link.isVisible(), true, 'what was unfolded stays so')
+  await page.keyboard.press('/')
+  await page.keyboard.type(String(refusing.port))
+  assert.deepStrictEqual(await order(), [refusing.url])
+  await page.locator('#filter').fill('')
+
+  await page.setViewportSize({ width: 360, height: 740 })
+  assert.ok(
+    await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+    'it is as wide as the screen',
+  )
+  assert.strictEqual(
+    await page.evaluate(
+      () => [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).length,
+    ),
+    0,
+  )
+  const refusedAt = (where) => getComputedStyle(document.querySelector(where)).color
+  const where = `tr[data-proxy="${refusing.url}"] td[data-label=Refused] .failed`
+  const dark = await page.evaluate(refusedAt, where)
+  await page.locator('h1').click()
+  await page.keyboard.press('t')
+  assert.notStrictEqual(await page.evaluate(refusedAt, where), dark)
+
+  // Live: what ends and what begins is seen.
+  await through.target.release()
+  assert.strictEqual((await held).status, 200)
+  await says(page, `tr[data-proxy="${many.url}"] .bars`, '0 busy, 3 idle')
+  many.cut()
+  await says(page, `tr[data-proxy="${many.url}"] .bars`, '0 busy, 0 idle')
+  await link.waitFor({ state: 'hidden' })
+  const content = await page.content()
+  for (const secret of [LOGIN.user, LOGIN.password, LOGIN.digest]) assert.ok(!content.includes(secret), secret)
+  assert.deepStrictEqual(complaints, [])
+  assert.deepStrictEqual([...asked], [new URL(board.url).origin])
+})
+
+test('page: one origin says which of its connections go through a proxy, and how long that took', {
+  skip,
+}, async (scope) => {
+  const board = await opened(scope)
+  const proxy = await scriptedProxy(scope)
+  const { ask, origin } = await targetThrough(scope, proxy)
+  assert.strictEqual((await ask('/')).status, 200)
+  const { complaints, page } = await looking(scope, { url: `${board.url}#/origin/${encodeURIComponent(origin)}` })
+  await page.waitForSelector('tr[data-connection]')
+  assert.strictEqual(await page.locator('tr[data-connection] td').last().textContent(), proxy.url)
+  const steps = (await page.locator('[data-fact=setup]').textContent()).split(' · ')
+  assert.strictEqual(steps.length, 4)
+  assert.ok(totals()[origin].proxyMs.count === 1 && steps[2] !== '–', steps.join())
+  assert.deepStrictEqual(complaints, [])
+})
+
+test('page: tunnels through squid, and what it refuses', {
+  skip: skip || (!hasSquid && 'squid is not installed'),
+}, async (scope) => {
+  const board = await opened(scope)
+  const squid = await startSquid(scope, { user: LOGIN.user, password: LOGIN.password })
+  const url = `http://127.0.0.1:${squid.port}`
+  const through = await targetThrough(scope, { url })
+  for (let round = 0; round < 3; round += 1) await Promise.all([1, 2].map(() => through.ask('/')))
+  const stranger = await targetThrough(scope, { url }, 'stranger:nothing-of-worth')
+  assert.strictEqual((await stranger.ask('/')).error.statusCode, 407)
+  const { complaints, page } = await looking(scope, { url: `${board.url}#/proxies` })
+  await says(page, `tr[data-proxy="${url}"] .bars`, '0 busy, 2 idle')
+  assert.deepStrictEqual((await shownProxies(page, [url])).map(seenOf), [expectedOf(url, stats().proxies[url])])
+  assert.deepStrictEqual(stats().proxies[url].refused, { 407: 1 })
+  const content = await page.content()
+  for (const secret of [LOGIN.password, 'nothing-of-worth']) assert.ok(!content.includes(secret), secret)
   assert.deepStrictEqual(complaints, [])
 })
 
@@ -201,7 +362,7 @@ test('page: small, dark and with keys alone; it says when the process has gone',
   assert.strictEqual(await theme(), 'dark')
   await page.keyboard.press('t')
   assert.strictEqual(await theme(), 'light')
-  for (const key of ['1', '2', '3', '4']) {
+  for (const key of ['1', '2', '3', '4', '5']) {
     await page.keyboard.press(key)
     const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
     assert.ok(wide <= room, `page ${key} is ${wide} px wide`)

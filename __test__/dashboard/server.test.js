@@ -44,7 +44,7 @@ test('dashboard: what it shows is what totals() says, to the number', OURS, asyn
   const origin = `http://127.0.0.1:${peer.port}`
   await Promise.all(Array.from({ length: 20 }, () => send({ port: peer.port, agent, path: '/secret?query=1' })))
   const viewer = watching(scope, board, { origin })
-  await until(() => viewer.samples.some(({ rows }) => rows[origin] !== undefined))
+  await until(() => viewer.counter(origin, 'created') !== undefined)
   const told = totals()[origin]
   for (const field of ['created', 'reused', 'idle', 'leased', 'queued', 'limit', 'sentBytes', 'receivedBytes']) {
     assert.strictEqual(viewer.counter(origin, field), told[field], field)
@@ -242,7 +242,7 @@ test('dashboard: a program whose agents are thrown away is told so', OURS, async
     agent.destroy()
   }
   const viewer = watching(scope, board)
-  const advice = () => viewer.last?.advice.find(({ origin }) => origin === `http://127.0.0.1:${peer.port}`)
+  const advice = () => viewer.advice.find(({ origin }) => origin === `http://127.0.0.1:${peer.port}`)
   await until(() => advice()?.what.startsWith('12 of 12 '))
   assert.strictEqual(advice().id, 'agent-per-request')
   assert.match(advice().what, /^12 of 12 connections were closed because their agent was thrown away/)

@@ -11,8 +11,10 @@ const path = require('node:path')
 const { Worker } = require('node:worker_threads')
 
 const { runScript } = require('../support/child')
+const { LOGIN, targetThrough } = require('../support/behind-proxy')
 const { send } = require('../support/client')
 const { reply } = require('../support/peer')
+const { scriptedProxy } = require('../support/proxy')
 const { baseline } = require('../support/runtime')
 const { test, testBoth } = require('../support/suite')
 const { turns, until } = require('../support/wait')
@@ -212,6 +214,26 @@ testBoth('connections: who has which, and what it is', OURS, async (scope) => {
   assert.strictEqual(connections(other)[0].state, 'idle')
   agent.destroy()
   await until(() => connections(agent).length === 0)
+})
+
+test('through a proxy: how long it took is a step of its own, and connections say which it is', OURS, async (scope) => {
+  const proxy = await scriptedProxy(scope)
+  const { agent, ask, origin } = await targetThrough(scope, proxy)
+  for (let at = 0; at < 3; at += 1) assert.strictEqual((await ask('/')).status, 200)
+  const { connectMs, created, dnsMs, proxyMs, tcpMs, tlsMs } = totals()[origin]
+  assert.deepStrictEqual([created, proxyMs.count, tcpMs.count, tlsMs.count], [1, 1, 1, 1])
+  assert.ok(proxyMs.sum > 0)
+  // Each is rounded up to a whole µs.
+  const steps = dnsMs.sum + tcpMs.sum + proxyMs.sum + tlsMs.sum
+  assert.ok(Math.abs(connectMs.sum - steps) <= 0.004, `${connectMs.sum} of ${steps}`)
+  const [connection, ...others] = connections(agent)
+  assert.deepStrictEqual([connection.proxy, others], [proxy.url, []])
+  assert.doesNotMatch(JSON.stringify([connections(), totals()]), new RegExp([LOGIN.password, LOGIN.digest].join('|')))
+  const direct = await scope.peer(OK)
+  const other = scope.agent({ keepAlive: true })
+  await send({ port: direct.port, agent: other })
+  assert.strictEqual(connections(other)[0].proxy, null)
+  assert.strictEqual(totals()[`http://127.0.0.1:${direct.port}`].proxyMs.count, 0)
 })
 
 test('connections: what is no agent of ours is refused', OURS, async () => {

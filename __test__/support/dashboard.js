@@ -26,11 +26,18 @@ class Viewer {
   hello = null
   samples = []
   error = null
+  /** What could be better, as it was told last. */
+  advice = []
+  /** What was told of each origin: its fields by their numbers. @type {Map<string, number[]>} */
+  #origins = new Map()
+  /** Origins by their numbers. @type {number[][]} */
+  #places = []
   #request
   #rest = ''
 
-  constructor(url, { origin, headers = {} } = {}) {
-    const path = origin === undefined ? 'events' : `events?origin=${encodeURIComponent(origin)}`
+  constructor(url, { origin, headers = {}, proxies = false } = {}) {
+    const more = origin === undefined ? (proxies ? '?proxies' : '') : `?origin=${encodeURIComponent(origin)}`
+    const path = `events${more}`
     this.opened = new Promise((resolve) => {
       this.#request = http.get(new URL(path, url), { ...LONE, headers }, (response) => {
         resolve(response)
@@ -48,7 +55,25 @@ class Viewer {
     for (const message of messages) {
       const [, event, data] = /^event: (\w+)\ndata: (.*)$/.exec(message)
       if (event === 'hello') this.hello = JSON.parse(data)
-      else this.samples.push(JSON.parse(data))
+      else this.#sample(JSON.parse(data))
+    }
+  }
+
+  #sample(sample) {
+    const { advice, isWhole, names, rows } = sample
+    this.samples.push(sample)
+    this.advice = advice ?? this.advice
+    if (isWhole) {
+      this.#places = []
+      this.#origins.clear()
+    }
+    for (const name of names) {
+      const numbers = []
+      this.#places.push(numbers)
+      this.#origins.set(name, numbers)
+    }
+    for (const [place, ...pairs] of rows) {
+      for (let at = 0; at < pairs.length; at += 2) this.#places[place][pairs[at]] = pairs[at + 1]
     }
   }
 
@@ -61,13 +86,10 @@ class Viewer {
     return [...(this.hello?.events ?? []), ...this.samples.flatMap(({ events }) => events)]
   }
 
-  /** What was told last of an origin's counter. */
+  /** What was told last of an origin's counter; undefined: it is not known. */
   counter(origin, field) {
-    const at = this.hello.fields.indexOf(field)
-    return this.samples
-      .map(({ rows }) => rows[origin]?.n[at])
-      .filter((value) => value !== undefined)
-      .at(-1)
+    const numbers = this.#origins.get(origin)
+    return numbers === undefined ? undefined : (numbers[this.hello.fields.indexOf(field)] ?? 0)
   }
 
   leave() {

@@ -36,7 +36,7 @@ function connectionsTo(origin, most) {
 
 /** @param {import('../bridge/native.js').NativeConnection} told */
 function shape(told) {
-  const { address, ageMs, alpn, cipher, id, idleMs, place, port, protocol, state, uses } = told
+  const { address, ageMs, alpn, cipher, id, idleMs, place, port, protocol, proxy, state, uses } = told
   return {
     id,
     origin: place,
@@ -47,6 +47,7 @@ function shape(told) {
     remoteAddress: address ?? null,
     remotePort: port ?? null,
     tls: protocol === undefined ? null : { protocol, cipher: cipherOf(cipher ?? '').standardName, alpn: alpn ?? null },
+    proxy: proxy ?? null,
   }
 }
 

@@ -130,13 +130,19 @@ function shapeOfProxy({ counts, errors, last, lastAt, passed, refused, targets, 
   }
 }
 
+/** Of each proxy, origins that are told. */
+const MOST_TARGETS = 256
+
+/** @typedef {ReturnType<typeof shapeOfProxy>} ProxyStats */
+
 /**
  * What proxies did, by their names.
  * @param {number} [agent] the engine's number; undefined: for the process
- * @returns {Record<string, ReturnType<typeof shapeOfProxy>>}
+ * @param {number} [targets] of each proxy, as many of the origins that its connections lead to: those with most of them
+ * @returns {Record<string, ProxyStats>}
  */
-function proxies(agent) {
-  return Object.fromEntries(native.proxies(agent).map((told) => [told.name, shapeOfProxy(told)]))
+function proxies(agent, targets = MOST_TARGETS) {
+  return Object.fromEntries(native.proxies(agent, targets).map((told) => [told.name, shapeOfProxy(told)]))
 }
 
 /**
@@ -171,4 +177,4 @@ function stats() {
   return { ...collect(native.stats()), ...besides() }
 }
 
-module.exports = { byReason, histogram, proxies, stats, statsOf, tally, together }
+module.exports = { byReason, histogram, proxies, shapeOfProxy, stats, statsOf, tally, together }

@@ -18,7 +18,7 @@ const OTHER = 'other'
 function shape(told) {
   const [dialing, leased, idle, , , queued] = told.counts
   const [created, reused, retried, moved, passedOver, sentBytes, receivedBytes, full, resumed] = told.totals
-  const [waitMs, connectMs, firstByteMs, dnsMs, tcpMs, tlsMs, ageMs] = told.times.map(histogram)
+  const [waitMs, connectMs, firstByteMs, dnsMs, tcpMs, tlsMs, ageMs, proxyMs] = told.times.map(histogram)
   return {
     open: leased + idle,
     idle,
@@ -42,6 +42,7 @@ function shape(told) {
     connectMs,
     dnsMs,
     tcpMs,
+    proxyMs,
     tlsMs,
     firstByteMs,
     ageMs,

@@ -123,6 +123,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {string} [protocol]
  * @property {string} [cipher]
  * @property {string} [alpn]
+ * @property {string} [proxy]
  */
 
 /**
@@ -137,6 +138,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {string[]} last
  * @property {number} lastAt
  * @property {NativeTally[]} targets
+ * @property {number} targetCount
  */
 
 /**
@@ -145,7 +147,6 @@ const BUILT = path.join(__dirname, '../native')
  * @property {string[]} names
  * @property {Float64Array} numbers
  * @property {{ place: number, fallback: boolean, name: string, count: number }[]} tallies
- * @property {number[][]} detail
  */
 
 /**
@@ -169,10 +170,11 @@ const BUILT = path.join(__dirname, '../native')
  * The engine's functions; docs/internals/protocol.md says what each answers, and how the batches of a port are laid out.
  * @typedef {object} NativeBinding
  * @property {(agent?: number) => NativeOrigin[]} stats
- * @property {(agent?: number) => NativeProxyStats[]} proxies
+ * @property {(agent: number | undefined, targets: number) => NativeProxyStats[]} proxies
  * @property {() => NativePlace[]} totals
  * @property {(agent?: number, place?: string, most?: number) => NativeConnection[]} connections
- * @property {(detail?: string) => NativeOverview} overview
+ * @property {() => NativeOverview} overview
+ * @property {(place: string) => number[][]} placeTimes
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort

@@ -27,7 +27,7 @@ const percent = (part, whole) => `${Math.round((100 * part) / Math.max(1, whole)
 function whereClosed(reasons, share, advise) {
   const fields = reasons.map((reason) => AT[`closed.${reason}`])
   return (row) => {
-    const closed = fields.reduce((sum, at) => sum + row.numbers[at], 0)
+    const closed = fields.reduce((sum, at) => sum + row.number(at), 0)
     const created = row.get('created')
     return closed >= FEW && closed >= created * share ? advise(closed, created, row) : undefined
   }

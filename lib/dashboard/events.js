@@ -30,6 +30,8 @@ const MOST_A_SECOND = 100
 
 const DIFFERS = /^key-differs: (.*)$/
 
+const CLOSED = CLOSE_REASONS.map((reason) => [reason, `closed.${reason}`])
+
 /** @param {number} ms */
 const took = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
 
@@ -99,7 +101,7 @@ class EventLog {
 
   /** @param {any} message */
   #opened(message) {
-    const { connectMs, dnsMs, place, request, tlsMs } = message
+    const { connectMs, dnsMs, place, proxyMs = 0, request, tlsMs } = message
     const reason = request === null ? undefined : explain(request)?.reason
     const [, part] = DIFFERS.exec(String(reason)) ?? []
     if (part !== undefined) {
@@ -111,6 +113,7 @@ class EventLog {
       const steps = [
         ['name', dnsMs],
         ['TCP', connectMs],
+        ['proxy', proxyMs],
         ['TLS', tlsMs],
       ].filter(([, ms]) => ms > 0)
       return [why, ...steps.map(([step, ms]) => `${step} ${took(ms)}`)].join(' · ')
@@ -148,12 +151,18 @@ class EventLog {
    * Tells what the counters have and nobody told.
    * @param {Rows} now
    * @param {Rows} before
+   * @param {string[]} changed origins of which anything is not as before
    */
-  compare(now, before) {
+  compare(now, before, changed) {
     this.#thisSecond = 0
-    for (const [origin, row] of now) {
+    for (const origin of new Set([...changed, ...this.#untold.keys()])) {
+      const row = now.get(origin)
+      if (row === undefined) {
+        // It is counted with others.
+        this.#untold.delete(origin)
+        continue
+      }
       const then = before.get(origin) ?? NOTHING
-      if (!this.#untold.has(origin) && row.equals(then)) continue
       for (const [code, count] of grown(row.errors, then.errors)) {
         const words = errorInWords(code)
         this.#add({
@@ -184,13 +193,13 @@ class EventLog {
       })
       this.#late(origin, row, then, 'opened', 'created', (count) => `${counted(count, 'connection')} opened`)
       this.#late(origin, row, then, 'resent', 'retried', (count) => `${counted(count, 'request')} sent again`)
-      for (const reason of CLOSE_REASONS) {
+      for (const [reason, counter] of CLOSED) {
         this.#late(
           origin,
           row,
           then,
           'closed',
-          `closed.${reason}`,
+          counter,
           (count) => `${counted(count, 'connection')} closed: ${closeInWords(reason)}`,
         )
       }
@@ -221,11 +230,11 @@ class EventLog {
    * @param {(count: number) => string} text
    */
   #late(origin, row, then, kind, counter, text) {
-    const untold = this.#untold.get(origin)?.get(counter) ?? 0
-    const fresh = row.get(counter) - then.get(counter)
+    const owed = this.#untold.get(origin)
+    const untold = owed?.get(counter) ?? 0
     if (untold > 0) this.#add({ kind, origin, count: untold, text: text(untold) })
-    const left = fresh + Math.min(untold, 0)
-    this.#untold.get(origin)?.delete(counter)
+    const left = row.get(counter) - then.get(counter) + Math.min(untold, 0)
+    owed?.delete(counter)
     if (left > 0) this.#owe(origin, counter, left)
   }
 }

@@ -25,7 +25,7 @@ const FILES = {
   'style.css': ['style.css', 'text/css; charset=utf-8'],
   'icon.svg': ['icon.svg', 'image/svg+xml'],
   ...Object.fromEntries(
-    ['app', 'charts', 'dom', 'format', 'origin', 'origins', 'store', 'views'].map((name) => [
+    ['app', 'charts', 'dom', 'format', 'origin', 'origins', 'proxies', 'store', 'table', 'views'].map((name) => [
       `${name}.mjs`,
       /** @type {[string, string]} */ ([`${name}.mjs`, 'text/javascript; charset=utf-8']),
     ]),
@@ -125,24 +125,27 @@ class Board {
 
   /**
    * @param {ServerResponse} response
-   * @param {string | undefined} origin
+   * @param {{ origin: string | undefined, proxies: boolean }} wanted what is told besides
    */
-  stream(response, origin) {
+  stream(response, wanted) {
     if (this.sampler.viewers.size >= MOST_VIEWERS) {
       return answer(response, 503, 'text/plain; charset=utf-8', 'Too many look already.\n', { 'Retry-After': '5' })
     }
     response.writeHead(200, { ...HEADERS, 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' })
+    const say = (/** @type {string} */ event, /** @type {string} */ json) =>
+      response.write(`event: ${event}\ndata: ${json}\n\n`)
     const viewer = {
-      origin,
+      ...wanted,
       isBehind: true,
       get canTake() {
         return response.writableLength < MOST_UNREAD_BYTES
       },
-      tell: (/** @type {string} */ event, /** @type {any} */ data) => {
-        const all =
-          event === 'hello' ? { ...about(), fields: FIELDS, words: { closes: CLOSES, errors: ERRORS }, ...data } : data
-        response.write(`event: ${event}\ndata: ${JSON.stringify(all)}\n\n`)
-      },
+      greet: (/** @type {object} */ data) =>
+        say(
+          'hello',
+          JSON.stringify({ ...about(), fields: FIELDS, words: { closes: CLOSES, errors: ERRORS }, ...data }),
+        ),
+      tell: (/** @type {string} */ json) => say('sample', json),
     }
     this.#streams.add(response)
     response.on('close', () => {
@@ -157,7 +160,8 @@ class Board {
 const ROUTES = {
   events(board, { method }, response, url) {
     if (method === 'HEAD') return answer(response, 200, 'text/event-stream', '')
-    board.stream(response, url.searchParams.get('origin') ?? undefined)
+    const { searchParams } = url
+    board.stream(response, { origin: searchParams.get('origin') ?? undefined, proxies: searchParams.has('proxies') })
   },
   'events.ndjson'(board, _, response) {
     const lines = board.sampler.log.ring.map((event) => `${JSON.stringify(event)}\n`).join('')

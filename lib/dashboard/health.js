@@ -2,11 +2,10 @@
 
 // How the process's connections are, in one line that gives its reason.
 
-const { grown, NOTHING, sum } = require('./rows.js')
+const { grown, NOTHING } = require('./rows.js')
 const { counted, errorInWords } = require('./words.js')
 
-/** @typedef {import('./rows.js').Rows} Rows */
-/** @typedef {{ at: number, rows: Rows }} Look */
+/** @typedef {import('./rows.js').Look} Look */
 /** @typedef {{ level: 'good' | 'warning' | 'bad', text: string, origin?: string }} Health */
 
 /** Of requests that end in a while: more failures than these are bad, fewer a warning. */
@@ -46,7 +45,7 @@ function healthOf(looks) {
   const now = looks[looks.length - 1]
   const before = looks[0]
   const seconds = Math.max(1, Math.round((now.at - before.at) / 1000))
-  const answered = sum(now.rows, (row) => row.answered) - sum(before.rows, (row) => row.answered)
+  const answered = now.sums.answered - before.sums.answered
   const failed = failures(now, before)
   if (failed !== undefined) {
     const [[code]] = [...failed.codes, ['an error', 0]].sort(([, one], [, other]) => Number(other) - Number(one))
@@ -73,15 +72,14 @@ function healthOf(looks) {
     }
   }
   if (answered === 0) {
-    const open = sum(now.rows, (row) => row.get('idle') + row.get('leased'))
+    const open = now.sums.get('idle') + now.sums.get('leased')
     const verb = open === 1 ? 'is' : 'are'
     return {
       level: 'good',
       text: `No request was answered in the last ${seconds} s; ${counted(open, 'connection')} ${verb} open.`,
     }
   }
-  const reused = sum(now.rows, (row) => row.get('reused')) - sum(before.rows, (row) => row.get('reused'))
-  const created = sum(now.rows, (row) => row.get('created')) - sum(before.rows, (row) => row.get('created'))
+  const [reused, created] = ['reused', 'created'].map((field) => now.sums.get(field) - before.sums.get(field))
   const perSecond = counted(Math.round(answered / seconds), 'request')
   const opened =
     created === 0

@@ -11,7 +11,7 @@ const COUNTERS = [
   ...['failed', 'fellBack'],
 ]
 
-const TIMES = ['wait', 'connect', 'firstByte', 'dns', 'tcp', 'tls', 'age']
+const TIMES = ['wait', 'connect', 'firstByte', 'dns', 'tcp', 'tls', 'age', 'proxy']
 /** Milliseconds, but for the count. */
 const PARTS = ['count', 'sum', 'max', 'p50', 'p99']
 

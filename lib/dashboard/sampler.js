@@ -1,24 +1,28 @@
 'use strict'
 
-// Looks at the counters once a second and tells whoever watches, while anybody does.
+// Looks at the counters once a second and tells whoever watches, while anybody does: what has changed, as text that is made once for
+// all viewers, and of the page that a viewer is at what only that one needs.
 
 const { connectionsTo } = require('../agent/connections.js')
+const native = require('../bridge/native.js')
 const { given } = require('../common/warnings.js')
 const { clearTimeout, dateNow, setTimeout } = require('../runtime/captured.js')
 const { adviceOf } = require('./advice.js')
 const { EventLog } = require('./events.js')
 const { healthOf } = require('./health.js')
-const { look, NOTHING, sum } = require('./rows.js')
+const { proxyRows } = require('./proxies.js')
+const { changes, look } = require('./rows.js')
 
-/** @typedef {import('./rows.js').Rows} Rows */
-/** @typedef {{ at: number, rows: Rows }} Look */
+/** @typedef {import('./rows.js').Look} Look */
 /**
  * Whoever watches.
  * @typedef {object} Viewer
  * @property {string | undefined} origin of which it wants to see connections
+ * @property {boolean} proxies whether it wants to see proxies
  * @property {boolean} isBehind whether it was not told of the last sample, so that the next one must have everything
  * @property {boolean} canTake whether it has read what it was told
- * @property {(event: string, data: unknown) => void} tell
+ * @property {(data: object) => void} greet
+ * @property {(json: string) => void} tell a sample
  */
 
 /** How often it looks; tests have less time. */
@@ -27,6 +31,8 @@ const pace = { everyMs: 1000 }
 const MOST_POINTS = 900
 /** Health is judged over so many looks. */
 const WINDOW = 4
+/** What could be better is thought of once in so many looks. */
+const ADVICE_EVERY = 5
 const MOST_CONNECTIONS = 200
 
 class Sampler {
@@ -40,6 +46,9 @@ class Sampler {
   /** @type {any} */
   #timer = undefined
   #told = 0
+  #ticks = 0
+  /** As JSON. */
+  #advice = '[]'
 
   /** Whether it looks. */
   get isSampling() {
@@ -51,14 +60,14 @@ class Sampler {
     this.viewers.add(viewer)
     if (this.viewers.size === 1) {
       this.log.start()
-      this.#looks = []
-      this.#look()
+      this.#looks = [look(dateNow())]
+      this.#ticks = 0
+      this.#think()
       this.#told = this.log.next
       this.#schedule()
     }
-    viewer.tell('hello', { history: this.history, events: this.log.ring })
-    viewer.isBehind = true
-    this.#tell(viewer, [], this.log.next)
+    viewer.greet({ history: this.history, events: this.log.ring })
+    this.#whole(viewer, this.log.next)
   }
 
   /** @param {Viewer} viewer */
@@ -71,51 +80,89 @@ class Sampler {
 
   #schedule() {
     this.#timer = setTimeout(() => {
-      this.#look()
-      const [before, now] = this.#looks.slice(-2)
-      const changed = [...now.rows].filter(([name, row]) => !row.equals(before.rows.get(name) ?? NOTHING))
-      for (const viewer of [...this.viewers]) this.#tell(viewer, changed, this.#told)
-      this.#told = this.log.next
+      this.tick()
       if (this.viewers.size > 0) this.#schedule()
     }, pace.everyMs)
     // Nobody's process stays alive for being looked at.
     this.#timer.unref()
   }
 
-  #look() {
-    const { rows } = look()
-    const now = { at: dateNow(), rows }
+  /** Looks, and tells everybody. */
+  tick() {
     const before = this.#looks[this.#looks.length - 1]
+    const now = look(dateNow())
     this.#looks.push(now)
     if (this.#looks.length > WINDOW) this.#looks.shift()
-    if (before === undefined) return
-    this.log.compare(rows, before.rows)
+    const rows = changes(now, before)
+    this.log.compare(
+      now.rows,
+      before.rows,
+      rows.map(([place]) => now.names[place]),
+    )
     this.history.push(point(now, before))
     if (this.history.length > MOST_POINTS) this.history.shift()
+    this.#ticks += 1
+    const isNews = this.#ticks % ADVICE_EVERY === 0 && this.#think()
+    const from = this.#told
+    this.#told = this.log.next
+    const text = this.#text(rows, now.names.slice(before.names.length), from, isNews)
+    for (const viewer of [...this.viewers]) {
+      if (!viewer.canTake) viewer.isBehind = true
+      else if (viewer.isBehind) this.#whole(viewer, from)
+      else this.#tell(viewer, text)
+    }
+  }
+
+  /** Whether there is other advice than before. */
+  #think() {
+    const { rows } = this.#looks[this.#looks.length - 1]
+    const advice = JSON.stringify(adviceOf(rows, given, this.log.differing))
+    const isNews = advice !== this.#advice
+    this.#advice = advice
+    return isNews
+  }
+
+  /** @param {Viewer} viewer @param {number} from number of the first event to tell */
+  #whole(viewer, from) {
+    const now = this.#looks[this.#looks.length - 1]
+    viewer.isBehind = false
+    this.#tell(viewer, this.#text(changes(now), now.names, from, true, true))
+  }
+
+  /**
+   * What all viewers are told, but for its end.
+   * @param {number[][]} changed
+   * @param {string[]} names that they do not know
+   * @param {number} from number of the first event to tell
+   * @param {boolean} hasAdvice
+   */
+  #text(changed, names, from, hasAdvice, isWhole = false) {
+    const now = this.#looks[this.#looks.length - 1]
+    const tallies = changed
+      .map(([place]) => ({ place, row: now.rows.get(now.names[place]) }))
+      .filter(({ row }) => row !== undefined && row.get('failed') + row.get('fellBack') > 0)
+    const told = JSON.stringify({
+      at: now.at,
+      isWhole,
+      names,
+      rows: changed,
+      tallies: tallies.map(({ place, row }) => [place, row?.errors, row?.fallbacks]),
+      point: this.history[this.history.length - 1] ?? null,
+      health: healthOf(this.#looks),
+      events: this.log.since(from),
+    })
+    return `${told.slice(0, -1)}${hasAdvice ? `,"advice":${this.#advice}` : ''}`
   }
 
   /**
    * @param {Viewer} viewer
-   * @param {[string, import('./rows.js').Row][]} changed
-   * @param {number} from number of the first event to tell
+   * @param {string} text
    */
-  #tell(viewer, changed, from) {
-    if (!viewer.canTake) {
-      viewer.isBehind = true
-      return
-    }
-    const { at, rows } = this.#looks[this.#looks.length - 1]
-    viewer.tell('sample', {
-      at,
-      isWhole: viewer.isBehind,
-      rows: viewer.isBehind ? Object.fromEntries(rows) : Object.fromEntries(changed),
-      point: this.history[this.history.length - 1] ?? null,
-      health: healthOf(this.#looks),
-      advice: adviceOf(rows, given, this.log.differing),
-      events: this.log.since(from),
-      detail: viewer.origin === undefined ? null : detailOf(viewer.origin),
-    })
-    viewer.isBehind = false
+  #tell(viewer, text) {
+    const { origin, proxies } = viewer
+    const detail = origin === undefined ? '' : `,"detail":${JSON.stringify(detailOf(origin))}`
+    const through = proxies ? `,"proxies":${JSON.stringify(proxyRows())}` : ''
+    viewer.tell(`${text}${detail}${through}}`)
   }
 }
 
@@ -127,22 +174,21 @@ class Sampler {
  */
 function point(now, before) {
   const seconds = Math.max(0.001, (now.at - before.at) / 1000)
-  const rate = (/** @type {(row: import('./rows.js').Row) => number} */ value) =>
-    Math.round((10 * Math.max(0, sum(now.rows, value) - sum(before.rows, value))) / seconds) / 10
-  const count = (/** @type {string} */ field) => sum(now.rows, (row) => row.get(field))
+  const rate = (/** @type {number} */ grown) => Math.round((10 * Math.max(0, grown)) / seconds) / 10
   return [
     now.at,
-    rate((row) => row.answered),
-    ...['reused', 'created', 'failed', 'sentBytes', 'receivedBytes'].map((field) => rate((row) => row.get(field))),
-    ...['idle', 'leased', 'dialing', 'queued'].map(count),
+    rate(now.sums.answered - before.sums.answered),
+    ...['reused', 'created', 'failed', 'sentBytes', 'receivedBytes'].map((field) =>
+      rate(now.sums.get(field) - before.sums.get(field)),
+    ),
+    ...['idle', 'leased', 'dialing', 'queued'].map((field) => now.sums.get(field)),
   ]
 }
 
 /** @param {string} origin */
 function detailOf(origin) {
-  const { times } = look(origin)
+  const [wait, firstByte] = native.placeTimes(origin)
   const all = connectionsTo(origin, MOST_CONNECTIONS)
-  const [wait = [], firstByte = []] = times
   return { origin, connections: all, most: MOST_CONNECTIONS, wait: wait.slice(2), firstByte: firstByte.slice(2) }
 }
 

@@ -1,14 +1,15 @@
-//! What the process did and holds, in few numbers a place: for whoever looks each second, such as the dashboard. What
-//! `totals()` tells of 256 places would take the JavaScript thread three times as long.
+//! What the process did and holds, in few numbers a place: for whoever looks each second, such as the dashboard. Counters are
+//! read where they are, without a copy: what `totals()` tells of 256 places takes the JavaScript thread many times as long.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use napi::bindgen_prelude::Float64Array;
 use napi_derive::napi;
 
 use super::stats::{holdings, together};
 use crate::engine::Holding;
-use crate::metrics::{lifetime, Metrics};
+use crate::metrics::{lifetime, Histogram, Metrics, Tally, STATUS_CLASSES, TIMES};
 use crate::pool::Counts;
 
 /// Places that are told by name; the others are told together, last and without one.
@@ -26,42 +27,57 @@ pub struct BindingPlaceTally {
 
 #[napi(object)]
 pub struct BindingOverview {
+    /// In the order in which they came; those that were known are known still.
     pub names: Vec<String>,
     /// Of one place after the other: `lib/dashboard/layout.js`.
     pub numbers: Float64Array,
     pub tallies: Vec<BindingPlaceTally>,
-    /// Waiting and the first byte at the place that was asked for, as `Histogram::snapshot` has them.
-    pub detail: Vec<Vec<f64>>,
 }
 
-/// What the process did so far, and what it holds, by place; of one of them how long things took.
+/// What the process did so far, and what it holds, by place.
 #[napi]
-pub fn overview(detail: Option<String>) -> BindingOverview {
+pub fn overview() -> BindingOverview {
     let mut held = holdings();
     let mut told = BindingOverview {
         names: Vec::new(),
         numbers: Float64Array::new(Vec::new()),
         tallies: Vec::new(),
-        detail: Vec::new(),
     };
     let mut rows = Vec::new();
-    let mut others: Option<Metrics> = None;
-    for (name, metrics) in lifetime::totals() {
-        if name.is_empty() || told.names.len() >= MOST_NAMES {
-            others.get_or_insert_with(Metrics::default).absorb(&metrics);
-        } else {
-            told.place(&name, held.remove(&name), &metrics, &mut rows);
-            if detail.as_deref() == Some(&*name) {
-                told.detail = vec![metrics.wait.snapshot(), metrics.first_byte.snapshot()];
+    lifetime::look(|places| {
+        let mut others = Vec::new();
+        for (name, parts) in places {
+            if name.is_empty() || told.names.len() >= MOST_NAMES {
+                others.extend(parts);
+            } else {
+                told.place(name, held.remove(name), &parts, &mut rows);
             }
         }
-    }
-    if let Some(others) = others {
-        let rest = held.into_values().reduce(together);
-        told.place("", rest, &others, &mut rows);
-    }
+        if !others.is_empty() {
+            let rest = held.into_values().reduce(together);
+            told.place("", rest, &others, &mut rows);
+        }
+    });
     told.numbers = Float64Array::new(rows);
     told
+}
+
+/// How long requests to a place waited, and how long its first bytes took, as `Histogram::snapshot` has them.
+#[napi]
+pub fn place_times(place: String) -> Vec<Vec<f64>> {
+    lifetime::look(|places| {
+        let found = places.into_iter().find(|(name, _)| ***name == *place);
+        let parts = found.map(|(_, parts)| parts).unwrap_or_default();
+        let together = |of: fn(&Metrics) -> &Histogram| {
+            let sum = Histogram::default();
+            parts.iter().for_each(|part| sum.absorb(of(part)));
+            sum.snapshot()
+        };
+        vec![
+            together(|metrics| &metrics.wait),
+            together(|metrics| &metrics.first_byte),
+        ]
+    })
 }
 
 impl BindingOverview {
@@ -69,7 +85,7 @@ impl BindingOverview {
         &mut self,
         name: &str,
         holding: Option<Holding>,
-        metrics: &Metrics,
+        parts: &[&Metrics],
         row: &mut Vec<f64>,
     ) {
         let place = self.names.len() as u32;
@@ -81,22 +97,48 @@ impl BindingOverview {
         let counts = [counts.dialing, counts.leased, counts.idle, counts.queued];
         row.extend(counts.map(f64::from));
         row.push(limit.map_or(-1.0, |limit| limit as f64));
-        let counters = metrics.counters();
-        row.extend(counters.map(|counter| counter.load(Relaxed) as f64));
-        row.extend(metrics.durations.classes());
-        for (fallback, tally) in [(false, &metrics.errors), (true, &metrics.fallback)] {
-            let counts = tally.snapshot();
-            row.push(counts.iter().map(|(_, count)| *count as f64).sum());
-            let named = counts.into_iter().map(|(name, count)| BindingPlaceTally {
+        sum(parts, Metrics::counters, row);
+        let classes = parts.iter().map(|part| part.durations.classes());
+        row.extend(classes.fold([0.0; STATUS_CLASSES], |sum, more| {
+            std::array::from_fn(|at| sum[at] + more[at])
+        }));
+        let tallies: [fn(&Metrics) -> &Tally; 2] = [|part| &part.errors, |part| &part.fallback];
+        for (fallback, tally) in [false, true].into_iter().zip(tallies) {
+            let count: u64 = parts.iter().map(|part| tally(part).sum()).sum();
+            row.push(count as f64);
+            if count == 0 {
+                continue;
+            }
+            let mut named: BTreeMap<String, u64> = BTreeMap::new();
+            for (name, count) in parts.iter().flat_map(|part| tally(part).snapshot()) {
+                *named.entry(name).or_default() += count;
+            }
+            let told = named.into_iter().map(|(name, count)| BindingPlaceTally {
                 place,
                 fallback,
                 name,
                 count: count as f64,
             });
-            self.tallies.extend(named);
+            self.tallies.extend(told);
         }
-        row.extend(metrics.ended.iter().map(|count| count.load(Relaxed) as f64));
-        let times = metrics.times();
-        row.extend(times.iter().flat_map(|times| times.summary()));
+        sum(parts, |part| part.ended.each_ref(), row);
+        for at in 0..TIMES {
+            row.extend(Histogram::summary(
+                parts.iter().map(|part| part.times()[at]),
+            ));
+        }
     }
+}
+
+/// Numbers of several, added up one by one.
+fn sum<const N: usize>(
+    parts: &[&Metrics],
+    of: fn(&Metrics) -> [&AtomicU64; N],
+    row: &mut Vec<f64>,
+) {
+    let sums = parts.iter().fold([0; N], |sum: [u64; N], part| {
+        let more = of(part);
+        std::array::from_fn(|at| sum[at] + more[at].load(Relaxed))
+    });
+    row.extend(sums.map(|sum| sum as f64));
 }

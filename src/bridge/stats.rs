@@ -83,6 +83,8 @@ pub struct BindingConnection {
     pub protocol: Option<String>,
     pub cipher: Option<String>,
     pub alpn: Option<String>,
+    /// What it goes through, as that is counted.
+    pub proxy: Option<String>,
 }
 
 /// What a proxy did for an agent, or for the process, and what is open through it.
@@ -101,8 +103,10 @@ pub struct BindingProxyStats {
     pub last: Vec<String>,
     /// When that was, in milliseconds since 1970.
     pub last_at: f64,
-    /// Open connections by place.
+    /// Open connections by place: those with most of them first.
     pub targets: Vec<BindingTally>,
+    /// How many places there are, those that are not told included.
+    pub target_count: u32,
 }
 
 /// Identities and ways to connect that the process holds at the moment.
@@ -126,14 +130,18 @@ pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
     origins.into_iter().map(told).collect()
 }
 
-/// What the proxies of an agent did, or those of the process.
+/// What the proxies of an agent did, or those of the process; of each proxy, at most `targets` places.
 #[napi]
-pub fn proxies(agent: Option<u32>) -> Vec<BindingProxyStats> {
+pub fn proxies(agent: Option<u32>, targets: u32) -> Vec<BindingProxyStats> {
     let told = ENGINE.proxies(agent).into_iter();
     told.map(|told| {
         let passages = &told.passages;
         let last = passages.last();
-        let targets = told.targets.into_iter().map(|(place, open)| BindingTally {
+        let mut places: Vec<_> = told.targets.into_iter().collect();
+        let target_count = places.len() as u32;
+        places.sort_by_key(|&(_, open)| std::cmp::Reverse(open));
+        places.truncate(targets as usize);
+        let targets = places.into_iter().map(|(place, open)| BindingTally {
             name: place.to_string(),
             count: f64::from(open),
         });
@@ -150,6 +158,7 @@ pub fn proxies(agent: Option<u32>) -> Vec<BindingProxyStats> {
             }),
             last: last.map_or_else(Vec::new, |last| vec![last.code, last.message]),
             targets: targets.collect(),
+            target_count,
         }
     })
     .collect()
@@ -203,8 +212,8 @@ pub fn connections(
     place: Option<String>,
     most: Option<u32>,
 ) -> Vec<BindingConnection> {
-    let mut all = ENGINE.connections(agent, place.as_deref());
-    all.truncate(most.map_or(usize::MAX, |most| most as usize));
+    let most = most.map_or(usize::MAX, |most| most as usize);
+    let all = ENGINE.connections(agent, place.as_deref(), most);
     let (tell, told) = std::sync::mpsc::channel();
     let ids: Vec<u32> = all.iter().map(|open| open.seen.conn).collect();
     open::run(move |connections| {
@@ -246,6 +255,7 @@ pub fn connections(
                 protocol: protocol.map(str::to_owned),
                 cipher,
                 alpn: alpn.filter(|alpn| !alpn.is_empty()),
+                proxy: open.proxy,
             }
         })
         .collect()

@@ -304,7 +304,10 @@ impl Proxy {
         };
         for counters in [own, all] {
             match came {
-                Ok(opened) => counters.pass(Duration::from_secs_f64(opened.proxy_ms / 1000.0)),
+                Ok(opened) => {
+                    let took = (self.way != Way::Forward).then_some(opened.proxy_ms / 1000.0);
+                    counters.pass(took.map(Duration::from_secs_f64));
+                }
                 Err(failure) => {
                     let refusal = failure.status.map(|status| status.to_string());
                     let refusal = refusal.as_deref().or(failure.refusal.as_deref());

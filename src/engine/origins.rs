@@ -326,18 +326,37 @@ impl Engine {
         told.into_values().collect()
     }
 
-    /// The connections of an agent, or of all, to any place or to one.
-    pub fn connections(&self, agent: Option<AgentId>, only: Option<&str>) -> Vec<OpenConnection> {
+    /// The connections of an agent, or of all, to any place or to one; `most` of them. Where there are many to other places,
+    /// these are passed by, not listed.
+    pub fn connections(
+        &self,
+        agent: Option<AgentId>,
+        only: Option<&str>,
+        most: usize,
+    ) -> Vec<OpenConnection> {
         let now = self.clock.now();
         let shared = self.lock();
-        let all = shared.pool.connections(agent, now).into_iter();
-        let placed = all.filter_map(|seen| {
-            let held = shared.agents.get(&seen.agent)?.origins.get(&seen.key)?;
-            if only.is_some_and(|only| *only != *held.place) {
-                return None;
+        let agents = shared
+            .agents
+            .iter()
+            .filter(|(&id, _)| agent.is_none_or(|agent| agent == id));
+        let mut wanted = HashMap::new();
+        for (&id, owned) in agents {
+            for (&key, held) in &owned.origins {
+                if only.is_none_or(|only| *only == *held.place) {
+                    wanted.insert((id, key), held);
+                }
             }
-            let place = Arc::clone(&held.place);
-            Some(OpenConnection { place, seen })
+        }
+        let keys = wanted.keys().copied();
+        let all = shared.pool.connections(keys, now, most).into_iter();
+        let placed = all.filter_map(|seen| {
+            let held = wanted.get(&(seen.agent, seen.key))?;
+            Some(OpenConnection {
+                place: Arc::clone(&held.place),
+                proxy: held.proxy.clone(),
+                seen,
+            })
         });
         placed.collect()
     }

@@ -68,6 +68,8 @@ pub struct ProxyStats {
 pub struct OpenConnection {
     /// The place.
     pub place: Arc<str>,
+    /// What it goes through, as that is counted.
+    pub proxy: Option<String>,
     /// What the pool knows of it.
     pub seen: Seen,
 }

@@ -133,6 +133,9 @@ impl Owner {
                 metrics.dns.record(time(*dns_ms));
             }
             metrics.tcp.record(time(*connect_ms));
+            if *proxy_ms > 0.0 {
+                metrics.proxy.record(time(*proxy_ms));
+            }
             if let Some(ms) = tls_ms {
                 metrics.tls.record(time(ms));
             }

@@ -22,6 +22,9 @@ struct Places {
     all: Vec<Place>,
 }
 
+/// A place, and those whose counters together are its sums.
+pub type Parts<'a> = (&'a Arc<str>, Vec<&'a Metrics>);
+
 struct Place {
     name: Arc<str>,
     past: Metrics,
@@ -69,15 +72,22 @@ impl Places {
         }
     }
 
-    fn totals(&mut self) -> Vec<(Arc<str>, Metrics)> {
-        let sums = self.all.iter_mut().map(|place| {
+    fn parts(&mut self) -> Vec<Parts<'_>> {
+        let parts = self.all.iter_mut().map(|place| {
             place.sweep();
+            let present = place.present.iter().map(|metrics| &**metrics);
+            let all = std::iter::once(&place.past).chain(present);
+            (&place.name, all.collect())
+        });
+        parts.collect()
+    }
+
+    fn totals(&mut self) -> Vec<(Arc<str>, Metrics)> {
+        let places = self.parts().into_iter();
+        let sums = places.map(|(name, parts)| {
             let sum = Metrics::default();
-            sum.absorb(&place.past);
-            for metrics in &place.present {
-                sum.absorb(metrics);
-            }
-            (Arc::clone(&place.name), sum)
+            parts.into_iter().for_each(|part| sum.absorb(part));
+            (Arc::clone(name), sum)
         });
         sums.collect()
     }
@@ -107,6 +117,13 @@ pub fn register(place: &str, metrics: &Arc<Metrics>) {
 pub fn totals() -> Vec<(Arc<str>, Metrics)> {
     let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     places.totals()
+}
+
+/// What the sums of each place are made of, in the order in which they came: for who needs few of them, and no copy of all.
+/// Nobody can register meanwhile.
+pub fn look<R>(at: impl FnOnce(Vec<Parts<'_>>) -> R) -> R {
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    at(places.parts())
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub use histogram::Histogram;
 /// Close reasons are numbered from 1.
 pub const REASONS: usize = 17;
 
+/// How many [`Metrics::times`] there are.
+pub const TIMES: usize = 8;
+
 /// The counters of one origin of an agent.
 #[derive(Default)]
 pub struct Metrics {
@@ -53,6 +56,8 @@ pub struct Metrics {
     pub dns: Histogram,
     pub tcp: Histogram,
     pub tls: Histogram,
+    /// How long proxies took to let them through.
+    pub proxy: Histogram,
     /// TLS handshakes that continued an earlier session, and others.
     pub resumed: AtomicU64,
     pub full: AtomicU64,
@@ -82,8 +87,8 @@ impl Metrics {
         ]
     }
 
-    /// All times but those of [`Durations`]: waiting, opening, the first byte, name, connection, TLS, lifetime.
-    pub fn times(&self) -> [&Histogram; 7] {
+    /// All times but those of [`Durations`]: waiting, opening, the first byte, name, connection, TLS, lifetime, proxy.
+    pub fn times(&self) -> [&Histogram; TIMES] {
         [
             &self.wait,
             &self.connect,
@@ -92,6 +97,7 @@ impl Metrics {
             &self.tcp,
             &self.tls,
             &self.age,
+            &self.proxy,
         ]
     }
 
@@ -200,6 +206,12 @@ impl Tally {
     pub fn add(&self, name: Cow<'static, str>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(name).or_default() += 1;
+    }
+
+    /// All counts together.
+    pub fn sum(&self) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.values().sum()
     }
 
     /// Name and count, by name.

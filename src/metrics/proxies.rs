@@ -27,7 +27,7 @@ pub struct Passages {
     pub refused: Tally,
     /// Connections that have come to nothing for it, by code; refusals included.
     pub errors: Tally,
-    /// From the open connection to the proxy until it had let that through.
+    /// From the open connection to the proxy until it had let that through, of those that it was asked to.
     pub passed: Histogram,
     last: Mutex<Option<LastError>>,
 }
@@ -55,11 +55,13 @@ impl Passages {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     }
 
-    /// Counts a connection that was let through.
-    pub fn pass(&self, took: Duration) {
+    /// Counts a connection that was let through; `took`: nothing where the proxy was not asked to, but forwards requests.
+    pub fn pass(&self, took: Option<Duration>) {
         self.opened
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.passed.record(took);
+        if let Some(took) = took {
+            self.passed.record(took);
+        }
     }
 
     /// The last failure.
@@ -125,7 +127,7 @@ mod tests {
             known
                 .of(&format!("http://proxy{at}"))
                 .1
-                .pass(Duration::ZERO);
+                .pass(Some(Duration::ZERO));
         }
         assert_eq!(known.of("http://proxy3").0, "http://proxy3");
         assert_eq!(known.of("http://proxy256").0, OTHER);

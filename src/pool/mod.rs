@@ -45,7 +45,7 @@ mod fuzz_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::metrics::Metrics;
@@ -247,9 +247,34 @@ impl Pool {
             .collect()
     }
 
-    /// The connections of an agent, or of all, in no order; those past their agent's end are left out.
-    pub fn connections(&self, agent: Option<AgentId>, now: u64) -> Vec<Seen> {
-        let seen = self.conns.iter().map(|(conn, held)| {
+    /// Connections that agents have for keys, in no order and at most so many; those past their agent's end are left out.
+    pub fn connections(
+        &self,
+        of: impl Iterator<Item = (AgentId, KeyId)>,
+        now: u64,
+        most: usize,
+    ) -> Vec<Seen> {
+        let mut wanted = HashSet::<u32, IdHash>::default();
+        let mut left = 0;
+        for (agent, key) in of {
+            let found = self.agents.find(agent);
+            let Some(o) = found.and_then(|a| self.find_origin(a, key)) else {
+                continue;
+            };
+            if wanted.insert(o) {
+                let Counts {
+                    dialing,
+                    leased,
+                    idle,
+                    ..
+                } = self.origins[o].counts();
+                left += (dialing + leased + idle) as usize;
+            }
+        }
+        // Whoever looks for few of many is done with the last one.
+        let all = self.conns.iter();
+        let theirs = all.filter(|(_, held)| wanted.contains(&held.origin));
+        let seen = theirs.take(left.min(most)).map(|(conn, held)| {
             let origin = &self.origins[held.origin];
             Seen {
                 conn,
@@ -264,8 +289,7 @@ impl Pool {
                 uses: held.uses,
             }
         });
-        seen.filter(|seen| agent.is_none_or(|agent| agent == seen.agent))
-            .collect()
+        seen.collect()
     }
 
     /// What an agent may hold.

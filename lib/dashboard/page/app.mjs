@@ -4,12 +4,14 @@ import { h, say, set } from './dom.mjs'
 import { time } from './format.mjs'
 import { originPage } from './origin.mjs'
 import { originsPage } from './origins.mjs'
+import { proxiesPage } from './proxies.mjs'
 import { Store } from './store.mjs'
 import { advicePage, eventsPage, overviewPage } from './views.mjs'
 
 const PAGES = [
   ['overview', 'Overview', overviewPage],
   ['origins', 'Origins', originsPage],
+  ['proxies', 'Proxies', proxiesPage],
   ['events', 'Events', eventsPage],
   ['advice', 'Advice', advicePage],
 ]
@@ -45,7 +47,7 @@ function show() {
   main.replaceChildren(view.element)
   main.dataset.page = origin === null ? id : 'origin'
   document.title = `${origin ?? title} · ${DEFAULT_TITLE}`
-  store.watch(origin)
+  store.watch({ origin, proxies: origin === null && id === 'proxies' })
   update()
 }
 

@@ -26,15 +26,15 @@ const FACTS = [
   ],
   [
     'setup',
-    'Name · TCP · TLS',
-    (origin) => ['dns', 'tcp', 'tls'].map((step) => ms(origin.get(`${step}.p50`))).join(' · '),
+    'Name · TCP · proxy · TLS',
+    (origin) => ['dns', 'tcp', 'proxy', 'tls'].map((step) => ms(origin.get(`${step}.p50`))).join(' · '),
   ],
   ['handshakes', 'TLS full / resumed', (origin) => `${count(origin.get('full'))} / ${count(origin.get('resumed'))}`],
   ['bytes', 'Sent / received', (origin) => `${bytes(origin.get('sentBytes'))} / ${bytes(origin.get('receivedBytes'))}`],
   ['failed', 'Failed', (origin) => count(origin.get('failed'))],
 ]
 
-const HEADINGS = ['Connection', 'State', 'Age', 'Idle for', 'Requests', 'Peer', 'TLS', 'ALPN']
+const HEADINGS = ['Connection', 'State', 'Age', 'Idle for', 'Requests', 'Peer', 'TLS', 'ALPN', 'Proxy']
 
 const ORDER = { leased: 0, dialing: 1, idle: 2 }
 
@@ -44,7 +44,7 @@ function peerOf({ remoteAddress, remotePort }) {
 }
 
 function cellsOf(connection) {
-  const { ageMs, id, idleMs, state, tls, uses } = connection
+  const { ageMs, id, idleMs, proxy, state, tls, uses } = connection
   const secured = tls === null ? 'none' : `${tls.protocol} ${tls.cipher}`
   return [
     `#${id}`,
@@ -55,6 +55,7 @@ function cellsOf(connection) {
     peerOf(connection),
     secured,
     tls?.alpn ?? '–',
+    proxy ?? '–',
   ]
 }
 

@@ -33,6 +33,10 @@ export class Store {
   health = { level: 'none', text: 'Connecting…' }
   history = []
   origins = new Map()
+  /** What the page of proxies shows. */
+  proxies = []
+  /** Origins by their numbers in what is told. */
+  #places = []
   words = { closes: {}, errors: {} }
   detail = null
   /** Of the origin that is looked at: a second's new times, by the ends of their buckets. */
@@ -40,21 +44,24 @@ export class Store {
   #last = null
   #source = null
   #silence = undefined
-  #origin = null
+  #wanted = { origin: null, proxies: false }
 
   constructor(changed) {
     this.changed = changed
   }
 
-  /** Listens, and to one origin more closely. */
-  watch(origin) {
-    if (this.#source !== null && this.#origin === origin && this.#source.readyState !== EventSource.CLOSED) return
+  /** Listens, and to one origin or to proxies more closely. */
+  watch(wanted) {
+    const { origin, proxies } = wanted
+    const isKnown = this.#wanted.origin === origin && this.#wanted.proxies === proxies
+    if (this.#source !== null && isKnown && this.#source.readyState !== EventSource.CLOSED) return
     this.#source?.close()
-    this.#origin = origin
+    this.#wanted = wanted
     this.detail = null
     this.heats = { firstByte: [], wait: [] }
     this.#last = null
-    const source = new EventSource(origin === null ? 'events' : `events?origin=${encodeURIComponent(origin)}`)
+    const more = origin !== null ? `?origin=${encodeURIComponent(origin)}` : proxies ? '?proxies' : ''
+    const source = new EventSource(`events${more}`)
     source.addEventListener('hello', ({ data }) => this.#hello(JSON.parse(data)))
     source.addEventListener('sample', ({ data }) => this.#sample(JSON.parse(data)))
     source.addEventListener('error', () => this.#lost())
@@ -71,7 +78,7 @@ export class Store {
     this.health = { level: 'bad', text: 'The process does not answer: it has ended, or it is too busy to.' }
     this.changed()
     // EventSource gives up on some errors.
-    if (this.#source?.readyState === EventSource.CLOSED) setTimeout(() => this.watch(this.#origin), 1000)
+    if (this.#source?.readyState === EventSource.CLOSED) setTimeout(() => this.watch(this.#wanted), 1000)
   }
 
   #hello({ events, fields, history, words, ...about }) {
@@ -85,11 +92,15 @@ export class Store {
     this.#await()
   }
 
-  #sample({ advice, at, detail, events, health, isWhole, point, rows }) {
+  #sample({ advice, at, detail = null, events, health, isWhole, names, point, proxies, rows, tallies }) {
     this.#await()
-    Object.assign(this, { advice, health })
-    if (isWhole) for (const name of [...this.origins.keys()]) if (!(name in rows)) this.origins.delete(name)
-    for (const [name, row] of Object.entries(rows)) this.#row(name).take(row, isWhole)
+    this.health = health
+    if (advice !== undefined) this.advice = advice
+    if (proxies !== undefined) this.proxies = proxies
+    if (isWhole) this.#forget(new Set(names))
+    for (const name of names) this.#places.push(this.#row(name))
+    for (const [place, ...changed] of rows) this.#places[place].take(changed)
+    for (const [place, errors, fallbacks] of tallies) Object.assign(this.#places[place], { errors, fallbacks })
     for (const origin of this.origins.values()) origin.tick(at)
     if (point !== null && this.history.at(-1)?.[0] !== point[0]) this.history.push(point)
     this.history.splice(0, this.history.length - MOST_POINTS)
@@ -99,6 +110,15 @@ export class Store {
     if (detail !== null) this.#heat(detail)
     this.detail = detail
     this.changed()
+  }
+
+  /** All is told anew. */
+  #forget(names) {
+    this.#places = []
+    for (const name of [...this.origins.keys()]) {
+      if (names.has(name)) this.origins.get(name).forget()
+      else this.origins.delete(name)
+    }
   }
 
   #row(name) {
@@ -138,9 +158,16 @@ class Origin {
     this.fields = fields
   }
 
-  take({ errors, fallbacks, n }) {
-    this.#numbers = n
-    Object.assign(this, { errors, fallbacks })
+  /** Nothing is known of it; what is not told from here on is 0. */
+  forget() {
+    this.#numbers = []
+    this.errors = {}
+    this.fallbacks = {}
+  }
+
+  /** Fields and what each is now. */
+  take(changed) {
+    for (let at = 0; at < changed.length; at += 2) this.#numbers[changed[at]] = changed[at + 1]
     this.mostQueued = Math.max(this.mostQueued, this.get('queued'))
   }
 

@@ -94,7 +94,7 @@ export function overviewPage(store) {
       'p',
       { class: 'keys' },
       ...[
-        ['1–4', ' pages  '],
+        ['1–5', ' pages  '],
         ['/', ' filter  '],
         ['t', ' light or dark'],
       ].flatMap(([key, what]) => [h('kbd', {}, key), what]),

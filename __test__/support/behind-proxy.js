@@ -1,0 +1,52 @@
+'use strict'
+
+// A target that is reached through a proxy, which is told who asks.
+
+const https = require('node:https')
+
+const { authority } = require('./http2')
+const { SecureAgent, secureServer } = require('./secure')
+const { until } = require('./wait')
+
+/** Who asks the proxy, and how it is told so. */
+const LOGIN = {
+  user: 'proxy-user',
+  password: 'proxy-s3cret',
+  digest: Buffer.from('proxy-user:proxy-s3cret').toString('base64'),
+}
+
+/**
+ * A target, which answers all but `/held` at once, and an agent that goes to it through a proxy.
+ * @param {import('./suite').Scope} scope
+ * @param {{ url: string }} proxy
+ * @param {string} [login]
+ */
+async function targetThrough(scope, { url }, login = `${LOGIN.user}:${LOGIN.password}`) {
+  const { root, server } = await authority
+  /** @type {import('node:http').ServerResponse[]} */
+  const held = []
+  const target = await secureServer(scope, server, { keepAliveTimeout: 60_000 }, (request, response) => {
+    if (request.url === '/held') held.push(response)
+    else response.end('ok')
+  })
+  const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, proxy: url.replace('//', `//${login}@`) }))
+  return {
+    agent,
+    origin: `https://localhost:${target.port}`,
+    target: {
+      held: () => until(() => held.length > 0),
+      release: () => held.forEach((response) => response.end('ok')),
+    },
+    /** @param {string} path @returns {Promise<any>} */
+    ask: (path) =>
+      new Promise((resolve) => {
+        const request = https.request({ host: 'localhost', port: target.port, path, agent }, (response) => {
+          response.resume().on('end', () => resolve({ status: response.statusCode }))
+          response.on('error', (error) => resolve({ error }))
+        })
+        request.on('error', (error) => resolve({ error })).end()
+      }),
+  }
+}
+
+module.exports = { LOGIN, targetThrough }
