@@ -159,7 +159,7 @@ mod tests {
         other.record(Duration::from_millis(2));
         assert_eq!(summary(), [101.0, 5052.0, 100.0, 50.0, 100.0]);
         other.record(Duration::from_secs(1));
-        assert_eq!(summary()[2..], [1000.0, 60.0, 100.0]);
+        assert_eq!(summary()[2..], [1000.0, 50.0, 100.0]);
     }
 
     #[test]
