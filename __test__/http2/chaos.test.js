@@ -2,8 +2,6 @@
 
 // A server that breaks each rule of HTTP/2: see support/chaos-http2.js. The full-length version is `npm run chaos -- http2`.
 
-const https = require('node:https')
-
 const { chaosOverHttp2 } = require('../support/chaos-http2')
 const { SecureAgent } = require('../support/secure')
 const { isNode } = require('../support/runtime')
@@ -22,6 +20,6 @@ for (const seed of [1, 2]) {
     const agent = scope.adopt(
       new SecureAgent({ keepAlive: true, http2: true, maxSockets: 64, headersTimeout: 60_000, ca }),
     )
-    await chaosOverHttp2({ agent, request: https.request, remote, requests: REQUESTS, seed })
+    await chaosOverHttp2({ agent, remote, requests: REQUESTS, seed })
   })
 }

@@ -5,8 +5,6 @@
 // body or an error; memory and descriptors end where they began. Over HTTP/2 the server breaks that protocol's rules.
 // With `proxy`, all of it goes through a SOCKS proxy: a tunnel shows all that the server does.
 
-const https = require('node:https')
-
 const { readArguments } = require('../support/arguments')
 const { chaos } = require('../support/chaos')
 const { chaosOverHttp2 } = require('../support/chaos-http2')
@@ -45,7 +43,7 @@ async function over(scheme) {
     }
     const agent = new scheme.Agent(trusting(options, identity))
     const counts = isHttp2
-      ? await chaosOverHttp2({ agent, request: https.request, remote, requests: n, seed: from })
+      ? await chaosOverHttp2({ agent, remote, requests: n, seed: from })
       : await chaos({ agent, remote, requests: n, seed: from, isProxied })
     agent.destroy()
     await remote.nobodyConnected(10_000)

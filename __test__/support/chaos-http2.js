@@ -1,8 +1,12 @@
 'use strict'
 
 // Requests over HTTP/2 to a server that breaks each rule there is, from a seeded generator (support/chaos-http2-peer.js). Each must
-// settle exactly once, with its own body or with an error where the server (or the caller, by aborting) is to blame.
+// settle exactly once, with its own body or with an error where the server (or the caller, by aborting) is to blame. Every third is our
+// own, which waits and is sent in its own way.
 
+const https = require('node:https')
+
+const { https: own } = require('../..')
 const { bodyOf, POISON } = require('./chaos-bodies')
 const { random } = require('./client')
 
@@ -56,7 +60,7 @@ function planned(next, id) {
 }
 
 /** @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly */
-function one({ agent, request: begin, port }, { id, name, number, method, sent, expected, abort, pieces }) {
+function one({ agent, port }, { id, name, number, method, sent, expected, abort, pieces }) {
   return new Promise((resolve, reject) => {
     let outcome = ''
     let error
@@ -69,6 +73,7 @@ function one({ agent, request: begin, port }, { id, name, number, method, sent, 
     const deadline = setTimeout(() => wrong('has not settled'), SETTLE_DEADLINE_MS)
     const path = `/${name}/${number}/${id}`
     const headers = method === 'POST' && pieces < 3 ? { 'Content-Length': sent.length } : {}
+    const begin = id % 3 === 0 ? own.request : https.request
     const request = begin({ host: '127.0.0.1', port, agent, method, path, headers })
     request.on('response', (response) => {
       let received = 0
@@ -132,17 +137,17 @@ function judge({ id, method, name, kind, number, abort }, settled, error) {
 }
 
 /**
- * @param {{ agent: any, request: Function, remote: any, requests: number, seed: number, lanes?: number }} run
+ * @param {{ agent: any, remote: any, requests: number, seed: number, lanes?: number }} run
  * @returns {Promise<Record<string, number>>} how requests settled, by kind and outcome
  */
-async function chaosOverHttp2({ agent, request, remote, requests, seed, lanes = 48 }) {
+async function chaosOverHttp2({ agent, remote, requests, seed, lanes = 48 }) {
   const next = random(seed)
   const counts = {}
   let id = 0
   const lane = async () => {
     while (id < requests) {
       const plan = planned(next, ++id)
-      const { settled, error } = await one({ agent, request, port: remote.port }, plan)
+      const { settled, error } = await one({ agent, port: remote.port }, plan)
       judge(plan, settled, error)
       const label = `${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${settled || 'nothing'}`
       counts[label] = (counts[label] || 0) + 1
