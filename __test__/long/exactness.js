@@ -2,8 +2,9 @@
 
 // Reuse is exact, at full length: `npm run exactness [-- requests [runs]] [http|https]`. Sequential requests of each shape
 // on 1 connection; runs of a closed loop of 50 on 50; twice as many GETs and POSTs to an nginx that announces the end of
-// each connection after 100 and 1,000 requests, over agents with and without keepAlive, on at most 1.01 times the
-// connections of the runtime's own agents. Ends with code 1 at any exception.
+// each connection after 100 and 1,000 requests, over agents with and without keepAlive, on no connection that need not be: each has all
+// of its requests but for the 10 that are open at the end. The runtime's own agents are shown beside it: theirs vary as well, from 21 to
+// 28 where 20 are the least. Where there are thousands, ours may be 1.01 times theirs. Ends with code 1 at any exception.
 
 const { readArguments } = require('../support/arguments')
 const { closedLoop, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing } = require('../support/exactness')
@@ -14,6 +15,8 @@ const { trusting } = require('../support/schemes')
 const { numbers, chosen } = readArguments()
 const [requests = 10_000, runs = 100] = numbers
 const MOST = 1.01
+/** Of fewer, 10 more or less are more than that. */
+const MANY = 1_000
 
 /** @param {boolean} holds @param {string} what */
 function report(holds, what) {
@@ -54,12 +57,15 @@ async function againstNginx(scheme) {
           const counts = []
           for (const Agent of [scheme.RuntimeAgent, scheme.Agent]) {
             const agents = options.map((one) => new Agent(trusting(one, identity)))
-            counts.push(await mixedLoop(agents, port, { requests: 2 * requests, posts }))
+            counts.push(await mixedLoop(agents, port, { requests: 2 * requests, posts, most }))
             for (const agent of agents) agent.destroy()
           }
-          const [theirs, used] = counts
+          const [{ used: theirs }, { used, needless }] = counts
           const what = `keepalive_requests ${most}, ${name}, ${100 * posts} % POSTs`
-          report(used <= MOST * theirs, `${scheme.name}: nginx, ${what}: ${used}, the runtime's ${theirs}`)
+          report(
+            needless === 0 && (theirs < MANY || used <= MOST * theirs),
+            `${scheme.name}: nginx, ${what}: ${used}, ${needless} of them needless, the runtime's ${theirs}`,
+          )
         }
       }
     } finally {

@@ -76,16 +76,21 @@ function startAnnouncing(scope, requests, identity) {
   )
 }
 
+const LANES = 10
+
 /**
- * GETs and POSTs in a loop of 10, over several agents at once. Gives the number of connections, as nginx counts them.
+ * GETs and POSTs in a loop of 10, over several agents at once. Gives the number of connections, as nginx counts them, and how many of
+ * them were needless: a connection that is kept has all the requests that nginx gives one, but for those that are open at the end.
  *
  * @param {import('node:http').Agent[]} agents
  * @param {number} port
- * @param {{ requests: number, posts: number, seed?: number }} run `posts`: their share
+ * @param {{ requests: number, posts: number, most: number, seed?: number }} run `posts`: their share; `most` requests a connection
  */
-async function mixedLoop(agents, port, { requests, posts, seed = 1 }) {
+async function mixedLoop(agents, port, { requests, posts, most, seed = 1 }) {
   const next = random(seed)
   const connections = new Set()
+  /** @type {Map<string, number>} requests by connections that are kept */
+  const kept = new Map()
   let begun = 0
   const worker = async () => {
     while (begun < requests) {
@@ -94,11 +99,14 @@ async function mixedLoop(agents, port, { requests, posts, seed = 1 }) {
       const isPost = next() < posts
       const { body, headers } = await send({ ...options, method: isPost ? 'POST' : 'GET' }, isPost ? HELLO : undefined)
       if (body !== HELLO) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
-      connections.add(headers['x-connection'])
+      const connection = headers['x-connection']
+      connections.add(connection)
+      if (options.agent.keepAlive) kept.set(connection, (kept.get(connection) ?? 0) + 1)
     }
   }
-  await Promise.all(Array.from({ length: 10 }, worker))
-  return connections.size
+  await Promise.all(Array.from({ length: LANES }, worker))
+  const unfinished = [...kept.values()].filter((count) => count < most).length
+  return { used: connections.size, needless: Math.max(0, unfinished - LANES) }
 }
 
 /** What agents there are in a mixed loop: with and without keepAlive, and both beside each other. */
