@@ -168,6 +168,18 @@ test('connections to one proxy serve all origins, and limits count for each of t
   assert.strictEqual(proxy.accepted.connections, 3, 'one for each origin that is asked at the same time')
 })
 
+test('a limit for all origins together costs no connection to the proxy', async (scope) => {
+  const proxy = await scriptedProxy(scope)
+  const targets = []
+  for (let at = 0; at < 5; at++) targets.push(await server(scope))
+  const agent = agentOf(scope, { proxy: proxy.url, maxTotalSockets: 1 })
+  const ask = async ({ port }) => assert.strictEqual((await send({ port, agent })).status, 200)
+  for (const target of targets) await ask(target)
+  assert.strictEqual(proxy.accepted.connections, 1)
+  await Promise.all([...targets, ...targets, ...targets].map(ask))
+  assert.deepStrictEqual([proxy.accepted.connections, proxy.heads.length], [1, 20])
+})
+
 test('what goes from another local address, or is another agent’s, is another connection', async (scope) => {
   const proxy = await scriptedProxy(scope)
   const [one, other] = [await server(scope), await server(scope)]

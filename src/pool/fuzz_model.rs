@@ -1,7 +1,7 @@
 //! The fuzzer's reference model: plain vectors, no cleverness. It takes what the pool answered, checks that each
 //! answer was allowed, and checks the invariants of the whole state.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::waiters::KEPT_AT_MOST;
 use super::*;
@@ -17,6 +17,8 @@ pub struct ModelConn {
     /// What that agent allowed, if it has left the connection to those that share.
     left: Option<Limits>,
     pub key: usize,
+    /// Whom it leads to: see [`Model::peer`].
+    pub peer: KeyId,
     pub state: State,
     pub uses: u32,
     pub born: u64,
@@ -41,6 +43,7 @@ impl ModelConn {
             agent: None,
             left: None,
             key: 0,
+            peer: 0,
             state: State::Dialing,
             uses: 0,
             born: now,
@@ -88,16 +91,26 @@ pub struct Model {
     /// The same, while it had no slot at all.
     passed_over_starved: [[u32; KEYS]; AGENTS],
     dead: HashSet<ConnId>,
-    seen: [Seen; KEYS],
+    /// The proxies that agents' keys are behind, if they are: one for each two of them.
+    pub routes: Option<[[KeyId; KEYS]; AGENTS]>,
+    /// By peer.
+    seen: HashMap<KeyId, Seen>,
     order: u64,
     pub settled: u64,
     pub reused: u64,
     pub adoptions: u64,
     pub inherited: u64,
     pub spared: u64,
+    /// Connections that went from one key to another behind the same proxy.
+    pub rerouted: u64,
 }
 
 impl Model {
+    /// What makes an agent's connections for a key interchangeable with others: the key, or what proxy it is behind.
+    pub fn peer(&self, a: usize, key: usize) -> KeyId {
+        self.routes.map_or(key as KeyId, |routes| routes[a][key])
+    }
+
     pub fn conn(&mut self, id: ConnId) -> &mut ModelConn {
         self.conns
             .iter_mut()
@@ -163,11 +176,11 @@ impl Model {
             }
             _ => conn.idled.take(),
         };
-        let key = conn.key;
+        let peer = conn.peer;
         let has_lasted = |age: u64| conn.survived.is_some_and(|most| age <= most);
         let says_close = conn.says_close;
         if let Some(age) = age.filter(|&age| !says_close && !has_lasted(age)) {
-            let seen = &mut self.seen[key];
+            let seen = self.seen.entry(peer).or_default();
             seen.retain(|&(_, until)| until > now);
             seen.push((age, now + 60_000.max(10 * age)));
             seen.sort_by_key(|&(age, _)| age);
@@ -178,7 +191,7 @@ impl Model {
     /// From which age on an idle connection won't do, after the longest idle of those that `fit` was looked at.
     pub fn age_limit(
         &mut self,
-        key: usize,
+        (a, key): (usize, usize),
         kind: Kind,
         now: u64,
         fit: impl Fn(&Self, &ModelConn) -> bool,
@@ -192,7 +205,7 @@ impl Model {
             .min_by_key(|conn| conn.idle_order)
             .filter(|conn| self.deadline(conn) > now)
             .map(|conn| now - conn.quiet_since);
-        let seen = &mut self.seen[key];
+        let seen = self.seen.entry(self.peer(a, key)).or_default();
         if let Some(oldest) = oldest {
             seen.retain(|(age, _)| 2 * age + 500 > oldest);
         }
@@ -223,14 +236,23 @@ impl Model {
         }
     }
 
-    /// Idle connections of agents that share with this one, its own included.
+    /// Idle connections of agents that share with this one, its own included, and those behind the same proxy.
     fn lent_to(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
+        let peer = self.peer(a, key);
         let idle = self.conns.iter().filter(move |conn| {
-            conn.key == key && conn.state == State::Idle && self.deadline(conn) > now
+            conn.peer == peer && conn.state == State::Idle && self.deadline(conn) > now
         });
         idle.filter(move |conn| {
-            self.limits[a].shared && self.limits_of(conn).is_some_and(|limits| limits.shared)
+            self.routes.is_some()
+                || self.limits[a].shared && self.limits_of(conn).is_some_and(|limits| limits.shared)
         })
+    }
+
+    /// Whether a request that gets a new connection must get it from another key or agent.
+    pub fn must_adopt(&mut self, (a, key): (usize, usize), kind: Kind, now: u64) -> bool {
+        let limit = self.age_limit((a, key), kind, now, |_, _| false);
+        let last = self.lent_to(a, key, now).max_by_key(|conn| conn.idle_order);
+        last.is_some_and(|conn| now - conn.quiet_since < limit)
     }
 
     fn usable_idle(&self, a: usize, key: usize, now: u64) -> impl Iterator<Item = &ModelConn> {
@@ -268,8 +290,10 @@ impl Model {
     /// What a new connection goes on with: it must have been another sharing agent's, idle and usable.
     fn adopted(&mut self, a: usize, key: usize, former: ConnId, now: u64) -> ModelConn {
         assert!(self.lent_to(a, key, now).any(|c| c.id == former));
-        assert_ne!(self.conn(former).agent, Some(a));
+        let donor = (self.conn(former).agent, self.conn(former).key);
+        assert_ne!(donor, (Some(a), key));
         self.adoptions += 1;
+        self.rerouted += u64::from(donor.1 != key);
         self.inherited += u64::from(self.conn(former).left.is_some());
         let mut conn = self.forget(former);
         conn.idled = Some(now - conn.quiet_since);
@@ -284,7 +308,7 @@ impl Model {
         (id, adopts): (ConnId, Option<ConnId>),
         now: u64,
     ) {
-        let lent_limit = self.age_limit(key, kind, now, |_, _| false);
+        let lent_limit = self.age_limit((a, key), kind, now, |_, _| false);
         let conn = match adopts {
             Some(former) => {
                 let conn = self.adopted(a, key, former, now);
@@ -312,6 +336,7 @@ impl Model {
             agent: Some(a),
             left: None,
             key,
+            peer: self.peer(a, key),
             state: State::Dialing,
             ..conn
         });
@@ -365,7 +390,7 @@ impl Model {
                 Effect::Assign { waiter, conn } => {
                     let (a, key, kind) = self.serve(waiter);
                     assert_ne!(kind, Kind::Fallback);
-                    let limit = self.age_limit(key, kind, now, |_, _| false);
+                    let limit = self.age_limit((a, key), kind, now, |_, _| false);
                     let conn = self.conn(conn);
                     assert_eq!(
                         (conn.agent, conn.key, conn.state),

@@ -1,4 +1,4 @@
-//! Random histories, the same on every run: seeds x policies x 10,000 steps on a fake clock, every answer checked
+//! Random histories, the same on every run: seeds x policies x 10,000 steps on a fake clock, straight and behind proxies, every answer checked
 //! against `fuzz_model.rs` and every invariant after every step.
 
 use super::fuzz_model::{Model, ModelConn, AGENTS, BESIDE_IDLE, KEYS};
@@ -38,6 +38,8 @@ struct Fuzzer {
     restless: bool,
     /// Whether peers end connections. The origins are retained then, so that what was seen is not forgotten with them.
     surprising: bool,
+    /// Whether keys are behind proxies, and how many of those there have been.
+    routed: Option<KeyId>,
     /// Sockets of the runtime that outlived their agent.
     orphans: Vec<(AgentId, KeyId)>,
 }
@@ -60,12 +62,25 @@ impl Fuzzer {
             base,
             restless,
             surprising: false,
+            routed: None,
             orphans,
         }
     }
 
     fn surprising(mut self) -> Self {
         self.surprising = true;
+        if self.routed.is_none() {
+            for a in 0..AGENTS {
+                self.retain(a);
+            }
+        }
+        self
+    }
+
+    /// Keys are behind proxies, two behind each. Agents that do not share have proxies of their own.
+    fn routed(mut self) -> Self {
+        self.routed = Some(KEYS as KeyId);
+        self.model.routes = Some([[0; KEYS]; AGENTS]);
         for a in 0..AGENTS {
             self.retain(a);
         }
@@ -73,8 +88,21 @@ impl Fuzzer {
     }
 
     fn retain(&mut self, a: usize) {
+        let (agent, shared) = (self.model.ids[a], self.base.shared);
+        let Some(next) = &mut self.routed else {
+            for key in 0..KEYS {
+                self.pool.retain_origin(agent, key as KeyId);
+            }
+            return;
+        };
+        let first = if shared { KEYS as KeyId } else { *next };
+        *next += KEYS as KeyId;
         for key in 0..KEYS {
-            self.pool.retain_origin(self.model.ids[a], key as KeyId);
+            let route = first + key as KeyId / 2;
+            self.pool.retain_routed(agent, key as KeyId, route);
+            if let Some(routes) = &mut self.model.routes {
+                routes[a][key] = route;
+            }
         }
     }
 
@@ -131,10 +159,11 @@ impl Fuzzer {
         let own = |_: &Model, conn: &ModelConn| conn.agent == Some(a);
         let age_limit = match kind {
             Kind::Fallback => 0,
-            _ => self.model.age_limit(key, kind, self.now, own),
+            _ => self.model.age_limit((a, key), kind, self.now, own),
         };
         // Before the pool makes room by closing what it has passed over.
         let none_suits = self.model.none_suits(a, key, age_limit, self.now);
+        let must_adopt = self.model.must_adopt((a, key), kind, self.now);
         self.exchanges += 1;
         let waiter = WaiterId {
             port: a as u32,
@@ -160,6 +189,7 @@ impl Fuzzer {
             (Lease::Dial { conn }, Kind::Retryable | Kind::NotRetryable) => {
                 let adopts = self.pool.adoption(conn);
                 assert!(none_suits, "{BESIDE_IDLE}");
+                assert!(adopts.is_some() || !must_adopt, "{BESIDE_IDLE}");
                 model.dialed((a, key), kind, (conn, adopts), self.now);
             }
             (Lease::Granted, Kind::Fallback) => model.fallback[a][key].busy += 1,
@@ -211,7 +241,7 @@ impl Fuzzer {
 
     /// Whether the peer announces every end of a connection.
     fn announcing(&self, key: usize) -> bool {
-        key == 0
+        self.model.peer(0, key) == self.model.peer(0, 0)
     }
 
     /// The response on a leased connection is complete.
@@ -332,7 +362,7 @@ impl Fuzzer {
             if says_close || !self.announcing(key) {
                 self.pool.ended_by_peer(id, self.now);
                 self.model.ended_by_peer(id, self.now);
-                let peer = self.pool.peer_of[&(key as KeyId)];
+                let peer = self.pool.peer_of[&self.model.conn(id).peer];
                 let is_unknown = self.pool.peers[peer].idle_limit.is_unknown();
                 assert!(
                     is_unknown || !self.announcing(key),
@@ -494,7 +524,7 @@ impl Fuzzer {
         let a = self.random.below(AGENTS);
         let agent = self.model.ids[a];
         let forgotten = self.pool.remove_agent(agent, &mut self.effects);
-        if self.surprising && self.base.shared {
+        if (self.surprising || self.routed.is_some()) && self.base.shared {
             // The other agent holds every origin.
             let closed = |effect: &Effect| matches!(effect, Effect::Close { .. });
             assert!(!self.effects.iter().any(closed), "closed, not left");
@@ -530,7 +560,7 @@ impl Fuzzer {
         assert_ne!(self.model.ids[a], agent);
         self.model.limits[a] = self.base;
         self.model.tolerate(a);
-        if self.surprising {
+        if self.surprising || self.routed.is_some() {
             self.retain(a);
         }
     }
@@ -599,8 +629,13 @@ impl Fuzzer {
         }
         assert_eq!(self.pool.conns.len(), 0);
         // Idle sockets of the runtime's own are all that is left.
-        let fallback = |key: usize| self.model.fallback.iter().any(|keys| keys[key].idle > 0);
-        assert!(self.pool.peer_of.keys().all(|&key| fallback(key as usize)));
+        let has_fallback = |peer: KeyId| {
+            let mut origins = (0..AGENTS * KEYS).map(|i| (i / KEYS, i % KEYS));
+            origins.any(|(a, key)| {
+                self.model.peer(a, key) == peer && self.model.fallback[a][key].idle > 0
+            })
+        };
+        assert!(self.pool.peer_of.keys().all(|&peer| has_fallback(peer)));
     }
 }
 
@@ -608,47 +643,76 @@ impl Fuzzer {
 fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
     for scheduling in [Scheduling::Lifo, Scheduling::Fifo] {
         for keep_alive in [true, false] {
-            let (mut settled, mut reused, mut adopted, mut spared) = (0, 0, 0, 0);
-            let mut inherited = 0;
-            for seed in 1..=SEEDS {
+            for routed in [false, true] {
                 let limits = Limits {
                     keep_alive,
                     max_sockets,
                     max_total_sockets,
                     max_free_sockets,
                     scheduling,
-                    free_socket_timeout_ms: if seed & 1 == 0 { 0 } else { 700 },
-                    socket_active_ttl_ms: if seed % 3 == 0 { 2_000 } else { 0 },
-                    max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
-                    max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
-                    shared: seed % 3 == 1,
+                    free_socket_timeout_ms: 0,
+                    socket_active_ttl_ms: 0,
+                    max_requests_per_socket: 0,
+                    max_pending: u32::MAX,
+                    shared: false,
                 };
-                let fuzzer = Fuzzer::new(seed, limits, seed & 4 == 0);
-                let run = if seed & 2 == 0 {
-                    fuzzer.surprising().run()
-                } else {
-                    fuzzer.run()
-                };
-                settled += run.settled;
-                reused += run.reused;
-                adopted += run.adoptions;
-                inherited += run.inherited;
-                spared += run.spared;
+                fuzz_seeds(limits, routed);
             }
-            // Histories that never queue or never reuse would prove nothing.
-            assert!(
-                settled > 1_000 || max_sockets == u32::MAX,
-                "{settled} waiters served"
-            );
-            assert!(reused > 100 || !keep_alive, "{reused} connections reused");
-            assert!(adopted > 3 || !keep_alive, "{adopted} adopted");
-            assert!(
-                inherited > 0 || !keep_alive || max_total_sockets < u32::MAX || max_sockets < 3,
-                "{inherited} inherited"
-            );
-            assert!(spared > 3 || !keep_alive, "{spared} too long idle");
         }
     }
+}
+
+fn fuzz_seeds(base: Limits, routed: bool) {
+    let (mut settled, mut reused, mut adopted, mut spared) = (0, 0, 0, 0);
+    let (mut inherited, mut rerouted) = (0, 0);
+    for seed in 1..=SEEDS {
+        let limits = Limits {
+            free_socket_timeout_ms: if seed & 1 == 0 { 0 } else { 700 },
+            socket_active_ttl_ms: if seed % 3 == 0 { 2_000 } else { 0 },
+            max_requests_per_socket: if seed & 2 == 0 { 0 } else { 5 },
+            max_pending: if seed & 8 == 0 { u32::MAX } else { 4 },
+            shared: seed % 3 == 1,
+            ..base
+        };
+        let mut fuzzer = Fuzzer::new(seed, limits, seed & 4 == 0);
+        if routed {
+            fuzzer = fuzzer.routed();
+        }
+        let run = if seed & 2 == 0 {
+            fuzzer.surprising().run()
+        } else {
+            fuzzer.run()
+        };
+        settled += run.settled;
+        reused += run.reused;
+        adopted += run.adoptions;
+        inherited += run.inherited;
+        spared += run.spared;
+        rerouted += run.rerouted;
+    }
+    let Limits {
+        keep_alive,
+        max_sockets,
+        max_total_sockets,
+        ..
+    } = base;
+    // Histories that never queue or never reuse would prove nothing.
+    assert!(
+        settled > 1_000 || max_sockets == u32::MAX,
+        "{settled} waiters served"
+    );
+    assert!(reused > 100 || !keep_alive, "{reused} connections reused");
+    assert!(adopted > 3 || !keep_alive, "{adopted} adopted");
+    assert!(
+        inherited > 0 || !keep_alive || max_total_sockets < u32::MAX || max_sockets < 3,
+        "{inherited} inherited"
+    );
+    assert!(spared > 3 || !keep_alive, "{spared} too long idle");
+    assert_eq!(
+        rerouted > 100,
+        routed && keep_alive,
+        "{rerouted} from key to key"
+    );
 }
 
 #[test]

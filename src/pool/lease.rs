@@ -38,7 +38,7 @@ impl Pool {
             }
         }
         let passed_over = kind == Kind::NotRetryable && !self.origins[o].idle.is_empty();
-        if self.make_room(a, o, effects) {
+        if self.make_room(a, o, kind, effects) {
             match kind {
                 Kind::Fallback => {
                     self.grant(o);
@@ -69,8 +69,8 @@ impl Pool {
 
     /// Whether the origin may have one slot more, after closing what is idle and in the way: of the origin itself (a
     /// fallback lease can't use the engine's connections, one that is for once not those idle for long), else the agent's
-    /// longest idle.
-    fn make_room(&mut self, a: u32, o: u32, effects: &mut Vec<Effect>) -> bool {
+    /// longest idle, unless the slot is that of a connection that the origin goes on with.
+    fn make_room(&mut self, a: u32, o: u32, kind: Kind, effects: &mut Vec<Effect>) -> bool {
         if !self.has_key_room(o) {
             let Some(c) = self.origins[o].idle.first() else {
                 return false;
@@ -78,7 +78,7 @@ impl Pool {
             self.close_idle_conn(c, CloseReason::Evicted, effects);
         }
         self.has_key_room(o)
-            && (self.has_total_room(a)
+            && (self.has_total_room_for(o, kind, effects)
                 || self.evict_oldest(a, o, effects) && self.has_total_room(a))
     }
 
@@ -175,7 +175,7 @@ impl Pool {
         }
         if let Some(w) = self.origins[o].queue.first() {
             if self.turn_passes(o) {
-                return self.close_checked_in(c, CloseReason::Evicted, effects);
+                return self.pass_on(c, stay, effects);
             }
             if !self.suits(c, self.waiters[w].kind) {
                 // First come, first served: the slot is this waiter's, though the connection is of no use to it.
@@ -190,10 +190,30 @@ impl Pool {
             effects.push(Effect::Assign { waiter, conn });
             return CheckIn::Handed(waiter);
         }
-        if let Some(reason) = self.unwanted(o) {
-            return self.close_checked_in(c, reason, effects);
+        match self.unwanted(o) {
+            Some(CloseReason::Evicted) => self.pass_on(c, stay, effects),
+            Some(reason) => self.close_checked_in(c, reason, effects),
+            None => {
+                self.park(c);
+                CheckIn::Idle
+            }
+        }
+    }
+
+    /// Ends a lease whose slot is for the next origin in turn: behind the same proxy its waiter goes on with the connection,
+    /// which it finds idle; else it dials when this one is closed.
+    fn pass_on(&mut self, c: u32, stay: Stay, effects: &mut Vec<Effect>) -> CheckIn {
+        let o = self.conns[c].origin;
+        let a = self.origins[o].agent;
+        let peer = self.origins[o].peer;
+        let is_next = |&next: &u32| next != o && self.origins[next].peer == peer;
+        let next = self.agents[a].turns.first().filter(is_next);
+        // What was not used is told so by its lease's end alone.
+        if next.is_none() || stay == Stay::Unused || self.conns[c].bound || !self.may_be_idle(o) {
+            return self.close_checked_in(c, CloseReason::Evicted, effects);
         }
         self.park(c);
+        self.serve(a, effects);
         CheckIn::Idle
     }
 
@@ -260,11 +280,18 @@ impl Pool {
             Some(CloseReason::Evicted)
         } else if !agent.limits.keep_alive {
             Some(CloseReason::KeepAliveOff)
-        } else if origin.idle.len + origin.fallback_idle >= agent.limits.max_free_sockets {
+        } else if !self.may_be_idle(o) {
             Some(CloseReason::Limits)
         } else {
             None
         }
+    }
+
+    /// Whether the limits let one more connection of an origin be idle.
+    fn may_be_idle(&self, o: u32) -> bool {
+        let origin = &self.origins[o];
+        let limits = &self.agents[origin.agent].limits;
+        limits.keep_alive && origin.idle.len + origin.fallback_idle < limits.max_free_sockets
     }
 
     fn close_checked_in(

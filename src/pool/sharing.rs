@@ -84,28 +84,49 @@ impl Pool {
         kind: Kind,
         effects: &mut Vec<Effect>,
     ) -> Option<Conn> {
-        if !self.lends(o) {
+        let c = self.lent_to(o, kind, effects)?;
+        let donor = self.conns[c].origin;
+        let former = self.conns.id(c);
+        let taken = self.conns[c].adopted(o, former, self.quiet_age(c));
+        self.origins[donor].last_closed = Some(CloseReason::Lent);
+        self.forget_conn(c);
+        self.settle_donor(donor, effects);
+        Some(taken)
+    }
+
+    /// Whether an origin may have one slot more as far as its agent's total limit goes: also without room, if it goes on with an
+    /// idle connection of its own agent's.
+    pub(super) fn has_total_room_for(
+        &mut self,
+        o: u32,
+        kind: Kind,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let a = self.origins[o].agent;
+        if self.has_total_room(a) {
+            return true;
+        }
+        let lent = self.lent_to(o, kind, effects);
+        // Those past their deadline are gone by now.
+        lent.is_some_and(|c| self.origins[self.conns[c].origin].agent == a)
+            || self.has_total_room(a)
+    }
+
+    /// Which idle connection a new one of the origin would go on with; those past their deadline are closed on the way.
+    fn lent_to(&mut self, o: u32, kind: Kind, effects: &mut Vec<Effect>) -> Option<u32> {
+        if kind == Kind::Fallback || !self.lends(o) {
             return None;
         }
         let peer = self.origins[o].peer;
         let age_limit = self.age_limit(peer, None, kind);
         loop {
             let c = self.peers[peer].shared.last()?;
+            if self.deadline(c) > self.now {
+                return (self.quiet_age(c) < age_limit).then_some(c);
+            }
             let donor = self.conns[c].origin;
-            if self.deadline(c) <= self.now {
-                self.close_idle_conn(c, self.overdue(c, self.now), effects);
-                self.settle_donor(donor, effects);
-                continue;
-            }
-            if self.quiet_age(c) >= age_limit {
-                return None;
-            }
-            let former = self.conns.id(c);
-            let taken = self.conns[c].adopted(o, former, self.quiet_age(c));
-            self.origins[donor].last_closed = Some(CloseReason::Lent);
-            self.forget_conn(c);
+            self.close_idle_conn(c, self.overdue(c, self.now), effects);
             self.settle_donor(donor, effects);
-            return Some(taken);
         }
     }
 

@@ -129,7 +129,7 @@ impl Pool {
     /// Serves the agent's waiters, in turn, until none is left or no slot. What is idle and in their way is closed.
     pub(super) fn serve(&mut self, a: u32, effects: &mut Vec<Effect>) {
         while let Some(o) = self.agents[a].turns.first() {
-            if !self.has_total_room(a) {
+            if !self.has_total_room_for_first(o, effects) {
                 if self.evict_oldest(a, o, effects) {
                     continue;
                 }
@@ -140,6 +140,12 @@ impl Pool {
                 return;
             }
         }
+    }
+
+    /// Whether the agent's total limit lets an origin's first waiter have its turn.
+    fn has_total_room_for_first(&mut self, o: u32, effects: &mut Vec<Effect>) -> bool {
+        let first = self.origins[o].queue.first();
+        first.is_none_or(|w| self.has_total_room_for(o, self.waiters[w].kind, effects))
     }
 
     /// Gives the origin's first waiter a new slot, and the origin's turn to the next one. False, and nothing done, if

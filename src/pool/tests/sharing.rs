@@ -191,3 +191,38 @@ fn an_agent_that_ends_closes_what_its_origins_behind_a_proxy_have() {
         assert_eq!(b.pool.agents.len(), usize::from(!limits.shared));
     }
 }
+
+#[test]
+fn a_total_limit_costs_origins_behind_one_proxy_no_connection() {
+    let limits = Limits {
+        max_total_sockets: 1,
+        ..UNLIMITED
+    };
+    let (mut b, _) = routed(limits);
+    let conn = b.idle(1);
+    b.effects.clear();
+    let adopted = b.dial(2);
+    assert_eq!(b.pool.adoption(adopted), Some(conn));
+    assert_eq!(b.effects, []);
+
+    // Who waits for a turn goes on with the connection that is checked in for it.
+    assert_eq!(b.lease(1, 7, 0), Lease::Queued);
+    assert_eq!(b.check_in(adopted, None, 0), CheckIn::Idle);
+    let [Effect::Dial { conn, .. }] = b.effects[..] else {
+        panic!("{:?}", b.effects);
+    };
+    assert_eq!(b.pool.adoption(conn), Some(adopted));
+
+    // What is its user's alone makes room, and so does what was not used.
+    for bound in [true, false] {
+        let (mut b, _) = routed(limits);
+        let conn = b.dial(1);
+        if bound {
+            b.pool.bind(conn);
+        }
+        assert_eq!(b.lease(2, 7, 0), Lease::Queued);
+        let stay = if bound { Stay::Unlimited } else { Stay::Unused };
+        let answer = b.pool.check_in(conn, stay, 0, &mut b.effects);
+        assert_eq!(answer, CheckIn::Closed(CloseReason::Evicted));
+    }
+}
