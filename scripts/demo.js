@@ -58,6 +58,7 @@ async function compare(scenario, sides, run) {
     print.tableRow(side.name, row)
     rows.push(row)
   }
+  print.chart(rows.map(({ wallMs }, at) => ({ name: sides[at].name, wallMs })))
   const [keepwire] = rows.slice(-1)
   print.exactly(keepwire.connections)
   return keepwire

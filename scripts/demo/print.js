@@ -8,12 +8,14 @@ const COLUMNS = [
   { head: ['first', 'latency'], width: 11, cell: (row) => milliseconds(row.firstMs) },
   { head: ['later', 'latency'], width: 11, cell: (row) => milliseconds(row.laterMs) },
   { head: ['connection', 'overhead saved'], width: 16, cell: (row) => percent(row.savedPercent) },
-  { head: ['all done', 'after'], width: 10, cell: (row) => `${(row.wallMs / 1000).toFixed(2)} s` },
+  { head: ['all done', 'after'], width: 10, cell: ({ wallMs }) => seconds(wallMs) },
 ]
 const NAME_WIDTH = 28
+const BAR_WIDTH = 60
 
 const say = (line = '') => console.log(line)
 const milliseconds = (value) => `${value.toFixed(1)} ms`
+const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`
 const percent = (value) => (value === null ? '–' : `${value.toFixed(1)} %`)
 
 function runtimeName() {
@@ -59,6 +61,16 @@ function tableRow(name, row) {
 function cells(name, row, cellOf) {
   const columns = COLUMNS.filter(({ measured }) => !measured || row[measured] !== undefined)
   return name.padEnd(NAME_WIDTH) + columns.map((column) => cellOf(column).padStart(column.width)).join('')
+}
+
+/** When all was done, as bars. @param {{ name: string, wallMs: number }[]} sides */
+function chart(sides) {
+  const longest = Math.max(...sides.map(({ wallMs }) => wallMs))
+  say()
+  for (const { name, wallMs } of sides) {
+    const bar = '█'.repeat(Math.max(1, Math.round((BAR_WIDTH * wallMs) / longest)))
+    say(`${`  ${name}`.padEnd(NAME_WIDTH)} ${bar} ${seconds(wallMs)}`)
+  }
 }
 
 function exactly(connections) {
@@ -114,6 +126,7 @@ function dashboardIsOpen(url) {
 }
 
 module.exports = {
+  chart,
   checks,
   dashboardIsOpen,
   embeddedIntroduction,

@@ -57,7 +57,10 @@ const MANAGERS = [
     how: 'npm install keepwire',
     runs: 'node app.js',
     plan: ({ node }) => ({
-      commands: [['npm', 'install', 'keepwire', 'axios', '--no-audit', '--no-fund']],
+      commands: [
+        ['npm', 'install', 'keepwire'],
+        ['npm', 'install', 'axios'],
+      ],
       run: [node, 'app.js'],
     }),
   },
