@@ -138,6 +138,12 @@ export interface TotalsOptions {
   origin?: (origin: string) => string
 }
 
+/** What metrics call whom. */
+export interface NamingOptions extends TotalsOptions {
+  /** What a proxy is called; those with the same name are added up. Default: as it is, `http://proxy.example:3128`. */
+  proxy?: (proxy: string) => string
+}
+
 /** A connection, as it is at a moment. */
 export interface ConnectionState {
   /** As in `explain()` and the diagnostics channels. */

@@ -1,6 +1,6 @@
-import type { TotalsOptions } from './observability'
+import type { NamingOptions } from './observability'
 
-export interface MetricProducerOptions extends TotalsOptions {
+export interface MetricProducerOptions extends NamingOptions {
   /** Metrics that somebody else records, such as `http.client.request.duration` where an instrumentation does. */
   exclude?: string[]
 }

@@ -1,6 +1,6 @@
-import type { TotalsOptions } from './observability'
+import type { NamingOptions } from './observability'
 
-export interface MetricsOptions extends TotalsOptions {
+export interface MetricsOptions extends NamingOptions {
   /** A request's `Accept` header: OpenMetrics 1.0 if it asks for it, else Prometheus' text format 0.0.4. */
   accept?: string
 }
@@ -21,4 +21,4 @@ export interface MetricRegistry {
  * Adds the metrics to a registry of prom-client. Throws what it throws, such as for a name that is there already; then none
  * are added.
  */
-export function register(registry: MetricRegistry, options?: TotalsOptions): void
+export function register(registry: MetricRegistry, options?: NamingOptions): void

@@ -7,21 +7,23 @@ const fs = require('node:fs')
 const path = require('node:path')
 
 const { runScript } = require('../support/child')
+const { LOGIN, targetThrough } = require('../support/behind-proxy')
 const { send } = require('../support/client')
 const { parse } = require('../support/exposition')
 const { reply } = require('../support/peer')
+const { scriptedProxy } = require('../support/proxy')
 const { baseline } = require('../support/runtime')
 const { test, testBoth } = require('../support/suite')
 const { until } = require('../support/wait')
 
-const { totals } = baseline ? {} : require('../..')
+const { stats, totals } = baseline ? {} : require('../..')
 const { contentType, metrics, register } = baseline ? {} : require('../../lib/prometheus')
 
 const OURS = { ours: 'tells nothing' }
 const OPEN = 'application/openmetrics-text'
 const OK = (_, connection) => connection.write(reply('ok'))
 
-/** The issue's list: names are a promise, and dashboards are made of them. */
+/** Names are a promise, and dashboards are made of them. */
 const NAMES = {
   http_client_request_duration_seconds: 'histogram',
   http_client_open_connections: 'gauge',
@@ -42,14 +44,20 @@ const NAMES = {
   keepwire_time_to_first_byte_seconds: 'histogram',
   keepwire_io_bytes_total: 'counter',
   keepwire_tls_handshakes_total: 'counter',
+  keepwire_proxy_open_connections: 'gauge',
+  keepwire_proxy_connections_opened_total: 'counter',
+  keepwire_proxy_connections_reused_total: 'counter',
+  keepwire_proxy_refusals_total: 'counter',
+  keepwire_proxy_errors_total: 'counter',
+  keepwire_proxy_setup_seconds: 'histogram',
 }
 
-/** The samples of an origin, by name and other labels. */
+/** The samples of an origin, or of a proxy, by name and other labels. */
 function samplesOf(text, origin, format) {
   const found = {}
   for (const { labels, name, value } of parse(text, format).flatMap(({ samples }) => samples)) {
-    const { origin: of, ...rest } = labels
-    if (of !== origin) continue
+    const { origin: of, proxy = of, ...rest } = labels
+    if (proxy !== origin) continue
     const shown = Object.entries(rest).map(([label, told]) => `${label}=${told}`)
     found[[name, ...shown].join(' ')] = value
   }
@@ -108,6 +116,73 @@ testBoth('text: what happened is there, under names and labels by the convention
     if (!/_connections (state|$)|_(pending|dialing|limit)$/.test(`${name} `.trim()))
       assert.ok(after[name] >= value, name)
   }
+})
+
+/** Two tunnels through a proxy, one of them busy; one that another proxy refuses. */
+async function proxied(scope) {
+  const proxy = await scriptedProxy(scope)
+  const refusing = await scriptedProxy(scope, {
+    onHead(_, socket) {
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+      return true
+    },
+  })
+  const through = await targetThrough(scope, proxy)
+  for (let round = 0; round < 2; round += 1) await Promise.all([through.ask('/'), through.ask('/')])
+  const held = through.ask('/held')
+  await through.target.held()
+  const refused = await targetThrough(scope, refusing)
+  assert.strictEqual((await refused.ask('/')).error.statusCode, 403)
+  scope.defer(async () => {
+    through.target.release()
+    await held
+  })
+  return { through, proxy, refusing }
+}
+
+test('proxies: tunnels by state, refusals by status, and the step of opening a connection', OURS, async (scope) => {
+  const { proxy, refusing, through } = await proxied(scope)
+  const text = metrics()
+  const told = samplesOf(text, proxy.url)
+  const told2 = samplesOf(text, refusing.url)
+  const of = (samples) =>
+    Object.fromEntries(Object.entries(samples).filter(([name]) => !name.includes('setup_seconds')))
+  assert.deepStrictEqual(of(told), {
+    'keepwire_proxy_open_connections state=active': 1,
+    'keepwire_proxy_open_connections state=idle': 1,
+    'keepwire_proxy_open_connections state=dialing': 0,
+    keepwire_proxy_connections_opened_total: 2,
+    keepwire_proxy_connections_reused_total: 3,
+  })
+  assert.strictEqual(told.keepwire_proxy_setup_seconds_count, 2)
+  assert.strictEqual(told.keepwire_proxy_setup_seconds_sum, stats().proxies[proxy.url].proxyMs.sum / 1000)
+  assert.deepStrictEqual(of(told2), {
+    'keepwire_proxy_open_connections state=active': 0,
+    'keepwire_proxy_open_connections state=idle': 0,
+    'keepwire_proxy_open_connections state=dialing': 0,
+    keepwire_proxy_connections_opened_total: 0,
+    keepwire_proxy_connections_reused_total: 0,
+    'keepwire_proxy_refusals_total status=403': 1,
+    'keepwire_proxy_errors_total error=ERR_PROXY_TUNNEL': 1,
+  })
+  assert.strictEqual(samplesOf(text, through.origin)['keepwire_connection_setup_seconds_count phase=proxy'], 2)
+  for (const secret of [LOGIN.user, LOGIN.password, LOGIN.digest]) assert.ok(!text.includes(secret))
+  const merged = metrics({ proxy: (name) => ([proxy.url, refusing.url].includes(name) ? 'ours' : name) })
+  const ours = samplesOf(merged, 'ours')
+  assert.strictEqual(ours['keepwire_proxy_open_connections state=idle'], 1)
+  assert.strictEqual(ours.keepwire_proxy_setup_seconds_count, 2)
+  assert.strictEqual(ours['keepwire_proxy_refusals_total status=403'], 1)
+  assert.deepStrictEqual(samplesOf(merged, proxy.url), {})
+})
+
+test('proxies: the first 256 have a name, the rest is one, and nothing falls when agents go', {
+  ...OURS,
+  timeout: 120_000,
+}, async () => {
+  const { code, lines, stderr } = await runScript('many-proxies', ['270'])
+  assert.strictEqual(code, 0, stderr)
+  const [{ fell, names, other, sum }] = lines
+  assert.deepStrictEqual({ fell, names, other, sum }, { fell: [], names: 257, other: 14, sum: 270 })
 })
 
 test('OpenMetrics: the same samples, with its own names, units and end', OURS, async (scope) => {
@@ -221,6 +296,7 @@ test('prom-client: aggregated over processes, counters and buckets are sums', OU
 
 test("Grafana's dashboard asks for what there is, by labels that there are, and for all of it", OURS, async (scope) => {
   await traffic(scope)
+  await proxied(scope)
   const file = path.join(__dirname, '../../docs/grafana/keepwire.json')
   const dashboard = JSON.parse(fs.readFileSync(file, 'utf8'))
   assert.deepStrictEqual(
@@ -229,12 +305,31 @@ test("Grafana's dashboard asks for what there is, by labels that there are, and 
   )
   const labels = new Map()
   for (const { name, samples, type } of parse(metrics())) {
-    const known = new Set(samples.flatMap((sample) => Object.keys(sample.labels)).concat('origin'))
+    const known = new Set(
+      samples
+        .flatMap((sample) => Object.keys(sample.labels))
+        .concat(name.startsWith('keepwire_proxy_') ? 'proxy' : 'origin'),
+    )
     for (const ending of type === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']) labels.set(name + ending, known)
   }
   const used = new Set()
   const queries = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
-  for (const query of [...queries, dashboard.templating.list[0].definition]) {
+  const choices = dashboard.templating.list.map(({ definition, name, query }) => {
+    assert.strictEqual(query.query, definition)
+    return { label: name, definition }
+  })
+  assert.deepStrictEqual(
+    choices.map(({ label }) => label),
+    ['origin', 'proxy'],
+  )
+  for (const { definition, label } of choices) {
+    const [, name, asked] = /^label_values\((\w+), (\w+)\)$/.exec(definition)
+    assert.deepStrictEqual([asked, labels.get(name).has(label)], [label, true])
+  }
+  for (const query of queries) {
+    for (const [, matched] of query.matchAll(/\{(\w+)=~"\$(\w+)"\}/g)) {
+      assert.ok(labels.get(/\b(?:http_client|keepwire)_\w+/.exec(query)[0]).has(matched), query)
+    }
     for (const [name] of query.matchAll(/\b(?:http_client|keepwire)_\w+/g)) {
       assert.ok(labels.has(name), `${name} in ${query}`)
       used.add(name.replace(/_(bucket|sum|count)$/, ''))

@@ -5,8 +5,10 @@
 const assert = require('node:assert')
 const http = require('node:http')
 
+const { LOGIN, targetThrough } = require('../support/behind-proxy')
 const { send } = require('../support/client')
 const { reply } = require('../support/peer')
+const { scriptedProxy } = require('../support/proxy')
 const { baseline, isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
 
@@ -111,6 +113,60 @@ test('otel: a collector gets what totals() has, by the names of the conventions'
   assert.strictEqual(points('keepwire.connections.reused').points[0].asDouble, told.reused)
   assert.strictEqual(points('keepwire.connections.limit').points[0].asDouble, 2)
   for (const { name, unit } of ours.metrics) assert.ok(/^(http\.client|keepwire)\.[\w.]+$/.test(name) && unit, name)
+})
+
+test('otel: proxies have metrics of their own, and a phase', OURS, async (scope) => {
+  const proxy = await scriptedProxy(scope)
+  const refusing = await scriptedProxy(scope, {
+    onHead(_, socket) {
+      socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+      return true
+    },
+  })
+  const { ask, origin } = await targetThrough(scope, proxy)
+  for (const _ of [1, 2]) assert.strictEqual((await ask('/')).status, 200)
+  await (await targetThrough(scope, refusing)).ask('/')
+  const { resourceMetrics } = await metricProducer({
+    proxy: (name) => (name === refusing.url ? 'refusing' : name),
+  }).collect()
+  const all = resourceMetrics.scopeMetrics[0].metrics
+  const of = (name, matching) => {
+    const { dataPoints, descriptor } = all.find((metric) => metric.descriptor.name === name)
+    const ours = dataPoints.filter(({ attributes }) => matching(attributes))
+    return ours.map(({ attributes, value }) => [attributes, value.count ?? value, descriptor.unit])
+  }
+  const ofOurs = ({ 'keepwire.proxy.name': name }) => name === proxy.url || name === 'refusing'
+  const named = { 'keepwire.proxy.name': proxy.url }
+  assert.deepStrictEqual(
+    of('keepwire.proxy.open_connections', ({ 'keepwire.proxy.name': name }) => name === proxy.url),
+    ['active', 'idle', 'dialing'].map((state) => [
+      { ...named, 'http.connection.state': state },
+      state === 'idle' ? 1 : 0,
+      '{connection}',
+    ]),
+  )
+  const single = (name) => of(name, ofOurs).filter(([, value]) => value > 0)
+  assert.deepStrictEqual(single('keepwire.proxy.connections.opened'), [[named, 1, '{connection}']])
+  assert.deepStrictEqual(single('keepwire.proxy.connections.reused'), [[named, 1, '{request}']])
+  assert.deepStrictEqual(single('keepwire.proxy.setup'), [[named, 1, 's']])
+  const refused = { 'keepwire.proxy.name': 'refusing' }
+  assert.deepStrictEqual(single('keepwire.proxy.refusals'), [
+    [{ ...refused, 'keepwire.proxy.status': '502' }, 1, '{connection}'],
+  ])
+  assert.deepStrictEqual(single('keepwire.proxy.errors'), [
+    [{ ...refused, 'error.type': 'ERR_PROXY_TUNNEL' }, 1, '{connection}'],
+  ])
+  const { port } = new URL(origin)
+  const phases = of('keepwire.connection.setup', (attributes) => attributes['server.port'] === Number(port))
+  assert.deepStrictEqual(
+    phases.map(([attributes, count]) => [attributes['keepwire.phase'], count]).filter(([phase]) => phase !== 'dns'),
+    [
+      ['tcp', 1],
+      ['proxy', 1],
+      ['tls', 1],
+    ],
+  )
+  for (const secret of [LOGIN.user, LOGIN.password, LOGIN.digest]) assert.ok(!JSON.stringify(all).includes(secret))
 })
 
 test('otel: what somebody else records is left out, and what nobody has is refused', OURS, async (scope) => {

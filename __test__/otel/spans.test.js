@@ -6,13 +6,15 @@ const assert = require('node:assert')
 const { AsyncLocalStorage } = require('node:async_hooks')
 const http = require('node:http')
 
+const { LOGIN, targetThrough } = require('../support/behind-proxy')
 const { send } = require('../support/client')
 const { reply } = require('../support/peer')
+const { scriptedProxy } = require('../support/proxy')
 const { baseline, isNode } = require('../support/runtime')
 const { test, testBoth } = require('../support/suite')
 
 const { recordSpans } = baseline ? {} : require('../../lib/otel')
-const { fetch } = baseline ? {} : require('../..')
+const { fetch, totals } = baseline ? {} : require('../..')
 
 const OK = (_, connection) => connection.write(reply('ok'))
 
@@ -153,6 +155,51 @@ testBoth(
     await end()
   },
 )
+
+test('otel: through a proxy, CONNECT is a step between the connection and TLS', OURS, async (scope) => {
+  const { api, end, spans, within } = await tracing(scope)
+  scope.defer(recordSpans(api))
+  const slowMs = 30
+  const proxy = await scriptedProxy(scope, {
+    onHead(head, socket) {
+      if (!head.startsWith('CONNECT')) return false
+      // Once more, and then as always.
+      if (socket.isLate) return false
+      socket.isLate = true
+      setTimeout(() => socket.emit('data', Buffer.from(head, 'latin1')), slowMs)
+      return true
+    },
+  })
+  const { ask, origin } = await targetThrough(scope, proxy)
+  await within('program', async () => {
+    assert.strictEqual((await ask('/')).status, 200)
+    assert.strictEqual((await ask('/')).status, 200)
+  })
+  assert.match(proxy.heads.join(), /CONNECT localhost:/)
+  const ours = (await spans()).filter(({ by }) => by === 'keepwire')
+  const [setup, ...others] = ours.filter(({ name }) => name === 'keepwire.connection.setup')
+  assert.deepStrictEqual(others, [])
+  const steps = ours
+    .filter(({ parentSpanId }) => parentSpanId === setup.spanId)
+    .map((span) => ({ ...span, step: span.name.replace('keepwire.connection.', '') }))
+    .sort((one, other) => Number(BigInt(one.startTimeUnixNano) - BigInt(other.startTimeUnixNano)))
+  assert.deepStrictEqual(
+    steps.map(({ step }) => step).filter((step) => step !== 'dns'),
+    ['connect', 'proxy', 'tls'],
+  )
+  const through = steps.find(({ step }) => step === 'proxy')
+  const tookMs = Number(BigInt(through.endTimeUnixNano) - BigInt(through.startTimeUnixNano)) / 1e6
+  assert.ok(tookMs >= slowMs - 2, `${tookMs} ms`)
+  assert.ok(Math.abs(tookMs - totals()[origin].proxyMs.sum) < 0.01, 'as the counters have it')
+  const { port } = new URL(origin)
+  assert.deepStrictEqual(through.attributes, {
+    'server.address': 'localhost',
+    'server.port': Number(port),
+    'url.scheme': 'https',
+  })
+  for (const secret of [LOGIN.user, LOGIN.password, LOGIN.digest]) assert.ok(!JSON.stringify(ours).includes(secret))
+  await end()
+})
 
 test('otel: the wait for a connection, of requests and of fetches, also of who gives up', OURS, async (scope) => {
   const { api, end, spans, within } = await tracing(scope)

@@ -1,8 +1,10 @@
 'use strict'
 
-// totals() as families of metrics, under the names, in the units and by the labels that Prometheus has for such things.
+// totals(), and what proxies did, as families of metrics, under the names, in the units and by the labels that Prometheus has for such things.
 
 /** @typedef {ReturnType<typeof import('../agent/totals.js')['totals']>[string]} Totals */
+/** @typedef {ReturnType<typeof import('./told.js')['told']>} Told */
+/** @typedef {Told['proxy'][string]} Proxy */
 /** @typedef {Totals['waitMs']} Histogram */
 /** @typedef {Record<string, string>} Labels */
 /** @typedef {[labels: Labels, value: number | Histogram]} Reading */
@@ -13,7 +15,8 @@
  * @property {'seconds' | 'bytes'} [unit] the name ends with it
  * @property {string} help
  * @property {number[]} [bounds] of a histogram's buckets, in seconds
- * @property {(told: Totals) => Reading[]} read
+ * @property {'origin' | 'proxy'} [of] what it is told by, which is a label's name too; an origin unless it says so
+ * @property {(told: any) => Reading[]} read
  */
 /**
  * @typedef {object} Point
@@ -32,11 +35,24 @@ const STEPS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 /** OpenTelemetry's for the duration of connections. */
 const CONNECTIONS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
 
-/** @param {(told: Totals) => number | Histogram} pick @returns {(told: Totals) => Reading[]} */
-const one = (pick) => (told) => [[{}, pick(told)]]
+/** @template T @param {(told: T) => number | Histogram} pick @returns {(told: T) => Reading[]} */
+const reading = (pick) => (told) => [[{}, pick(told)]]
 
-/** @param {string} label @param {(told: Totals) => Record<string, number | Histogram>} pick @returns {(told: Totals) => Reading[]} */
-const by = (label, pick) => (told) => Object.entries(pick(told)).map(([name, value]) => [{ [label]: name }, value])
+/** @template T @param {string} label @param {(told: T) => Record<string, number | Histogram>} pick @returns {(told: T) => Reading[]} */
+const readings = (label, pick) => (told) =>
+  Object.entries(pick(told)).map(([name, value]) => [{ [label]: name }, value])
+
+/** @param {(told: Totals) => number | Histogram} pick */
+const one = (pick) => reading(pick)
+
+/** @param {string} label @param {(told: Totals) => Record<string, number | Histogram>} pick */
+const by = (label, pick) => readings(label, pick)
+
+/** @param {(told: Proxy) => number | Histogram} pick */
+const oneOfProxy = (pick) => reading(pick)
+
+/** @param {string} label @param {(told: Proxy) => Record<string, number | Histogram>} pick */
+const byOfProxy = (label, pick) => readings(label, pick)
 
 /** @type {Family[]} */
 const FAMILIES = [
@@ -143,9 +159,9 @@ const FAMILIES = [
     name: 'keepwire_connection_setup_seconds',
     type: 'histogram',
     unit: 'seconds',
-    help: 'How long each step of opening a connection took: dns, tcp, tls.',
+    help: 'How long each step of opening a connection took: dns, tcp, proxy, tls.',
     bounds: STEPS,
-    read: by('phase', ({ dnsMs, tcpMs, tlsMs }) => ({ dns: dnsMs, tcp: tcpMs, tls: tlsMs })),
+    read: by('phase', ({ dnsMs, proxyMs, tcpMs, tlsMs }) => ({ dns: dnsMs, tcp: tcpMs, proxy: proxyMs, tls: tlsMs })),
   },
   {
     name: 'keepwire_time_to_first_byte_seconds',
@@ -167,6 +183,50 @@ const FAMILIES = [
     type: 'counter',
     help: 'TLS handshakes, by whether they continued an earlier session.',
     read: by('resumed', ({ handshakes }) => ({ false: handshakes.full, true: handshakes.resumed })),
+  },
+  {
+    name: 'keepwire_proxy_open_connections',
+    type: 'gauge',
+    of: 'proxy',
+    help: 'Connections through a proxy, tunnels among them: active (they carry a request), idle, and dialing.',
+    read: byOfProxy('state', ({ dialing, idle, leased }) => ({ active: leased, idle, dialing })),
+  },
+  {
+    name: 'keepwire_proxy_connections_opened_total',
+    type: 'counter',
+    of: 'proxy',
+    help: 'Connections that a proxy has let through.',
+    read: oneOfProxy(({ opened }) => opened),
+  },
+  {
+    name: 'keepwire_proxy_connections_reused_total',
+    type: 'counter',
+    of: 'proxy',
+    help: 'Requests that got a connection through a proxy which was there already.',
+    read: oneOfProxy(({ reused }) => reused),
+  },
+  {
+    name: 'keepwire_proxy_refusals_total',
+    type: 'counter',
+    of: 'proxy',
+    help: 'Connections that a proxy has refused, by its status; of SOCKS by its words.',
+    read: byOfProxy('status', ({ refused }) => refused),
+  },
+  {
+    name: 'keepwire_proxy_errors_total',
+    type: 'counter',
+    of: 'proxy',
+    help: 'Connections that have come to nothing for a proxy, refusals included, by the code of their error.',
+    read: byOfProxy('error', ({ errors }) => errors),
+  },
+  {
+    name: 'keepwire_proxy_setup_seconds',
+    type: 'histogram',
+    unit: 'seconds',
+    of: 'proxy',
+    help: "How long a proxy took to let connections through: CONNECT, or SOCKS's handshake.",
+    bounds: STEPS,
+    read: oneOfProxy(({ proxyMs }) => proxyMs),
   },
 ]
 
@@ -199,14 +259,14 @@ function cumulated(bounds, { buckets: counted, count, sum }) {
 
 /**
  * @param {Family} family
- * @param {Record<string, Totals>} all
+ * @param {Told} all
  * @returns {Point[]}
  */
-function pointsOf({ bounds = [], read }, all) {
-  return Object.entries(all).flatMap(([origin, told]) => {
-    const readings = read(told).filter(([, value]) => typeof value === 'number' || value.count > 0)
-    return readings.map(([own, value]) => {
-      const labels = { origin, ...own }
+function pointsOf({ bounds = [], of = 'origin', read }, all) {
+  return Object.entries(all[of]).flatMap(([name, told]) => {
+    const found = read(told).filter(([, value]) => typeof value === 'number' || value.count > 0)
+    return found.map(([own, value]) => {
+      const labels = { [of]: name, ...own }
       return typeof value === 'number' ? { labels, value } : { labels, ...cumulated(bounds, value) }
     })
   })

@@ -2,17 +2,16 @@
 
 // What the process did, for Prometheus, as text or in a registry of prom-client's.
 
-const { totals } = require('../agent/totals.js')
 const { register } = require('./registry.js')
 const { OPEN_METRICS, prefersOpenMetrics, render, TEXT } = require('./text.js')
+const { told } = require('./told.js')
 
 /**
  * All metrics as text.
- * @param {{ accept?: string, origin?: (origin: string) => string }} [options] `accept`: a request's header, which may ask for
- *   OpenMetrics; `origin`: as of totals()
+ * @param {{ accept?: string } & import('./told.js').Naming} [options] `accept`: a request's header, which may ask for OpenMetrics
  */
-function metrics({ accept, origin } = {}) {
-  return render(totals({ origin }), prefersOpenMetrics(accept))
+function metrics({ accept, ...naming } = {}) {
+  return render(told(naming), prefersOpenMetrics(accept))
 }
 
 /**

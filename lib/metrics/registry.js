@@ -3,9 +3,9 @@
 // Families in a registry of prom-client's, beside a program's own metrics. Whatever has prom-client's registerMetric() will
 // do: nothing of that package is loaded here.
 
-const { totals } = require('../agent/totals.js')
 const { notA } = require('../common/errors.js')
 const { FAMILIES, pointsOf } = require('./families.js')
+const { told } = require('./told.js')
 
 /** @typedef {import('./families.js').Family} Family */
 /** @typedef {import('./families.js').Point} Point */
@@ -40,7 +40,7 @@ class Metric {
 
   /**
    * @param {Family} family
-   * @param {() => ReturnType<typeof totals>} read
+   * @param {() => import('./families.js').Told} read
    */
   constructor(family, read) {
     this.#family = family
@@ -65,16 +65,16 @@ class Metric {
  * Adds keepwire's metrics to a registry. Throws what the registry throws, such as for a name that it has already; then none are
  * added.
  * @param {any} registry of prom-client
- * @param {Parameters<typeof totals>[0]} [options]
+ * @param {import('./told.js').Naming} [options]
  */
-function register(registry, options) {
+function register(registry, options = {}) {
   if (typeof registry?.registerMetric !== 'function') throw notA("prom-client's Registry", 'registry', registry)
-  /** @type {ReturnType<typeof totals> | undefined} */
+  /** @type {import('./families.js').Told | undefined} */
   let read
   // All metrics of a registry are read at once, one by one.
   const readOnce = () => {
     if (read === undefined) {
-      read = totals(options)
+      read = told(options)
       queueMicrotask(() => (read = undefined))
     }
     return read

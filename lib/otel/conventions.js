@@ -64,6 +64,24 @@ const CONVENTIONS = {
     unit: '{handshake}',
     attributes: { resumed: 'tls.resumed' },
   },
+  keepwire_proxy_open_connections: {
+    name: 'keepwire.proxy.open_connections',
+    unit: '{connection}',
+    attributes: { state: 'http.connection.state' },
+  },
+  keepwire_proxy_connections_opened_total: { name: 'keepwire.proxy.connections.opened', unit: '{connection}' },
+  keepwire_proxy_connections_reused_total: { name: 'keepwire.proxy.connections.reused', unit: '{request}' },
+  keepwire_proxy_refusals_total: {
+    name: 'keepwire.proxy.refusals',
+    unit: '{connection}',
+    attributes: { status: 'keepwire.proxy.status' },
+  },
+  keepwire_proxy_errors_total: {
+    name: 'keepwire.proxy.errors',
+    unit: '{connection}',
+    attributes: { error: 'error.type' },
+  },
+  keepwire_proxy_setup_seconds: { name: 'keepwire.proxy.setup', unit: 's' },
 }
 
 /**
@@ -85,8 +103,9 @@ function serverOf(origin) {
  * @param {Record<string, string>} labels
  * @returns {Attributes}
  */
-function attributesOf({ attributes = {} }, { origin, ...labels }) {
-  const named = serverOf(origin)
+function attributesOf({ attributes = {} }, { origin, proxy, ...labels }) {
+  /** @type {Attributes} */
+  const named = proxy === undefined ? serverOf(origin) : { 'keepwire.proxy.name': proxy }
   for (const [label, value] of Object.entries(labels)) {
     named[attributes[label]] = label === 'resumed' ? value === 'true' : value
   }

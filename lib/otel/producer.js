@@ -3,9 +3,9 @@
 // The process's counters for OpenTelemetry's SDK, as a producer of metrics that a reader collects beside those of its own: histograms
 // come as the engine has counted them, whoever looks and however often, and a request costs nothing more.
 
-const { totals } = require('../agent/totals.js')
 const { notA } = require('../common/errors.js')
 const { FAMILIES, pointsOf } = require('../metrics/families.js')
+const { told } = require('../metrics/told.js')
 const { dateNow } = require('../runtime/captured.js')
 const { name, version } = require('../../package.json')
 const { attributesOf, CONVENTIONS, serverOf } = require('./conventions.js')
@@ -73,10 +73,10 @@ const NAMES = new Set([...KNOWN.map(({ convention }) => convention.name), ACTIVE
 
 /**
  * For the option `metricProducers` of a metric reader. Sums are cumulative, from the start of the process.
- * @param {{ exclude?: string[], origin?: (origin: string) => string }} [options] `exclude`: metrics that somebody else records, such as
- *   'http.client.request.duration' where an instrumentation does; `origin`: as of totals()
+ * @param {{ exclude?: string[] } & import('../metrics/told.js').Naming} [options] `exclude`: metrics that somebody else records,
+ *   such as 'http.client.request.duration' where an instrumentation does
  */
-function metricProducer({ exclude = [], origin } = {}) {
+function metricProducer({ exclude = [], ...naming } = {}) {
   if (!Array.isArray(exclude)) throw notA('string[]', 'exclude', exclude)
   for (const excluded of exclude)
     if (!NAMES.has(excluded)) throw notA("the name of one of keepwire's metrics", 'exclude', excluded)
@@ -84,7 +84,7 @@ function metricProducer({ exclude = [], origin } = {}) {
   const startTime = hrTime(dateNow() - process.uptime() * 1000)
   return {
     async collect() {
-      const all = totals({ origin })
+      const all = told(naming)
       const endTime = hrTime(dateNow())
       const metrics = KNOWN.filter(({ convention }) => !left.has(convention.name)).map(
         ({ base, convention, family }) => ({
@@ -98,14 +98,17 @@ function metricProducer({ exclude = [], origin } = {}) {
         }),
       )
       if (!left.has(ACTIVE.descriptor.name)) {
-        const dataPoints = Object.entries(all).map(([place, { leased, queued }]) => {
+        const dataPoints = Object.entries(all.origin).map(([place, { leased, queued }]) => {
           return { startTime, endTime, attributes: serverOf(place), value: leased + queued }
         })
         metrics.push({ ...ACTIVE, dataPoints })
       }
-      const told = metrics.filter(({ dataPoints }) => dataPoints.length > 0)
+      const filled = metrics.filter(({ dataPoints }) => dataPoints.length > 0)
       return {
-        resourceMetrics: { resource: { attributes: {} }, scopeMetrics: [{ scope: { name, version }, metrics: told }] },
+        resourceMetrics: {
+          resource: { attributes: {} },
+          scopeMetrics: [{ scope: { name, version }, metrics: filled }],
+        },
         errors: [],
       }
     },
