@@ -1,9 +1,11 @@
 'use strict'
 
-// 20,000 requests that race with the server closing their connection: `npm run races [-- requests] [http|https|http2]`. A table
+// 20,000 requests that race with the server closing their connection: `npm run races [-- requests] [http|https|http2]
+// [proxy]`. A table
 // of errors, requests that the server read twice, and connections, for keepwire and others: with a server that closes 0
 // to 10 ms after its last response, and with one that has an idle timeout of 50 ms and is up to 5 ms early or late; over HTTP/2,
-// with a GOAWAY as servers do, many sessions at a time. Ends
+// with a GOAWAY as servers do, many sessions at a time; and of keepwire through a proxy that closes in the server's place. With `proxy`: of keepwire
+// alone, past one and through it. Ends
 // with code 1 if a GET of ours fails, more POSTs do than it takes to learn of the timeout, or anything is done twice.
 
 const agentkeepalive = require('agentkeepalive')
@@ -14,7 +16,12 @@ const { send } = require('../support/client')
 const { race } = require('../support/races')
 const { http2, trusting } = require('../support/schemes')
 
-const { numbers, chosen } = readArguments(undefined, { http2 })
+const given = process.argv.slice(2)
+const isForProxy = given.includes('proxy')
+const { numbers, chosen } = readArguments(
+  given.filter((argument) => argument !== 'proxy'),
+  { http2 },
+)
 const [requests = 20_000] = numbers
 
 /** A racer that sends through the runtime's own request and an agent. */
@@ -40,6 +47,7 @@ function overSessions(identity) {
   let next = 0
   return {
     name: 'keepwire',
+    isOurs: true,
     send: async (options) => (await send({ ...options, agent: agents[next++ % agents.length] })).body,
     close: () => agents.forEach((agent) => agent.destroy()),
   }
@@ -61,10 +69,16 @@ function overUndiciSessions(identity) {
   }
 }
 
+/** @returns {any[]} */
 function racers(scheme, identity) {
-  if (scheme === http2) return [overSessions(identity), overUndiciSessions(identity)]
+  if (scheme === http2) return isForProxy ? [] : [overSessions(identity), overUndiciSessions(identity)]
+  const ours = [
+    { ...overAgent('keepwire', scheme.Agent, identity), isOurs: true },
+    { ...overAgent('keepwire, through a proxy', scheme.Agent, identity), isOurs: true, isProxied: true },
+  ]
+  if (isForProxy) return ours
   return [
-    overAgent('keepwire', scheme.Agent, identity),
+    ...ours,
     overAgent("runtime's own agent", scheme.RuntimeAgent, identity),
     overAgent('agentkeepalive', scheme.name === 'https' ? agentkeepalive.HttpsAgent : agentkeepalive, identity),
     overUndici(scheme, identity),
@@ -102,11 +116,12 @@ async function compare(idleMs) {
           lanes: LANES,
           identity,
           http2: scheme === http2,
+          isProxied: racer.isProxied,
         })
         const cells = columns.map((column) => String(result[column]).padStart(13)).join('')
         const title = `${scheme.name.padEnd(7)}${method.padEnd(6)}${racer.name}`
         console.log(`${title.padEnd(36)}${cells}   ${JSON.stringify(result.codes)}`)
-        if (racer.name === 'keepwire')
+        if (racer.isOurs)
           failed ||= result.wrong > 0 || result.duplicates > 0 || result.errors > (method === 'GET' ? 0 : LANES)
       }
     }

@@ -61,6 +61,18 @@ async function nameServer(scope, answer) {
   })
   if (!isPossible) return null
 
+  const queries = await answerNames(scope, address, answer)
+  return queries && { queries, under }
+}
+
+/**
+ * @param {{ defer: (end: () => unknown) => void }} scope
+ * @param {string} address
+ * @param {Parameters<typeof nameServer>[1]} answer
+ * @returns {Promise<string[] | null>} who is asked about there; null: it can't be had
+ */
+async function answerNames(scope, address, answer) {
+  /** @type {string[]} */
   const queries = []
   const socket = dgram.createSocket('udp4')
   socket.on('message', async (query, { address: to, port }) => {
@@ -77,7 +89,7 @@ async function nameServer(scope, answer) {
   })
   if (!isBound) return null
   scope.defer(() => new Promise((resolve) => socket.close(resolve)))
-  return { queries, under }
+  return queries
 }
 
-module.exports = { nameServer }
+module.exports = { answerNames, nameServer }

@@ -12,17 +12,22 @@ const SPREAD_MS = 5
 /**
  * @typedef {object} Racer
  * @property {string} name
- * @property {(request: { port: number, path: string, method: string }) => Promise<string>} send gives the body
+ * @property {(request: { port: number, path: string, method: string, proxy?: string }) => Promise<string>} send gives the body
  * @property {() => unknown} close
  */
 
 /**
  * @param {Racer} racer
- * @param {{ method: string, requests: number, seed: number, idleMs?: number, lanes?: number, identity?: import('./listener').Identity, http2?: boolean }} run
- *   `idleMs`: the server's idle timeout; with an identity over TLS
+ * @param {{ method: string, requests: number, seed: number, idleMs?: number, lanes?: number, identity?: import('./listener').Identity, http2?: boolean, isProxied?: boolean }} run
+ *   `idleMs`: the server's idle timeout; with an identity over TLS; `isProxied`: through a proxy, which is who closes: tunnels over TLS, else
+ *   connections on which requests name their targets
  */
-async function race(racer, { method, requests, seed, idleMs = 5, lanes = 40, identity, http2 = false }) {
+async function race(
+  racer,
+  { method, requests, seed, idleMs = 5, lanes = 40, identity, http2 = false, isProxied = false },
+) {
   const remote = await startRemote('racing-peer.js', { args: [String(idleMs), http2 ? 'http2' : ''], identity })
+  const via = isProxied ? { proxy: `http://127.0.0.1:${identity ? remote.proxyPort : remote.port}` } : undefined
   const next = random(seed)
   const errors = new Map()
   let wrong = 0
@@ -31,7 +36,7 @@ async function race(racer, { method, requests, seed, idleMs = 5, lanes = 40, ide
     while (id < requests) {
       const path = `/${++id}`
       try {
-        if ((await racer.send({ port: remote.port, path, method })) !== path.slice(1)) wrong++
+        if ((await racer.send({ port: remote.port, path, method, ...via })) !== path.slice(1)) wrong++
       } catch (error) {
         errors.set(path.slice(1), error.code ?? error.message)
       }

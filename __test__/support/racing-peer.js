@@ -1,8 +1,11 @@
 'use strict'
 
 // The server process of support/races.js. It closes each connection at a random moment around its idle timeout, which
-// is argv[2] ms, and remembers which requests it has read: /seen/ID tells how often. argv[3], 'http2': it speaks that.
+// is argv[2] ms, and remembers which requests it has read: /seen/ID tells how often. argv[3], 'http2': it speaks that. In front of it
+// is a proxy: tunnels that lead to the server are closed by the proxy, in the server's place.
 
+const http = require('node:http')
+const net = require('node:net')
 const tls = require('node:tls')
 
 const { createListener } = require('./listener')
@@ -13,6 +16,11 @@ const IDLE_MS = Number(process.argv[2] || 5)
 const SPREAD_MS = 5
 
 let accepted = 0
+/**
+ * Tunnels by the port that the server sees: the proxy's end towards the client, and how many bytes went there.
+ * @type {Map<number, { near: net.Socket, forwarded: number }>}
+ */
+const tunnels = new Map()
 const open = new Set()
 /** How often each id was read. */
 const seen = new Map()
@@ -36,9 +44,15 @@ const plainServer = () =>
     })
     let closing = false
     const close = () => {
+      const tunnel = tunnels.get(raw.remotePort)
+      // A proxy that has an answer still to pass on is not idle.
+      if (tunnel !== undefined && tunnel.forwarded < raw.bytesWritten) {
+        timer = setTimeout(close, 1)
+        return
+      }
       closing = true
-      if (Math.random() < 0.5) socket.end()
-      else raw.destroy()
+      if (Math.random() < 0.5) (tunnel?.near ?? socket).end()
+      else (tunnel?.near ?? raw).destroy()
     }
     socket.on('data', (bytes) => {
       // As servers do: what arrives after they have closed is not served.
@@ -46,7 +60,8 @@ const plainServer = () =>
       clearTimeout(timer)
       const nothing = () => {}
       reader.feed(bytes, nothing, (request) => {
-        const id = request.target.slice(1)
+        // A proxy is told the whole URL.
+        const id = request.target.slice(request.target.lastIndexOf('/') + 1)
         note(id)
         socket.write(reply(id))
         timer = setTimeout(close, waitMs())
@@ -94,6 +109,22 @@ function http2Server() {
   })
 }
 
+const proxy = http.createServer().on('connect', (request, near, early) => {
+  const far = net.connect(Number(request.url.split(':')[1]), '127.0.0.1', () => {
+    const { localPort } = far
+    const tunnel = { near, forwarded: 0 }
+    tunnels.set(localPort, tunnel)
+    far.on('data', (bytes) => (tunnel.forwarded += bytes.length))
+    far.on('close', () => tunnels.delete(localPort))
+    near.write('HTTP/1.1 200 OK\r\n\r\n')
+    far.write(early)
+    near.pipe(far).pipe(near)
+  })
+  near.on('error', () => far.destroy())
+  far.on('error', () => near.destroy())
+  near.on('close', () => far.destroy())
+})
+
 const server = process.argv[3] === 'http2' ? http2Server() : plainServer()
 
-serve({ port: server }, () => ({ accepted, open: open.size, seen: [...seen] }))
+serve({ port: server, proxyPort: proxy }, () => ({ accepted, open: open.size, seen: [...seen] }))
