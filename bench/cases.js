@@ -179,6 +179,20 @@ const cases = [
   },
 ]
 
+cases.push({
+  name: 'watched',
+  title: 'small GET, 50 connections, with a dashboard at which nobody looks',
+  clients: 50,
+  maxSockets: 50,
+  path: '/small',
+  bytes: SMALL_BYTES,
+  sides: ['watched', 'keepwire'],
+  aims: [
+    { metric: 'jsMicros', peer: 'keepwire', atMost: 1.02 },
+    { metric: 'perSecond', peer: 'keepwire', atLeast: 0.98 },
+  ],
+})
+
 for (const [side, by] of Object.entries({
   keepwire: '',
   own: ' by our own request',

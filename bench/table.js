@@ -19,6 +19,7 @@ const labels = {
   straight: 'keepwire, straight',
   'node-http2': 'node:http2',
   before: 'keepwire, before',
+  watched: 'keepwire, dashboard',
   wrk: 'wrk, a client in C',
 }
 

@@ -50,6 +50,11 @@ const makers = {
       stream.end()
     }
   },
+  /** Ours, in a process with a dashboard at which nobody looks. */
+  watched(task) {
+    require(`${task.folder ?? '../..'}/lib/dashboard.js`).dashboard({ port: 0 })
+    return makers.keepwire(task)
+  },
   own(task) {
     const own = keepwireOf(task)[task.scenario.secure ? 'https' : 'http']
     return requestThrough(new own.Agent(agentOptions(task)), task, own)
