@@ -137,7 +137,13 @@ async function serve(scope, { secure = false } = {}) {
   const options = { keepAliveTimeout: 3000 }
   const server = secure ? https.createServer({ ...options, key, cert }, answer) : http.createServer(options, answer)
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  scope.defer(() => new Promise((resolve) => server.close(resolve).closeAllConnections()))
+  scope.defer(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve)
+        server.closeAllConnections()
+      }),
+  )
   return { asked, url: `${secure ? 'https' : 'http'}://127.0.0.1:${server.address().port}/` }
 }
 
