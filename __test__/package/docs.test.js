@@ -46,6 +46,40 @@ test('README is short enough to be read', () => {
   )
 })
 
+/** The cells of a table's rows, by their first. @param {string} page */
+function rowsOf(page) {
+  const rows = Array.from(textOf(page).matchAll(/^\| (.+) \|$/gm), ([, row]) =>
+    row.split(' | ').map((cell) => cell.trim()),
+  )
+  return new Map(rows.map(([name, ...cells]) => [name, cells]))
+}
+
+/** README's rows: what docs/performance.md calls each case, and which of its columns are shown. */
+const COSTS = [
+  { row: 'small GET, 50 connections', measured: 'GET, 50 clients', columns: [0, 1] },
+  { row: 'the same by [the fast request]', measured: 'GET, 50 clients', columns: [3, 4] },
+  { row: 'over TLS', measured: 'GET over TLS, 50 clients', columns: [0, 1] },
+  { row: '[`fetch`]', measured: 'fetch, 50 clients', columns: [0, 1] },
+  { row: 'one request at a time: median latency', measured: 'GET, one after another', columns: [2, 1] },
+  { row: 'PUT of 1 MB, 8 connections', measured: 'PUT of 1 MB, 8 clients', columns: [0, 1] },
+]
+
+test("README's figures are those of docs/performance.md, its losses among them", () => {
+  const [readme, performance] = [rowsOf('README.md'), rowsOf('docs/performance.md')]
+  let losses = 0
+  for (const { row, measured, columns } of COSTS) {
+    const [name, shown] = [...readme].find(([name]) => name.startsWith(row)) ?? assert.fail(row)
+    for (const [at, column] of columns.entries()) {
+      const [figure, decimals = ''] = /^\d+(?:\.(\d+))?/.exec(shown[at]) ?? assert.fail(`${name}: ${shown}`)
+      assert.strictEqual(figure, Number(performance.get(measured)?.[column]).toFixed(decimals.length), name)
+    }
+    const isLoss = row.includes('latency') ? Number(shown[0]) > 1 : Number(shown[0]) < 1
+    assert.strictEqual(name.includes('**keepwire is slower**'), isLoss, name)
+    losses += Number(isLoss)
+  }
+  assert.ok(losses > 0)
+})
+
 test('every link between the pages leads somewhere', () => {
   const lost = []
   for (const page of pages) {
