@@ -80,6 +80,14 @@ test("README's figures are those of docs/performance.md, its losses among them",
   assert.ok(losses > 0)
 })
 
+test('each page of docs/ opens with an example', () => {
+  const own = pages.filter((page) => path.dirname(page) === 'docs')
+  assert.deepStrictEqual(
+    own.filter((page) => !/^# .+\n\n(?:(?!```|[#|<-]).+\n+)*```(?:js|sh)\n/.test(textOf(page))),
+    [],
+  )
+})
+
 test('every link between the pages leads somewhere', () => {
   const lost = []
   for (const page of pages) {

@@ -82,6 +82,8 @@ function shell(scope, line, { cwd, env = {} }) {
     env: {
       ...process.env,
       PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env.PATH}`,
+      // The addon that is there will do.
+      KEEPWIRE_BUILD: 'quick',
       npm_config_offline: 'true',
       npm_config_update_notifier: 'false',
       ...env,
