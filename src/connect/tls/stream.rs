@@ -1,7 +1,8 @@
 //! An encrypted connection over a [`Transport`].
 //!
 //! * A write is reported when its record is in the kernel as a whole: what is not reported, the peer cannot have read. So
-//!   "nothing was written" means what it means without TLS.
+//!   "nothing was written" means what it means without TLS. Several records are handed to the kernel at once, and reported as
+//!   far as they are in it.
 //! * An idle connection may be told things that are no data: tickets of later sessions, new keys. Those are taken in;
 //!   everything else ends it.
 //! * A peer that closes without saying so in TLS has closed, as for the runtime.
@@ -29,6 +30,9 @@ const SCRATCH: usize = 64 * 1024;
 
 /// The most that one record holds.
 const RECORD: usize = 16 * 1024;
+
+/// How many are handed to the kernel at once: a system call is dear beside sealing one.
+const BATCH: usize = 8;
 
 /// A record's header: its kind, a version, and how much follows.
 const RECORD_HEADER: usize = 5;
@@ -66,8 +70,10 @@ pub struct TlsStream {
     ended: bool,
     /// Why reading stopped, once what came before it is read.
     failed: Option<io::Error>,
-    /// Bytes of the caller's that are encrypted, of a record that is not in the kernel as a whole.
-    unreported: usize,
+    /// Bytes of the caller's that are encrypted, of records that are not in the kernel as a whole.
+    unreported: Unreported,
+    /// Why nothing more can be sent, once what was sent before is reported.
+    unsendable: Option<io::Error>,
     /// The peer has asked to shake hands again, which rustls has refused.
     asked_again: bool,
     /// Where records begin.
@@ -76,6 +82,48 @@ pub struct TlsStream {
     is_fragmented: bool,
     /// What was read since it was last asked for, in bytes.
     work: usize,
+}
+
+/// Records of the caller's bytes on their way to the kernel.
+#[derive(Default)]
+struct Unreported {
+    /// Of each record the caller's bytes, and where it ends in what is sent.
+    records: [(u16, u32); BATCH],
+    /// How many there are, and how many of them are reported.
+    count: usize,
+    reported: usize,
+    /// What the kernel has taken since the first of them was sealed.
+    sent: usize,
+}
+
+impl Unreported {
+    fn is_empty(&self) -> bool {
+        self.reported == self.count
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A record of so many bytes was sealed; `end`: what is to be sent with it and all before it.
+    fn push(&mut self, bytes: usize, end: usize) {
+        self.records[self.count] = (bytes as u16, end as u32);
+        self.count += 1;
+    }
+
+    /// The caller's bytes in records that are in the kernel, once; `all`: that has everything.
+    fn take_sent(&mut self, all: bool) -> usize {
+        let mut bytes = 0;
+        while self.reported < self.count {
+            let (of_record, end) = self.records[self.reported];
+            if !all && end as usize > self.sent {
+                break;
+            }
+            bytes += usize::from(of_record);
+            self.reported += 1;
+        }
+        bytes
+    }
 }
 
 /// Finds the records in what a peer sends.
@@ -122,14 +170,17 @@ impl std::fmt::Debug for TlsStream {
 }
 
 impl TlsStream {
-    pub(super) fn new(socket: Transport, session: ClientConnection) -> Self {
+    pub(super) fn new(socket: Transport, mut session: ClientConnection) -> Self {
+        // A batch is what there is at most.
+        session.set_buffer_limit(None);
         Self {
             socket,
             session,
             surplus: BytesMut::new(),
             ended: false,
             failed: None,
-            unreported: 0,
+            unreported: Unreported::default(),
+            unsendable: None,
             asked_again: false,
             records: Records::default(),
             is_fragmented: false,
@@ -282,7 +333,7 @@ impl TlsStream {
             let mut read = ReadBuf::new(&mut scratch[..appetite]);
             ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
             let taken = self.take_in(read.filled(), out);
-            if self.session.wants_write() && self.unreported == 0 {
+            if self.session.wants_write() && self.unreported.is_empty() {
                 // An alert, new keys: what the kernel does not take now goes out with the next write. Behind bytes of the
                 // caller's they go out with those, and it is the caller who hears what becomes of them.
                 let _ = self.poll_send(cx);
@@ -352,7 +403,7 @@ impl TlsStream {
             };
             match self.session.write_tls(&mut socket) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
+                Ok(count) => self.unreported.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -369,9 +420,67 @@ impl TlsStream {
         Poll::Ready(sent)
     }
 
+    /// Encrypts as many of the caller's bytes as are sent at once.
+    fn seal(&mut self, mut slices: &[IoSlice<'_>]) -> io::Result<()> {
+        self.unreported.clear();
+        let mut at = 0;
+        while self.unreported.count < BATCH {
+            let Some((first, rest)) = slices.split_first() else {
+                break;
+            };
+            let first = &first[at..];
+            let count = if first.len() >= RECORD || rest.is_empty() {
+                let record = &first[..first.len().min(RECORD)];
+                self.session.writer().write(record)?
+            } else {
+                let mut room = RECORD - first.len();
+                let others = rest.iter().map_while(|slice| {
+                    let count = slice.len().min(room);
+                    room -= count;
+                    (count > 0 || slice.is_empty()).then(|| IoSlice::new(&slice[..count]))
+                });
+                let record: Vec<_> = std::iter::once(IoSlice::new(first)).chain(others).collect();
+                self.session.writer().write_vectored(&record)?
+            };
+            if count == 0 {
+                break;
+            }
+            let end = self
+                .session
+                .process_new_packets()
+                .map_or(usize::MAX, |state| state.tls_bytes_to_write());
+            self.unreported.push(count, end);
+            at += count;
+            while let Some((first, rest)) = slices.split_first() {
+                if at < first.len() {
+                    break;
+                }
+                at -= first.len();
+                slices = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is encrypted, and tells how many of the caller's bytes are in records that are in the kernel.
     fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send_or_hear(cx))?;
-        Poll::Ready(Ok(std::mem::take(&mut self.unreported)))
+        if let Some(error) = self.unsendable.take() {
+            return Poll::Ready(Err(error));
+        }
+        let polled = self.poll_send_or_hear(cx);
+        let sent = self
+            .unreported
+            .take_sent(matches!(polled, Poll::Ready(Ok(()))));
+        match polled {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(sent)),
+            Poll::Ready(Err(error)) if sent > 0 => {
+                self.unsendable = Some(error);
+                Poll::Ready(Ok(sent))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending if sent > 0 => Poll::Ready(Ok(sent)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -465,13 +574,7 @@ impl AsyncWrite for TlsStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.unreported == 0 {
-            ready!(this.poll_send_or_hear(cx))?;
-            let record = &bytes[..bytes.len().min(RECORD)];
-            this.unreported = this.session.writer().write(record)?;
-        }
-        this.poll_report(cx)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -480,18 +583,9 @@ impl AsyncWrite for TlsStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.unreported == 0 {
+        if this.unreported.is_empty() && this.unsendable.is_none() {
             ready!(this.poll_send_or_hear(cx))?;
-            let mut room = RECORD;
-            let fitting: Vec<IoSlice<'_>> = slices
-                .iter()
-                .map_while(|slice| {
-                    let count = slice.len().min(room);
-                    room -= count;
-                    (count > 0 || slice.is_empty()).then(|| IoSlice::new(&slice[..count]))
-                })
-                .collect();
-            this.unreported = this.session.writer().write_vectored(&fitting)?;
+            this.seal(slices)?;
         }
         this.poll_report(cx)
     }
@@ -511,5 +605,37 @@ impl AsyncWrite for TlsStream {
         this.session.send_close_notify();
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_reported_once_and_only_when_the_kernel_has_it_whole() {
+        let mut unreported = Unreported::default();
+        unreported.push(100, 122);
+        unreported.push(50, 194);
+        unreported.push(7, 223);
+        let mut reported = Vec::new();
+        for _ in 0..223 {
+            unreported.sent += 1;
+            let bytes = unreported.take_sent(false);
+            if bytes > 0 {
+                reported.push((unreported.sent, bytes));
+            }
+        }
+        assert_eq!(reported, [(122, 100), (194, 50), (223, 7)]);
+        assert!(unreported.is_empty());
+    }
+
+    #[test]
+    fn all_is_reported_when_nothing_waits_any_more() {
+        let mut unreported = Unreported::default();
+        unreported.push(100, 122);
+        unreported.push(50, usize::MAX);
+        assert_eq!(unreported.take_sent(true), 150);
+        assert_eq!(unreported.take_sent(true), 0);
     }
 }
