@@ -8,7 +8,7 @@
 const { Buffer, constants } = require('node:buffer')
 
 const { queueMicrotask } = require('../runtime/captured.js')
-const { submit, submitBody } = require('./native.js')
+const { lendBody, submit, submitBody } = require('./native.js')
 
 const {
   ABORT,
@@ -31,6 +31,7 @@ const {
   SUBMISSION_BYTES,
   WRITE,
   WRITE_END,
+  WRITE_LENT,
 } = require('./layout.js')
 
 const NO_WRITE = -1
@@ -125,7 +126,8 @@ class Submission {
     const length = chunk.byteLength
     if (length >= LARGE_CHUNK) {
       this.flush()
-      submitBody(this.#port, exchange, chunk, flags)
+      if ((flags & WRITE_LENT) === 0) submitBody(this.#port, exchange, chunk, flags)
+      else lendBody(this.#port, exchange, chunk, flags & ~WRITE_LENT)
       return length
     }
     const at = this.#command(WRITE, flags, 0, exchange, length)

@@ -586,6 +586,15 @@ pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
     }
 }
 
+/// Lends a large piece of a request's body, which stays as it is until it is in the kernel or [`lending::return_bodies`] is
+/// called; flags as of WRITE.
+#[napi]
+pub fn lend_body(port: PortId, exchange: f64, chunk: Buffer, flags: u32) {
+    let exchange = exchange as ExchangeId;
+    let input = submission::lend(lending::lend_body(port, exchange, chunk), flags as u8);
+    connections::run(move |all| submission::deliver(all, port, exchange, input));
+}
+
 /// Hands over a large piece of a request's body; flags as of WRITE.
 #[napi]
 pub fn submit_body(port: PortId, exchange: f64, chunk: BufferSlice<'_>, flags: u32) {
