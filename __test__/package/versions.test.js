@@ -9,12 +9,28 @@ const { test } = require('node:test')
 
 const textOf = (/** @type {string} */ file) => readFileSync(path.join(__dirname, '..', '..', file), 'utf8')
 
-test('package.json, Cargo.toml and both lock files say the same version', () => {
+/** Where a version of this package stands, one a group. */
+const PLACES = [
+  ['package-lock.json', /^ {2}"version": "([^"]+)"/m],
+  ['package-lock.json', /^ {6}"name": "keepwire",\n {6}"version": "([^"]+)"/m],
+  ['Cargo.toml', /^version = "([^"]+)"/m],
+  ['Cargo.lock', /^name = "keepwire"\nversion = "([^"]+)"/m],
+  // The newest entry, as `node scripts/release.js notes` reads it.
+  ['CHANGELOG.md', /^## \[([^\]]+)\]/m],
+  // Until it is.
+  ['README.md', /^npm install keepwire(?: +# once (\S+) is published)?$/m],
+  ['.github/ISSUE_TEMPLATE/bug.yml', /placeholder: keepwire ([^,]+),/],
+]
+
+test('every place that says a version says that of package.json', () => {
   const { version } = JSON.parse(textOf('package.json'))
-  const lock = JSON.parse(textOf('package-lock.json'))
-  const crate = /^version = "([^"]+)"/m.exec(textOf('Cargo.toml'))?.[1]
-  const locked = /^name = "keepwire"\nversion = "([^"]+)"/m.exec(textOf('Cargo.lock'))?.[1]
-  assert.deepStrictEqual([lock.version, lock.packages[''].version, crate, locked], Array(4).fill(version))
+  assert.deepStrictEqual(
+    PLACES.map(([file, pattern]) => {
+      const found = pattern.exec(textOf(file))
+      return [file, found === null ? 'none' : (found[1] ?? version)]
+    }),
+    PLACES.map(([file]) => [file, version]),
+  )
 })
 
 test('the lock file has no addresses: packages come from whatever registry npm is told of', () => {
