@@ -199,6 +199,22 @@ for (const [name, kind] of Object.entries(KINDS)) {
     })
   }
 
+  test(`${name} that says nothing within a request’s timeout: that is its tunnel’s, as in the runtime`, async (scope) => {
+    for (const module of [https, keepwire.https]) {
+      const proxy = await kind.start(scope, silent(speaks))
+      const { target, to, told } = await setUp(scope, kind, proxy)
+      const events = []
+      const request = module.request({ host: 'localhost', ...to, method: 'POST', timeout: 100 })
+      request.on('timeout', () => events.push('timeout'))
+      const error = await new Promise((resolve) => request.on('error', resolve).end('body'))
+      assert.deepStrictEqual(
+        [error.code, error.message, events],
+        ['ERR_PROXY_TUNNEL', 'Connection to establish proxy tunnel timed out after 100ms', ['timeout']],
+      )
+      assert.deepStrictEqual([told, target.connections], [[[error, proxy.url]], 0])
+    }
+  })
+
   test(`${name} that is not there: the error is a server's that is not there`, async (scope) => {
     for (const [way, send] of Object.entries(WAYS)) {
       const port = await freePort()

@@ -21,7 +21,7 @@ const {
 const { tellUnknown } = require('../exchange/connection.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { fromRecord } = require('../exchange/errors.js')
-const { connectionReset, emitRequestError } = require('../common/errors.js')
+const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { tellProxyError } = require('../common/proxy-option.js')
 const {
   complete,
@@ -439,6 +439,20 @@ function reportTimeout(exchange) {
   if (exchange.takeTimeout()) req.emit('timeout')
   connection?.socket.emit('timeout')
   if (!exchange.isResponseEnded && req.res) req.res.emit('timeout')
+  if (connection !== null && !connection.isConnected && !exchange.isSettled) failTunnel(exchange)
+}
+
+/**
+ * As in the runtime, the option `timeout` is a tunnel's deadline, too.
+ * @param {ClientExchange} exchange whose connection is not open yet
+ */
+function failTunnel(exchange) {
+  const { agent, origin, req } = exchange
+  const ms = agent.options.timeout || req.timeout
+  if (!ms || origin.proxy === undefined || origin.proxy.forwards(origin.scheme)) return
+  const error = coded('ERR_PROXY_TUNNEL', `Connection to establish proxy tunnel timed out after ${ms}ms`)
+  tellProxyError(exchange, error)
+  req.destroy(Object.assign(error, { proxyTunnelTimeout: ms }))
 }
 
 /** @param {ClientExchange} exchange */
