@@ -116,6 +116,20 @@ test("each page is in the site's sidebar, once", () => {
   assert.deepStrictEqual([...PAGES].sort(), pages.map((page) => page.split(path.sep).join('/')).sort())
 })
 
+test('the site is built and link-checked for every change, and deployed from main alone, without a token', () => {
+  assert.match(
+    textOf('.ci/run'),
+    /^if runs lint; then\n(?: {2}stage .+\n)* {2}stage 'docs site' npm run --silent docs\n/m,
+  )
+  const [build, deploy] = textOf('.github/workflows/docs.yml').split('\n  deploy:\n')
+  assert.match(build, /^on:\n {2}push:\n {4}branches: \[main\]\n\n/m)
+  assert.match(build, /run: npm run docs\n/)
+  assert.match(deploy, /if: github\.ref == 'refs\/heads\/main'/)
+  assert.match(deploy, /id-token: write/)
+  assert.doesNotMatch(build, /write/)
+  assert.doesNotMatch(build + deploy, /secrets\./)
+})
+
 test('links of the built site are followed, anchors included, under the path where it will be', () => {
   const site = mkdtempSync(path.join(os.tmpdir(), 'keepwire-site-'))
   try {
