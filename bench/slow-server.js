@@ -1,7 +1,7 @@
 'use strict'
 
 // A server that takes a while for each response: `GET /after/0.1` is answered after 0.1 ms of work, a millisecond and more after a
-// wait. Told the port by its first line of output; it ends with its input.
+// wait, and what has a body only when that is here: nginx answers first, where nothing looks at it. Told the port by its first line of output; it ends with its input.
 
 const http = require('node:http')
 const https = require('node:https')
@@ -17,7 +17,11 @@ function work(ms) {
 }
 
 function answer(request, response) {
-  const ms = Number(request.url.slice('/after/'.length))
+  if (request.method === 'GET') return answerAfter(Number(request.url.slice('/after/'.length)), response)
+  request.resume().once('end', () => answerAfter(Number(request.url.slice('/after/'.length)), response))
+}
+
+function answerAfter(ms, response) {
   const tell = () => response.writeHead(200, HEADERS).end(BODY)
   if (ms >= 1) return setTimeout(tell, ms)
   work(ms)

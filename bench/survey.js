@@ -115,6 +115,8 @@ const bodies = [
     name: 'put-stream',
     title: 'PUT of 100 MB in pieces of 64 KB',
     streamBytes: 100 * MEGABYTE,
+    path: '/after/0',
+    slow: true,
     aims: faster(1, 1),
   }),
 ]
