@@ -15,10 +15,15 @@ const { scriptedProxy } = require('../support/proxy')
 const { baseline, isNode, major } = require('../support/runtime')
 const { hasSquid, startSquid } = require('../support/squid')
 const { test } = require('../support/suite')
+const { repeatedly } = require('../support/wait')
 
 const { dashboard } = baseline ? {} : require('../../lib/dashboard')
 const { connections, stats, totals } = baseline ? {} : require('../..')
-if (!baseline) require('../../lib/dashboard/sampler').pace.everyMs = 250
+/** As often as it looks in these tests, and as it does by itself. */
+const QUICK_MS = 250
+const USUAL_MS = 1000
+const { pace } = baseline ? {} : require('../../lib/dashboard/sampler')
+if (!baseline) pace.everyMs = QUICK_MS
 
 const OK = (_, connection) => connection.write(reply('ok'))
 /** Under load a browser takes its time. */
@@ -167,6 +172,30 @@ test('page: one origin shows its connections, and why others were closed', { ski
   await says(page, '.reasons', 'agent-destroyed3')
   await says(page, '[data-fact=open]', '0')
   assert.ok(!(await page.content()).includes('secret'))
+  assert.deepStrictEqual(complaints, [])
+})
+
+test('page: one origin shows who waits, first the one whose turn is next', { skip }, async (scope) => {
+  const board = await opened(scope)
+  const held = []
+  const peer = await scope.peer((_, connection) => held.push(connection))
+  const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
+  const name = `http://127.0.0.1:${peer.port}`
+  const asked = [0, 1, 2].map(() => send({ port: peer.port, agent }))
+  const { complaints, page } = await looking(scope, { url: `${board.url}#/origin/${encodeURIComponent(name)}` })
+  await page.waitForFunction(() => document.querySelectorAll('.waiters li').length === 2)
+  await says(page, '[data-fact=queued]', '2')
+  const shown = await page
+    .locator('.waiters li')
+    .evaluateAll((items) => items.map((item) => parseFloat(item.textContent)))
+  assert.ok(shown[0] >= shown[1] && shown[1] > 0, shown.join())
+  for (const one of asked) {
+    while (held.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    held.shift().write(reply('ok'))
+    await one
+  }
+  await page.waitForFunction(() => document.querySelectorAll('.waiters li').length === 0)
+  await page.getByText('Nobody does.').waitFor()
   assert.deepStrictEqual(complaints, [])
 })
 
@@ -348,6 +377,38 @@ test('page: tunnels through squid, and what it refuses', {
   const content = await page.content()
   for (const secret of [LOGIN.password, 'nothing-of-worth']) assert.ok(!content.includes(secret), secret)
   assert.deepStrictEqual(complaints, [])
+})
+
+test('page: looked at once a second, the health line says within 3 s that a server was killed, and why', {
+  skip,
+  timeout: 180_000,
+}, async (scope) => {
+  assert.strictEqual(pace.everyMs, QUICK_MS)
+  pace.everyMs = USUAL_MS
+  scope.defer(() => (pace.everyMs = QUICK_MS))
+  const board = await opened(scope)
+  // A machine that is busy with other things is late.
+  await repeatedly(async () => {
+    const [origin] = await traffic(scope, [1])
+    const timer = setInterval(() => send({ port: origin.peer.port, agent: origin.agent }).catch(() => {}), 50)
+    try {
+      const { complaints, page } = await looking(scope, board)
+      await says(page, '#health', 'All is well')
+      const killed = performance.now()
+      await origin.peer.close()
+      await says(page, '#health', `to ${origin.name} failed`)
+      const tookMs = performance.now() - killed
+      assert.match(
+        await page.locator('#health').textContent(),
+        /with (ECONNREFUSED: nobody listens there|ECONNRESET: )/,
+      )
+      assert.deepStrictEqual(complaints, [])
+      assert.ok(tookMs < 3000, `${Math.round(tookMs)} ms`)
+      await page.close()
+    } finally {
+      clearInterval(timer)
+    }
+  })
 })
 
 test('page: small, dark and with keys alone; it says when the process has gone', { skip }, async (scope) => {

@@ -174,7 +174,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {() => NativePlace[]} totals
  * @property {(agent?: number, place?: string, most?: number) => NativeConnection[]} connections
  * @property {() => NativeOverview} overview
- * @property {(place: string) => number[][]} placeTimes
+ * @property {(place: string, waiters: number) => number[][]} placeTimes
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort

@@ -34,6 +34,7 @@ const WINDOW = 4
 /** What could be better is thought of once in so many looks. */
 const ADVICE_EVERY = 5
 const MOST_CONNECTIONS = 200
+const MOST_WAITERS = 50
 
 class Sampler {
   log = new EventLog()
@@ -187,9 +188,10 @@ function point(now, before) {
 
 /** @param {string} origin */
 function detailOf(origin) {
-  const [wait, firstByte] = native.placeTimes(origin)
+  const [wait, firstByte, waiting] = native.placeTimes(origin, MOST_WAITERS)
   const all = connectionsTo(origin, MOST_CONNECTIONS)
-  return { origin, connections: all, most: MOST_CONNECTIONS, wait: wait.slice(2), firstByte: firstByte.slice(2) }
+  const times = { wait: wait.slice(2), firstByte: firstByte.slice(2) }
+  return { origin, connections: all, most: MOST_CONNECTIONS, waiting, ...times }
 }
 
 module.exports = { pace, Sampler }

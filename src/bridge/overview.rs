@@ -8,7 +8,7 @@ use napi::bindgen_prelude::Float64Array;
 use napi_derive::napi;
 
 use super::stats::{holdings, together};
-use crate::engine::Holding;
+use crate::engine::{Holding, ENGINE};
 use crate::metrics::{lifetime, Histogram, Metrics, Tally, STATUS_CLASSES, TIMES};
 use crate::pool::Counts;
 
@@ -62,9 +62,12 @@ pub fn overview() -> BindingOverview {
     told
 }
 
-/// How long requests to a place waited, and how long its first bytes took, as `Histogram::snapshot` has them.
+/// How long requests to a place waited, and how long its first bytes took, as `Histogram::snapshot` has them; then how long
+/// those have waited so far that wait now, in ms, at most so many.
 #[napi]
-pub fn place_times(place: String) -> Vec<Vec<f64>> {
+pub fn place_times(place: String, waiters: u32) -> Vec<Vec<f64>> {
+    let waiting = ENGINE.waiting(&place, waiters as usize);
+    let waiting = waiting.into_iter().map(|ms| ms as f64).collect();
     lifetime::look(|places| {
         let found = places.into_iter().find(|(name, _)| ***name == *place);
         let parts = found.map(|(_, parts)| parts).unwrap_or_default();
@@ -76,6 +79,7 @@ pub fn place_times(place: String) -> Vec<Vec<f64>> {
         vec![
             together(|metrics| &metrics.wait),
             together(|metrics| &metrics.first_byte),
+            waiting,
         ]
     })
 }

@@ -361,6 +361,22 @@ impl Engine {
         placed.collect()
     }
 
+    /// How long those who wait for a connection to a place have waited so far, in ms, agent by agent in the order of their
+    /// turns; at most so many.
+    pub fn waiting(&self, place: &str, most: usize) -> Vec<u64> {
+        let now = self.clock.now();
+        let shared = self.lock();
+        let origins = shared.agents.iter().flat_map(|(&id, owned)| {
+            let here = owned
+                .origins
+                .iter()
+                .filter(|(_, held)| *held.place == *place);
+            here.map(move |(&key, _)| (id, key))
+        });
+        let waited = origins.flat_map(|(id, key)| shared.pool.waiting(id, key, now, most));
+        waited.take(most).collect()
+    }
+
     /// Counts a failure that its owner met, or a request that fell back to the runtime's sockets.
     pub fn note(&self, agent: AgentId, key: KeyId, fallback: bool, name: String) {
         let metrics = self.lock().pool.metrics_of(agent, key);

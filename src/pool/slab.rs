@@ -11,6 +11,9 @@ use std::ops::{Index, IndexMut};
 /// The index that means "none".
 pub(super) const NIL: u32 = u32::MAX;
 
+/// The id of a value that is gone.
+const NOBODY: u32 = 0;
+
 /// Values by index. A freed index is the next one to be taken: it is still in the processor's cache.
 pub(super) struct Slab<T> {
     items: Vec<T>,
@@ -115,6 +118,7 @@ impl<T> IdSlab<T> {
 
     pub fn remove(&mut self, index: u32) {
         self.by_id.remove(&self.id(index));
+        self.items[index as usize].0 = NOBODY;
         self.free.push(index);
     }
 
@@ -126,10 +130,10 @@ impl<T> IdSlab<T> {
         self.items[index as usize].0
     }
 
-    /// Ids and values, in no order.
+    /// Ids and values, in no order; as they lie in memory, since there may be many.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let living = self.by_id.iter();
-        living.map(|(&id, &index)| (id, &self.items[index as usize].1))
+        let living = self.items.iter().filter(|(id, _)| *id != NOBODY);
+        living.map(|(id, value)| (*id, value))
     }
 }
 

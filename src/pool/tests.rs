@@ -19,6 +19,73 @@ const UNLIMITED: Limits = Limits {
     shared: false,
 };
 
+/// 256,000 connections to 256 keys.
+fn crowd() -> Bench {
+    let mut bench = Bench::new(UNLIMITED);
+    for exchange in 0..256_000 {
+        let _ = bench.lease(exchange % 256, exchange.into(), 0);
+    }
+    bench
+}
+
+#[test]
+fn a_look_at_few_of_many_connections_finds_just_these() {
+    let bench = crowd();
+    let counts = bench.pool.snapshot(bench.agent);
+    assert_eq!(counts.len(), 256);
+    assert!(counts.iter().all(|(_, counts, _)| counts.dialing == 1000));
+    let found = |keys: &[KeyId], most| {
+        let of = keys.iter().map(|&key| (bench.agent, key));
+        bench.pool.connections(of, 10, most)
+    };
+    let some = found(&[7], 200);
+    assert_eq!(some.len(), 200);
+    assert!(some.iter().all(|seen| seen.key == 7 && seen.age_ms == 10));
+    assert_eq!(found(&[7, 200, 7], usize::MAX).len(), 2000);
+    assert_eq!(found(&[300], usize::MAX).len(), 0);
+}
+
+/// `cargo test --profile quick --lib a_look_at_256_000 -- --ignored --nocapture`
+#[test]
+#[ignore = "it measures"]
+fn a_look_at_256_000_connections_takes_as_long_as() {
+    let bench = crowd();
+    let took = |what: &str, look: &dyn Fn() -> usize| {
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            std::hint::black_box(look());
+        }
+        println!(
+            "{what}: {:.3} ms",
+            began.elapsed().as_secs_f64() * 1000.0 / 20.0
+        );
+    };
+    let at = |key: KeyId, most| {
+        let of = std::iter::once((bench.agent, key));
+        bench.pool.connections(of, 10, most).len()
+    };
+    took("counts of 256 origins", &|| {
+        bench.pool.snapshot(bench.agent).len()
+    });
+    took("200 connections of one origin", &|| at(7, 200));
+    took("all 1,000 connections of one origin", &|| at(7, usize::MAX));
+}
+
+#[test]
+fn who_waits_is_told_in_the_order_of_turns() {
+    let mut bench = Bench::new(Limits {
+        max_sockets: 1,
+        ..UNLIMITED
+    });
+    let _ = bench.lease(1, 1, 100);
+    let _ = bench.lease(1, 2, 200);
+    let _ = bench.lease(1, 3, 350);
+    let waiting = |most| bench.pool.waiting(bench.agent, 1, 1000, most);
+    assert_eq!(waiting(10), [800, 650]);
+    assert_eq!(waiting(1), [800]);
+    assert_eq!(bench.pool.waiting(bench.agent, 2, 1000, 10), []);
+}
+
 /// A pool with one agent, and what the last call asked for.
 struct Bench {
     pool: Pool,

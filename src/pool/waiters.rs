@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::slab::Link;
-use super::types::{Effect, Kind, WaiterId};
+use super::types::{AgentId, Effect, KeyId, Kind, WaiterId};
 use super::{Origin, Pool};
 
 /// Connections kept by origins that have their share of slots, between two turns.
@@ -69,6 +69,19 @@ impl Pool {
             .queue
             .push_back(&mut self.waiters, w, Waiter::link);
         self.queued.insert(id, w);
+    }
+
+    /// How long those who wait for a key have waited so far, in ms, in the order of their turns; at most so many.
+    pub fn waiting(&self, agent: AgentId, key: KeyId, now: u64, most: usize) -> Vec<u64> {
+        let found = self.agents.find(agent);
+        let Some(o) = found.and_then(|a| self.find_origin(a, key)) else {
+            return Vec::new();
+        };
+        let queue = std::iter::successors(self.origins[o].queue.first(), |&w| {
+            self.waiters[w].in_queue.following()
+        });
+        let waited = queue.map(|w| now.saturating_sub(self.waiters[w].since));
+        waited.take(most).collect()
     }
 
     /// Takes a waiter out of the queue because it has its turn.

@@ -59,6 +59,19 @@ function cellsOf(connection) {
   ]
 }
 
+/** In the order of their turns; requests have no names here. */
+function updateWaiters(list, words, waiting, queued) {
+  keyed(
+    list,
+    waiting.map((waitedMs, at) => ({ waitedMs, at })),
+    ({ at }) => at,
+    () => h('li'),
+    (item, { waitedMs }) => say(item, time(waitedMs)),
+  )
+  const more = queued - waiting.length
+  say(words, queued === 0 ? 'Nobody does.' : more > 0 ? `${count(more)} more wait.` : '')
+}
+
 /** Names and how often, as bars. */
 function reasons(what) {
   const list = h('div', { class: 'reasons' })
@@ -92,6 +105,8 @@ export function originPage(store, name) {
   const errors = reasons('None failed.')
   const fallbacks = reasons('None fell back.')
   const body = h('tbody')
+  const waiters = h('ol', { class: 'waiters' })
+  const nobody = h('p', { class: 'dim' })
   const more = h('p', { class: 'note' })
   const card = (title, ...children) => h('section', { class: 'card' }, h('h2', {}, title), ...children)
   const element = h(
@@ -115,6 +130,7 @@ export function originPage(store, name) {
       ),
       card('Time to first byte', firstByte.element),
       card('Time in the queue', wait.element),
+      card('Who waits, and for how long so far', waiters, nobody),
       card('Why connections were closed', closes.element),
       card('Requests that failed', errors.element),
       card("Requests on the runtime's own sockets", fallbacks.element),
@@ -149,7 +165,8 @@ export function originPage(store, name) {
       errors.update(Object.entries(origin.errors), store.words.errors)
       fallbacks.update(Object.entries(origin.fallbacks), {})
       if (store.detail === null || store.detail.origin !== name) return
-      const { connections, most } = store.detail
+      const { connections, most, waiting } = store.detail
+      updateWaiters(waiters, nobody, waiting, origin.get('queued'))
       connections.sort((one, other) => ORDER[one.state] - ORDER[other.state] || one.id - other.id)
       say(
         more,
