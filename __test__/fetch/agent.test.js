@@ -272,6 +272,38 @@ test('a redirect whose body is long costs its connection, and not the fetch', as
   assert.strictEqual(peer.accepted, 2)
 })
 
+for (const rest of ['never comes', 'never ends']) {
+  test(`a redirect whose body ${rest} costs its connection, and holds nobody up`, async (scope) => {
+    const { peer, text } = await serve(
+      scope,
+      (request, connection) => {
+        if (request.target === '/there') return connection.write(reply('there'))
+        connection.write('HTTP/1.1 302 Found\r\nLocation: /there\r\nTransfer-Encoding: chunked\r\n\r\n')
+        if (rest === 'never comes') return
+        const timer = setInterval(() => connection.write('1\r\nx\r\n'), 10)
+        connection.socket.on('close', () => clearInterval(timer))
+      },
+      { maxSockets: 1 },
+    )
+    assert.deepStrictEqual(await Promise.all([text('/'), text('/')]), ['there', 'there'])
+    await until(() => peer.open.size === 1)
+  })
+}
+
+test('the body of a response that has none is not waited for by the next fetch', async (scope) => {
+  const { agent, origin, text } = await serve(
+    scope,
+    (request, connection) => {
+      if (request.target === '/there') return connection.write(reply('there'))
+      connection.write('HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n')
+    },
+    { maxSockets: 1 },
+  )
+  const { body, status } = await fetch(origin, { agent })
+  assert.deepStrictEqual([status, body], [205, null])
+  assert.strictEqual(await text('/there'), 'there')
+})
+
 test('a stream of known length is sent with it, and held to it', async (scope) => {
   const { peer, text } = await serve(scope, (request, connection) => connection.write(reply(String(request.body))))
   const stream = (...pieces) =>

@@ -13,6 +13,8 @@ const FETCH_KINDS = {
   bomb: { weight: 2, fails: 'always', fetched: true, code: 'ERR_KEEPWIRE_RESPONSE_TOO_LARGE' },
   // A redirect to another origin, which must not see the credentials.
   astray: { weight: 2, fails: 'never', fetched: true },
+  // A redirect whose body never ends.
+  endless: { weight: 1, fails: 'never', fetched: true },
   // A redirect to where no fetch goes.
   poisoned: { weight: 2, fails: 'always', fetched: true },
 }

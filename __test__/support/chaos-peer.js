@@ -137,6 +137,8 @@ function serve(connection, request) {
       return socket.write(number % 2 === 0 ? zipped(bomb, 'gzip') : zipped(bombOfBombs, 'gzip, gzip'))
     case 'astray':
       return socket.write(redirect(`${scheme}://localhost:${server.address().port}/told/0/${id}`))
+    case 'endless':
+      return trickle(socket, endless(`/told/0/${id}`), 1 + (number % 7))
     case 'told':
       return socket.write(head(short.length, `X-Credentials: ${request.headers.authorization ?? 'none'}\r\n`) + short)
     case 'poisoned':
@@ -217,6 +219,9 @@ function saysNothing(records, number) {
 const scheme = identity ? 'https' : 'http'
 
 const redirect = (location) => `HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ${location}\r\n\r\n`
+
+const endless = (location) =>
+  `HTTP/1.1 302 Found\r\nTransfer-Encoding: chunked\r\nLocation: ${location}\r\n\r\n${'1\r\nx\r\n'.repeat(20)}`
 
 const zipped = (bytes, coding) =>
   Buffer.concat([Buffer.from(head(bytes.length, `Content-Encoding: ${coding}\r\n`)), bytes])

@@ -23,6 +23,8 @@ const { Upload } = require('./upload.js')
 
 /** Bytes of a redirect's body that are read so that its connection can be used again. */
 const MOST_DISCARDED = 64 * 1024
+/** How long it may take to come, in ms. */
+const DISCARDED_MS = 500
 /** Bytes of a body that is read whole, unless the option says otherwise: some kilobytes on the wire can stand for any number. */
 const MOST_WHOLE = 1024 * 1024 * 1024
 /** Of a body that the engine puts together, whatever its user allows: its length is told in 32 bits. */
@@ -54,6 +56,8 @@ class FetchExchange {
   /** What comes after the rest of a redirect's body. @type {import('./request.js').Order | null} */
   #next = null
   #discarded = 0
+  /** When a body that nobody wants has had its time. @type {Deadline | null} */
+  #patience = null
   /** Whether the body is of no interest to anybody. */
   #isDumped = false
   /** Body bytes that nobody has read, from `#taken` on. @type {Buffer[]} */
@@ -242,6 +246,7 @@ class FetchExchange {
       this.#discarded = 0
       if (ended) this.#follow()
       else {
+        this.#patience = new Deadline(DISCARDED_MS, () => this.#giveUpRest())
         this.#handler?.read(0, false, null)
         this.#discard(body?.length ?? 0)
       }
@@ -253,15 +258,16 @@ class FetchExchange {
   }
 
   /**
-   * Bytes of a redirect's body have come; a long one costs its connection.
+   * Bytes of a body that nobody wants have come; one that is long, or takes long, costs its connection.
    * @param {number} bytes
    */
   #discard(bytes) {
     this.#discarded += bytes
-    if (this.#discarded <= MOST_DISCARDED) {
-      this.#handler?.acknowledge(bytes)
-      return
-    }
+    if (this.#discarded <= MOST_DISCARDED) this.#handler?.acknowledge(bytes)
+    else this.#giveUpRest()
+  }
+
+  #giveUpRest() {
     this.#handler?.abandon()
     if (this.#isDumped) this.#close()
     else this.#follow()
@@ -274,11 +280,14 @@ class FetchExchange {
   #dump(body) {
     this.#isDumped = true
     this.#discarded = 0
+    this.#patience = new Deadline(DISCARDED_MS, () => this.#giveUpRest()).unref()
     this.#handler?.read(0, false, null)
     this.#discard(body?.length ?? 0)
   }
 
   #follow() {
+    this.#patience?.end()
+    this.#patience = null
     this.#sent.trace?.complete()
     this.order = /** @type {import('./request.js').Order} */ (this.#next)
     this.#next = null
@@ -404,6 +413,8 @@ class FetchExchange {
     }
     this.#deadline?.end()
     this.#deadline = null
+    this.#patience?.end()
+    this.#patience = null
     if (!this.#open) return
     this.#open = false
     this.#sent.trace?.complete()
