@@ -314,6 +314,22 @@ testBoth('connections are shared only between agents with the same judge', OURS,
   assert.strictEqual(peer.accepted, 2)
 })
 
+testBoth('a judge that promises a judgement has not allowed anything', OURS, async (scope) => {
+  const peer = await scope.peer(OK)
+  for (const allowAddress of [async () => true, async () => false, () => Promise.reject(new Error('later'))]) {
+    const agent = scope.agent({ ...KEEP_ALIVE, allowAddress })
+    for (const host of ['localhost', '127.0.0.1']) {
+      for (const options of [{}, FALLING_BACK['a lenient parser']]) {
+        const { code } = await failure(send({ host, port: peer.port, agent, ...options }))
+        assert.strictEqual(code, 'ERR_INVALID_ARG_TYPE')
+      }
+      const { cause } = await failure(fetch(`${scope.scheme}://${host}:${peer.port}/`, { agent }))
+      assert.strictEqual(cause.code, 'ERR_INVALID_ARG_TYPE')
+    }
+  }
+  assert.strictEqual(peer.accepted, 0)
+})
+
 test('a Unix socket has no address, and is refused', { ...OURS, skip: process.platform === 'win32' }, async (scope) => {
   const agent = scope.agent({ ...KEEP_ALIVE, allowAddress: () => true })
   for (const options of [{}, FALLING_BACK['a lenient parser']]) {

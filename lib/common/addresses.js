@@ -4,7 +4,7 @@
 
 const { isIP } = require('node:net')
 
-const { coded } = require('./errors.js')
+const { coded, isPromise, notA } = require('./errors.js')
 
 /** @typedef {(ip: string, family: 4 | 6, host: string) => unknown} AllowAddress */
 
@@ -193,7 +193,10 @@ function refusalOf(allow, ip, host) {
   const [address] = ip.split('%')
   const family = isIP(address) === 6 ? 6 : 4
   try {
-    if (allow(ip, family, host)) return undefined
+    const said = allow(ip, family, host)
+    // It is true, whatever it is a promise of.
+    if (isPromise(said)) return notA('boolean', 'allowAddress()', said)
+    if (said) return undefined
   } catch (error) {
     return /** @type {Error} */ (error)
   }

@@ -132,11 +132,22 @@ function rethrow(error) {
   throw error
 }
 
+/**
+ * Whether something was promised that is wanted at once. What becomes of it is nobody's concern any more.
+ * @param {any} value
+ */
+function isPromise(value) {
+  if (typeof value?.then !== 'function') return false
+  Promise.resolve(value).catch(() => {})
+  return true
+}
+
 module.exports = {
   coded,
   connectionReset,
   emitRequestError,
   invalidValue,
+  isPromise,
   notA,
   notANumber,
   optionError,

@@ -2,7 +2,7 @@
 
 // The options `policy` and `breaker`: what each host of an agent's is spared. docs/limits-per-host.md has the user's side.
 
-const { notA, notANumber, outOfRange, refuseUnknown } = require('./errors.js')
+const { isPromise, notA, notANumber, outOfRange, refuseUnknown } = require('./errors.js')
 
 /** How long a host may have its requests paused by Retry-After, in ms, unless its policy says otherwise. */
 const LONGEST_PAUSE = 300_000
@@ -33,7 +33,7 @@ const NO_LIMITS = Object.freeze({
  */
 function hostLimits(given) {
   if (given === undefined || given === null) return NO_LIMITS
-  if (typeof given !== 'object') throw notA('object', 'policy()', given)
+  if (typeof given !== 'object' || isPromise(given)) throw notA('object', 'policy()', given)
   refuseUnknown('policy()', given, LIMITS)
   const { concurrency, rps, burst, retryAfter } = /** @type {Record<string, unknown>} */ (given)
   return Object.freeze({
