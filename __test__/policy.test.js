@@ -288,6 +288,40 @@ testBoth('a circuit opens after failures in a row, and closes when a probe succe
   assert.ok(Object.values(agent.stats().origins)[0].errors[OPEN] >= 4)
 })
 
+testBoth('a probe that is never answered keeps no circuit from being closed', OURS, async (scope) => {
+  let how = 'fail'
+  const peer = await scope.peer((_, connection) => {
+    if (how === 'fail') connection.write(reply('', [], 'HTTP/1.1 500 Oh'))
+    else if (how === 'answer') connection.write(reply('ok'))
+  })
+  const agent = scope.agent({ ...KEEP_ALIVE, breaker: { failures: 1, cooldown: 10 } })
+  const options = { port: peer.port, agent }
+  const circuit = () => agent.stats().hosts['127.0.0.1'].circuit
+  await send(options)
+  await until(() => circuit() === 'half-open')
+  how = 'never'
+  const probes = [request(options), request(options)]
+  for (const probe of probes) probe.end()
+  // The second one is none: the first has its time.
+  assert.strictEqual((await once(probes[1], 'error'))[0].code, OPEN)
+  await until(() => peer.requests.length === 2)
+  how = 'answer'
+  const isAnswered = async () => (await Promise.allSettled([send(options)]))[0].status === 'fulfilled'
+  while (!(await isAnswered())) await turns()
+  assert.strictEqual(circuit(), 'closed')
+  const [[{ code }]] = await Promise.all([once(probes[0], 'error'), probes[0].destroy()])
+  assert.strictEqual(code, 'ECONNRESET')
+  assert.strictEqual(circuit(), 'closed')
+})
+
+test('a rate next to nothing is a rate', OURS, async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = scope.agent({ ...KEEP_ALIVE, policy: () => ({ rps: Number.MIN_VALUE }), queueTimeout: 20 })
+  const options = { port: peer.port, agent }
+  await send(options)
+  assert.strictEqual((await failure(send(options))).code, 'ERR_KEEPWIRE_QUEUE_TIMEOUT')
+})
+
 test('who waits when a circuit opens fails with it', OURS, async (scope) => {
   const { peer } = await holding(scope)
   const breaker = { failures: 1, cooldown: 60_000 }
@@ -376,5 +410,7 @@ test('what makes no sense is refused, of a policy when it says it', OURS, async 
   for (const said of [{ rps: 0 }, { concurrency: 0.5 }, { burst: 0 }, { retryAfter: -1 }]) {
     assert.deepStrictEqual(await asks(said), twice('ERR_OUT_OF_RANGE'), JSON.stringify(said))
   }
+  assert.deepStrictEqual(await asks(Promise.resolve({ rps: 5 })), twice('ERR_INVALID_ARG_TYPE'))
+  assert.deepStrictEqual(await asks(Promise.reject(new Error('later'))), twice('ERR_INVALID_ARG_TYPE'))
   assert.deepStrictEqual(await asks(null), twice('ECONNREFUSED'))
 })

@@ -17,6 +17,10 @@ const { retryAfterOf } = require('./retry-after.js')
 const MOST_TIMER_MS = 0x7fffffff
 const TOO_MANY_REQUESTS = 429
 const SERVER_ERROR = 500
+/** Between two requests, at most: more is no number any more. */
+const MOST_INTERVAL_MS = Number.MAX_SAFE_INTEGER
+/** How long a request that finds out about a half open circuit holds others up, in ms, if `cooldown` is shorter. */
+const LEAST_PATIENCE_MS = 1000
 const UNAVAILABLE = 503
 
 /** An exchange's way through the gate: from its arrival until it is over. */
@@ -100,8 +104,10 @@ class Gate {
   #failures = 0
   /** Until when the circuit is open, and half open from then on; 0: it is closed. */
   #openUntil = 0
-  /** Who finds out whether a half open circuit can be closed. @type {Pass | null} */
-  #probe = null
+  /** Who find out whether a half open circuit can be closed. @type {Set<Pass>} */
+  #probes = new Set()
+  /** Until when others wait for the last one's answer: it may never come. */
+  #probedUntil = 0
 
   /**
    * @param {string} host
@@ -112,7 +118,7 @@ class Gate {
     this.#host = host
     this.#limits = limits
     this.#breaker = breaker
-    this.#interval = 1000 / limits.rps
+    this.#interval = Math.min(1000 / limits.rps, MOST_INTERVAL_MS)
     this.#slack = this.#interval === 0 ? 0 : (limits.burst - 1) * this.#interval
   }
 
@@ -142,7 +148,7 @@ class Gate {
   enter(exchange, onTurn) {
     const at = now()
     const circuit = this.#circuit(at)
-    if (circuit === 'open' || (circuit === 'half-open' && this.#probe !== null)) {
+    if (circuit === 'open' || (circuit === 'half-open' && this.#probes.size > 0 && at < this.#probedUntil)) {
       refuseUnserved(exchange, this.#circuitOpen(at))
       return false
     }
@@ -156,7 +162,7 @@ class Gate {
     const pass = new Pass(this, exchange)
     exchange.pass = pass
     if (exchange.isFallback) watchFallback(exchange.req, pass)
-    if (circuit === 'half-open') this.#probe = pass
+    if (circuit === 'half-open') this.#probe(pass, at)
     if (mayBegin) {
       this.#due = Math.max(this.#due, at) + this.#interval
       this.#passes.add(pass)
@@ -171,6 +177,16 @@ class Gate {
     // What it keeps waiting for may be on its way.
     port.drainSoon()
     return false
+  }
+
+  /**
+   * @param {Pass} pass
+   * @param {number} at
+   */
+  #probe(pass, at) {
+    const { cooldown } = /** @type {{ cooldown: number }} */ (this.#breaker)
+    this.#probes.add(pass)
+    this.#probedUntil = at + Math.max(cooldown, LEAST_PATIENCE_MS)
   }
 
   /**
@@ -246,7 +262,7 @@ class Gate {
 
   /** @param {Pass} pass that is over */
   leave(pass) {
-    if (this.#probe === pass) this.#probe = null
+    this.#probes.delete(pass)
     if (!this.#passes.delete(pass) || this.#waiting.size === 0 || this.#isDraining) return
     this.#isDraining = true
     // Its connection is not free before its exchange is done with it.
@@ -272,11 +288,15 @@ class Gate {
     if (this.#openUntil === 0) {
       this.#failures = isGood ? 0 : this.#failures + 1
       if (this.#failures >= this.#breaker.failures) this.#open(this.#breaker.cooldown)
-    } else if (pass === this.#probe) {
-      this.#probe = null
-      if (isGood) this.#openUntil = 0
+    } else if (this.#probes.delete(pass)) {
+      if (isGood) this.#close()
       else this.#open(this.#breaker.cooldown)
     }
+  }
+
+  #close() {
+    this.#openUntil = 0
+    this.#probes.clear()
   }
 
   /** @param {number} cooldown */
@@ -292,7 +312,8 @@ class Gate {
     const behind = [...this.#passes].map(({ exchange }) => exchange)
     const at = now()
     for (const exchange of [...behind, ...this.#waiting]) {
-      if (exchange.pass !== this.#probe) exchange.wait?.fail(this.#circuitOpen(at))
+      const { pass, wait } = exchange
+      if (pass === null || !this.#probes.has(pass)) wait?.fail(this.#circuitOpen(at))
     }
   }
 
