@@ -129,6 +129,28 @@ test('an abort ends the wait for a proxy', async (scope) => {
   assert.deepStrictEqual([events, target.connections], [['error', 'close'], 0])
 })
 
+test('who waits for a proxy has its timeouts', async (scope) => {
+  const { target } = await setUp(scope)
+  const never = () => new Promise(() => {})
+  for (const [options, own, later] of [
+    [{ timeout: 20 }, {}, 0],
+    [{}, { timeout: 20 }, 0],
+    [{}, {}, 20],
+  ]) {
+    for (const { get } of [http, stand]) {
+      const agent = agentOf(scope, { proxy: never, ...options })
+      const request = get({ host: '127.0.0.1', port: target.port, agent, ...own })
+      if (later > 0) request.setTimeout(later)
+      // Nothing else keeps this process alive.
+      const alive = setInterval(() => {}, 1000)
+      await new Promise((resolve) => request.on('timeout', resolve))
+      clearInterval(alive)
+      request.destroy(new Error('late'))
+      assert.strictEqual((await new Promise((resolve) => request.on('error', resolve))).message, 'late')
+    }
+  }
+})
+
 test('whoever gives proxies is told which one has failed, before the request is, and may give another next time', async (scope) => {
   const { other, target, url } = await setUp(scope)
   const refusing = await scriptedProxy(scope, {

@@ -133,7 +133,8 @@ Agent.prototype.addRequest = function addRequest(req, options, port, localAddres
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   if (wanted.maxResponseSize !== undefined) limitResponse(req, mostOf(wanted.maxResponseSize))
   const proxy = proxyFor(this, wanted, () => urlOf(this, req, wanted))
-  if (proxy instanceof Promise) awaitProxy(req, proxy, (chosen) => take(this, req, wanted, chosen))
+  if (proxy instanceof Promise)
+    awaitProxy(req, this.options.timeout, proxy, (chosen) => take(this, req, wanted, chosen))
   else take(this, req, wanted, proxy)
 }
 
