@@ -7,11 +7,17 @@ const assert = require('node:assert')
 const { keepwire } = require('../support/command')
 const { hasNginx, startNginx } = require('../support/nginx')
 const { DEAD_PORT, reply } = require('../support/peer')
+const { baseline } = require('../support/runtime')
 const { test, testBoth } = require('../support/suite')
+
+const { check, pace } = baseline ? {} : require('../../lib/command/check')
+const { watchIdle } = baseline ? {} : require('../../lib/command/idle')
+const { colours, report } = baseline ? {} : require('../../lib/command/report')
 
 // Each test starts a process or more.
 const OURS = { ours: 'has no command', timeout: 120_000 }
 const FEW = ['-n', '5']
+const QUICK = { agentOptions: {}, idleLimitMs: 0, tell() {} }
 
 /** The same, with what `--json` says. */
 async function checked(...args) {
@@ -69,6 +75,32 @@ test('a server that closes after 2 s without a word: 0, and --idle finds the tim
   // Either side may hear of things late: what counts is that what is to be set follows from what was seen.
   const [, freeSocketTimeout] = /freeSocketTimeout: (\d+)/.exec(advice.join('\n'))
   assert.strictEqual(Number(freeSocketTimeout), Math.floor((idle.afterMs * 0.8) / 100) * 100)
+})
+
+test('a response that comes byte by byte, for ever, is none to wait for', OURS, async (scope) => {
+  const peer = await scope.peer((_, connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+    const timer = setInterval(() => connection.write('1\r\nx\r\n'), 10)
+    connection.socket.on('close', () => clearInterval(timer))
+  })
+  const url = new URL(`http://127.0.0.1:${peer.port}/`)
+  const idle = await watchIdle(url, {}, 50, () => {})
+  assert.strictEqual(idle.how, 'failed')
+  const { mostMs } = pace
+  pace.mostMs = 50
+  scope.defer(() => (pace.mostMs = mostMs))
+  const { failures } = await check(url, { ...QUICK, requests: 3 })
+  assert.deepStrictEqual(failures, [{ code: 'TOO_SLOW', message: 'The response takes too long for a check' }])
+})
+
+test('what a server says on an idle connection is not for the terminal to obey', OURS, async (scope) => {
+  const peer = await scope.peer(OK)
+  const seen = await check(new URL(`http://127.0.0.1:${peer.port}/`), { ...QUICK, requests: 1 })
+  const idle = { how: 'said', afterMs: 1, said: JSON.stringify('\u001b[31m\u009b31m') }
+  assert.match(
+    report({ ...seen, idle }, colours({ isTTY: false })),
+    /says something after [^:]*: "\\u001b\[31m\?31m"\n/,
+  )
 })
 
 test('--idle: how a server ends a connection, and one that does not', OURS, async (scope) => {

@@ -62,6 +62,24 @@ test('top: origins in the order that was asked for, in words and as JSON', OURS,
   assert.doesNotMatch(stdout, /\u001b/)
 })
 
+test('top: what answers is not for the terminal to obey', OURS, async (scope) => {
+  const mean = '\u001b]0;x\u0007\u009b31m'
+  const told = {
+    pid: 1,
+    runtime: mean,
+    at: 1,
+    origins: {},
+    connections: [{ ageMs: 1, id: mean, state: mean, uses: mean }],
+  }
+  Object.assign(told.connections[0], { remoteAddress: mean, remotePort: mean, tls: { protocol: mean } })
+  const peer = await scope.peer((_, connection) => connection.write(reply(JSON.stringify(told))))
+  const { code, stdout } = await keepwire('top', peer.port, '--once', '--origin', 'any')
+  assert.strictEqual(code, 0)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what must not be there.
+  assert.doesNotMatch(stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+  assert.match(stdout, /\?\]0;x/)
+})
+
 test('top: nobody there, a token that is missing and wrong arguments have exit codes', OURS, async (scope) => {
   const { port } = await opened(scope, { token: TOKEN })
   const codes = async (...args) => (await keepwire('top', ...args)).code

@@ -21,6 +21,9 @@ const MOST_REQUESTS = 25
 /** A check is no download. */
 const MOST_BYTES = 16 * 1024 * 1024
 
+/** For a whole response: one that comes byte by byte is none to wait for. */
+const pace = { mostMs: 60_000 }
+
 const DEFAULTS = {
   keepAlive: true,
   connectTimeout: 10_000,
@@ -62,6 +65,10 @@ function ask(url, agent) {
   return new Promise((resolve, reject) => {
     const { request } = url.protocol === 'https:' ? https : http
     const asked = request(url, { agent, headers: HEADERS })
+    const giveUp = (/** @type {string} */ why, /** @type {string} */ code) =>
+      asked.destroy(Object.assign(new Error(`The response ${why} for a check`), { code }))
+    const timer = setTimeout(giveUp, pace.mostMs, 'takes too long', 'TOO_SLOW')
+    asked.on('close', () => clearTimeout(timer))
     asked.on('error', reject)
     asked.on('response', (response) => {
       const firstByteMs = since()
@@ -77,8 +84,7 @@ function ask(url, agent) {
       let bytes = 0
       response.on('data', (chunk) => {
         bytes += chunk.length
-        if (bytes > MOST_BYTES)
-          asked.destroy(Object.assign(new Error('The response is too large for a check'), { code: 'TOO_LARGE' }))
+        if (bytes > MOST_BYTES) giveUp('is too large', 'TOO_LARGE')
       })
       response.on('error', reject)
       response.on('end', () => resolve({ ...told, ...connectionOf(asked), firstByteMs, totalMs: since() }))
@@ -178,4 +184,4 @@ async function check(url, { agentOptions, idleLimitMs, requests, tell }) {
 
 /** @typedef {Awaited<ReturnType<typeof check>>} Result */
 
-module.exports = { check, MOST_REQUESTS }
+module.exports = { check, MOST_REQUESTS, pace }

@@ -40,12 +40,14 @@ function watchIdle(url, agentOptions, limitMs, tell) {
     /** @param {Idle} idle */
     const settle = (idle) => {
       clearInterval(ticking)
+      clearTimeout(timer)
       idleSocket?.destroy()
       agent.destroy()
       resolve(idle)
     }
-    const asked = request(url, { agent, timeout: limitMs })
-    asked.on('timeout', () => asked.destroy())
+    const asked = request(url, { agent })
+    // For all of the response, or one that comes byte by byte would be waited for without end.
+    const timer = setTimeout(() => asked.destroy(), limitMs)
     asked.on('error', () => settle({ how: 'failed', afterMs: 0 }))
     asked.on('response', (response) => {
       const { socket } = response
@@ -53,7 +55,7 @@ function watchIdle(url, agentOptions, limitMs, tell) {
       response.on('error', () => settle({ how: 'failed', afterMs: 0 }))
       response.resume()
       response.on('end', () => {
-        asked.setTimeout(0)
+        clearTimeout(timer)
         const began = performance.now()
         const since = () => Math.round(performance.now() - began)
         if (asked.shouldKeepAlive === false) return settle({ how: 'at-once', afterMs: 0 })

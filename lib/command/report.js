@@ -102,7 +102,7 @@ function idleText({ afterMs, how, said = '' }) {
     case 'reset':
       return `the server resets it ${after} (RST)`
     case 'said':
-      return `the server says something ${after}: ${said}`
+      return `the server says something ${after}: ${printable(said)}`
     case 'at-once':
       return 'the connection ends with its response'
     case 'failed':

@@ -13,6 +13,9 @@ const { colours, printable } = require('./report.js')
 
 const EVERY_MS = 1000
 const MOST_CONNECTIONS = 30
+/** Of an answer, whoever gives it. */
+const MOST_CHARACTERS = 64 * 1024 * 1024
+const MOST_MS = 30_000
 
 /** @param {Record<string, number>} counts */
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0)
@@ -98,18 +101,22 @@ function ask(url, { origin, token }) {
       response.setEncoding('utf8')
       response.on('data', (chunk) => {
         text += chunk
+        if (text.length > MOST_CHARACTERS) request.destroy(new Unreachable('what answers there is no dashboard'))
       })
       response.on('error', reject)
       response.on('end', () => {
         if (response.statusCode !== 200) return reject(new Unreachable(`${response.statusCode}: ${text.trim()}`))
         try {
-          resolve(JSON.parse(text))
+          // Not for the terminal to obey.
+          resolve(JSON.parse(text, (_, value) => (typeof value === 'string' ? printable(value) : value)))
         } catch {
           reject(new Unreachable('what answers there is no dashboard'))
         }
       })
     })
     request.on('timeout', () => request.destroy(new Error('no answer in 5 s')))
+    const timer = setTimeout(() => request.destroy(new Error('the answer takes too long')), MOST_MS)
+    request.on('close', () => clearTimeout(timer))
     request.on('error', reject)
   })
 }
