@@ -10,7 +10,8 @@ const net = require('node:net')
 const genuine = require('../../lib/runtime/genuine')
 const { test } = require('../support/suite')
 
-const { isClientRequestReplaced, isGenuine, isLookupReplaced, knowsClientRequest, replacedConnecting } = genuine
+const { isClientRequestReplaced, isGenuine, isLookupReplaced, isSecureContextReplaced, knowsClientRequest } = genuine
+const { replacedConnecting } = genuine
 
 /** Replaces a function for the time of `look`. */
 function replacing(target, name, value, look) {
@@ -28,6 +29,11 @@ test("this runtime's own functions are known", async () => {
     assert.ok(isGenuine('request', module.request))
     assert.ok(isGenuine('get', module.get))
   }
+  const { createConnection, createSocket } = http.Agent.prototype
+  assert.ok(isGenuine('agentConnection', createConnection))
+  assert.ok(isGenuine('secureAgentConnection', https.Agent.prototype.createConnection))
+  for (const method of [createSocket, https.Agent.prototype.createSocket]) assert.ok(isGenuine('agentSocket', method))
+  assert.ok(!isSecureContextReplaced())
   assert.ok(isGenuine('fetch', globalThis.fetch))
   assert.ok(knowsClientRequest)
   assert.strictEqual(genuine.ClientRequest, http.ClientRequest)

@@ -11,6 +11,7 @@ const { test } = require('node:test')
 const { lostLinks } = require('../../scripts/docs/links')
 const { PAGES, anchorOf } = require('../../scripts/docs/pages')
 const { EXPECTED } = require('../../scripts/node-suite')
+const { PROGRAMS } = require('../../scripts/programs')
 
 const root = path.join(__dirname, '..', '..')
 const MOST_LINES = 150
@@ -154,4 +155,31 @@ test('links of the built site are followed, anchors included, under the path whe
   } finally {
     rmSync(site, { recursive: true })
   }
+})
+
+test('the packages that the page of mocks and tracers names are those that its tests load, in these versions', () => {
+  const packages = PROGRAMS.flatMap((program) => program.packages)
+  const rows = proseOf('docs/mocks-tracers-and-test-runners.md').matchAll(/^\| ([^|`]+) \| ([\d., ]+\d) \|/gm)
+  const named = Array.from(rows, ([, names, versions]) => {
+    const each = versions.split(', ')
+    return names.split(', ').map((name, at) => `${name}@${each[at]}`)
+  }).flat()
+  assert.ok(named.length >= 16, named.join(' '))
+  assert.deepStrictEqual(
+    named.filter((name) => !packages.includes(name)),
+    [],
+  )
+  // What its tests load, of which nobody needs to be told, are parts of OpenTelemetry that trace nothing themselves.
+  const loaded = ['nock13', 'nock14', 'nock15', 'msw2', 'msw3', 'sinon', 'jest', 'vitest', 'mocha', 'ava', 'supertest']
+  const tracers = ['opentelemetry', 'dd-trace', 'newrelic']
+  const wanted = PROGRAMS.filter(({ name }) => loaded.includes(name) || tracers.includes(name))
+    .flatMap((program) => program.packages)
+    .filter((name) => !/^@opentelemetry\/(?:api|sdk-trace-node|instrumentation)@/.test(name))
+  assert.deepStrictEqual(
+    wanted.filter((name) => !named.includes(name)),
+    [],
+  )
+  const text = proseOf('docs/mocks-tracers-and-test-runners.md')
+  const [, globalAgent] = /global-agent's \(tested: ([\d.]+)\)/.exec(text) ?? []
+  assert.ok(packages.includes(`global-agent@${globalAgent}`))
 })

@@ -87,3 +87,18 @@ for (const mock of ['socket', 'connect', 'secure']) {
     })
   }
 }
+
+for (const mock of ['createConnection', 'createSocket']) {
+  for (const order of ['first', 'last']) {
+    const title = `a mock of every agent's ${mock}, put there ${order}, is not passed by, and the engine is back when it is gone`
+    test(title, async () => {
+      const usual = (await runBeside('mocks', { args: [mock, order, RUNTIME] })).told[RUNTIME]
+      for (const way of ['agent', 'stand-in', 'install', 'install with request']) {
+        const { told, dialsWhileMocked, dials, stderr } = await runBeside('mocks', { args: [mock, order, way] })
+        assert.deepStrictEqual(told[way].answers, usual.answers, way)
+        assert.deepStrictEqual([dialsWhileMocked, dials], [0, 1], way)
+        assert.strictEqual(stderr.match(/KEEPWIRE_WARN_FALLBACK/g)?.length ?? 0, 1, way)
+      }
+    })
+  }
+}

@@ -8,6 +8,7 @@ const http = require('node:http')
 const { test } = require('node:test')
 
 const { runBeside, skipped } = require('../support/programs')
+const { isNode } = require('../support/runtime')
 
 const WAYS = ['stand-in', 'install', 'install with request']
 const WARNING = /KEEPWIRE_WARN_GLOBAL_AGENT/
@@ -53,4 +54,17 @@ for (const way of WAYS) {
     assert.deepStrictEqual([proxied, requests], [1, []])
     assert.match(stderr, WARNING)
   })
+}
+
+const TRUSTING = ['agent', ...WAYS, 'fetch', 'fetch with an agent', 'install with fetch']
+for (const order of ['first', 'last']) {
+  for (const way of TRUSTING) {
+    const title = `${way}: authorities that somebody adds by tls.createSecureContext, put there ${order}, are trusted while it is there`
+    test(title, { skip: !isNode && 'its own connections do not look at tls.createSecureContext' }, async () => {
+      const { answer, later, stderr } = await runBeside('state', { args: ['authorities', way, order] })
+      assert.strictEqual(answer, 'real /a')
+      assert.match(later, /^failed: (?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT_IN_CHAIN)/)
+      if (!way.includes('fetch')) assert.match(stderr, /tls\.createSecureContext has been replaced/)
+    })
+  }
 }

@@ -5,7 +5,8 @@
 const { createHash } = require('node:crypto')
 
 const { now } = require('../runtime/captured.js')
-const { fallBack, isRuntimes } = require('../client-request/fallback.js')
+const { isSecureContextReplaced } = require('../runtime/genuine.js')
+const { CONTEXT_REPLACED, fallBack, isRuntimes } = require('../client-request/fallback.js')
 const native = require('../bridge/native.js')
 const { nameOf } = require('../common/options.js')
 const { Origin } = require('./origin.js')
@@ -111,6 +112,7 @@ class SecureOrigin extends Origin {
     if (typeof this.secure === 'string') return `tls-${this.secure}`
     // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
     if (!saysNothing(wanted.checkServerIdentity)) return 'tls-request-identity'
+    if (isSecureContextReplaced() && this.#mayLeave) return CONTEXT_REPLACED
     return this.legacyReason
   }
 

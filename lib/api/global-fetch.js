@@ -5,7 +5,7 @@
 
 const { warnOfFallback, warnOfFetch } = require('../common/warnings.js')
 const { start } = require('../fetch/index.js')
-const { isGenuine, kStandsFor, replacedConnecting } = require('../runtime/genuine.js')
+const { isGenuine, isSecureContextReplaced, kStandsFor, replacedConnecting } = require('../runtime/genuine.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 
 /** How dd-trace's wrapper reads, in its file and as Bun prints it. It hears of our fetches on undici's channels, once each. */
@@ -28,7 +28,7 @@ let isTlsOurs = false
 /** Whether the engine can honour what the process says of TLS. */
 function honoursTls() {
   if (isTlsOurs && !isAltered()) return true
-  isTlsOurs = typeof secureOf({}, 0) !== 'string'
+  isTlsOurs = !isSecureContextReplaced() && typeof secureOf({}, 0) !== 'string'
   return isTlsOurs
 }
 

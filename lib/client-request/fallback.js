@@ -7,13 +7,17 @@
 // the agent; a slot is released exactly once.
 
 const dns = require('node:dns')
+const http = require('node:http')
+const https = require('node:https')
 const net = require('node:net')
 
 const { now } = require('../runtime/captured.js')
 const { exchangeFor } = require('./exchange.js')
 const {
   connectGeneration,
+  isGenuine,
   observes,
+  onlyObserves,
   replacedConnecting,
   RuntimeAgent,
   RuntimeSecureAgent,
@@ -25,7 +29,7 @@ const { CONNECTION, namesOf } = require('../common/option-table.js')
 const { kProxy, notProxied, ProxyEnv } = require('../common/proxy-option.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
-const { heedsProxyEnv, isWindows, parsesLeniently } = require('../runtime/probes.js')
+const { heedsProxyEnv, ignoresAgents, isWindows, parsesLeniently } = require('../runtime/probes.js')
 const { EngineSocket } = require('../socket/socket.js')
 const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./fallback-deadlines.js')
 const { remove } = require('../exchange/queue.js')
@@ -38,16 +42,36 @@ const { warnOfFallback } = require('../common/warnings.js')
 /** @typedef {Record<string, any>} Options */
 
 /** The methods of the runtime's agents: on some runtimes those of https differ. */
-const own = methodsOf(RuntimeAgent.prototype)
-const ownSecure = methodsOf(RuntimeSecureAgent.prototype)
+const own = methodsOf(RuntimeAgent.prototype, 'agentConnection')
+const ownSecure = methodsOf(RuntimeSecureAgent.prototype, 'secureAgentConnection')
 
-/** @param {any} prototype */
-function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }) {
-  return { createConnection, createSocket, keepSocketAlive, reuseSocket }
+/**
+ * @param {any} prototype
+ * @param {'agentConnection' | 'secureAgentConnection'} connection what genuine.js calls its way to connect
+ */
+function methodsOf({ createConnection, createSocket, keepSocketAlive, reuseSocket }, connection) {
+  return {
+    createConnection: unlessReplaced(connection, createConnection),
+    createSocket: unlessReplaced('agentSocket', createSocket),
+    keepSocketAlive,
+    reuseSocket,
+  }
+}
+
+/**
+ * What somebody has put in a method's place before this package was loaded, a mock, is no method of the runtime's: null.
+ * @param {Parameters<typeof isGenuine>[0]} name
+ * @param {unknown} method
+ */
+function unlessReplaced(name, method) {
+  return ignoresAgents || method === undefined || onlyObserves(name, method) ? method : null
 }
 
 /** Why requests go that way while somebody else connects the runtime's sockets. */
 const SOCKETS_REPLACED = 'sockets-replaced'
+
+/** Why those over TLS do while somebody else says whom the runtime's TLS trusts. */
+const CONTEXT_REPLACED = 'tls-context'
 
 /** Options of net.connect that only a real socket can honour. */
 const SOCKET_OPTIONS = namesOf(CONNECTION, ({ fallback }) => fallback)
@@ -78,13 +102,10 @@ const REASONS = [
   ['host-header', (_agent, req) => typeof (req.getHeader('host') ?? '') !== 'string'],
   ['lenient-parser', (_agent, req) => req.insecureHTTPParser ?? parsesLeniently],
   ['http-validation', (_agent, req) => req.httpValidation !== undefined && req.httpValidation !== 'strict'],
-  [
-    'create-connection',
-    (agent) => isReplaced(agent.createConnection, own.createConnection, ownSecure.createConnection),
-  ],
-  ['create-socket', (agent) => isReplaced(agent.createSocket, own.createSocket, ownSecure.createSocket)],
-  ['keep-socket-alive', (agent) => isReplaced(agent.keepSocketAlive, own.keepSocketAlive, ownSecure.keepSocketAlive)],
-  ['reuse-socket', (agent) => isReplaced(agent.reuseSocket, own.reuseSocket, ownSecure.reuseSocket)],
+  ['create-connection', (agent) => isReplaced('createConnection', agent.createConnection, connectionOf(agent))],
+  ['create-socket', (agent) => isReplaced('createSocket', agent.createSocket, 'agentSocket')],
+  ['keep-socket-alive', (agent) => isReplaced('keepSocketAlive', agent.keepSocketAlive)],
+  ['reuse-socket', (agent) => isReplaced('reuseSocket', agent.reuseSocket)],
   ['remove-socket', (agent) => agent.removeSocket !== removeSocket],
   // Those from here on can't apply to plain options.
   // Deno's requests have it for agents that the environment tells of a proxy, as it does ours.
@@ -97,13 +118,23 @@ const REASONS = [
 const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
 
 /**
+ * @param {keyof typeof own} key
  * @param {unknown} method
- * @param {unknown} theirs of the runtime's agent
- * @param {unknown} secure of that for https
+ * @param {Parameters<typeof isGenuine>[0]} [name] what genuine.js calls it: it may have been replaced when this package was loaded
  */
-function isReplaced(method, theirs, secure) {
+function isReplaced(key, method, name) {
+  const theirs = own[key]
+  const secure = ownSecure[key]
   if (method === theirs || method === secure) return false
-  return !observes(method, (inner) => inner === theirs || inner === secure)
+  return !observes(
+    method,
+    (inner) => inner === theirs || inner === secure || (name !== undefined && isGenuine(name, inner)),
+  )
+}
+
+/** @param {any} agent */
+function connectionOf({ protocol }) {
+  return protocol === 'https:' ? 'secureAgentConnection' : 'agentConnection'
 }
 
 /**
@@ -234,13 +265,13 @@ function judge(agent, options) {
  * @param {string} reason
  */
 function isOfTheProcess(agent, reason) {
-  if (reason === SOCKETS_REPLACED) return true
-  if (reason !== 'create-connection') return false
-  const { createConnection } = agent
-  return (
-    createConnection === RuntimeAgent.prototype.createConnection ||
-    createConnection === RuntimeSecureAgent.prototype.createConnection
-  )
+  if (reason === SOCKETS_REPLACED || reason === CONTEXT_REPLACED) return true
+  const name =
+    reason === 'create-connection' ? 'createConnection' : reason === 'create-socket' ? 'createSocket' : undefined
+  if (name === undefined) return false
+  // Those of the runtime, and those in their place: ours after install().
+  const everyones = [RuntimeAgent, RuntimeSecureAgent, http.Agent, https.Agent]
+  return everyones.some(({ prototype }) => Object.hasOwn(prototype, name) && prototype[name] === agent[name])
 }
 
 /**
@@ -456,6 +487,7 @@ function removeSocket(socket, _options) {
 
 module.exports = {
   asksForUpgrade,
+  CONTEXT_REPLACED,
   fallBack,
   fallbackReason,
   fallbackRequests,

@@ -46,7 +46,9 @@ const told = new Set()
 const FALLBACKS = {
   'sockets-replaced': (what) => `${what} has been replaced`,
   'requests-replaced': () => 'http.ClientRequest has been replaced',
+  'tls-context': () => 'tls.createSecureContext has been replaced',
   'create-connection': () => 'createConnection of http.Agent or https.Agent has been replaced',
+  'create-socket': () => 'createSocket of http.Agent or https.Agent has been replaced',
 }
 
 /**

@@ -12,6 +12,7 @@ const {
 } = require('../bridge/layout.js')
 const { threadPort } = require('../bridge/port.js')
 const native = require('../bridge/native.js')
+const { isSecureContextReplaced } = require('../runtime/genuine.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 const { BaseHandler } = require('./base-handler.js')
 const { secureAgent, secureOrigin } = require('./common.js')
@@ -29,7 +30,7 @@ let usual = -1
 
 function clientNumber() {
   if (usual >= 0 && !isAltered()) return usual
-  const secure = secureOf(OPTIONS, MOST_SESSIONS)
+  const secure = isSecureContextReplaced() ? 'tls.createSecureContext' : secureOf(OPTIONS, MOST_SESSIONS)
   if (typeof secure === 'string') {
     throw fetchFailed(new Error(`only the runtime's own TLS can honour the options of this process (${secure})`))
   }

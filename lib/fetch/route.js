@@ -7,7 +7,7 @@
 const net = require('node:net')
 
 const { Agent, route } = require('../agent/agent.js')
-const { PERMISSION, SOCKETS_REPLACED } = require('../client-request/fallback.js')
+const { CONTEXT_REPLACED, PERMISSION, SOCKETS_REPLACED } = require('../client-request/fallback.js')
 const { isClientRequestReplaced, isLookupReplaced, replacedConnecting } = require('../runtime/genuine.js')
 const { Agent: HttpsAgent } = require('../agent/https-agent.js')
 const { settlePending } = require('../exchange/batch.js')
@@ -34,7 +34,7 @@ const { sendsControls } = require('./platform.js')
 const REQUESTS_REPLACED = 'requests-replaced'
 
 /** For which reasons the runtime's own request takes a fetch's place. */
-const AWAY = new Set([LEGACY_SERVER, RENEGOTIATION, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPLACED])
+const AWAY = new Set([LEGACY_SERVER, RENEGOTIATION, PERMISSION, SOCKETS_REPLACED, REQUESTS_REPLACED, CONTEXT_REPLACED])
 
 /**
  * Why no fetch may pass by what somebody has put in the runtime's place: a mock, which would not hear of it.
@@ -214,7 +214,7 @@ function sendAway(agent, origin, reason, order, owner) {
 function detour(agent, origin, reason, order, owner) {
   const isMocked = reason === SOCKETS_REPLACED || reason === REQUESTS_REPLACED
   // The agent that fetches without one have in common is silent about the program's ways with agents.
-  if (isMocked) warnOfFallback(order.agent ? agent : null, reason, replacedConnecting())
+  if (isMocked || reason === CONTEXT_REPLACED) warnOfFallback(order.agent ? agent : null, reason, replacedConnecting())
   const handler = new RuntimeHandler(order, owner)
   handler.start(agent, origin, reason, isMocked)
   return handler

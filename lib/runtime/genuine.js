@@ -12,6 +12,7 @@ const tls = require('node:tls')
 const { types } = require('node:util')
 
 const isDeno = process.versions.deno !== undefined
+const isNode = !isDeno && process.versions.bun === undefined
 
 const { toString: sourceOf } = Function.prototype
 
@@ -38,6 +39,23 @@ const SOURCES = {
     /^function\(\.\.\.(\w+)\)\{let \w+;if\(\w+\(\1\[0\]\)&&\1\[0\]\[\w+\]\)/,
   ],
   secureConnect: [/^function connect\(\.\.\.(\w+)\) ?\{[\s\S]{0,100}\bnormalizeConnectArgs\(\1\)/],
+  // Of agents: those of Node up to 20 have net.createConnection.
+  agentConnection: [
+    /^function (?:connect|createConnection)\(\.\.\.(\w+)\) ?\{\s*(?:const|let) \w+ ?= ?(?:net(?:\(\))?\.)?_?normalizeArgs\(\1\)/,
+    /^function createConnection\(\w+,\w+\)\{const (\w+)=\w+&&\w+\._proxy;/,
+  ],
+  secureAgentConnection: [
+    /^function createConnection\(port, host, options\) \{\s*if \(port !== null && typeof port === 'object'\)/,
+    /^function createConnection\(\.\.\.(\w+)\) ?\{[\s\S]{0,200}\blet options(?:, cb)?;\s*if \(\1\[0\] !== null && typeof \1\[0\] ?=== ?['"]object['"]\)/,
+    /^function createConnection\(\.\.\.(\w+)\)\{let \w+=\1\[0\];const \w+=typeof \1\[\1\.length-1\]===`function`/,
+  ],
+  agentSocket: [
+    /^function createSocket\((\w+), ?(\w+), ?(\w+)\) ?\{[\s\S]{0,100}\b\2 ?= ?\{\s*__proto__: ?null, ?\.\.\.\2, ?\.\.\.this\.options\s*\}/,
+  ],
+  // Node's alone: the others' own connections do not look at it.
+  secureContext: [
+    /^function createSecureContext\(options\) \{\s*(?:if \(!options\) options = |options \|\|= )kEmptyObject;/,
+  ],
   fetch: [
     /^(?:async )?function fetch\(input, init = undefined\) \{[\s\S]{0,400}\b(?:fetchImpl|lazyUndici\(\)\.fetch)\(input, init\);\s*\}$/,
     /^function fetch\(\) \{\s*\[native code\]\s*\}$/,
@@ -212,6 +230,22 @@ function isLookupReplaced() {
   return lookupReplaced
 }
 
+/** @type {unknown} */
+let seenSecureContext
+let secureContextReplaced = false
+
+/**
+ * Whether the runtime's connections would have somebody else's function say whom they trust, as one that adds the system's
+ * authorities. Asked for each request over TLS.
+ */
+function isSecureContextReplaced() {
+  if (tls.createSecureContext !== seenSecureContext) {
+    seenSecureContext = tls.createSecureContext
+    secureContextReplaced = isNode && !onlyObserves('secureContext', seenSecureContext)
+  }
+  return secureContextReplaced
+}
+
 /**
  * The runtime's own class of agents, also where another copy of this package has put its own in its place.
  * @param {any} module
@@ -231,9 +265,11 @@ module.exports = {
   isClientRequestReplaced,
   isGenuine,
   isLookupReplaced,
+  isSecureContextReplaced,
   knowsClientRequest,
   kStandsFor,
   observes,
+  onlyObserves,
   replacedConnecting,
   RuntimeAgent,
   RuntimeSecureAgent,

@@ -9,7 +9,7 @@ const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 
-const { RuntimeSecureAgent } = require('../runtime/genuine.js')
+const { isSecureContextReplaced, RuntimeSecureAgent } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { namesOf, TLS } = require('../common/option-table.js')
 const { isNode } = require('../runtime/probes.js')
@@ -122,6 +122,7 @@ function nameSuffix(options) {
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
   }
   if (tls.checkServerIdentity !== runtimeCheck) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
+  if (isSecureContextReplaced()) suffix += `:context=${tagOf(tls.createSecureContext)}`
   if (!('rejectUnauthorized' in options) && isUnverified()) suffix += ':unverified'
   const list = options.ca ? undefined : replacedList()
   if (list !== undefined) suffix += `:trust=${tagOf(list)}`
@@ -403,7 +404,7 @@ function isIdentityReplaced() {
 
 /** Whether the process as a whole has changed whom it takes for whom. */
 function isAltered() {
-  return isIdentityReplaced() || isUnverified() || replacedList() !== undefined
+  return isIdentityReplaced() || isUnverified() || isSecureContextReplaced() || replacedList() !== undefined
 }
 
 module.exports = {

@@ -4,6 +4,8 @@
 // else was heard of on the way.
 
 const diagnostics = require('node:diagnostics_channel')
+const http = require('node:http')
+const https = require('node:https')
 const net = require('node:net')
 const tls = require('node:tls')
 
@@ -47,6 +49,38 @@ const MOCKS = {
   socket: () => replace(net.Socket.prototype, 'connect'),
   connect: () => replace(net, 'connect', 'createConnection'),
   secure: () => replace(tls, 'connect'),
+  createConnection: () => replaceOfAgents('createConnection', (options) => connectOnto(options)),
+  createSocket: () =>
+    replaceOfAgents('createSocket', (_req, options, done) => {
+      const socket = connectOnto(options)
+      // Told as soon as it is there, as the runtime's own.
+      if (socket !== undefined) done(null, socket)
+      return socket
+    }),
+}
+
+/** A socket to the server for what is meant for the host that is mocked. */
+function connectOnto({ host }) {
+  if (host !== 'mocked.test') return undefined
+  return net.connect({ port: global.realPort, host: '127.0.0.1' })
+}
+
+/** Of every agent: the method that makes their connections, unless `instead` has one. */
+function replaceOfAgents(name, instead) {
+  const undo = [http, https].map(({ Agent: { prototype } }) => {
+    const own = Object.getOwnPropertyDescriptor(prototype, name)
+    const before = prototype[name]
+    prototype[name] = function replaced(...args) {
+      return instead(...args) ?? before.apply(this, args)
+    }
+    return () => {
+      if (own === undefined) delete prototype[name]
+      else Object.defineProperty(prototype, name, own)
+    }
+  })
+  return () => {
+    for (const back of undo) back()
+  }
 }
 
 function replace(target, ...names) {
@@ -97,13 +131,14 @@ async function main() {
     await ask('again', 'http://mocked.test/second', 'request')
     await ask('upload', 'http://mocked.test/m', 'post')
   }
-  if (mock === 'nock' || mock === 'msw' || mock === 'secure') await ask('secure', 'https://mocked.test/m')
+  if (['nock', 'msw', 'secure', 'createConnection', 'createSocket'].includes(mock))
+    await ask('secure', 'https://mocked.test/m')
   const dialsWhileMocked = dials - before
   await ask('real', `${real}/real`)
   await ask('sent', `${real}/sent`, 'post')
   restore()
   await ask('after', `${real}/after`)
-  console.log(JSON.stringify({ told, requests, dialsWhileMocked }))
+  console.log(JSON.stringify({ told, requests, dialsWhileMocked, dials }))
   process.exit()
 }
 

@@ -1,14 +1,16 @@
 'use strict'
 
-// `state.js <what> <way>`: what a program has told the runtime's global agents before keepwire comes, and what becomes of a
+// `state.js <what> <way> [<first|last>]`: what a program has told the runtime's global agents before keepwire comes, and what becomes of a
 // request that names no agent.
 
 const http = require('node:http')
 const https = require('node:https')
+const tls = require('node:tls')
 
+const { ca, cert, key } = require('../../support/fetch-tls')
 const { outcome, requireProgram, serve, WAYS } = require('./program')
 
-const [what, way] = process.argv.slice(2)
+const [what, way, order = 'first'] = process.argv.slice(2)
 
 const STATES = {
   proxy: () => http.setGlobalProxyFromEnv({ http_proxy: `http://127.0.0.1:${global.proxyPort}` }),
@@ -21,6 +23,18 @@ const STATES = {
     https.globalAgent.options.rejectUnauthorized = false
     https.globalAgent.maxSockets = 3
     http.globalAgent.maxTotalSockets = 4
+  },
+  /** As who adds the system's authorities to those of the runtime does. */
+  authorities() {
+    const { createSecureContext } = tls
+    tls.createSecureContext = function withAuthorities(...args) {
+      const secure = createSecureContext.apply(this, args)
+      secure.context.addCACert(ca)
+      return secure
+    }
+    return () => {
+      tls.createSecureContext = createSecureContext
+    }
   },
   replaced() {
     http.globalAgent = new http.Agent({ keepAlive: true, maxSockets: 5, timeout: 1234 })
@@ -41,9 +55,19 @@ async function main() {
   // A proxy is asked for whole URLs.
   const proxy = await serve()
   global.proxyPort = proxy.port
-  STATES[what]()
+  const isSecure = what === 'authorities'
+  const secure = https.createServer({ cert, key }, (req, res) => res.end(`real ${req.url}`))
+  if (isSecure) {
+    secure.unref().listen(0, '127.0.0.1')
+    await new Promise((resolve) => secure.once('listening', resolve))
+  }
+  const undo = order === 'first' ? STATES[what]() : undefined
   const keepwire = require('../../..')
-  const answer = await outcome(WAYS[way](keepwire, `http://127.0.0.1:${port}/a`, 'get'))
+  const restore = undo ?? (order === 'first' ? undefined : STATES[what]())
+  const url = isSecure ? `https://localhost:${secure.address().port}/a` : `http://127.0.0.1:${port}/a`
+  const answer = await outcome(WAYS[way](keepwire, url, 'get'))
+  restore?.()
+  const later = isSecure ? await outcome(WAYS[way](keepwire, url, 'get')) : undefined
   const agents =
     way === 'stand-in'
       ? [keepwire.http.globalAgent, keepwire.https.globalAgent]
@@ -54,7 +78,7 @@ async function main() {
   })
   const isOurs = agents.map((agent) => agent instanceof keepwire.Agent || agent instanceof keepwire.HttpsAgent)
   const proxied = proxy.requests.length
-  console.log(JSON.stringify({ answer, requests, proxied, asked: global.asked === true, shown, isOurs }))
+  console.log(JSON.stringify({ answer, later, requests, proxied, asked: global.asked === true, shown, isOurs }))
   process.exit()
 }
 
