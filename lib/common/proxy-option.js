@@ -7,7 +7,7 @@ const { createHmac, randomBytes } = require('node:crypto')
 const { isIP } = require('node:net')
 
 const { coded, invalidValue, notA, optionError, throwSoon } = require('./errors.js')
-const { Exceptions, proxyIn } = require('./proxy-env.js')
+const { Named, node } = require('./proxy-env.js')
 
 /** @typedef {Record<string, any>} Options */
 
@@ -333,21 +333,20 @@ class ProxyChoice {
 
 /** What environment variables say, read once. */
 class ProxyEnv {
-  #exceptions
+  #named
   /** What is not excepted goes through it; undefined: the environment names none. */
   proxy
 
   /**
    * @param {Options} env
    * @param {string} protocol of the targets
-   * @param {boolean} [isLoose] see Exceptions
+   * @param {import('./proxy-env.js').Reading} [reading]
    */
-  constructor(env, protocol, isLoose = false) {
-    const text = proxyIn(env, protocol)
-    this.#exceptions = new Exceptions(env, isLoose)
+  constructor(env, protocol, reading = node) {
+    this.#named = new Named(env, protocol, reading)
+    const { text, url } = this.#named
     if (text !== undefined && /[\r\n]/.test(text)) throw invalid('it has a line break')
-    // Others are their users' to handle, as the runtime has it.
-    this.proxy = text !== undefined && /^https?:\/\//.test(text) ? fromEnv(text) : undefined
+    this.proxy = url === undefined ? undefined : fromEnv(url)
   }
 
   /**
@@ -355,7 +354,7 @@ class ProxyEnv {
    * @param {unknown} port
    */
   of(host, port) {
-    return this.proxy === undefined || this.#exceptions.has(host, port) ? undefined : this.proxy
+    return this.proxy === undefined || this.#named.excepts(host, port) ? undefined : this.proxy
   }
 }
 

@@ -4,9 +4,10 @@
 
 const { Agent, originsOf, route } = require('../agent/agent.js')
 const { Agent: HttpsAgent } = require('../agent/https-agent.js')
+const { bun, deno } = require('../common/proxy-env.js')
 const { ProxyEnv, proxyFor } = require('../common/proxy-option.js')
 const { fieldOf } = require('./head.js')
-const { isNode } = require('./platform.js')
+const { isBun, isNode } = require('./platform.js')
 
 /** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {import('./request.js').Order} Order */
@@ -21,7 +22,7 @@ const OPTIONS = Object.freeze({ keepAlive: true, shared: true, warnings: false }
 function environment(protocol) {
   if (isNode) return undefined
   try {
-    return new ProxyEnv(process.env, protocol, true)
+    return new ProxyEnv(process.env, protocol, isBun ? bun : deno)
   } catch (error) {
     // Deno may not let us look: its own fetch is asked no more.
     if (/** @type {any} */ (error)?.code === 'ERR_PROXY_INVALID_CONFIG') throw error
