@@ -155,7 +155,9 @@ test('proxies: tunnels by state, refusals by status, and the step of opening a c
     keepwire_proxy_connections_reused_total: 3,
   })
   assert.strictEqual(told.keepwire_proxy_setup_seconds_count, 2)
-  assert.strictEqual(told.keepwire_proxy_setup_seconds_sum, stats().proxies[proxy.url].proxyMs.sum / 1000)
+  // Both are whole µs.
+  const wholeMicros = Math.round(stats().proxies[proxy.url].proxyMs.sum * 1000)
+  assert.strictEqual(Math.round(told.keepwire_proxy_setup_seconds_sum * 1e6), wholeMicros)
   assert.deepStrictEqual(of(told2), {
     'keepwire_proxy_open_connections state=active': 0,
     'keepwire_proxy_open_connections state=idle': 0,
