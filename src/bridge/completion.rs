@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bytes::Bytes;
+
 use super::head_cache::HeadCache;
 use super::layout::{record, ALIGN, RECORD_HEADER};
 use crate::config::WAKE_AFTER_RECORDS;
@@ -46,7 +48,7 @@ pub(super) struct Queue {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chunk {
     /// Bytes of the engine's.
-    Owned(Vec<u8>),
+    Owned(Bytes),
     /// The buffer that JavaScript has lent for this exchange.
     Lent(ExchangeId),
 }
@@ -246,10 +248,10 @@ mod tests {
     #[test]
     fn a_lent_buffer_comes_back_in_its_place_among_the_chunks() {
         let completions = Completions::new(Box::new(|| {}));
-        let chunk = vec![7; INLINE_BODY];
-        completions.data(1, chunk.clone().into(), false);
+        let chunk = Bytes::from(vec![7; INLINE_BODY]);
+        completions.data(1, chunk.clone(), false);
         completions.filled(2, INLINE_BODY);
-        completions.data(3, chunk.clone().into(), false);
+        completions.data(3, chunk.clone(), false);
         let mut buffer = [0; 200];
         let length = 3 * RECORD_HEADER;
         assert_eq!(completions.fetch(&mut buffer), Fetched::Bytes(length));

@@ -21,6 +21,7 @@ use super::tls::settings;
 use crate::connect::{tls, Asks, CacheSettings, Login, Profile, Proxy, SocketOption, Version, Way};
 use crate::engine::{connections, ADOPTS, ENGINE};
 use crate::fetch;
+use crate::http1::reader;
 use crate::io_thread;
 use crate::pool::{
     AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, PortId, Scheduling, Stay, WaiterId,
@@ -512,13 +513,15 @@ pub fn take_chunk<'env>(
         Some(Chunk::Lent(exchange)) => match lending::reclaim(port, exchange) {
             Some(buffer) => return Ok(Either::B(buffer)),
             // Whoever has lent it has given up.
-            None => Vec::new(),
+            None => Bytes::new(),
         },
         Some(Chunk::Owned(bytes)) => bytes,
-        None => Vec::new(),
+        None => Bytes::new(),
     };
     let chunk = if owned {
-        BufferSlice::copy_from(env, bytes)
+        let copy = BufferSlice::copy_from(env, &bytes);
+        reader::recycle(bytes);
+        copy
     } else {
         BufferSlice::from_data(env, bytes)
     };

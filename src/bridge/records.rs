@@ -62,7 +62,7 @@ impl Events for Completions {
             });
             return;
         }
-        self.push_chunk(exchange, last, bytes.len(), Chunk::Owned(Vec::from(bytes)));
+        self.push_chunk(exchange, last, bytes.len(), Chunk::Owned(bytes));
     }
 
     fn filled(&self, exchange: ExchangeId, len: usize) {

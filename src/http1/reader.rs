@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{ready, Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -35,6 +36,55 @@ thread_local! {
     static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
     /// Where a larger one goes, which takes it along.
     static LARGE_BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// Buffers whose bytes were copied to JavaScript's memory, for reads to come: the pages of a fresh one cost as much as what goes
+/// into it.
+struct Spare(Mutex<Vec<BytesMut>>);
+
+static SPARE: Spare = Spare::new();
+
+/// As many are kept: 2 MiB at most.
+const MOST_SPARE: usize = 8;
+
+impl Spare {
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn buffers(&self) -> MutexGuard<'_, Vec<BytesMut>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the buffer of a piece that nobody needs any more, unless somebody has other bytes of it.
+    fn put(&self, piece: Bytes) {
+        let Ok(mut buffer) = piece.try_into_mut() else {
+            return;
+        };
+        buffer.clear();
+        if buffer.try_reclaim(2 * READ) && buffer.capacity() <= LARGEST_READ {
+            let mut buffers = self.buffers();
+            if buffers.len() < MOST_SPARE {
+                buffers.push(buffer);
+            }
+        }
+    }
+
+    /// An empty buffer for so many bytes.
+    fn take(&self, bytes: usize) -> BytesMut {
+        let mut buffers = self.buffers();
+        let found = buffers
+            .iter_mut()
+            .position(|buffer| buffer.try_reclaim(bytes))
+            .map(|at| buffers.swap_remove(at));
+        drop(buffers);
+        found.unwrap_or_else(|| BytesMut::with_capacity(bytes))
+    }
+}
+
+/// Nobody needs a piece of a body any more: if it was the last of its buffer, others are read into that.
+pub fn recycle(piece: Bytes) {
+    SPARE.put(piece);
 }
 
 /// Why nothing more is read.
@@ -233,7 +283,7 @@ impl<T: AsyncRead + Unpin> Reader<T> {
         let mut buffer = kept.take();
         if !buffer.try_reclaim(self.room) {
             // It is full, or was taken along; somebody has bytes of it.
-            buffer = BytesMut::with_capacity(self.room.max(2 * READ));
+            buffer = SPARE.take(self.room.max(2 * READ));
         }
         let read = {
             let mut room = (&mut buffer).limit(self.room);
@@ -279,6 +329,33 @@ mod tests {
     use tokio::io::ReadBuf;
 
     use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_once_nobody_has_bytes_of_it_and_few_are_kept() {
+        let spare = Spare::new();
+        let mut buffer = spare.take(LARGEST_READ);
+        let place = buffer.as_ptr();
+        buffer.put_bytes(b'x', 3 * READ);
+        let first = buffer.split_to(READ).freeze();
+        let second = buffer.freeze();
+        spare.put(first.clone());
+        spare.put(second);
+        assert_eq!(spare.buffers().len(), 0, "somebody has bytes of it");
+        spare.put(first);
+        assert_eq!(spare.buffers().len(), 1);
+        let again = spare.take(LARGEST_READ);
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+
+        spare.put(Bytes::from(vec![0; READ]));
+        spare.put(Bytes::from(vec![0; 2 * LARGEST_READ]));
+        assert_eq!(spare.buffers().len(), 0, "too small, and too large");
+        for _ in 0..2 * MOST_SPARE {
+            spare.put(BytesMut::zeroed(2 * READ).freeze());
+        }
+        assert_eq!(spare.buffers().len(), MOST_SPARE);
+        assert!(spare.take(LARGEST_READ).capacity() >= LARGEST_READ);
+        assert_eq!(spare.buffers().len(), MOST_SPARE, "they are too small");
+    }
 
     /// Has so many bytes, then no more for now.
     struct Source {
