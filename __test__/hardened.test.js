@@ -26,6 +26,8 @@ for (const [what, how, skip, expected, flags = []] of [
     isBun && "Bun's own node:http does not load",
     [...SERVED, ...REFUSED, 200],
   ],
+  // install() has no place to put anything.
+  ["that freezes the runtime's modules", 'modules', false, [...SERVED, ...REFUSED, 'TypeError', 200]],
   ['whose Error.prepareStackTrace throws', 'stacks', false, [...SERVED, 200]],
 ]) {
   test(`a program ${what} works`, { skip, timeout: 60_000 }, async (scope) => {

@@ -116,6 +116,33 @@ test('what somebody else put in our place is left alone, and still reaches the s
   assert.strictEqual(calls, 1)
 })
 
+test('what somebody has put in place of a request as a getter makes way, and is back afterwards', async (scope) => {
+  const before = Object.getOwnPropertyDescriptor(http, 'get')
+  let asked = 0
+  const theirs = (...args) => {
+    asked += 1
+    return before.value(...args)
+  }
+  const getter = { get: () => theirs, enumerable: true, configurable: true }
+  Object.defineProperty(http, 'get', getter)
+  scope.defer(() => Object.defineProperty(http, 'get', before))
+  const { port } = await scope.peer((_request, connection) => connection.write(reply('ok')))
+  keepwire.install({ request: true })
+  try {
+    assert.notStrictEqual(http.get, theirs)
+    const response = await new Promise((resolve, reject) => {
+      http.get({ host: '127.0.0.1', port }, resolve).on('error', reject)
+    })
+    response.resume()
+    await new Promise((resolve) => response.once('end', resolve))
+    assert.strictEqual(asked, 1)
+  } finally {
+    keepwire.uninstall()
+    keepwire.http.globalAgent.destroy()
+  }
+  assert.deepStrictEqual(Object.getOwnPropertyDescriptor(http, 'get'), { ...getter, set: undefined })
+})
+
 test("classes made from the runtime's agents before install() still work", async (scope) => {
   const RuntimeAgent = http.Agent
   class Modern extends RuntimeAgent {}

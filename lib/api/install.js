@@ -36,7 +36,10 @@ function current(aside) {
   return aside
 }
 
-/** What was put where, in order. @type {{ module: any, name: string, theirs: unknown, ours: unknown }[]} */
+/**
+ * What was put where, in order, and how it stood there if it can't be assigned: somebody has put a getter in its place.
+ * @type {{ module: any, name: string, theirs: unknown, ours: unknown, getter?: PropertyDescriptor }[]}
+ */
 let installed = []
 
 /**
@@ -58,10 +61,28 @@ function put(module, names, makeOurs) {
   if (missing.length === 0) return
   const ours = makeOurs()
   for (const name of missing) {
-    installed.push({ module, name, theirs: module[name], ours: ours[name] })
+    const theirs = module[name]
+    const getter = getterOf(module, name)
+    if (getter === undefined) module[name] = ours[name]
+    else
+      Object.defineProperty(module, name, {
+        value: ours[name],
+        writable: true,
+        enumerable: getter.enumerable,
+        configurable: true,
+      })
+    installed.push({ module, name, theirs, ours: ours[name], getter })
     Reflect.deleteProperty(ours[name], kUninstalled)
-    module[name] = ours[name]
   }
+}
+
+/**
+ * @param {any} module
+ * @param {string} name
+ */
+function getterOf(module, name) {
+  const property = Object.getOwnPropertyDescriptor(module, name)
+  return property?.get !== undefined && property.set === undefined ? property : undefined
 }
 
 /** @param {any} module */
@@ -117,8 +138,11 @@ function install({ request = ignoresAgents, fetch = false } = {}) {
 
 /** Undoes install(). Agents that were made in between stay ours, and requests under way go on. */
 function uninstall() {
-  for (const { module, name, theirs, ours } of installed) {
-    if (module[name] === ours) module[name] = current(theirs)
+  for (const { module, name, theirs, ours, getter } of installed) {
+    if (module[name] === ours) {
+      if (getter === undefined) module[name] = current(theirs)
+      else Object.defineProperty(module, name, getter)
+    }
     Object.defineProperty(ours, kUninstalled, { value: theirs, configurable: true })
   }
   installed = []

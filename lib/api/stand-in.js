@@ -255,23 +255,26 @@ function standIn(module, Agent, own) {
 
   places.set(module, { functionsOver, takeOver })
 
-  const namespace = Object.defineProperties({}, Object.getOwnPropertyDescriptors(module))
-  for (const [name, value] of Object.entries(functionsOver(() => module))) {
-    Object.defineProperty(namespace, name, exported(value))
-  }
-  return Object.defineProperties(namespace, {
-    Agent: exported(Agent),
-    globalAgent: {
-      get: ourGlobalAgent,
-      set: (agent) => {
-        globalAgent = agent
-        theirsInstead = undefined
-        isAssigned = true
+  const functions = Object.entries(functionsOver(() => module)).map(([name, value]) => [name, exported(value)])
+  return Object.defineProperties(
+    {},
+    {
+      // Some programs freeze it.
+      ...Object.getOwnPropertyDescriptors(module),
+      ...Object.fromEntries(functions),
+      Agent: exported(Agent),
+      globalAgent: {
+        get: ourGlobalAgent,
+        set: (agent) => {
+          globalAgent = agent
+          theirsInstead = undefined
+          isAssigned = true
+        },
+        enumerable: true,
+        configurable: true,
       },
-      enumerable: true,
-      configurable: true,
     },
-  })
+  )
 }
 
 module.exports = { inPlace, places, standIn }
