@@ -69,6 +69,30 @@ test('URLs as strings and objects, with and without options', async (scope) => {
   assert.strictEqual(peer.accepted, 1)
 })
 
+test('what somebody has put on Object.prototype is no option of a request to a URL', async (scope) => {
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const address = `http://127.0.0.1:${peer.port}/a`
+  peer.requests.length = 0
+  const polluting = { headers: { 'x-polluted': '1' }, method: 'PUT', auth: 'a:b', timeout: 1 }
+  for (const given of [
+    [address, { agent }],
+    [new URL(address), { agent }],
+  ]) {
+    let request
+    Object.assign(Object.prototype, polluting)
+    try {
+      request = keepwire.http.get(...given)
+    } finally {
+      for (const name of Object.keys(polluting)) delete Object.prototype[name]
+    }
+    await read(request)
+  }
+  for (const { head } of peer.requests)
+    assert.match(head, /^GET \/a HTTP\/1\.1\r\n(?!.*(?:x-polluted|authorization))/is)
+  assert.strictEqual(peer.requests.length, 2)
+})
+
 test('options and headers may change after the call', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)

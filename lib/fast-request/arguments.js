@@ -4,6 +4,14 @@
 
 const { urlToHttpOptions } = require('node:url')
 
+/**
+ * Options beside a URL inherit nothing, as the runtime's: whoever has put something on Object.prototype says nothing of requests. An
+ * object of a class is read faster than one without a prototype.
+ */
+class Bare {}
+Object.setPrototypeOf(Bare.prototype, null)
+Reflect.deleteProperty(Bare.prototype, 'constructor')
+
 /** The last URL given as a string. @type {{ text: string, options: Record<string, any> | undefined }} */
 let lastUrl = { text: '', options: undefined }
 
@@ -22,7 +30,7 @@ function fromUrl(input) {
 /** @param {URL} url */
 function parts({ protocol, hostname, port, pathname, search, username, password }) {
   if (username !== '' || password !== '' || hostname === '') return undefined
-  return { protocol, host: hostname, port, path: pathname + search }
+  return Object.assign(new Bare(), { protocol, host: hostname, port, path: pathname + search })
 }
 
 /**
@@ -37,7 +45,7 @@ function simpleArguments(input, options, callback) {
     if (url === undefined) return undefined
     if (options === undefined || typeof options === 'function') return [url, options ?? callback]
     if (typeof options !== 'object' || options === null) return undefined
-    return [{ ...url, ...options }, callback]
+    return [Object.assign(new Bare(), url, options), callback]
   }
   if (typeof input !== 'object' || input === null || input.href !== undefined) return undefined
   return [input, options]
