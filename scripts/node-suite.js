@@ -1,8 +1,8 @@
 'use strict'
 
-// `npm run node-suite -- FOLDER [WORD…]`: Node's own tests of http and https, out of a checkout of its sources of this
-// Node's major version, as they are, after install(), and after install({ request: true }). What passes as it is must pass,
-// but for those below. Takes some minutes.
+// `npm run node-suite -- FOLDER [WORD…]`: Node's own tests of http and https, and of its proxies, out of a checkout of its sources of
+// this Node's major version, as they are, after install(), and after install({ request: true }). What passes as it is must pass,
+// but for those below. Takes some minutes. Those of proxies pass on later versions, too.
 
 require('./node-version.js')
 const { spawn } = require('node:child_process')
@@ -15,6 +15,8 @@ const { UserError, runScript, say } = require('./report.js')
 const { ensureReady } = require('./setup.js')
 
 const TEST_TIMEOUT_MS = 30_000
+/** Where its tests of proxies are, which send their requests from processes of their own. */
+const PROXIES = 'client-proxy'
 /** Some of the tests measure milliseconds. */
 const MOST_RUNS = 3
 
@@ -106,10 +108,16 @@ function testsIn(folder, words) {
     if (!fs.existsSync(home)) throw new UserError(`there is no ${home}: give the folder of Node's sources.`)
     return fs.readdirSync(home).map((file) => path.join(home, file))
   })
-  return found.filter((file) => {
-    const name = nameOf(file)
-    return /^https?-/.test(name) && (words.length === 0 || words.some((word) => name.includes(word)))
-  })
+  const ofHttp = found.filter((file) => /^https?-/.test(nameOf(file)))
+  const isChosen = (/** @type {string} */ file) => words.length === 0 || words.some((word) => file.includes(word))
+  return [...ofHttp, ...proxyTestsIn(folder)].filter(isChosen)
+}
+
+/** @param {string} folder */
+function proxyTestsIn(folder) {
+  const home = path.join(folder, 'test', PROXIES)
+  const files = fs.existsSync(home) ? fs.readdirSync(home) : []
+  return files.filter((file) => /^test-.*\.mjs$/.test(file)).map((file) => path.join(home, file))
 }
 
 /** @param {string} file */
@@ -125,13 +133,16 @@ function nameOf(file) {
  */
 function runTest(file, cwd, preload) {
   const [, flags = ''] = /^\/\/ Flags: (.*)$/m.exec(fs.readFileSync(file, 'utf8')) ?? []
+  const isOfProxies = path.basename(path.dirname(file)) === PROXIES
+  const loaded = isOfProxies ? [] : preload
+  const inherited = isOfProxies && preload.length > 0 ? { NODE_OPTIONS: preload.join('=') } : {}
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...flags.split(' ').filter(Boolean), ...preload, file], {
+    const child = spawn(process.execPath, [...flags.split(' ').filter(Boolean), ...loaded, file], {
       cwd,
       stdio: 'ignore',
       timeout: TEST_TIMEOUT_MS,
       killSignal: 'SIGKILL',
-      env: { ...process.env, NODE_TEST_DIR: fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-node-')) },
+      env: { ...process.env, ...inherited, NODE_TEST_DIR: fs.mkdtempSync(path.join(os.tmpdir(), 'keepwire-node-')) },
     })
     child.on('error', reject)
     child.on('close', (code) => resolve(code === 0))

@@ -5,13 +5,16 @@
 const assert = require('node:assert')
 const { createPrivateKey } = require('node:crypto')
 const https = require('node:https')
+const net = require('node:net')
 const tls = require('node:tls')
 
 const { Certificate, makeAuthority } = require('../support/authority')
+const { certificate, EXTENSIONS, keyOf, nameOf } = require('../support/der-certificates')
 const { outcome, plainServer, rawSecureServer, SecureAgent, secureServer, tellError } = require('../support/secure')
 const { isBun, isDeno, isNode, runtimeName } = require('../support/runtime')
 const { test } = require('../support/suite')
 const { once, until } = require('../support/wait')
+const { explain } = require('../..')
 
 const authorities = (async () => {
   const { root, server } = await makeAuthority()
@@ -81,6 +84,67 @@ for (const [name, scenario] of Object.entries(servers)) {
     const ours = await run(SecureAgent, scenario, scope)
     const difference = differences[runtimeName][name]
     assert.deepStrictEqual(comparable(ours), comparable(difference ? difference(theirs) : theirs))
+  })
+}
+
+for (const kind of ['P-256', 'RSA 2048']) {
+  for (const version of ['TLSv1.2', 'TLSv1.3']) {
+    test(`a certificate of version 1, with a key of ${kind}, is taken over ${version} by the engine`, {
+      skip: !isNode && 'others take none, or leave it to their own TLS',
+    }, async (scope) => {
+      const root = { subject: nameOf(['CN', 'Root']), key: keyOf(1) }
+      const issued = { subject: nameOf(['CN', 'localhost']), key: keyOf(2, kind), issuer: root, version: 1 }
+      const ca = certificate({ ...root, extensions: [EXTENSIONS.basic(true)] }).pem
+      const server = { pem: certificate(issued).pem, key: issued.key.pem }
+      const versions = { minVersion: version, maxVersion: version }
+      const { port } = await secureServer(scope, server, versions)
+      const agent = scope.adopt(new SecureAgent({ ca, keepAlive: true }))
+      const request = https.get({ host: 'localhost', port, agent })
+      const [response] = await once(request, 'response')
+      assert.deepStrictEqual([response.socket.authorized, explain(request).carriedBy], [true, 'keepwire'])
+      response.resume()
+      await once(response, 'end')
+    })
+  }
+}
+
+const HANDSHAKE = 22
+const SERVER_KEY_EXCHANGE = 12
+
+/** Spoils what a server has signed: the last byte of its key exchange, which TLS 1.2 does not encrypt. */
+function spoil(flight) {
+  const spoilt = Buffer.from(flight)
+  for (let record = 0; record < spoilt.length; record += 5 + spoilt.readUInt16BE(record + 3)) {
+    const end = record + 5 + spoilt.readUInt16BE(record + 3)
+    if (spoilt[record] !== HANDSHAKE) continue
+    for (let at = record + 5; at + 4 <= end; at += 4 + spoilt.readUIntBE(at + 1, 3)) {
+      if (spoilt[at] === SERVER_KEY_EXCHANGE) spoilt[at + 3 + spoilt.readUIntBE(at + 1, 3)] ^= 1
+    }
+  }
+  return spoilt
+}
+
+for (const version of [1, 3]) {
+  test(`a handshake whose signature is not of the key of its certificate of version ${version} is refused`, async (scope) => {
+    const subject = nameOf(['CN', 'localhost'])
+    const made = certificate({ subject, key: keyOf(3), version })
+    const server = { pem: made.pem, key: made.key.pem }
+    const { port } = await secureServer(scope, server, { maxVersion: 'TLSv1.2' })
+    const front = await plainServer(scope, (near) => {
+      const far = net.connect(port, '127.0.0.1')
+      near.on('close', () => far.destroy()).on('error', () => {})
+      far.on('close', () => near.destroy()).on('error', () => {})
+      near.pipe(far)
+      far.once('data', (flight) => {
+        near.write(spoil(flight))
+        far.pipe(near)
+      })
+    })
+    const ask = (Agent) => outcome({ port: front.port, agent: scope.adopt(new Agent({ ca: made.pem })) })
+    const [ours, theirs] = [await ask(SecureAgent), await ask(https.Agent)]
+    assert.ok(theirs.error, JSON.stringify(theirs))
+    if (isNode) assert.strictEqual(ours.error?.code, theirs.error.code)
+    else assert.ok(ours.error, JSON.stringify(ours))
   })
 }
 

@@ -4,8 +4,11 @@
 // with ours: what comes of the request, and what the proxy has been asked. On Node 24.5 and newer, whose agents have that option.
 
 const assert = require('node:assert')
+const childProcess = require('node:child_process')
 const http = require('node:http')
 const https = require('node:https')
+const path = require('node:path')
+const { promisify } = require('node:util')
 
 const { makeAuthority } = require('../support/authority')
 const { authority } = require('../support/http2')
@@ -15,6 +18,8 @@ const { isNode, major } = require('../support/runtime')
 const { listen, plainServer, secureServer } = require('../support/secure')
 const { test } = require('../support/suite')
 const keepwire = require('../..')
+
+const execFile = promisify(childProcess.execFile)
 
 const skip =
   !isNode || typeof http.setGlobalProxyFromEnv !== 'function' ? 'the runtime’s agents know no proxies' : false
@@ -341,6 +346,24 @@ same(
   (scope) => scriptedProxy(scope, { onHead: () => true }),
 )
 
+same(
+  'a proxy that says nothing, to a request that its listener of the timeout destroys',
+  async (side) => {
+    const agent = side.agent('https', { https_proxy: side.proxy.url }, { timeout: 100 })
+    return new Promise((resolve) => {
+      const events = []
+      const request = https.get(side.secure, { agent })
+      request.on('timeout', () => {
+        events.push('timeout')
+        request.destroy(new Error('of the listener'))
+      })
+      request.on('error', (error) => events.push(tellError(error)))
+      request.on('close', () => resolve(events))
+    })
+  },
+  (scope) => scriptedProxy(scope, { onHead: () => true }),
+)
+
 same('a proxy that is not there', async (side) => {
   const url = `http://127.0.0.1:${await freePort()}`
   return [
@@ -483,3 +506,30 @@ same(
     }
   },
 )
+
+/** Which of flags, environment and NODE_OPTIONS counts. @type {[flags: string[], env: Record<string, string>][]} */
+const SAID = [
+  [[], {}],
+  [[], { NODE_USE_ENV_PROXY: '1' }],
+  [['--use-env-proxy'], {}],
+  [['--no-use-env-proxy'], { NODE_USE_ENV_PROXY: '1' }],
+  [['--use-env-proxy', '--no-use-env-proxy'], {}],
+  [['--no-use-env-proxy'], { NODE_OPTIONS: '--use-env-proxy' }],
+  [['--use-env-proxy'], { NODE_OPTIONS: '--no-use-env-proxy' }],
+]
+
+test('the stand-ins’ global agents go by the environment when the runtime’s do', { skip }, async () => {
+  const script = `
+    const isProxied = (http) => http.globalAgent.options.proxyEnv !== undefined
+    const runtimes = isProxied(require('node:http'))
+    console.log(JSON.stringify([runtimes, isProxied(require(${JSON.stringify(path.join(__dirname, '../..'))}).http)]))`
+  const seen = []
+  for (const [flags, env] of SAID) {
+    const all = { ...process.env, HTTP_PROXY: 'http://127.0.0.1:1', ...env }
+    const { stdout } = await execFile(process.execPath, [...flags, '-e', script], { env: all })
+    const [theirs, ours] = JSON.parse(stdout)
+    assert.strictEqual(ours, theirs, `${flags} ${JSON.stringify(env)}`)
+    seen.push(theirs)
+  }
+  assert.ok(seen.includes(true) && seen.includes(false))
+})

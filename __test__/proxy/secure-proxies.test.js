@@ -7,9 +7,10 @@ const http = require('node:http')
 const https = require('node:https')
 
 const { makeAuthority } = require('../support/authority')
+const { certificate, EXTENSIONS, GENERAL, keyOf, nameOf } = require('../support/der-certificates')
 const { http2Server, authority } = require('../support/http2')
 const { scriptedProxy } = require('../support/proxy')
-const { agentUnderTest } = require('../support/runtime')
+const { agentUnderTest, isNode } = require('../support/runtime')
 const { listen, plainServer, SecureAgent, secureServer } = require('../support/secure')
 const { test } = require('../support/suite')
 const { HttpsAgent } = require('../..')
@@ -146,3 +147,38 @@ test('settings that only the runtime’s TLS has are refused by the constructor'
   refused({ proxy: 'http://localhost', proxyTls: {} }, 'ERR_INVALID_ARG_VALUE')
   refused({ proxyTls: {} }, 'ERR_INVALID_ARG_VALUE')
 })
+
+/** How a proxy's certificate names it, and whether that is the proxy's name, `localhost`. */
+const SUBJECTS = [
+  { names: ['localhost'], isIts: true },
+  { names: ['LOCALHOST'], isIts: true },
+  { names: ['elsewhere', 'localhost'], isIts: true },
+  { names: ['elsewhere'], isIts: false },
+  { names: ['localhost.elsewhere'], isIts: false },
+  { names: ['*'], isIts: false },
+  { names: ['*host'], isIts: false },
+  { names: ['localhost'], others: [GENERAL.dns('elsewhere')], isIts: false },
+  { names: ['localhost'], others: [GENERAL.ip(127, 0, 0, 9)], isIts: true },
+]
+
+for (const { names, others, isIts } of SUBJECTS) {
+  const beside = others === undefined ? '' : ', beside alternative names of another kind or host'
+  const said = `a proxy whose certificate has the common names ${names.join(' and ')}${beside}`
+  test(`${said}, is ${isIts ? 'meant' : 'another'}`, {
+    skip: !isNode && 'others take no common names, or no certificates without extensions',
+  }, async (scope) => {
+    const subject = nameOf(...names.map((name) => ['CN', name]))
+    const extensions = others && [EXTENSIONS.names(others)]
+    const made = certificate({ subject, key: keyOf(5), extensions, version: others ? 3 : 1 })
+    const proxy = await scriptedProxy(scope, { identity: { pem: made.pem, key: made.key.pem } })
+    const { port } = await listen(scope, http.createServer(echo))
+    const url = proxy.url.replace('127.0.0.1', 'localhost')
+    const agent = scope.adopt(new PlainAgent({ proxy: url, proxyTls: { ca: made.pem } }))
+    const { error, status } = await ask({ port, agent }, undefined, http)
+    assert.deepStrictEqual(
+      [error?.code, status],
+      isIts ? [undefined, 200] : ['ERR_TLS_CERT_ALTNAME_INVALID', undefined],
+    )
+    assert.strictEqual(proxy.heads.length, isIts ? 1 : 0)
+  })
+}

@@ -101,8 +101,7 @@ class ClientExchange extends Exchange {
     const { socket } = connection
     req.socket = socket
     socket._httpMessage = req
-    const agentTimeout = this.agent.options.timeout
-    const timeout = req.timeout === undefined ? agentTimeout || 0 : req.timeout
+    const { timeout } = this
     this.#expectTimeout()
     if (!socket.destroyed) {
       if (timeout !== 0 || socket.timeout !== undefined) socket.timeout = timeout
@@ -118,6 +117,18 @@ class ClientExchange extends Exchange {
     if (this.isSettled) return
     if (req.finished) this.onPrefinish()
     else if (!outgoing.isEnded) req.once('prefinish', onPrefinish)
+  }
+
+  /** The option `timeout`, in ms: the request's, else the agent's; 0: there is none. @returns {number} */
+  get timeout() {
+    return this.req.timeout === undefined ? this.agent.options.timeout || 0 : this.req.timeout
+  }
+
+  /** Whether a proxy has yet to open the way to its target: the option `timeout` is a tunnel's deadline in the runtime, too. */
+  get awaitsTunnel() {
+    const { connection, isSettled, origin, timeout } = this
+    if (connection === null || connection.isConnected || isSettled) return false
+    return timeout > 0 && origin.proxy !== undefined && !origin.proxy.forwards(origin.scheme)
   }
 
   /** @param {unknown} ms what req.setTimeout() was told before there was an open connection */
@@ -434,25 +445,21 @@ function onRequestTimeout() {
 }
 
 /** @param {ClientExchange} exchange */
+function failTunnel(exchange) {
+  const ms = exchange.timeout
+  const error = coded('ERR_PROXY_TUNNEL', `Connection to establish proxy tunnel timed out after ${ms}ms`)
+  tellProxyError(exchange, error)
+  exchange.req.destroy(Object.assign(error, { proxyTunnelTimeout: ms }))
+}
+
+/** @param {ClientExchange} exchange */
 function reportTimeout(exchange) {
   const { req, connection } = exchange
+  // Whatever a listener of 'timeout' does, it is this that the request fails with.
+  if (exchange.awaitsTunnel) failTunnel(exchange)
   if (exchange.takeTimeout()) req.emit('timeout')
   connection?.socket.emit('timeout')
   if (!exchange.isResponseEnded && req.res) req.res.emit('timeout')
-  if (connection !== null && !connection.isConnected && !exchange.isSettled) failTunnel(exchange)
-}
-
-/**
- * As in the runtime, the option `timeout` is a tunnel's deadline, too.
- * @param {ClientExchange} exchange whose connection is not open yet
- */
-function failTunnel(exchange) {
-  const { agent, origin, req } = exchange
-  const ms = agent.options.timeout || req.timeout
-  if (!ms || origin.proxy === undefined || origin.proxy.forwards(origin.scheme)) return
-  const error = coded('ERR_PROXY_TUNNEL', `Connection to establish proxy tunnel timed out after ${ms}ms`)
-  tellProxyError(exchange, error)
-  req.destroy(Object.assign(error, { proxyTunnelTimeout: ms }))
 }
 
 /** @param {ClientExchange} exchange */

@@ -188,11 +188,12 @@ function parsesLeniently() {
   return process.execArgv.includes(flag) || (process.env.NODE_OPTIONS ?? '').split(/\s+/).includes(flag)
 }
 
-/** What the runtime's own global agent gets as `proxyEnv`. */
+/** What the runtime's own global agent gets as `proxyEnv`: of flags the last one counts, and the command line before NODE_OPTIONS. */
 function globalProxyEnv() {
-  const flag = '--use-env-proxy'
-  const given = process.execArgv.includes(flag) || (process.env.NODE_OPTIONS ?? '').split(/\s+/).includes(flag)
-  return isNode && (given || process.env.NODE_USE_ENV_PROXY === '1') ? process.env : undefined
+  const flags = [...(process.env.NODE_OPTIONS ?? '').split(/\s+/), ...process.execArgv]
+  const flag = flags.filter((one) => /^--(?:no-)?use-env-proxy$/.test(one)).pop()
+  const isWanted = flag === undefined ? process.env.NODE_USE_ENV_PROXY === '1' : !flag.startsWith('--no-')
+  return isNode && isWanted ? process.env : undefined
 }
 
 /** @type {boolean | undefined} */

@@ -391,8 +391,8 @@ pub(super) async fn reach(
         Some(endpoint) => {
             phase.set("the TLS handshake with the proxy is not over");
             let opened = tls::secure(endpoint, &proxy.hop, opened, Offer::WithoutHttp2).await?;
-            // Nobody else is asked about a proxy.
-            if opened.secured.as_ref().is_some_and(|secured| secured.ask) {
+            let secured = opened.secured.as_ref();
+            if secured.is_some_and(|secured| !tls::is_meant(secured, endpoint, &proxy.hop)) {
                 let name = &proxy.name;
                 return Err(Failure::new(
                     "ERR_TLS_CERT_ALTNAME_INVALID",

@@ -22,9 +22,11 @@ pub(super) struct Certificate {
     /// Seconds since 1970.
     pub(super) not_before: i64,
     pub(super) not_after: i64,
+    /// Key and algorithm, as they stand there.
+    pub(super) key_info: Range<usize>,
     key_algorithm: Range<usize>,
     key: Range<usize>,
-    is_version_1: bool,
+    pub(super) is_version_1: bool,
     pub(super) extensions: Extensions,
 }
 
@@ -207,7 +209,8 @@ impl Certificate {
         let mut validity = Reader(body.value(SEQUENCE)?);
         let (not_before, not_after) = (validity.time()?, validity.time()?);
         let subject = Name::of(body.value(SEQUENCE)?)?;
-        let mut key = Reader(body.value(SEQUENCE)?);
+        let key_info = body.whole()?;
+        let mut key = Reader(Reader(key_info).value(SEQUENCE)?);
         let key_algorithm = range(der, key.value(SEQUENCE)?);
         let (_, key) = key.value(BIT_STRING)?.split_first()?;
         let key = range(der, key);
@@ -227,6 +230,7 @@ impl Certificate {
             serial,
             not_before,
             not_after,
+            key_info: range(der, key_info),
             key_algorithm,
             key,
             is_version_1,

@@ -29,6 +29,7 @@ mod certificate;
 mod client;
 mod der;
 mod fault;
+mod handshake_signature;
 mod names;
 mod pem;
 mod registry;
@@ -179,6 +180,14 @@ pub(super) async fn secure(
         secured: Some(Box::new(secured)),
         ..opened
     })
+}
+
+/// Whether the peer is the proxy that was meant: nobody else is asked about one, so its subject counts where the runtime would
+/// look at it.
+pub(super) fn is_meant(secured: &Secured, endpoint: &Endpoint, profile: &Profile) -> bool {
+    let is_asked = endpoint.tls.rules().ask_identity;
+    let host = identity(endpoint, profile);
+    !secured.ask || (!is_asked && verify::is_named_by_subject(&secured.chain, host))
 }
 
 /// The name that the certificate is to be for.

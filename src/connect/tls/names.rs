@@ -43,6 +43,22 @@ impl Name {
         self.0.is_empty()
     }
 
+    /// The texts of its common names, in lower case.
+    pub(super) fn common_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let mut sets = Reader(&self.0);
+        while let Some(set) = sets.value(SET) {
+            let mut entries = Reader(set);
+            while let Some(mut entry) = entries.value(SEQUENCE).map(Reader) {
+                if entry.value(OBJECT_ID) == Some(COMMON_NAME) {
+                    let text = entry.value(UTF8_STRING);
+                    names.extend(text.and_then(|text| std::str::from_utf8(text).ok()));
+                }
+            }
+        }
+        names
+    }
+
     fn has(&self, attribute: &[u8]) -> bool {
         let mut sets = Reader(&self.0);
         while let Some(set) = sets.value(SET) {

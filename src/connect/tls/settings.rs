@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::ring::sign::any_supported_type;
-use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::crypto::{ring, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -21,7 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::revocation::RevocationList;
 use super::sessions::Sessions;
 use super::sha1::with_sha1;
-use super::{Dialect, Endpoint, Trust, SECRETS};
+use super::{handshake_signature, Dialect, Endpoint, Trust, SECRETS};
 use crate::connect::{Offer, Profile};
 
 /// What a user may set, less what differs from host to host. Two connections with equal settings are interchangeable.
@@ -336,7 +336,7 @@ impl ServerCertVerifier for SignaturesOnly {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signature, algorithms)
+        handshake_signature::verify_tls12(message, cert, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -346,7 +346,7 @@ impl ServerCertVerifier for SignaturesOnly {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, signature, algorithms)
+        handshake_signature::verify_tls13(message, cert, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -7,13 +7,14 @@
 //! verdict is then [`CERT_UNTRUSTED`], which is doubtful. So are unusual chains where the runtime is not built on OpenSSL.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::certificate::{Certificate, Rank};
-use super::names::Standing;
+use super::names::{Standing, DNS};
 use super::revocation::RevocationList;
 use super::trust::{Dialect, Trust, Trusted, Word};
 use crate::error::{Failure, Prospect};
@@ -183,6 +184,30 @@ pub(super) fn is_for(chain: &[CertificateDer<'static>], host: &str) -> bool {
             .ok()
     };
     chain.first().and_then(named).is_some()
+}
+
+/// Whether a certificate without alternative names of hosts has `host` for a common name, as `tls.checkServerIdentity()` takes
+/// it. A wildcard stands for a whole first label only, of three at least.
+pub(super) fn is_named_by_subject(chain: &[CertificateDer<'static>], host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let leaf = chain.first().cloned().and_then(Certificate::of);
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let Some(leaf) = leaf.filter(|_| !is_address) else {
+        return false;
+    };
+    if leaf.alt_names().iter().any(|&(tag, _)| tag == DNS) {
+        return false;
+    }
+    let fits = |name: &str| {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        match (name.strip_prefix("*."), host.split_once('.')) {
+            (Some(rest), Some((label, parent))) => {
+                !label.is_empty() && rest == parent && rest.contains('.')
+            }
+            _ => name == host,
+        }
+    };
+    leaf.subject.common_names().into_iter().any(fits)
 }
 
 /// The longest chain without its leaf, as OpenSSL's default.
