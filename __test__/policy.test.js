@@ -12,6 +12,7 @@ const { test, testBoth } = require('./support/suite')
 const { turns, until } = require('./support/wait')
 
 const { explain, fetch, http: ownHttp } = baseline ? {} : require('..')
+const { memory } = baseline ? {} : require('../lib/exchange/gate')
 
 const OURS = { ours: 'has no policies' }
 const KEEP_ALIVE = { keepAlive: true, warnings: false }
@@ -385,6 +386,26 @@ async function closed(scope) {
   await peer.close()
   return { port }
 }
+
+test('hosts that have failed, without end, are not remembered without end', OURS, async (scope) => {
+  const { failuresMs } = memory
+  memory.failuresMs = 1
+  scope.defer(() => (memory.failuresMs = failuresMs))
+  const { port } = await closed(scope)
+  for (const breaker of [
+    { failures: 5, cooldown: 1 },
+    { failures: 1, cooldown: 1 },
+  ]) {
+    const agent = scope.agent({ ...KEEP_ALIVE, breaker, lookup })
+    let most = 0
+    for (let host = 0; host < 2000; ) {
+      const round = Array.from({ length: 100 }, () => failure(send({ host: `host${host++}.test`, port, agent })))
+      await Promise.all(round)
+      most = Math.max(most, Object.keys(agent.stats().hosts).length)
+    }
+    assert.ok(most < 1500, `${most} of 2000`)
+  }
+})
 
 test('what makes no sense is refused, of a policy when it says it', OURS, async (scope) => {
   for (const policy of [null, 5, {}, true])

@@ -23,6 +23,9 @@ const MOST_INTERVAL_MS = Number.MAX_SAFE_INTEGER
 const LEAST_PATIENCE_MS = 1000
 const UNAVAILABLE = 503
 
+/** How long it is known of a host at least that requests to it have failed; tests have less time. */
+const memory = { failuresMs: 60_000 }
+
 /** An exchange's way through the gate: from its arrival until it is over. */
 class Pass {
   /** How long the gate has held it back, in ms. */
@@ -100,8 +103,9 @@ class Gate {
   /** @type {NodeJS.Timeout | null} */
   #timer = null
   #isDraining = false
-  /** Failures in a row. */
+  /** Failures in a row, and when the last one was. */
   #failures = 0
+  #failedAt = 0
   /** Until when the circuit is open, and half open from then on; 0: it is closed. */
   #openUntil = 0
   /** Who find out whether a half open circuit can be closed. @type {Set<Pass>} */
@@ -122,11 +126,12 @@ class Gate {
     this.#slack = this.#interval === 0 ? 0 : (limits.burst - 1) * this.#interval
   }
 
-  /** Whether one that is made anew would do the same. */
+  /** Whether one that is made anew would do the same, but for failures of long ago: hosts that have failed may be without end. */
   get isIdle() {
     const at = now()
-    const isUsed = this.#passes.size > 0 || this.#waiting.size > 0
-    return !isUsed && this.#failures === 0 && this.#openUntil === 0 && this.#pausedUntil <= at && this.#due <= at
+    if (this.#passes.size > 0 || this.#waiting.size > 0 || this.#pausedUntil > at || this.#due > at) return false
+    if (this.#breaker === null || (this.#failures === 0 && this.#openUntil === 0)) return true
+    return at >= this.#failedAt + Math.max(this.#breaker.cooldown, memory.failuresMs)
   }
 
   /** What `stats().hosts` shows. */
@@ -285,6 +290,7 @@ class Gate {
    */
   note(pass, isGood) {
     if (this.#breaker === null) return
+    if (!isGood) this.#failedAt = now()
     if (this.#openUntil === 0) {
       this.#failures = isGood ? 0 : this.#failures + 1
       if (this.#failures >= this.#breaker.failures) this.#open(this.#breaker.cooldown)
@@ -356,4 +362,4 @@ function watchFallback(req, pass) {
   shadow(req, 'destroy', () => pass.noteGivenUp())
 }
 
-module.exports = { Gate, Pass }
+module.exports = { Gate, memory, Pass }
