@@ -3,6 +3,7 @@
 // Proxies that are reached by TLS themselves: TLS within TLS for https, absolute form within TLS for http.
 
 const assert = require('node:assert')
+const tls = require('node:tls')
 const http = require('node:http')
 const https = require('node:https')
 
@@ -119,6 +120,20 @@ test('a proxy that nobody trusts, or that is another, is told nothing', async (s
   }
   const { ask } = await setUp(scope, { proxyTls: { rejectUnauthorized: false } })
   assert.strictEqual((await ask({})).status, 200, 'unless the program says so')
+})
+
+test('who has put something in the place of tls.checkServerIdentity hears that nobody asks it about proxies', async (scope) => {
+  const { checkServerIdentity } = tls
+  scope.defer(() => (tls.checkServerIdentity = checkServerIdentity))
+  tls.checkServerIdentity = (...values) => checkServerIdentity(...values)
+  const { ask, proxy, target } = await setUp(scope)
+  const { error } = await ask({})
+  assert.strictEqual(error.code, 'ERR_TLS_CERT_ALTNAME_INVALID')
+  assert.match(
+    error.message,
+    /^Nobody can ask the tls\.checkServerIdentity of this program about .* https:\/\/localhost:\d+$/,
+  )
+  assert.deepStrictEqual([proxy.heads.length, target.connections], [0, 0])
 })
 
 test('who is trusted as a proxy is not trusted as a target', async (scope) => {

@@ -131,7 +131,7 @@ pub struct Connected {
 }
 
 /// An address to try, and how an error spells it: as the user wrote it, if he wrote it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Target {
     addr: SocketAddr,
     text: String,

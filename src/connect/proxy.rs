@@ -394,10 +394,11 @@ pub(super) async fn reach(
             let secured = opened.secured.as_ref();
             if secured.is_some_and(|secured| !tls::is_meant(secured, endpoint, &proxy.hop)) {
                 let name = &proxy.name;
-                return Err(Failure::new(
-                    "ERR_TLS_CERT_ALTNAME_INVALID",
-                    format!("Hostname/IP does not match certificate's altnames: that of the proxy {name} is another's"),
-                ));
+                let why = match endpoint.tls.rules().ask_identity {
+                    true => format!("Nobody can ask the tls.checkServerIdentity of this program about the certificate of the proxy {name}"),
+                    false => format!("Hostname/IP does not match certificate's altnames: that of the proxy {name} is another's"),
+                };
+                return Err(Failure::new("ERR_TLS_CERT_ALTNAME_INVALID", why));
             }
             Ok(Connected {
                 secured: None,

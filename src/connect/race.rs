@@ -5,6 +5,7 @@
 //! timeout still connects. The runtime closes the slow attempt instead. The first connection wins, the others are
 //! dropped before a byte was sent on them.
 
+use std::collections::HashSet;
 use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
 use std::task::Poll;
@@ -20,14 +21,11 @@ pub(super) fn order(resolved: Vec<Target>) -> Vec<Target> {
     let Some(first_is_v4) = resolved.first().map(|target| target.addr.is_ipv4()) else {
         return resolved;
     };
-    let mut unique: Vec<Target> = Vec::with_capacity(resolved.len());
-    for target in resolved {
-        if !unique.contains(&target) {
-            unique.push(target);
-        }
-    }
-    let (preferred, other): (Vec<_>, Vec<_>) = unique
+    // Answers have thousands of addresses if somebody means harm.
+    let mut seen = HashSet::with_capacity(resolved.len());
+    let (preferred, other): (Vec<_>, Vec<_>) = resolved
         .into_iter()
+        .filter(|target| seen.insert(target.clone()))
         .partition(|target| target.addr.is_ipv4() == first_is_v4);
     let mut ordered = Vec::with_capacity(preferred.len() + other.len());
     let (mut preferred, mut other) = (preferred.into_iter(), other.into_iter());
