@@ -99,8 +99,18 @@ test('dashboard: wrong hosts, writes and what is not there are refused', OURS, a
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
     for (const path of ['', 'stats.json', 'events', 'metrics']) assert.strictEqual(await status({ method, path }), 405)
   }
-  assert.strictEqual(await status({ headers: { 'x-forwarded-for': '203.0.113.5' } }), 403)
-  assert.strictEqual(await status({ headers: { 'sec-fetch-site': 'cross-site' }, path: 'stats.json' }), 403)
+  for (const name of ['x-forwarded-for', 'x-forwarded-proto', 'cf-connecting-ip', 'via']) {
+    assert.strictEqual(await status({ headers: { [name]: '203.0.113.5' } }), 403, name)
+  }
+  for (const [site, mode, expected] of [
+    ['cross-site', 'no-cors', 403],
+    ['same-site', 'cors', 403],
+    ['same-origin', 'cors', 200],
+    ['cross-site', 'navigate', 200],
+  ]) {
+    const headers = { 'sec-fetch-site': site, 'sec-fetch-mode': mode }
+    assert.strictEqual(await status({ headers, path: 'stats.json' }), expected, `${site} ${mode}`)
+  }
   for (const path of ['nothing', '__proto__', 'constructor', '..%2findex.js', '%2e%2e/package.json', 'toString']) {
     assert.strictEqual(await status({ path }), 404, path)
   }

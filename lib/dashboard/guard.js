@@ -13,7 +13,9 @@ const { invalidValue, notA } = require('../common/errors.js')
 const SHORTEST_TOKEN = 16
 const COOKIE = 'keepwire_dashboard'
 /** Proxies say so by one of these: what came through one did not come from this machine. */
-const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+const FORWARDED = /^(?:forwarded|x-forwarded-.+|x-real-ip|x-client-ip|true-client-ip|cf-connecting-ip|via)$/
+/** What a browser says of requests of the page's own, and of the user's. */
+const OWN_SITES = ['same-origin', 'none']
 
 /** @param {string} host an address or a name */
 function isLoopback(host) {
@@ -61,7 +63,9 @@ class Guard {
     if (host === undefined || !(isLoopback(host) || isIP(host) !== 0 || this.#hosts.has(host))) {
       return { status: 421, text: "This host's name is not one of the dashboard's: see its option `hosts`." }
     }
-    if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate') {
+    const { 'sec-fetch-mode': mode, 'sec-fetch-site': site } = headers
+    // Another port of this machine is the same site, and may take up all viewers' places.
+    if (site !== undefined && !OWN_SITES.includes(String(site)) && mode !== 'navigate') {
       return { status: 403, text: 'Other sites can not look.' }
     }
     if (this.#token === null) {
@@ -69,7 +73,7 @@ class Guard {
         isLoopback(socket.remoteAddress ?? '') &&
         isLoopback(socket.localAddress ?? '') &&
         isLoopback(host) &&
-        FORWARDED.every((name) => headers[name] === undefined)
+        !Object.keys(headers).some((name) => FORWARDED.test(name))
       if (isHere) return { cookie: null }
       return { status: 403, text: 'Only for requests from this machine: others need a token, see its option `token`.' }
     }
