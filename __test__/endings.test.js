@@ -3,6 +3,8 @@
 // In which order a request, its response, its socket and the callbacks of its writes hear of an end: as from the runtime.
 
 const assert = require('node:assert')
+const http = require('node:http')
+const https = require('node:https')
 const net = require('node:net')
 const { once } = require('node:events')
 const { isDeepStrictEqual } = require('node:util')
@@ -11,7 +13,7 @@ const { request, send } = require('./support/client')
 const { DEAD_PORT, reply } = require('./support/peer')
 const { isBun, isDeno } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
-const { until } = require('./support/wait')
+const { turns, until } = require('./support/wait')
 
 const OK = (_, connection) => connection.write(reply('ok'))
 const CHUNK = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n'
@@ -34,6 +36,31 @@ testBoth(
     await done
     const refused = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION'
     assert.deepStrictEqual(log, ['error ECONNREFUSED', 'close', `write ${refused}`, `write ${refused}`])
+  },
+)
+
+testBoth(
+  'a request that is ended after it has failed has nothing left to send, and its callback is heard as in the runtime',
+  async (scope) => {
+    const tell = async (make) => {
+      const req = make({ port: DEAD_PORT, method: 'POST' })
+      req.on('error', () => {})
+      req.setHeader('content-length', 4)
+      req.write('some')
+      await new Promise((resolve) => req.once('close', resolve))
+      await turn()
+      const { writableLength } = req
+      let isCalled = false
+      req.end(() => (isCalled = true))
+      // In some runtimes it never is.
+      await turns(5)
+      return { writableLength, isCalled }
+    }
+    const agent = scope.agent()
+    const theirs = agent.protocol === 'https:' ? https : http
+    const usual = await tell((options) => request({ ...options, agent: new theirs.Agent() }))
+    assert.deepStrictEqual(await tell((options) => request({ ...options, agent })), usual)
+    assert.strictEqual(usual.writableLength, 0)
   },
 )
 

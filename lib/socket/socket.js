@@ -102,9 +102,9 @@ class EngineSocket extends Socket {
 
   set bytesWritten(_bytes) {}
 
-  /** Bytes that are not sent yet. */
+  /** Bytes that are not sent yet; what a closed one had is given up. */
   get writableLength() {
-    return this.#connection.exchange?.pending ?? 0
+    return this.closed ? 0 : (this.#connection.exchange?.pending ?? 0)
   }
 
   get bufferSize() {
