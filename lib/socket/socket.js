@@ -24,6 +24,8 @@ const takesProbes = isNode && inherited.setKeepAlive.length === 4
 class EngineSocket extends Socket {
   /** @type {Connection} */
   #connection
+  /** Whether it has closed, and all have heard so: what was to be sent is given up. */
+  #isOver = false
   /** The request under way, as the runtime's sockets have it. @type {any} */
   _httpMessage = null
 
@@ -43,6 +45,11 @@ class EngineSocket extends Socket {
   /** @param {any} socket */
   static connectionOf(socket) {
     return /** @type {EngineSocket} */ (socket).#connection
+  }
+
+  /** @param {EngineSocket} socket */
+  static giveUp(socket) {
+    socket.#isOver = true
   }
 
   /** Those of other prototypes, too. @param {any} value */
@@ -102,9 +109,9 @@ class EngineSocket extends Socket {
 
   set bytesWritten(_bytes) {}
 
-  /** Bytes that are not sent yet; what a closed one had is given up. */
+  /** Bytes that are not sent yet. */
   get writableLength() {
-    return this.closed ? 0 : (this.#connection.exchange?.pending ?? 0)
+    return this.#isOver ? 0 : (this.#connection.exchange?.pending ?? 0)
   }
 
   get bufferSize() {
@@ -329,6 +336,7 @@ function close(socket, connection, hadError) {
     } finally {
       // Somebody has thrown, or has taken all listeners off.
       onClose.call(socket)
+      EngineSocket.giveUp(socket)
       exchange?.failCallbacks(true)
     }
   }
