@@ -6,17 +6,14 @@
 const assert = require('node:assert')
 const { createHash } = require('node:crypto')
 const http = require('node:http')
-const https = require('node:https')
 const { Readable, pipeline } = require('node:stream')
 
-const native = require('../lib/bridge/native.js')
 const { random, read, send } = require('./support/client')
 const { held } = require('./support/memory')
 const { reply } = require('./support/peer')
-const { test, testBoth } = require('./support/suite')
+const { test } = require('./support/suite')
 const { once, settled, turns, until } = require('./support/wait')
 
-const CLIENTS = { http, https }
 const KEEP_ALIVE = { keepAlive: true }
 const MB = 1024 * 1024
 const GB = 1024 * MB
@@ -320,98 +317,6 @@ test('a buffer that was written may be changed after its callback', async (scope
   request.end()
   assert.strictEqual((await answer).body, hash.digest('hex'))
 })
-
-testBoth('a buffer of any size may be changed once its writing is told, by its callback or by drain', async (scope) => {
-  /** @type {any} */
-  let socket
-  const hash = createHash('sha1')
-  const total = createHash('sha1')
-  let left = 0
-  const peer = await scope.peer({
-    onConnection: (connection) => {
-      socket = connection.socket
-    },
-    forget: true,
-    onBytes: (bytes, connection) => {
-      if (left === 0) {
-        const end = bytes.indexOf('\r\n\r\n') + 4
-        left = Number(/content-length: (\d+)/i.exec(bytes.subarray(0, end).toString('latin1'))[1])
-        bytes = bytes.subarray(end)
-      }
-      hash.update(bytes)
-      left -= bytes.length
-      if (left === 0) connection.write(reply('got it'))
-    },
-  })
-  const sizes = [1_000, 65_535, 65_536, 200_000, 65_536, 262_144, 262_145, 70_000, 3 * MB, 100, 5 * MB, 65_536]
-  const request = CLIENTS[scope.scheme].request({
-    host: '127.0.0.1',
-    port: peer.port,
-    method: 'POST',
-    headers: { 'Content-Length': 2 * sizes.reduce((sum, size) => sum + size, 0) },
-    agent: scope.agent(KEEP_ALIVE),
-  })
-  const answer = read(request)
-  const buffer = Buffer.alloc(5 * MB)
-  for (const [index, size] of [...sizes, ...[...sizes].reverse()].entries()) {
-    // Of some, the kernel has room for a part only, for some time.
-    if (index % 4 === 2) socket.pause()
-    const part = buffer.subarray(0, size).fill(index + 1)
-    total.update(part)
-    const told = index % 3 === 0 ? once(request, 'drain') : new Promise((resolve) => request.write(part, resolve))
-    if (index % 3 === 0 && request.write(part)) request.emit('drain')
-    await until(() => socket !== undefined)
-    await turns(20)
-    socket.resume()
-    await told
-    buffer.fill(0)
-  }
-  request.end()
-  assert.strictEqual((await answer).body, 'got it')
-  assert.strictEqual(hash.digest('hex'), total.digest('hex'))
-})
-
-testBoth(
-  "a large buffer is its user's again when its request is answered, given up or fails",
-  {
-    ours: 'lends nothing',
-  },
-  async (scope) => {
-    let connection
-    const peer = await scope.peer({
-      onHead: (_, accepted) => {
-        connection = accepted
-        connection.socket.pause()
-      },
-      onRequest: ({ body }, accepted) => accepted.write(reply(hashOf(body))),
-    })
-    const body = Buffer.alloc(16 * MB, 'x')
-    const begin = async () => {
-      const options = { host: '127.0.0.1', port: peer.port, method: 'PUT', agent: scope.agent(KEEP_ALIVE) }
-      const request = CLIENTS[scope.scheme].request(options)
-      const answer = read(request)
-      answer.catch(() => {})
-      request.end(body)
-      await until(() => native.held().lent === 1 && connection !== undefined)
-      return { request, answer }
-    }
-    const answered = await begin()
-    connection.socket.resume()
-    assert.strictEqual((await answered.answer).body, hashOf(body))
-    assert.strictEqual(native.held().lent, 0)
-    connection = undefined
-    const { request, answer } = await begin()
-    request.destroy()
-    await assert.rejects(answer)
-    assert.strictEqual(native.held().lent, 0)
-    connection.raw.destroy()
-    connection = undefined
-    const failed = await begin()
-    connection.raw.destroy()
-    await assert.rejects(failed.answer)
-    assert.strictEqual(native.held().lent, 0)
-  },
-)
 
 test('chunks of a response stay as they are after later requests', async (scope) => {
   const peer = await scope.peer((request, connection) => connection.write(reply(request.target.slice(1).repeat(3_000))))

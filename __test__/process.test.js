@@ -155,12 +155,12 @@ test('worker threads that are terminated in the middle of requests take nothing 
   await silent.nobodyConnected(30_000)
 })
 
-test('worker threads that end while bodies are written to their buffers, and read from such, take nothing else along', {
+test('worker threads that end while bodies are written to their buffers take nothing else along', {
   timeout: 60_000,
   ours: 'has a fetch of its own',
 }, async () => {
   const { code, signal, lines, late, stderr } = await runScript('worker-lends')
-  assert.deepStrictEqual([late, signal, code, lines], [false, null, 0, [{ most: 6 }]], stderr)
+  assert.deepStrictEqual([late, signal, code, lines], [false, null, 0, [{ most: 3 }]], stderr)
 })
 
 test('worker threads with idle connections end by themselves', { timeout: 60_000 }, async (scope) => {

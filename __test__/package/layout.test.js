@@ -97,8 +97,8 @@ const NAMES = {
   },
 }
 
-/** Of JavaScript alone: the sizes of its buffers, from which size on a chunk goes by itself or is lent, and that it is. */
-const OURS_ALONE = ['SUBMISSION_BYTES', 'COMPLETION_BYTES', 'LARGE_CHUNK', 'LEND_CHUNK', 'WRITE_LENT']
+/** Of JavaScript alone: the sizes of its buffers, and from which size on a chunk goes by itself. */
+const OURS_ALONE = ['SUBMISSION_BYTES', 'COMPLETION_BYTES', 'LARGE_CHUNK']
 
 /** @param {string} file under src/ */
 function source(file) {

@@ -8,7 +8,7 @@
 const { Buffer, constants } = require('node:buffer')
 
 const { queueMicrotask } = require('../runtime/captured.js')
-const { lendBody, submit, submitBody } = require('./native.js')
+const { submit, submitBody } = require('./native.js')
 
 const {
   ABORT,
@@ -31,7 +31,6 @@ const {
   SUBMISSION_BYTES,
   WRITE,
   WRITE_END,
-  WRITE_LENT,
 } = require('./layout.js')
 
 const NO_WRITE = -1
@@ -126,8 +125,7 @@ class Submission {
     const length = chunk.byteLength
     if (length >= LARGE_CHUNK) {
       this.flush()
-      if ((flags & WRITE_LENT) === 0) submitBody(this.#port, exchange, chunk, flags)
-      else lendBody(this.#port, exchange, chunk, flags & ~WRITE_LENT)
+      submitBody(this.#port, exchange, chunk, flags)
       return length
     }
     const at = this.#command(WRITE, flags, 0, exchange, length)

@@ -13,8 +13,6 @@ module.exports = Object.freeze({
   COMPLETION_BYTES: 256 * 1024,
   /** Request chunks of at least this many bytes go to the engine on their own, without a copy into the batch. */
   LARGE_CHUNK: 16 * 1024,
-  /** From this size on they may be lent, which costs more than a copy of fewer bytes. */
-  LEND_CHUNK: 64 * 1024,
   /** Response bytes the engine sends ahead of acknowledgements, per exchange. */
   WINDOW: 256 * 1024,
   /** The same in pieces. */
@@ -53,8 +51,6 @@ module.exports = Object.freeze({
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,
   WRITE_WANT_ACK: 2,
-  /** Of JavaScript's alone: the engine is lent the chunk. */
-  WRITE_LENT: 256,
 
   // What SOCKOPT sets (aux).
   SOCKOPT_NO_DELAY: 1,

@@ -72,8 +72,6 @@ class Exchange {
   isCheckInDue = false
   /** Whether 'timeout' was emitted while it waited. */
   hasTimedOut = false
-  /** Whether the engine was lent pieces of its request, which it reads where they are. */
-  hasLent = false
   /** Whether its users get copies of what comes. */
   copiesChunks = false
   /** Whether larger pieces come in memory of the runtime's own, which can be transferred, and not in the engine's. */
@@ -201,17 +199,9 @@ class Exchange {
     if (this.isSettled) return
     if (!this.#keepsAlive) this.port.hold()
     this.isSettled = true
-    this.takeLent()
     this.port.release(this.id)
     // A real socket is used after that.
     if (this.pass !== null && !this.isFallback) this.pass.leave()
-  }
-
-  /** What was lent of its request is its user's again. */
-  takeLent() {
-    if (!this.hasLent) return
-    this.hasLent = false
-    native.returnBodies(this.port.id, this.id)
   }
 
   /** @param {boolean} on whether it keeps the event loop alive, until it is over */

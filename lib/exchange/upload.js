@@ -13,7 +13,7 @@ const { maxHeaderSize } = require('node:http')
 const { getSystemErrorMap } = require('node:util')
 
 const { nextTick } = require('../runtime/captured.js')
-const { LEND_CHUNK, WRITE_LENT, WRITE_WANT_ACK } = require('../bridge/layout.js')
+const { WRITE_WANT_ACK } = require('../bridge/layout.js')
 const { coded, optionError, streamDestroyed } = require('../common/errors.js')
 const { forgetsCanceledWrites, isBun, isDeno, kNeedDrain, tellsCanceledAtOnce } = require('../runtime/probes.js')
 
@@ -57,9 +57,6 @@ class Outgoing {
   /** @type {(Error & { syscall?: string }) | null} */
   #reason = null
   #isFailed = false
-  /** What is lent to the engine, and stays as it is until the kernel has it: from here, to there. */
-  #lentFrom = 0
-  #lentTo = 0
   /** In which of the port's rounds callbacks were called last. */
   #toldIn = -1
   #needDrain = false
@@ -73,13 +70,8 @@ class Outgoing {
     this.#exchange = exchange
   }
 
-  /** Bytes that count as sent: of what is lent, those that the kernel has. */
+  /** Bytes that count as sent. */
   get #sent() {
-    const counted = this.#counted
-    return this.#lentTo === 0 ? counted : Math.min(counted, Math.max(this.#lentFrom, this.#acknowledged))
-  }
-
-  get #counted() {
     // There is none any more after takeBack(), of which a socket that was corked hears later.
     const isConnected = this.#exchange.connection?.isConnected
     if (this.#corkedAt >= 0) return Math.min(this.#corkedAt, this.#acknowledged + SEND_BUFFER)
@@ -114,13 +106,7 @@ class Outgoing {
     const waiting = before - sent
     if (data.length > 0) {
       const beyond = before + data.length > this.#acknowledged + SEND_BUFFER
-      const lends = beyond && mayBeLent(data)
-      this.#written += this.#send(data, encoding, lends ? WRITE_WANT_ACK | WRITE_LENT : beyond ? WRITE_WANT_ACK : 0)
-      if (lends) {
-        if (this.#lentTo === 0) this.#lentFrom = before
-        this.#lentTo = this.#written
-        this.#exchange.hasLent = true
-      }
+      this.#written += this.#send(data, encoding, beyond ? WRITE_WANT_ACK : 0)
     }
     this.#advance(sent)
     if (typeof callback === 'function') {
@@ -188,7 +174,6 @@ class Outgoing {
     this.#held = null
     this.#callbacks = null
     this.#needDrain = false
-    this.#takeLent()
     return unsent
   }
 
@@ -259,7 +244,6 @@ class Outgoing {
   acknowledge(total) {
     if (total > this.#acknowledged) this.#acknowledged = Math.min(total, this.#written)
     if (this.isEnded && this.#acknowledged === this.#written) this.isDone = true
-    if (this.#acknowledged >= this.#lentTo) this.#takeLent()
     this.report()
     this.#exchange.afterSending()
   }
@@ -268,16 +252,8 @@ class Outgoing {
   acknowledgeAll() {
     this.isDone = true
     this.#acknowledged = this.#written
-    this.#takeLent()
     this.report()
     this.#exchange.afterSending()
-  }
-
-  /** What was lent is its user's again. */
-  #takeLent() {
-    if (this.#lentTo === 0) return
-    this.#lentTo = 0
-    this.#exchange.takeLent()
   }
 
   #reportSoon() {
@@ -432,15 +408,6 @@ function hasIdempotencyKey(req) {
   if (req.getHeader('idempotency-key') !== undefined || req.getHeader('x-idempotency-key') !== undefined) return true
   // Headers given as an array are serialized without being kept.
   return req.getHeader('host') === undefined && IDEMPOTENCY_KEY.test(req._header ?? '')
-}
-
-/**
- * Whether the engine may read a chunk where it is, long after this: memory that does not shrink, of this thread alone.
- * @param {any} data
- */
-function mayBeLent(data) {
-  if (typeof data === 'string' || data.byteLength < LEND_CHUNK) return false
-  return data.buffer instanceof ArrayBuffer && !(/** @type {any} */ (data.buffer).resizable)
 }
 
 /** @param {Outgoing} outgoing */

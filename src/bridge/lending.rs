@@ -1,13 +1,10 @@
-//! Buffers that JavaScript lends the engine: for bodies of responses whose length is known, and large pieces of requests.
+//! Buffers that JavaScript lends the engine for bodies whose length is known.
 //!
 //! What a body is read into must be memory of the runtime's own, else it can't be transferred to other threads. So JavaScript
 //! makes the buffer, and the engine writes to it what it reads, on its own thread: nothing is copied on JavaScript's.
 //!
 //! JavaScript shows a buffer to nobody before it has it back, and its thread alone lets go of it: before its environment ends, and
 //! never while a write is under way.
-//!
-//! A request's piece is its user's, who was not told yet that it is sent: as with the runtime's sockets, it is to stay as it is
-//! until then. It is read in one place, under a lock that whoever takes it back waits for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +13,6 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use once_cell::sync::Lazy;
 
-use crate::exchange::mailbox::Loan;
 use crate::fetch::request::Room;
 use crate::pool::{ExchangeId, PortId};
 
@@ -90,72 +86,8 @@ pub fn reclaim(port: PortId, exchange: ExchangeId) -> Option<Buffer> {
     lent.reclaim()
 }
 
-/// A piece of a request's body; `None`: JavaScript has it back.
-struct LentBody {
-    buffer: Mutex<Option<Buffer>>,
-    len: usize,
-}
-
-impl LentBody {
-    fn buffer(&self) -> MutexGuard<'_, Option<Buffer>> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Loan for LentBody {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn show(&self, at: usize, look: &mut dyn FnMut(&[u8])) -> bool {
-        let buffer = self.buffer();
-        let bytes = buffer.as_ref().and_then(|buffer| buffer.get(at..));
-        bytes.is_some_and(|bytes| {
-            look(bytes);
-            true
-        })
-    }
-}
-
-type AllBodies = HashMap<(PortId, ExchangeId), Vec<Arc<LentBody>>>;
-
-static BODIES: Lazy<Mutex<AllBodies>> = Lazy::new(Mutex::default);
-
-fn all_bodies() -> MutexGuard<'static, AllBodies> {
-    BODIES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Lends a piece of an exchange's request.
-pub fn lend_body(port: PortId, exchange: ExchangeId, buffer: Buffer) -> Arc<dyn Loan> {
-    let lent = Arc::new(LentBody {
-        len: buffer.len(),
-        buffer: Mutex::new(Some(buffer)),
-    });
-    let mut all = all_bodies();
-    all.entry((port, exchange)).or_default().push(lent.clone());
-    lent
-}
-
-/// The engine may not read any more what was lent of an exchange's request.
-#[napi]
-pub fn return_bodies(port: PortId, exchange: f64) {
-    let lent = all_bodies().remove(&(port, exchange as ExchangeId));
-    take_back(lent.into_iter().flatten());
-}
-
-fn take_back(lent: impl Iterator<Item = Arc<LentBody>>) {
-    for body in lent {
-        drop(body.buffer().take());
-    }
-}
-
 /// All of a thread's.
 pub fn reclaim_all(port: PortId) {
-    let bodies: Vec<_> = all_bodies()
-        .extract_if(|key, _| key.0 == port)
-        .flat_map(|(_, lent)| lent)
-        .collect();
-    take_back(bodies.into_iter());
     let keys: Vec<_> = all_lent()
         .keys()
         .filter(|key| key.0 == port)
@@ -168,7 +100,7 @@ pub fn reclaim_all(port: PortId) {
 
 /// How many are lent.
 pub fn count() -> usize {
-    all_lent().len() + all_bodies().values().map(Vec::len).sum::<usize>()
+    all_lent().len()
 }
 
 /// Where the body of an exchange's response goes, if a buffer was lent for it.

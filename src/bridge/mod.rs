@@ -18,6 +18,7 @@
 mod bell;
 pub mod completion;
 pub mod content;
+mod copies;
 #[cfg(feature = "fault-injection")]
 mod faults;
 pub mod fetch;

@@ -14,6 +14,7 @@ use once_cell::sync::{Lazy, OnceCell};
 use super::bell::Bell;
 use super::completion::{Chunk, Completions, Fetched, Wake};
 use super::content::close_contents;
+use super::copies;
 use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Submission};
@@ -589,19 +590,10 @@ pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
     }
 }
 
-/// Lends a large piece of a request's body, which stays as it is until it is in the kernel or [`lending::return_bodies`] is
-/// called; flags as of WRITE.
-#[napi]
-pub fn lend_body(port: PortId, exchange: f64, chunk: Buffer, flags: u32) {
-    let exchange = exchange as ExchangeId;
-    let input = submission::lend(lending::lend_body(port, exchange, chunk), flags as u8);
-    connections::run(move |all| submission::deliver(all, port, exchange, input));
-}
-
 /// Hands over a large piece of a request's body; flags as of WRITE.
 #[napi]
 pub fn submit_body(port: PortId, exchange: f64, chunk: BufferSlice<'_>, flags: u32) {
-    let bytes = Bytes::copy_from_slice(&chunk);
+    let bytes = copies::copy(&chunk);
     let exchange = exchange as ExchangeId;
     let input = submission::write(bytes, flags as u8);
     connections::run(move |all| submission::deliver(all, port, exchange, input));

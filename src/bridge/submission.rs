@@ -3,8 +3,6 @@
 //! The bytes come from our own JavaScript, but a wrong one must cost no more than what it is about: each command says how
 //! long it is, so one that makes no sense is refused by itself and those behind it are carried out.
 
-use std::sync::Arc;
-
 use bytes::{Buf, Bytes};
 
 use super::layout::{command, ALIGN, COMMAND_HEADER};
@@ -14,7 +12,7 @@ use crate::contain::contain;
 use crate::engine::connections::Connections;
 use crate::engine::ENGINE;
 use crate::error::{Failure, ENGINE_FAILED};
-use crate::exchange::mailbox::{Begin, Input, Loan};
+use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::timeouts::Timeouts;
 use crate::faults::{self, Stage};
 use crate::fetch;
@@ -205,15 +203,6 @@ fn fetch_request(
 pub fn write(bytes: Bytes, flags: u8) -> Input {
     Input::Write {
         bytes,
-        end: flags & command::LAST != 0,
-        want_ack: flags & command::WANT_ACK != 0,
-    }
-}
-
-/// Request bytes that are lent, with the flags of a WRITE.
-pub fn lend(loan: Arc<dyn Loan>, flags: u8) -> Input {
-    Input::Lend {
-        loan,
         end: flags & command::LAST != 0,
         want_ack: flags & command::WANT_ACK != 0,
     }

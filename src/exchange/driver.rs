@@ -126,12 +126,7 @@ impl<'a> Driver<'a> {
     }
 
     fn take_inputs(&mut self) -> Option<Outcome> {
-        while let Some(mut input) = self.task.mailbox.pop() {
-            if let Some(exchange) = &self.current {
-                if exchange.request.is_empty() {
-                    input = input.owned();
-                }
-            }
+        while let Some(input) = self.task.mailbox.pop() {
             match (input, &mut self.current) {
                 (Input::Begin(begin), current) => {
                     // An unfinished request before it: its bytes would run into the new one's.

@@ -2,8 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -33,27 +31,6 @@ pub struct Begin {
     pub max_header_size: usize,
 }
 
-/// Request bytes in memory of their caller's, who leaves them as they are until they are in the kernel, or takes them back.
-pub trait Loan: Send + Sync {
-    /// How many.
-    fn len(&self) -> usize;
-    /// Shows those from `at` on. False: they were taken back, and nothing is shown.
-    fn show(&self, at: usize, look: &mut dyn FnMut(&[u8])) -> bool;
-}
-
-impl fmt::Debug for dyn Loan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loan").finish_non_exhaustive()
-    }
-}
-
-/// A copy of what is lent from `at` on; `None`: it was taken back.
-pub fn copy_of(loan: &dyn Loan, at: usize) -> Option<Bytes> {
-    let mut copy = Bytes::new();
-    loan.show(at, &mut |bytes| copy = Bytes::copy_from_slice(bytes))
-        .then_some(copy)
-}
-
 /// A command.
 #[derive(Debug)]
 pub enum Input {
@@ -68,12 +45,6 @@ pub enum Input {
         /// Tell when all are in the kernel.
         want_ack: bool,
     },
-    /// Request bytes that are lent: as `Write`, but for who owns them.
-    Lend {
-        loan: Arc<dyn Loan>,
-        end: bool,
-        want_ack: bool,
-    },
     /// How long the exchange waits for its peer.
     Timeouts(Timeouts),
     /// So many body bytes were consumed.
@@ -82,24 +53,6 @@ pub enum Input {
     Idle,
     /// Tell now what was written, if nothing else was said since.
     Tick,
-}
-
-impl Input {
-    /// As it is, but for request bytes that are lent: those are copied. What was taken back meanwhile is given up anyway.
-    pub fn owned(self) -> Self {
-        match self {
-            Self::Lend {
-                loan,
-                end,
-                want_ack,
-            } => Self::Write {
-                bytes: copy_of(&*loan, 0).unwrap_or_default(),
-                end,
-                want_ack,
-            },
-            other => other,
-        }
-    }
 }
 
 /// A connection's mailbox; I/O thread only.

@@ -3,55 +3,19 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::mailbox::{copy_of, Loan};
 use crate::config::{REPLAY_LIMIT, TURN_WRITTEN};
 use crate::metrics::method_of;
 
 const MAX_SLICES: usize = 16;
 
-enum Piece {
-    Own(Bytes),
-    /// From `at` on.
-    Lent {
-        loan: Arc<dyn Loan>,
-        at: usize,
-    },
-}
-
-impl Piece {
-    fn len(&self) -> usize {
-        match self {
-            Self::Own(bytes) => bytes.len(),
-            Self::Lent { loan, at } => loan.len() - at,
-        }
-    }
-
-    fn advance(&mut self, count: usize) {
-        match self {
-            Self::Own(bytes) => bytes.advance(count),
-            Self::Lent { at, .. } => *at += count,
-        }
-    }
-
-    /// It in memory of our own, unless it was taken back.
-    fn own(&mut self) {
-        if let Self::Lent { loan, at } = self {
-            if let Some(bytes) = copy_of(&**loan, *at) {
-                *self = Self::Own(bytes);
-            }
-        }
-    }
-}
-
 /// The bytes of one request.
 pub struct RequestBuffer {
-    queue: VecDeque<Piece>,
+    queue: VecDeque<Bytes>,
     /// Everything sent so far, while it may be sent again.
     sent: Option<Vec<Bytes>>,
     /// The most that is kept.
@@ -59,8 +23,6 @@ pub struct RequestBuffer {
     total: u64,
     written: u64,
     complete: bool,
-    /// Nothing stays lent.
-    owns_all: bool,
     /// The number of its method, as [`method_of`] has it.
     method: usize,
 }
@@ -75,7 +37,6 @@ impl RequestBuffer {
             total: 0,
             written: 0,
             complete: false,
-            owns_all: false,
             method: 0,
         }
     }
@@ -94,42 +55,15 @@ impl RequestBuffer {
         } else if let Some(sent) = &mut self.sent {
             sent.push(bytes.clone());
         }
-        self.queue.push_back(Piece::Own(bytes));
-    }
-
-    /// Appends bytes that are read where they are when the transport takes them. What is kept is copied.
-    pub fn push_lent(&mut self, loan: Arc<dyn Loan>) {
-        let is_kept = self.sent.is_some() && self.total + loan.len() as u64 <= self.limit;
-        if is_kept || self.owns_all || self.total == 0 {
-            if let Some(bytes) = copy_of(&*loan, 0) {
-                self.push(bytes);
-                return;
-            }
-        }
-        self.total += loan.len() as u64;
-        self.sent = None;
-        self.queue.push_back(Piece::Lent { loan, at: 0 });
+        self.queue.push_back(bytes);
     }
 
     /// Keeps all of what is written from now on, and what was, until [`Self::forget`].
     pub fn keep_all(&mut self) {
-        self.owns_all = true;
-        self.queue.iter_mut().for_each(Piece::own);
         if self.written == 0 {
             self.limit = u64::MAX;
-            self.sent = self.queue.iter().map(Self::owned).collect();
+            self.sent = Some(self.queue.iter().cloned().collect());
         }
-    }
-
-    fn owned(piece: &Piece) -> Option<Bytes> {
-        match piece {
-            Piece::Own(bytes) => Some(bytes.clone()),
-            Piece::Lent { .. } => None,
-        }
-    }
-
-    fn requeue(sent: &[Bytes]) -> VecDeque<Piece> {
-        sent.iter().cloned().map(Piece::Own).collect()
     }
 
     /// Keeps nothing of it any more.
@@ -149,10 +83,9 @@ impl RequestBuffer {
             let Some(sent) = &self.sent else {
                 return false;
             };
-            self.queue = Self::requeue(sent);
+            self.queue = sent.iter().cloned().collect();
             self.written = 0;
         }
-        self.owns_all = false;
         self.limit = REPLAY_LIMIT as u64;
         if !keep || self.total > self.limit {
             self.sent = None;
@@ -163,34 +96,25 @@ impl RequestBuffer {
     /// Takes the head, blank line included, once it is complete.
     pub fn take_head(&mut self) -> Option<Bytes> {
         let end = |bytes: &[u8]| bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        if end(self.front()?).is_none() && self.queue.len() > 1 {
-            let joined: Vec<u8> = self
-                .queue
-                .iter()
-                .filter_map(Self::owned)
-                .flatten()
-                .collect();
-            self.queue.clear();
-            self.queue.push_back(Piece::Own(joined.into()));
+        if end(self.queue.front()?).is_none() && self.queue.len() > 1 {
+            let joined: Vec<u8> = self.queue.drain(..).flatten().collect();
+            self.queue.push_back(joined.into());
         }
-        let first = self.front()?;
+        let first = self.queue.front()?;
         let len = end(first)? + 4;
         let head = first.slice(..len);
         self.advance(len);
         Some(head)
     }
 
-    /// What is to be written next, after [`Self::keep_all`].
+    /// What is to be written next.
     pub fn front(&self) -> Option<&Bytes> {
-        match self.queue.front()? {
-            Piece::Own(bytes) => Some(bytes),
-            Piece::Lent { .. } => None,
-        }
+        self.queue.front()
     }
 
     /// Whether no more bytes follow, and after the next `count` none is left.
     pub fn ends_after(&self, count: usize) -> bool {
-        self.complete && self.queue.iter().map(Piece::len).sum::<usize>() == count
+        self.complete && self.queue.iter().map(Bytes::len).sum::<usize>() == count
     }
 
     /// So many bytes were written.
@@ -245,7 +169,7 @@ impl RequestBuffer {
         }
         match &self.sent {
             Some(sent) if self.complete => {
-                self.queue = Self::requeue(sent);
+                self.queue = sent.iter().cloned().collect();
                 self.written = 0;
                 true
             }
@@ -265,7 +189,16 @@ impl RequestBuffer {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let wrote = self.write_once(cx, transport);
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(bytes);
+            }
+            let count = self.queue.len().min(MAX_SLICES);
+            let wrote = if count == 1 {
+                Pin::new(&mut *transport).poll_write(cx, &self.queue[0])
+            } else {
+                Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count])
+            };
             match wrote {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -274,58 +207,6 @@ impl RequestBuffer {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Offers the transport what there is, up to the end of the first piece that is lent.
-    fn write_once<T: AsyncWrite + Unpin>(
-        &self,
-        cx: &mut Context<'_>,
-        transport: &mut T,
-    ) -> Poll<io::Result<usize>> {
-        let lent = self
-            .queue
-            .iter()
-            .take(MAX_SLICES)
-            .find_map(|piece| match piece {
-                Piece::Lent { loan, at } => Some((loan, *at)),
-                Piece::Own(_) => None,
-            });
-        let Some((loan, at)) = lent else {
-            return self.offer(cx, transport, &[]);
-        };
-        let mut wrote = None;
-        loan.show(at, &mut |bytes| {
-            wrote = Some(self.offer(cx, transport, bytes))
-        });
-        // Whoever takes bytes back has given the request up.
-        wrote.unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())))
-    }
-
-    /// `lent`: the bytes of the first piece that is; what is behind it follows another time.
-    fn offer<T: AsyncWrite + Unpin>(
-        &self,
-        cx: &mut Context<'_>,
-        transport: &mut T,
-        lent: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-            count += 1;
-            match piece {
-                Piece::Own(bytes) => *slice = IoSlice::new(bytes),
-                Piece::Lent { .. } => {
-                    *slice = IoSlice::new(lent);
-                    break;
-                }
-            }
-        }
-        let transport = Pin::new(transport);
-        if count == 1 {
-            transport.poll_write(cx, &slices[0])
-        } else {
-            transport.poll_write_vectored(cx, &slices[..count])
-        }
     }
 
     fn advance(&mut self, mut count: usize) {
@@ -387,106 +268,5 @@ mod tests {
         request.complete();
         write_some(&mut request, 16);
         assert!(!request.rewind());
-    }
-
-    /// What is lent until `taken_back`.
-    struct Lent {
-        bytes: Vec<u8>,
-        taken_back: std::sync::atomic::AtomicBool,
-    }
-
-    impl Lent {
-        fn new(bytes: Vec<u8>) -> Arc<Self> {
-            let taken_back = false.into();
-            Arc::new(Self { bytes, taken_back })
-        }
-    }
-
-    impl Loan for Lent {
-        fn len(&self) -> usize {
-            self.bytes.len()
-        }
-
-        fn show(&self, at: usize, look: &mut dyn FnMut(&[u8])) -> bool {
-            if self.taken_back.load(std::sync::atomic::Ordering::Relaxed) {
-                return false;
-            }
-            look(&self.bytes[at..]);
-            true
-        }
-    }
-
-    fn pieces_of_large_request() -> (RequestBuffer, Vec<u8>, Arc<Lent>) {
-        let mut request = RequestBuffer::new(true);
-        let pieces: Vec<Vec<u8>> = (0..6_u8)
-            .map(|i| vec![i; REPLAY_LIMIT / 2 + usize::from(i)])
-            .collect();
-        let mut last = None;
-        request.push(Bytes::from_static(b"PUT"));
-        for (i, piece) in pieces.iter().enumerate() {
-            if i % 3 == 0 {
-                request.push(piece.clone().into());
-            } else {
-                let lent = Lent::new(piece.clone());
-                request.push_lent(lent.clone());
-                last = Some(lent);
-            }
-        }
-        request.complete();
-        let whole = [&b"PUT"[..], &pieces.concat()].concat();
-        (request, whole, last.expect("a loan"))
-    }
-
-    #[test]
-    fn lent_pieces_are_written_in_their_place_however_little_is_taken_at_once() {
-        for limit in [1_000, 7_777, 100_000, 1 << 20] {
-            let (mut request, whole, _) = pieces_of_large_request();
-            let mut written = Vec::new();
-            while !request.is_finished() {
-                written.extend(write_some(&mut request, limit));
-            }
-            assert!(written == whole, "{limit} bytes at once");
-            assert_eq!(request.written(), whole.len() as u64);
-        }
-    }
-
-    #[test]
-    fn nothing_is_written_in_place_of_what_was_taken_back() {
-        let (mut request, whole, last) = pieces_of_large_request();
-        last.taken_back
-            .store(true, std::sync::atomic::Ordering::Relaxed);
-        let mut transport = Vec::new();
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let wrote = request.poll_write(&mut cx, &mut transport);
-        assert!(
-            matches!(wrote, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe)
-        );
-        assert_eq!(transport, whole[..whole.len() - last.len()]);
-    }
-
-    #[test]
-    fn what_is_kept_is_a_copy_and_outlives_the_loan() {
-        let mut small = RequestBuffer::new(true);
-        small.push(Bytes::from_static(b"head"));
-        let lent = Lent::new(b"body".to_vec());
-        small.push_lent(lent.clone());
-        small.complete();
-        write_some(&mut small, 6);
-        lent.taken_back
-            .store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(small.rewind());
-        assert_eq!(write_some(&mut small, 64), b"headbody");
-
-        let (mut large, whole, last) = pieces_of_large_request();
-        large.keep_all();
-        last.taken_back
-            .store(true, std::sync::atomic::Ordering::Relaxed);
-        let mut seen = Vec::new();
-        while let Some(front) = large.front().cloned() {
-            seen.extend_from_slice(&front);
-            large.wrote(front.len());
-        }
-        assert!(seen == whole);
-        assert!(large.rewind());
     }
 }

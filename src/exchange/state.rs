@@ -146,17 +146,6 @@ impl Exchange {
                     self.request.complete();
                 }
             }
-            Input::Lend {
-                loan,
-                end,
-                want_ack,
-            } => {
-                self.request.push_lent(loan);
-                self.want_ack |= want_ack;
-                if end {
-                    self.request.complete();
-                }
-            }
             Input::Timeouts(timeouts) => self.timeouts = timeouts,
             Input::Ack(count) => {
                 if let Answer::Body { backlog, .. } = &mut self.answer {

@@ -156,7 +156,7 @@ pub fn read(
 
 /// Delivers a piece of a request's body; one that is over takes none. I/O thread only.
 pub fn input(port: PortId, exchange: ExchangeId, input: Input) {
-    let Input::Write { bytes, end, .. } = input.owned() else {
+    let Input::Write { bytes, end, .. } = input else {
         return;
     };
     UNDER_WAY.with_borrow_mut(|all| {
