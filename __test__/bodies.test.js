@@ -6,15 +6,17 @@
 const assert = require('node:assert')
 const { createHash } = require('node:crypto')
 const http = require('node:http')
+const https = require('node:https')
 const { Readable, pipeline } = require('node:stream')
 
 const { random, read, send } = require('./support/client')
 const { held } = require('./support/memory')
 const { reply } = require('./support/peer')
-const { test } = require('./support/suite')
+const { test, testBoth } = require('./support/suite')
 const { once, settled, turns, until } = require('./support/wait')
 
 const KEEP_ALIVE = { keepAlive: true }
+const OURS = { ours: 'sends what is there when the kernel takes it' }
 const MB = 1024 * 1024
 const GB = 1024 * MB
 // What the kernel and both runtimes may hold on the way, far below the bodies that are held back.
@@ -381,6 +383,36 @@ test('600 MB through one connection do not stay in memory', async (scope) => {
   await until(() => agent.totalSocketCount === 1)
   assert.strictEqual(peer.accepted, 1)
 })
+
+for (const own of [false, true]) {
+  const how = own ? ', over our own request' : ''
+  testBoth(`what is written may be transferred and changed at once${how}`, OURS, async (scope) => {
+    const pieces = [70_000, 300_000, 3 * MB, MB, MB].map((size, at) => block(at + 1, size))
+    const bodies = []
+    const peer = await scope.peer(({ body }, connection) => {
+      bodies.push(hashOf(Buffer.from(body, 'latin1')))
+      connection.write(reply('ok'))
+    })
+    const { request } = (own ? require('..') : { http, https })[scope.scheme]
+    const options = { host: 'localhost', port: peer.port, agent: scope.agent(KEEP_ALIVE), method: 'PUT' }
+    // What is written before there is a connection waits where it is, as in the runtime.
+    await send({ ...options, method: 'GET' })
+    bodies.length = 0
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    const sending = request({ ...options, headers: { 'content-length': length } })
+    await once(sending, 'socket')
+    for (const piece of pieces) {
+      const bytes = new Uint8Array(piece)
+      sending.write(bytes)
+      new Uint8Array(structuredClone(bytes.buffer, { transfer: [bytes.buffer] })).fill(0)
+    }
+    sending.end()
+    const [response] = await once(sending, 'response')
+    response.resume()
+    await once(response, 'end')
+    assert.deepStrictEqual(bodies, [hashOf(...pieces)])
+  })
+}
 
 for (const own of [false, true]) {
   test(`a piece of a body is its user's alone, over ${own ? 'our own request' : 'the agent'}: it can be sent to other threads`, async (scope) => {
