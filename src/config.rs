@@ -91,4 +91,4 @@ pub const SESSION_ERRORS: usize = 1 << 14;
 pub const SESSION_GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long a server may take to answer a PING before requests go elsewhere.
-pub const PING_PATIENCE: Duration = Duration::from_secs(1);
+pub const PING_TIMEOUT: Duration = Duration::from_secs(1);

@@ -20,7 +20,7 @@ const SERVER_ERROR = 500
 /** Between two requests, at most: more is no number any more. */
 const MOST_INTERVAL_MS = Number.MAX_SAFE_INTEGER
 /** How long a request that finds out about a half open circuit holds others up, in ms, if `cooldown` is shorter. */
-const LEAST_PATIENCE_MS = 1000
+const LEAST_PROBE_MS = 1000
 const UNAVAILABLE = 503
 
 /** How long it is known of a host at least that requests to it have failed; tests have less time. */
@@ -191,7 +191,7 @@ class Gate {
   #probe(pass, at) {
     const { cooldown } = /** @type {{ cooldown: number }} */ (this.#breaker)
     this.#probes.add(pass)
-    this.#probedUntil = at + Math.max(cooldown, LEAST_PATIENCE_MS)
+    this.#probedUntil = at + Math.max(cooldown, LEAST_PROBE_MS)
   }
 
   /**

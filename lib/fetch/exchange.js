@@ -57,7 +57,7 @@ class FetchExchange {
   #next = null
   #discarded = 0
   /** When a body that nobody wants has had its time. @type {Deadline | null} */
-  #patience = null
+  #restDeadline = null
   /** Whether the body is of no interest to anybody. */
   #isDumped = false
   /** Body bytes that nobody has read, from `#taken` on. @type {Buffer[]} */
@@ -246,7 +246,7 @@ class FetchExchange {
       this.#discarded = 0
       if (ended) this.#follow()
       else {
-        this.#patience = new Deadline(DISCARDED_MS, () => this.#giveUpRest())
+        this.#restDeadline = new Deadline(DISCARDED_MS, () => this.#giveUpRest())
         this.#handler?.read(0, false, null)
         this.#discard(body?.length ?? 0)
       }
@@ -280,14 +280,14 @@ class FetchExchange {
   #dump(body) {
     this.#isDumped = true
     this.#discarded = 0
-    this.#patience = new Deadline(DISCARDED_MS, () => this.#giveUpRest()).unref()
+    this.#restDeadline = new Deadline(DISCARDED_MS, () => this.#giveUpRest()).unref()
     this.#handler?.read(0, false, null)
     this.#discard(body?.length ?? 0)
   }
 
   #follow() {
-    this.#patience?.end()
-    this.#patience = null
+    this.#restDeadline?.end()
+    this.#restDeadline = null
     this.#sent.trace?.complete()
     this.order = /** @type {import('./request.js').Order} */ (this.#next)
     this.#next = null
@@ -413,8 +413,8 @@ class FetchExchange {
     }
     this.#deadline?.end()
     this.#deadline = null
-    this.#patience?.end()
-    this.#patience = null
+    this.#restDeadline?.end()
+    this.#restDeadline = null
     if (!this.#open) return
     this.#open = false
     this.#sent.trace?.complete()

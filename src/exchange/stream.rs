@@ -18,7 +18,7 @@ use super::context::Task;
 use super::mailbox::Input;
 use super::state::{Answer, Exchange, Outcome, Step};
 use super::timeouts::{Awaited, Clock, Timeouts};
-use crate::config::{PING_PATIENCE, STREAM_REPLAY_LIMIT};
+use crate::config::{PING_TIMEOUT, STREAM_REPLAY_LIMIT};
 use crate::error::Failure;
 use crate::http2::{self, Place};
 use crate::pool::CloseReason;
@@ -176,7 +176,7 @@ impl<'a> Streams<'a> {
     fn doubt(&self) {
         let asked = self.stream.as_ref().map(|stream| stream.opened);
         if asked.is_some_and(|asked| {
-            asked.elapsed() >= PING_PATIENCE && self.place.has_heard_nothing_since(asked)
+            asked.elapsed() >= PING_TIMEOUT && self.place.has_heard_nothing_since(asked)
         }) {
             self.place.doubt();
         }

@@ -25,7 +25,7 @@ use tokio::time::{sleep_until, Instant, Sleep};
 use super::fault::{speaks_http1, Fate};
 use super::wire::{Broken, Carrier, Wire};
 use crate::config::{
-    GRACE, PING_PATIENCE, SESSION_ERRORS, SESSION_FRAMES, SESSION_GOODBYE, SESSION_HEADERS,
+    GRACE, PING_TIMEOUT, SESSION_ERRORS, SESSION_FRAMES, SESSION_GOODBYE, SESSION_HEADERS,
     SESSION_LINGER, SESSION_RESETS, SESSION_RESET_TIME, SESSION_WINDOW, STREAM_WINDOW,
 };
 use crate::connect::tls::Secured;
@@ -509,7 +509,7 @@ impl Asking {
         };
         if session.peer.get() == Peer::Doubted && pings.send_ping(Ping::opaque()).is_ok() {
             session.peer.set(Peer::Asked);
-            let until = sleep_until(Instant::now() + PING_PATIENCE);
+            let until = sleep_until(Instant::now() + PING_TIMEOUT);
             self.until = Some((Box::pin(until), false));
         }
     }
