@@ -209,12 +209,12 @@ test(
     const [, port] = await line(/listening (\d+)\n/)
     const seen = () => ask(port, 'GET', '/metrics')
     let told = await seen()
-    while (!told.body.includes('keepwire_connections_opened_total{')) {
+    // A connection is open before its server has read a request.
+    while (asked.length === 0 || !told.body.includes('keepwire_connections_opened_total{')) {
       await new Promise((resolve) => setTimeout(resolve, 50))
       told = await seen()
     }
     assert.match(told.headers['content-type'], /^text\/plain; version=0\.0\.4/)
-    assert.ok(asked.length > 0)
     child.kill('SIGTERM')
     await ended
     const home = path.join(folder, 'prometheus-grafana')
