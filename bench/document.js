@@ -19,9 +19,13 @@ function ratioOf(sides, name, metric) {
 
 const figure = (value) => (value === null || value === undefined ? '' : value.toFixed(2))
 
-/** A row for each case: agent and own request, each with requests/s, JavaScript time and, where it was taken, latency. */
+/**
+ * A row for each case that has the runtime beside it: agent and own request, each with requests/s, JavaScript time and, where it was
+ * taken, latency.
+ */
 function rows({ cases }) {
-  return cases.map(({ title, sides }) => {
+  const compared = cases.filter(({ sides }) => sides.some(({ name }) => name === 'runtime'))
+  return compared.map(({ title, sides }) => {
     const cells = ['keepwire', 'own'].flatMap((name) =>
       ['perSecond', 'jsMicros', 'medianMicros'].map((metric) => figure(ratioOf(sides, name, metric))),
     )
