@@ -28,6 +28,7 @@ for (const [what, how, skip, expected, flags = []] of [
   ],
   // install() has no place to put anything.
   ["that freezes the runtime's modules", 'modules', false, [...SERVED, ...REFUSED, 'TypeError', 200]],
+  ["that freezes the prototypes of the runtime's classes", 'prototypes', false, [...SERVED, ...REFUSED, 200]],
   ['whose Error.prepareStackTrace throws', 'stacks', false, [...SERVED, 200]],
 ]) {
   test(`a program ${what} works`, { skip, timeout: 60_000 }, async (scope) => {

@@ -62,6 +62,18 @@ function agentOver(Runtime, begin) {
   return Agent
 }
 
+/**
+ * Defined, since the runtime's prototype may be frozen: what is read-only there can't be assigned here.
+ * @param {any} Agent
+ * @param {Record<PropertyKey, (this: any, ...values: any[]) => unknown>} methods
+ */
+function overrideIn({ prototype }, methods) {
+  for (const name of Reflect.ownKeys(methods)) {
+    const value = /** @type {any} */ (methods)[name]
+    Object.defineProperty(prototype, name, { value, writable: true, enumerable: true, configurable: true })
+  }
+}
+
 const Agent = agentOver(RuntimeAgent, (agent) => {
   if (agent.options.http2 === true) throw invalidValue('http2', true, 'needs TLS: http agents have h2c')
   initialize(agent)
@@ -129,7 +141,7 @@ function shown(look) {
  * @param {number} [port]
  * @param {string} [localAddress]
  */
-Agent.prototype.addRequest = function addRequest(req, options, port, localAddress) {
+function addRequest(req, options, port, localAddress) {
   const wanted = typeof options === 'string' ? { __proto__: null, host: options, port, localAddress } : options
   if (wanted.maxResponseSize !== undefined) limitResponse(req, mostOf(wanted.maxResponseSize))
   const proxy = proxyFor(this, wanted, () => urlOf(this, req, wanted))
@@ -210,7 +222,7 @@ function refuseOwnJudge({ options }, { allowAddress }) {
  * @param {string | undefined} plain what plainName() says
  * @param {AgentProxy | undefined} proxy what it goes through
  */
-Agent.prototype[kFind] = function find(origins, _req, wanted, plain, proxy) {
+function find(origins, _req, wanted, plain, proxy) {
   const usual = this.getName === runtimeGetName
   const name = usual ? (plain ?? nameOf(this.options, wanted)) : this.getName(merge(this.options, wanted))
   const suffix = suffixOf(this, wanted, proxy)
@@ -225,7 +237,7 @@ Agent.prototype[kFind] = function find(origins, _req, wanted, plain, proxy) {
  * @param {Record<string, any>} wanted what to connect to
  * @param {string | undefined} plain what plainName() says
  */
-Agent.prototype[kReason] = function reason(origin, req, wanted, plain) {
+function reason(origin, req, wanted, plain) {
   return fallbackReason(this, req, wanted, plain !== undefined, origin.proxy)
 }
 
@@ -258,13 +270,11 @@ function reroute(exchange) {
   fallBack(agent, req, options, origin, 'upgrade')
 }
 
-Agent.prototype.removeSocket = removeSocket
-
 /**
  * Closes every connection; requests under way and waiting fail with ECONNRESET. The agent stays usable.
  * @this {any}
  */
-Agent.prototype.destroy = function destroy() {
+function destroy() {
   settlePending(this)
   if (this[kOrigins] === undefined) return
   /** @type {import('./origins.js').Origins} */
@@ -318,6 +328,7 @@ function method(value) {
   return { value, writable: true, enumerable: false, configurable: true }
 }
 
+overrideIn(Agent, { addRequest, removeSocket, destroy, [kFind]: find, [kReason]: reason })
 Object.defineProperties(Agent.prototype, additions)
 
-module.exports = { additions, Agent, agentOver, initialize, originsOf, route, startSoon }
+module.exports = { additions, Agent, agentOver, initialize, originsOf, overrideIn, route, startSoon }

@@ -7,7 +7,7 @@
 
 const net = require('node:net')
 
-const { additions, Agent: HttpAgent, agentOver, initialize, originsOf } = require('./agent.js')
+const { additions, Agent: HttpAgent, agentOver, initialize, originsOf, overrideIn } = require('./agent.js')
 const { fallbackReason, removeSocket } = require('../client-request/fallback.js')
 const { RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
@@ -47,10 +47,9 @@ const Agent = agentOver(RuntimeAgent, (agent) => {
  * @this {any}
  * @param {Options} [options]
  */
-Agent.prototype.getName = function getName(options = NO_OPTIONS) {
+function getName(options = NO_OPTIONS) {
   return RuntimeAgent.prototype.getName.call(this, options) + nameSuffix(options)
 }
-const { getName } = Agent.prototype
 
 /**
  * @param {any} agent
@@ -170,7 +169,7 @@ function hostOf(header) {
  * @param {string | undefined} plain what plainName() says
  * @param {AgentProxy | undefined} proxy what it goes through
  */
-Agent.prototype[kFind] = function findFor(origins, req, wanted, plain, proxy) {
+function findFor(origins, req, wanted, plain, proxy) {
   return find(this, origins, req, wanted, plain, proxy)
 }
 
@@ -181,14 +180,12 @@ Agent.prototype[kFind] = function findFor(origins, req, wanted, plain, proxy) {
  * @param {Options} wanted
  * @param {string | undefined} plain what plainName() says
  */
-Agent.prototype[kReason] = function reason(origin, req, wanted, plain) {
+function reason(origin, req, wanted, plain) {
   return fallbackReason(this, req, wanted, plain !== undefined, origin.proxy) ?? origin.fallbackReason(wanted)
 }
 
 const { addRequest, destroy } = HttpAgent.prototype
-Agent.prototype.addRequest = addRequest
-Agent.prototype.removeSocket = removeSocket
-Agent.prototype.destroy = destroy
+overrideIn(Agent, { addRequest, removeSocket, destroy, getName, [kFind]: findFor, [kReason]: reason })
 Object.defineProperties(Agent.prototype, additions)
 
 module.exports = { Agent, originOf, refuses, settingsOf }

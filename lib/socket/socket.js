@@ -265,7 +265,7 @@ class EngineSocket extends Socket {
 
 // Where the runtime's sockets have one. It keeps what is set as long as there is no connection, and judges arguments.
 if (knowsTypeOfService) {
-  Object.assign(EngineSocket.prototype, {
+  const methods = {
     /**
      * @this {EngineSocket}
      * @param {any} tos
@@ -283,7 +283,9 @@ if (knowsTypeOfService) {
       if (now !== null && now < 0 && !isWindows) throw systemError(now, 'getTypeOfService')
       return now === null || now < 0 ? inherited.getTypeOfService.call(this) : now
     },
-  })
+  }
+  // Defined, since the runtime's prototype may be frozen: what is read-only there can't be assigned here.
+  Object.defineProperties(EngineSocket.prototype, Object.getOwnPropertyDescriptors(methods))
 }
 
 /** @param {unknown} value */

@@ -17,6 +17,20 @@ const hardenings = {
     for (const name of ['http', 'https', 'net', 'tls', 'dns', 'events', 'stream', 'url'])
       Object.freeze(require(`node:${name}`))
   },
+  prototypes() {
+    const [http, https, net, tls] = ['http', 'https', 'net', 'tls'].map((name) => require(`node:${name}`))
+    // Made when somebody looks, by assignment to what is to be frozen.
+    void [process.stdout, process.stderr]
+    const { ClientRequest, IncomingMessage, OutgoingMessage } = http
+    // Bun itself assigns to the others what is on their prototypes.
+    const others = process.versions.bun
+      ? []
+      : [ClientRequest, IncomingMessage, OutgoingMessage, net.Socket, tls.TLSSocket]
+    for (const Kind of [http.Agent, https.Agent, ...others]) {
+      Object.freeze(Kind)
+      Object.freeze(Kind.prototype)
+    }
+  },
   stacks() {
     Error.prepareStackTrace = () => {
       throw new Error("the program's own way with stacks")
