@@ -3,7 +3,7 @@
 // Fetches that only the runtime's own fetch can make: other schemes, options that only it has, and those for a dispatcher that
 // the program has put in place of its own.
 
-const { invalidValue } = require('../common/errors.js')
+const { coded, invalidValue } = require('../common/errors.js')
 const { plainInit } = require('./init.js')
 const { mostOf } = require('../exchange/response-size.js')
 const { timeoutOf } = require('./request.js')
@@ -12,6 +12,8 @@ const { limited } = require('./runtime-response.js')
 const { parsed } = require('./target.js')
 const { runtimeFetch } = require('./platform.js')
 
+const NO_FETCH =
+  "only the runtime's own fetch can make this fetch, and this process has none (--no-experimental-fetch?)"
 const MISFIT = "can't be combined with options that only the runtime's own fetch understands"
 
 /**
@@ -22,6 +24,7 @@ const MISFIT = "can't be combined with options that only the runtime's own fetch
  * @returns {Promise<Response>}
  */
 function foreignFetch(input, init, read, confined) {
+  if (runtimeFetch === undefined) throw coded('ERR_INVALID_STATE', NO_FETCH)
   // The runtime's fetch takes fields that it knows nothing of along to wherever a redirect leads.
   const staysHere = confined !== null && [...confined].some((name) => !isPrivate(name))
   if (

@@ -9,7 +9,7 @@ const { FetchExchange } = require('./exchange.js')
 const { foreignFetch } = require('./fallback.js')
 const { readInit } = require('./init.js')
 const { isBun } = require('./platform.js')
-const { findResponse, knowsResponse } = require('./response-class.js')
+const { checkClasses, findResponse, knowsResponse } = require('./response-class.js')
 const { anyOrder, isForeign, isOnlyTheirs, simpleOrder } = require('./request.js')
 
 /**
@@ -30,6 +30,7 @@ function fetch(input, init) {
  */
 function start(input, init, confined, place = null) {
   try {
+    checkClasses()
     const given = readInit(init)
     // There, ours are no options.
     if (place !== null && given !== null) {
@@ -75,7 +76,10 @@ function begin(order, confined, place) {
   return new Promise((resolve, reject) => new FetchExchange(order, resolve, reject).start())
 }
 
-fetch.withDefaults = (/** @type {any} */ defaults) => withDefaults(start, defaults)
+fetch.withDefaults = (/** @type {any} */ defaults) => {
+  checkClasses()
+  return withDefaults(start, defaults)
+}
 fetch.HttpError = HttpError
 
 module.exports = { fetch, start }

@@ -3,6 +3,7 @@
 // The runtime's own Response, whatever a program puts in its place. Node evaluates its fetch when somebody first looks at a
 // class of it, which takes longer than loading all of this package: there the class is looked for with the first fetch.
 
+const { coded } = require('../common/errors.js')
 const { isGenuine } = require('../runtime/genuine.js')
 const { isNode, runtimeFetch } = require('./platform.js')
 
@@ -17,6 +18,22 @@ if (!isNode) take(Response)
 function take(found) {
   ResponseClass = found
   HeadersClass = /** @type {typeof Headers} */ (new found().headers.constructor)
+}
+
+/** What Node has none of when it is started with --no-experimental-fetch, nor a context that was given no classes. */
+const NEEDED = ['Response', 'Headers', 'Request', 'FormData']
+
+/** Looked up by their names: on Node, looking at one evaluates all of its fetch. @throws where there is something missing */
+function checkClasses() {
+  if (ResponseClass !== undefined) return
+  const missing = NEEDED.filter((name) => !(name in globalThis))
+  if (missing.length > 0) throw noClasses(missing)
+}
+
+/** @param {string[]} missing */
+function noClasses(missing) {
+  const why = `keepwire's fetch needs ${missing.join(', ')} of the runtime's, and this process has none (--no-experimental-fetch?)`
+  return coded('ERR_INVALID_STATE', why)
 }
 
 /** The runtime's own, or what somebody's class extends that is in its place. */
@@ -54,4 +71,4 @@ function runtimeHeaders() {
   return /** @type {typeof Headers} */ (HeadersClass)
 }
 
-module.exports = { findResponse, knowsResponse, runtimeHeaders, runtimeResponse }
+module.exports = { checkClasses, findResponse, knowsResponse, runtimeHeaders, runtimeResponse }
