@@ -105,6 +105,24 @@ test('Retry-After is honoured in place of the backoff, in seconds and as a date'
   }
 })
 
+test("Retry-After is a date by the server's own clock", async (scope) => {
+  const ahead = new Date(Date.now() + 7_200_000).toUTCString()
+  const { origin } = await server(
+    scope,
+    status(429, '', [`Date: ${ahead}`, `Retry-After: ${ahead}`]),
+    status(200, 'now'),
+  )
+  const call = fetch.withDefaults({ retry: { attempts: 2, backoff: 1_000_000 } })
+  assert.strictEqual(await (await call(`${origin}/`)).text(), 'now')
+})
+
+test('a Retry-After that is no time does not take the place of the backoff', async (scope) => {
+  for (const value of ['soon', '-1', '1.5', '1, 2', '2999-01-01', '1 Jan 2999', 'Sun, sometime 2999']) {
+    const { origin } = await server(scope, status(503, '', [`Retry-After: ${value}`]), status(200, 'now'))
+    assert.strictEqual(await (await fetch.withDefaults({ retry: QUICK })(`${origin}/`)).text(), 'now', value)
+  }
+})
+
 test('a server that asks for more than a minute is not waited for', async (scope) => {
   const { peer, origin } = await server(scope, status(503, '', ['Retry-After: 3600']))
   await assert.rejects(fetch.withDefaults({ retry: QUICK })(`${origin}/`), { status: 503, attempts: 1 })

@@ -5,21 +5,30 @@
 const { dateNow } = require('../runtime/captured.js')
 
 /** `Sun, 06 Nov 1994 08:49:37 GMT` and the two older forms (RFC 9110, section 5.6.7), of which Date takes more than these. */
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /
+const HTTP_DATE =
+  /^[A-Z][a-z]{2,8}, \d\d(?: [A-Z][a-z]{2} \d{4}|-[A-Z][a-z]{2}-\d\d) \d\d:\d\d:\d\d GMT$|^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/
 
 /**
  * @param {string[]} lines names and values of a response's fields, in turn
  * @returns {number} in how many ms to come again; 0: it does not say, or now
  */
 function retryAfterOf(lines) {
-  const value = fieldOf(lines, 'retry-after')
-  if (value === undefined) return 0
+  return Math.max(0, askedPause(fieldOf(lines, 'retry-after'), fieldOf(lines, 'date')))
+}
+
+/**
+ * @param {string | null | undefined} retryAfter
+ * @param {string | null | undefined} date of the response
+ * @returns {number} in how many ms to come again; -1: it does not say
+ */
+function askedPause(retryAfter, date) {
+  const value = retryAfter?.trim() ?? ''
   if (/^\d+$/.test(value)) return Number(value) * 1000
   const until = dateOf(value)
-  if (Number.isNaN(until)) return 0
+  if (Number.isNaN(until)) return -1
   // By the server's own clock, if it tells: ours may be wrong.
-  const date = dateOf(fieldOf(lines, 'date') ?? '')
-  return Math.max(0, until - (Number.isNaN(date) ? dateNow() : date))
+  const told = dateOf(date?.trim() ?? '')
+  return Math.max(0, until - (Number.isNaN(told) ? dateNow() : told))
 }
 
 /**
@@ -28,7 +37,7 @@ function retryAfterOf(lines) {
  */
 function fieldOf(lines, name) {
   for (let at = 0; at < lines.length; at += 2) {
-    if (lines[at].length === name.length && lines[at].toLowerCase() === name) return lines[at + 1].trim()
+    if (lines[at].length === name.length && lines[at].toLowerCase() === name) return lines[at + 1]
   }
   return undefined
 }
@@ -40,4 +49,4 @@ function dateOf(text) {
   return Date.parse(/ GMT$/.test(text) ? text : `${text} GMT`)
 }
 
-module.exports = { retryAfterOf }
+module.exports = { askedPause, retryAfterOf }

@@ -8,9 +8,10 @@
 
 const { Buffer } = require('node:buffer')
 
-const { clearTimeout, dateNow, setTimeout } = require('../runtime/captured.js')
+const { clearTimeout, setTimeout } = require('../runtime/captured.js')
 const { Deadline } = require('../common/deadline.js')
 const { notA, notANumber, outOfRange } = require('../common/errors.js')
+const { askedPause } = require('../exchange/retry-after.js')
 const { plainInit } = require('./init.js')
 
 const EXCERPT_BYTES = 2048
@@ -119,7 +120,8 @@ function withDefaults(fetch, defaults = {}, outer = []) {
         // A Request's body is spent by the first attempt: those that have one are not repeated.
         const response = await fetch(target, all, confined)
         if (response.ok) return response
-        const asked = retryAfter(response)
+        const { headers } = response
+        const asked = askedPause(headers.get('retry-after'), headers.get('date'))
         if (isLast || !isRetried(rule, response.status) || asked > LONGEST_PAUSE_MS) {
           throw new HttpError(method, response, await excerptOf(response), attempt)
         }
@@ -235,18 +237,6 @@ function isPassing(error) {
 function pauseOf({ backoff }, attempt) {
   if (typeof backoff === 'function') return Number(backoff(attempt)) || 0
   return Math.min(backoff * 2 ** (attempt - 1), LONGEST_PAUSE_MS)
-}
-
-/**
- * How long a server asks to wait, in ms; -1: it does not (RFC 9110, section 10.2.3).
- * @param {Response} response
- */
-function retryAfter(response) {
-  const value = response.headers.get('retry-after')
-  if (value === null) return -1
-  if (/^\d+$/.test(value.trim())) return Number(value) * 1000
-  const date = Date.parse(value)
-  return Number.isNaN(date) ? -1 : Math.max(0, date - dateNow())
 }
 
 /**
