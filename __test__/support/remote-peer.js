@@ -40,6 +40,7 @@ const shapes = {
   closing: (_, connection) => connection.end(reply(HELLO, ['Connection: close'])),
   // A head without its body.
   never: (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'),
+  silent: () => {},
   // The beginning of a reply, and a reset some time after it.
   reset: (_, connection) => {
     connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${HELLO}`)
