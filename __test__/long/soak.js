@@ -2,7 +2,7 @@
 
 // 1,000,000 requests through one agent of each scheme, to changing origins, some of them aborted, reset, refused: `npm run
 // soak [-- requests] [http|https|http2]`. Among them are some of agents that live for a few requests, each with names, long paths,
-// credentials and settings of TLS that nobody had before. What the process holds is looked at after every tenth; from the
+// credentials and settings of TLS that nobody had before, and some go through proxies that nobody went through before. What the process holds is looked at after every tenth; from the
 // second on it must not grow.
 
 const { fetch } = require('../..')
@@ -26,6 +26,7 @@ const LENGTH = 100
 
 const PASSERS_BY = 0.01
 const REQUESTS_OF_A_PASSER_BY = 4
+const THROUGH_PROXIES = 0.01
 const LONG = 'x'.repeat(8_000)
 
 /** What the engine may keep of those that have gone: its own bound on what it remembers. */
@@ -89,6 +90,20 @@ async function passBy({ agent: { protocol }, scheme, root, identity, port }, id,
   if (!isForgotten) own.destroy()
 }
 
+/** Through a proxy of its own, among the agent's other connections. */
+async function throughProxy({ agent, port, proxyPort }, id) {
+  const url = `${agent.protocol}//127.0.0.1:${port}/length/${LENGTH}/${id}`
+  const proxy = `http://user${id}:password@p${id}.soak.test:${proxyPort}`
+  const body = await (await fetch(url, { agent, proxy })).text()
+  if (body !== bodyOf(id, LENGTH)) throw new Error(`request ${id} got ${body}`)
+}
+
+/** @param {number} dice */
+function kindOf(dice) {
+  if (dice < PASSERS_BY) return passBy
+  return dice < PASSERS_BY + THROUGH_PROXIES ? throughProxy : one
+}
+
 function text(request) {
   return new Promise((resolve, reject) => {
     request.on('error', reject)
@@ -105,13 +120,15 @@ function text(request) {
 async function main() {
   const agents = []
   const origins = []
+  const proxy = await startRemote('proxy-peer.js')
   for (const scheme of chosen) {
     const { root, identity } = scheme.name === 'http' ? {} : await makeIdentity()
-    const agent = new scheme.Agent(trusting({ keepAlive: true, maxSockets: 24, maxTotalSockets: 64 }, identity))
+    const options = { keepAlive: true, maxSockets: 24, maxTotalSockets: 64, lookup: toLoopback }
+    const agent = new scheme.Agent(trusting(options, identity))
     agents.push(agent)
     for (let i = 0; i < SERVERS_A_SCHEME; i++) {
       const remote = await startRemote(scheme === http2 ? 'chaos-http2-peer.js' : 'chaos-peer.js', { identity })
-      origins.push({ agent, scheme, root, identity, remote, port: remote.port })
+      origins.push({ agent, scheme, root, identity, remote, port: remote.port, proxyPort: proxy.port })
     }
   }
   const next = random(1)
@@ -121,7 +138,7 @@ async function main() {
       while (id < end) {
         const origin = origins[Math.floor(next() * origins.length)]
         id++
-        await (next() < PASSERS_BY ? passBy : one)(origin, id, next)
+        await kindOf(next())(origin, id, next)
       }
     }
     await Promise.all(Array.from({ length: LANES }, lane))
@@ -148,6 +165,8 @@ async function main() {
     await remote.nobodyConnected(10_000)
     await remote.stop()
   }
+  await proxy.nobodyConnected(10_000)
+  await proxy.stop()
   const [, first] = rows
   const last = rows[9]
   if (last.rss - first.rss > MOST_RSS_GROWTH) throw new Error('RSS grows')
