@@ -19,7 +19,7 @@ async function main() {
     const { counts, slowest, unsettled } = await abortMany({ makeAgent, scheme: scheme.name, remote, requests, seed })
     for (const [label, count] of Object.entries(counts).sort()) console.log(`${String(count).padStart(8)}  ${label}`)
     console.log(
-      `${scheme.name}: ${requests} requests, seed ${seed}: ${unsettled.length} unsettled, the slowest after ${slowest.ms.toFixed(1)} ms (${slowest.what})`,
+      `${scheme.name}: ${requests} requests, seed ${seed}: ${unsettled.length} unsettled, the slowest after ${slowest.beats} beats of 5 ms, ${slowest.ms.toFixed(1)} ms (${slowest.what})`,
     )
     for (const what of unsettled) console.log(`    unsettled: ${what}`)
     if (unsettled.length > 0) process.exitCode = 1
