@@ -23,6 +23,7 @@ use crate::config::GRACE;
 use crate::error::Failure;
 use crate::faults::{self, Stage};
 
+mod answer;
 mod dns;
 mod flights;
 mod name_cache;

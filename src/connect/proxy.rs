@@ -13,14 +13,12 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{timeout, Instant};
 
+use super::answer::{Answer, Answering};
 use super::socks::{self, failed, Login, Place, Version};
 use super::{dns, millis_since, tls, Connected, Offer, Phase, Profile};
 use crate::config::{PROXY_HEAD, PROXY_TIMEOUT};
 use crate::error::Failure;
 use crate::metrics::proxies::Passages;
-
-/// Fields that an answer to CONNECT may have.
-const MOST_FIELDS: usize = 128;
 
 const NO_HOST: &str = "Failed to establish tunnel: no proxy can be told of such a host";
 
@@ -192,6 +190,7 @@ async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
         return Err(Failure::from_io(&error, "write", None, None));
     }
     let mut read = BytesMut::with_capacity(1024);
+    let mut answering = Answering::default();
     loop {
         match transport.read_buf(&mut read).await {
             Ok(0) => {
@@ -202,7 +201,7 @@ async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
             Ok(_) => {}
             Err(error) => return Err(Failure::from_io(&error, "read", None, None)),
         }
-        match answer(&read) {
+        match answering.answer(&read) {
             Answer::Partial if read.len() < PROXY_HEAD => {}
             Answer::Partial => {
                 return Err(failed(format!(
@@ -237,34 +236,6 @@ async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
                     proxy.name
                 )));
             }
-        }
-    }
-}
-
-enum Answer {
-    Partial,
-    Head { status: u16, len: usize },
-    Garbage,
-}
-
-/// The head that `read` begins with. Informational ones are passed over.
-fn answer(read: &[u8]) -> Answer {
-    let mut skipped = 0;
-    loop {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        match response.parse(&read[skipped..]) {
-            Ok(httparse::Status::Partial) => return Answer::Partial,
-            Ok(httparse::Status::Complete(len)) => match response.code {
-                Some(100..=199) => skipped += len,
-                code => {
-                    return Answer::Head {
-                        status: code.unwrap_or_default(),
-                        len: skipped + len,
-                    };
-                }
-            },
-            Err(_) => return Answer::Garbage,
         }
     }
 }
