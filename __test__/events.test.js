@@ -5,7 +5,9 @@
 
 const assert = require('node:assert')
 
-const { baseline, isBun, isDeno } = require('./support/runtime')
+const keepwire = require('..')
+const { request } = require('./support/client')
+const { baseline, isBun, isDeno, isNode } = require('./support/runtime')
 const { KEEP_ALIVE, play, scenarios } = require('./support/scenarios')
 const { test } = require('./support/suite')
 
@@ -40,6 +42,39 @@ for (const [name, scenario] of Object.entries(scenarios)) {
     assert.ok(expected.log.length > 1)
     for (const log of ['log', 'socketLog']) {
       assert.deepStrictEqual(compared(name, log, actual), compared(name, log, expected), `${log} of '${name}'`)
+    }
+  })
+}
+
+const ANSWER = 'HTTP/1.1 200 OK\r\n\r\n'
+
+/** @returns {Promise<string[]>} the order in which a HEAD request, its response and their socket end */
+function closesOf(agent, send, port) {
+  return new Promise((resolve) => {
+    const seen = []
+    const note = (line) => () => seen.push(line)
+    const req = send({ host: '127.0.0.1', port, method: 'HEAD', agent })
+    req.on('error', ({ code }) => seen.push(`req error ${code}`)).on('close', note('req close'))
+    req.on('response', (res) => {
+      res.on('end', note('res end')).on('close', note('res close'))
+      // What listens to a socket is told by it last.
+      res.socket.once('close', () => setImmediate(resolve, seen))
+      res.resume()
+    })
+    req.end()
+  })
+}
+
+for (const [name, surplus] of Object.entries({ 'a body': 'hello', 'a response': ANSWER })) {
+  const skip = !isNode && 'what the other runtimes make of such responses differs'
+  test(`${name} behind a response to HEAD without a length: all closes in the runtime's order`, {
+    skip,
+  }, async (scope) => {
+    const peer = await scope.peer((_, connection) => connection.write(`${ANSWER}${surplus}`))
+    const expected = await closesOf(scope.runtimeAgent(KEEP_ALIVE), request, peer.port)
+    assert.deepStrictEqual(expected.slice(-3), ['res end', 'res close', 'req close'])
+    for (const send of [request, keepwire.http.request]) {
+      assert.deepStrictEqual(await closesOf(scope.agent(KEEP_ALIVE), send, peer.port), expected)
     }
   })
 }

@@ -247,8 +247,9 @@ function onResponseEnd() {
   exchange.isResponseEnded = true
   if (exchange.isSettled) {
     // Destroyed when all of it was here: the request closes with the response, not with its connection.
-    const isKept = exchange.isAborted && req.shouldKeepAlive && req.writableFinished
-    if (isKept && !this.aborted && !req._closed) nextTick(emitClose, exchange)
+    const isKept = req.shouldKeepAlive && !endsInRuntime(req.method, this.headers)
+    if (exchange.isAborted && req.writableFinished && isKept && !this.aborted && !req._closed)
+      nextTick(emitClose, exchange)
     return
   }
   if (!req.shouldKeepAlive) closeConnection(exchange)
@@ -287,13 +288,25 @@ function isDelimitedByClose({ method, res, socket }) {
 }
 
 /**
+ * Whether the runtime ends the connection of a response to HEAD, which says nothing of its length. Ours are used again unless more
+ * came than the response: only then it shows.
+ * @param {string} method
+ * @param {Record<string, any>} headers
+ */
+function endsInRuntime(method, headers) {
+  if (method !== 'HEAD' || headers['content-length'] !== undefined) return false
+  return !/chunked/i.test(headers['transfer-encoding'] ?? '')
+}
+
+/**
  * The exchange is over for its user, who hears so in the next tick; its connection is free for the next one as soon as
  * the request's last byte is out.
  * @param {ClientExchange} exchange
  */
 function keepConnection(exchange) {
   const { req } = exchange
-  const { socket } = /** @type {Connection} */ (exchange.connection)
+  const connection = /** @type {Connection} */ (exchange.connection)
+  const { socket } = connection
   if (req.timeoutCb) {
     socket.removeListener('timeout', req.timeoutCb)
     req.timeoutCb = null
@@ -305,8 +318,14 @@ function keepConnection(exchange) {
     exchange.isCheckInDue = true
     exchange.outgoing.demandAcknowledgement()
   }
-  nextTick(emitFree, exchange)
   req.destroyed = true
+  // The request closes with its connection.
+  if (connection.isClosed && endsInRuntime(req.method, req.res.headers)) {
+    req.shouldKeepAlive = false
+    socket.destroy()
+    return
+  }
+  nextTick(emitFree, exchange)
   // Destroying the response from now on is not to hurt the connection.
   if (req.res) req.res.socket = null
 }
@@ -342,6 +361,7 @@ module.exports = {
   completeResponse,
   deliverBody,
   deliverResponse,
+  endsInRuntime,
   finish,
   inform,
   isDelimitedByClose,

@@ -12,7 +12,7 @@ const http = require('node:http')
 const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, QUEUED } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
 const { ClientExchange } = require('../client-request/exchange.js')
-const { arrive, MOST_HEADER_LINES } = require('../client-request/response.js')
+const { arrive, endsInRuntime, MOST_HEADER_LINES } = require('../client-request/response.js')
 const { startSoon } = require('../agent/agent.js')
 const { isWatched } = require('../exchange/batch.js')
 const { leaseIdle, serve, takeIdle, waitForIdle } = require('../exchange/lease.js')
@@ -331,11 +331,13 @@ class FastExchange extends ClientExchange {
       res._readableState.closed = true
       res._readableState.closeEmitted = true
     }
+    const isLast = connection.isClosed && endsInRuntime(this.template.method, this.headers)
     try {
-      req.emit('close')
+      if (!isLast) req.emit('close')
     } finally {
       res.emit('close')
     }
+    if (isLast) req.emit('close')
   }
 
   resume() {
