@@ -11,8 +11,31 @@ const keepwire = require('../..')
 const { request, sentOnce } = require('../support/client')
 const { LeanRecorder } = require('../support/lean-recorder')
 const { isDeno } = require('../support/runtime')
-const { KEEP_ALIVE, play, scenarios } = require('../support/scenarios')
+const { KEEP_ALIVE, play, scenarios: usual, sent } = require('../support/scenarios')
+const { reply } = require('../support/peer')
 const { test } = require('../support/suite')
+
+/** More than counts as sent as soon as it is written. */
+const LARGE = Buffer.alloc(600 * 1024, 'k')
+
+const scenarios = {
+  ...usual,
+  'a large body': {
+    options: { method: 'POST' },
+    peer: (_, connection) => connection.write(reply('hello')),
+    drive: (request) => request.end(LARGE),
+  },
+  'a large body, and abort before the response': {
+    options: { method: 'POST' },
+    peer: {},
+    drive: async (request, { peer }) => {
+      request.end(LARGE)
+      await sent(request, peer)
+      request.destroy()
+    },
+    fails: true,
+  },
+}
 
 const STAGES = ['', 'sent', 'response', 'data', 'end', 'close']
 
@@ -21,7 +44,7 @@ const isEarly = (name) => /^(Expect and a final answer at once|an early response
 /** What is seen at these moments is the network's business, or that of the tick in which a socket reports its end. */
 const isChance = (scheme, name, stage) =>
   (stage === 'data' && /^(a body delimited by the close|head and body in separate packets|setEncoding)/.test(name)) ||
-  (stage === 'sent' && name === 'abort when the socket is there') ||
+  (stage === 'sent' && (name === 'abort when the socket is there' || name.startsWith('a large body'))) ||
   (scheme === 'https' && isEarly(name) && stage === 'end') ||
   (scheme === 'https' && (isDeno || isEarly(name)) && stage === 'close')
 

@@ -221,6 +221,54 @@ test("methods that somebody has wrapped work on when the request becomes the run
   assert.ok(told.includes('end') && told.includes('on') && told.includes('resume') && told.includes('close'), `${told}`)
 })
 
+/** What was put off to later ticks is done, and nothing has come from the network yet. */
+async function ticks(count) {
+  for (let tick = 0; tick < count; tick += 1) await new Promise((resolve) => process.nextTick(resolve))
+}
+
+test('a large body is sent lean, and who listens meanwhile hears when the kernel has it', async (scope) => {
+  const body = Buffer.alloc(1024 * 1024, 'k')
+  const peer = await scope.peer(OK)
+  const agent = await warm(scope, peer)
+  const send = () => keepwire.http.request({ host: '127.0.0.1', port: peer.port, method: 'PUT', agent })
+  const lean = send()
+  lean.end(body)
+  assert.strictEqual((await read(lean)).body, 'hello')
+  assert.ok(isLean(lean))
+
+  const told = []
+  const request = send()
+  request.end(body)
+  await ticks(3)
+  assert.strictEqual(request.writableFinished, false)
+  for (const event of ['finish', 'response']) request.on(event, () => told.push(`${event} ${request.writableFinished}`))
+  assert.strictEqual((await read(request)).body, 'hello')
+  assert.deepStrictEqual(told, ['finish true', 'response true'])
+
+  const looked = send()
+  looked.end(body)
+  await ticks(3)
+  assert.strictEqual(looked.getHeader('host'), `127.0.0.1:${peer.port}`)
+  assert.strictEqual(looked.writableFinished, false)
+  const events = []
+  looked.socket.once('drain', () => events.push('drain'))
+  for (const event of ['finish', 'response']) looked.on(event, () => events.push(event))
+  assert.strictEqual((await read(looked)).body, 'hello')
+  assert.deepStrictEqual(events.sort(), ['drain', 'finish', 'response'])
+
+  const watched = send()
+  const { socket } = looked
+  const drained = once(socket, 'drain')
+  watched.end(body)
+  assert.strictEqual((await read(watched)).body, 'hello')
+  await drained
+  assert.deepStrictEqual(
+    peer.requests.slice(-4).map((request) => request.body.length),
+    [body.length, body.length, body.length, body.length],
+  )
+  assert.strictEqual(peer.accepted, 1)
+})
+
 test("what options cannot be is the runtime's to say", async (scope) => {
   const agent = scope.agent(KEEP_ALIVE)
   for (const options of [

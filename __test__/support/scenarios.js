@@ -534,4 +534,4 @@ async function one(agent, peer, scenario, recorder, send) {
   assert.deepStrictEqual(recorder.failures, [])
 }
 
-module.exports = { KEEP_ALIVE, play, scenarios }
+module.exports = { KEEP_ALIVE, play, scenarios, sent }

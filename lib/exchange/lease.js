@@ -19,7 +19,7 @@ const { Connection } = require('./connection.js')
 const { discard } = require('./exchange.js')
 const { queued, reuses, starts, tellQueued, tellReused, tellStarted } = require('../common/diagnostics.js')
 const { coded } = require('../common/errors.js')
-const { isRepeatable, SAFE_METHODS } = require('./upload.js')
+const { isRepeatable, MOST_REPEATABLE_BODY, SAFE_METHODS } = require('./upload.js')
 const { kDestroyError } = require('../runtime/probes.js')
 const { refuseUnserved, settleUnserved, Wait } = require('./queue.js')
 
@@ -99,7 +99,8 @@ function leaseIdle(exchange) {
   if (port.submission.hasClosed) port.submission.flush()
   exchange.open()
   const profile = origin.plainProfile(agent, options)
-  const purpose = origins.retries && SAFE_METHODS.has(template.method) ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
+  const isRepeatable = SAFE_METHODS.has(template.method) && (exchange.body?.length ?? 0) <= MOST_REPEATABLE_BODY
+  const purpose = origins.retries && isRepeatable ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
   for (;;) {
     const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
     const kind = answer & 7

@@ -232,6 +232,16 @@ class Outgoing {
     if (isDone) this.#acknowledged = bytes
   }
 
+  /**
+   * Of what was sent by somebody else, not all counts as sent yet: these are called when it does.
+   * @param {((error?: Error) => void)[]} callbacks
+   */
+  awaitSent(callbacks) {
+    this.#callbacks = callbacks.flatMap((callback) => [this.#written, callback])
+    this.#needDrain = true
+    this.demandAcknowledgement()
+  }
+
   /** Has the engine tell when all is with the kernel. */
   demandAcknowledgement() {
     const { id, port } = this.#exchange
@@ -425,4 +435,4 @@ function failWrites(callbacks, underWayTo, underWay, waiting) {
   for (let at = 1; at < callbacks.length; at += 2) callbacks[at](callbacks[at - 1] <= underWayTo ? underWay : waiting)
 }
 
-module.exports = { isRepeatable, Outgoing, SAFE_METHODS }
+module.exports = { isRepeatable, MOST_REPEATABLE_BODY, Outgoing, SAFE_METHODS, SEND_BUFFER }

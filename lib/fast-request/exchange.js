@@ -16,7 +16,7 @@ const { arrive, endsInRuntime, MOST_HEADER_LINES } = require('../client-request/
 const { startSoon } = require('../agent/agent.js')
 const { isWatched } = require('../exchange/batch.js')
 const { leaseIdle, serve, takeIdle, waitForIdle } = require('../exchange/lease.js')
-const { SAFE_METHODS } = require('../exchange/upload.js')
+const { SAFE_METHODS, SEND_BUFFER } = require('../exchange/upload.js')
 const { hasListeners } = require('../runtime/probes.js')
 const { promote } = require('./promote.js')
 const { ANSWERED, CLOSED, ENDED, MADE, SENT, WAITING } = require('./state.js')
@@ -25,8 +25,10 @@ const { enqueue } = require('./tell.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 
-/** Of request bodies that go out with their heads, in bytes or UTF-16 units. */
-const MOST_BODY = 16 * 1024
+/** Of texts that go out with their heads, in UTF-16 units. */
+const MOST_TEXT = 16 * 1024
+/** Of bytes: more is rare, and the engine keeps no memory for it. */
+const MOST_BODY = 2 * 1024 * 1024
 const SWITCHING_PROTOCOLS = 101
 const { maxHeaderSize } = http
 const KEPT = KEEP_ALIVE | ALL_WRITTEN
@@ -96,7 +98,7 @@ class FastExchange extends ClientExchange {
     if (chunk !== undefined && chunk !== null && chunk !== '') {
       if (!this.template.head.takesBody) return false
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return false
-      if (chunk.length === 0 || chunk.length > MOST_BODY) return false
+      if (chunk.length === 0 || chunk.length > (typeof chunk === 'string' ? MOST_TEXT : MOST_BODY)) return false
       if (typeof chunk === 'string' && !this.template.head.takesText) return false
       this.body = chunk
     }
@@ -120,8 +122,19 @@ class FastExchange extends ClientExchange {
     if (this.isPromoted) super.onConnection()
   }
 
+  /** Whether all bytes count as sent: so many do as soon as they are written, or the kernel has them. */
+  get isSent() {
+    return this.sent <= SEND_BUFFER || (this.flags & ALL_WRITTEN) !== 0
+  }
+
+  /** Whether somebody waits for the request to be sent who did not when it went out. */
+  get #isAwaited() {
+    return !this.isSent && this.req.listenerCount('finish') > 0
+  }
+
   /** @param {number} total bytes the kernel has */
   onSent(total) {
+    if (!this.isPromoted && this.#isAwaited) this.promote()
     if (this.isPromoted) {
       super.onSent(total)
       return
@@ -190,6 +203,7 @@ class FastExchange extends ClientExchange {
     }
     submission.end(id, 0)
     connection.bytesWritten += this.sent
+    if (!this.isSent && connection.socket.listenerCount('drain') > 0) this.promote()
   }
 
   /**
@@ -206,6 +220,7 @@ class FastExchange extends ClientExchange {
       (ended && (flags & KEPT) !== KEPT) ||
       (flags & KEEP_ALIVE) === 0 ||
       head.lines.length > MOST_HEADER_LINES ||
+      this.#isAwaited ||
       hasListeners()
     ) {
       this.promote()

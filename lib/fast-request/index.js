@@ -62,7 +62,7 @@ const shown = {
   destroyed: (exchange) => exchange.phase >= ENDED,
   finished: (exchange) => exchange.isEnded,
   writableEnded: (exchange) => exchange.isEnded,
-  writableFinished: (exchange) => exchange.phase >= SENT,
+  writableFinished: (exchange) => exchange.phase >= SENT && exchange.isSent,
   headersSent: (exchange) => exchange.isEnded,
   reusedSocket: (exchange) => exchange.phase >= SENT && !exchange.hasWaited,
   res: (exchange) => exchange.res,

@@ -43,10 +43,12 @@ function promote(fast) {
   }
   const { socket } = /** @type {import('../exchange/connection.js').Connection} */ (fast.connection)
   if (phase < ENDED) carry(fast, options)
-  pretendSent(req, fast.body)
+  const { isSent } = fast
+  const callbacks = pretendSent(req, fast.body, isSent || phase >= ENDED)
   req.socket = socket
   req.reusedSocket = !fast.hasWaited
   if (phase < ENDED) fast.resumeSent(fast.sent, (fast.flags & ALL_WRITTEN) !== 0)
+  if (callbacks.length > 0) fast.outgoing.awaitSent(callbacks)
   if (phase === ANSWERED) announceAgain(fast)
   else if (phase >= ENDED) finishAgain(fast)
   else if (fast.res !== null) req.res = fast.res
@@ -123,17 +125,21 @@ function keepingDomain(emitter, remake) {
  * Brings a new request to where it is after end() and its flush. Its bytes go nowhere: they went out before.
  * @param {any} req
  * @param {string | Uint8Array | undefined} body
+ * @param {boolean} isSent whether all of them count as sent
+ * @returns {((error?: Error) => void)[]} what is due when they do
  */
-function pretendSent(req, body) {
+function pretendSent(req, body, isSent) {
   req.end(body)
   const written = req.outputData
   req.outputData = []
   req.outputSize = 0
+  if (!isSent) return written.map(({ callback }) => callback).filter((callback) => typeof callback === 'function')
   // 'finish' was due long ago, and nobody listened.
   const listeners = req._events
   req._events = Object.create(null)
   for (const { callback } of written) callback?.()
   req._events = listeners
+  return []
 }
 
 /**
