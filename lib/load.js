@@ -1,7 +1,7 @@
 'use strict'
 
-// A package has all modules in one file, which `npm pack` makes (scripts/bundle.js): finding and reading a hundred files takes
-// longer than all that is in them. A checkout has none and loads the files.
+// A package has all modules in few files, which `npm pack` makes (scripts/bundle.js): finding and reading a hundred files takes
+// longer than all that is in them. A checkout has none and loads the files, all of them at once.
 
 /** @returns {typeof import('./rooms.js')} */
 function load() {
@@ -12,7 +12,9 @@ function load() {
     // Bun's is no Error, and some runtimes spell the code ERR_MODULE_NOT_FOUND.
     const { code } = /** @type {{ code?: string }} */ (error)
     if (!code?.endsWith('MODULE_NOT_FOUND')) throw error
-    return require('./rooms.js')
+    const rooms = require('./rooms.js')
+    require('./runtime/lazy.js').makeAll()
+    return rooms
   }
 }
 

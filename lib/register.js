@@ -6,5 +6,5 @@
 
 const rooms = require('./load.js')
 
-rooms.install.install({ fetch: process.env.KEEPWIRE_FETCH === '1' })
+rooms.install({ fetch: process.env.KEEPWIRE_FETCH === '1' })
 if (process.env.KEEPWIRE_DASHBOARD) rooms.dashboard.fromEnvironment()

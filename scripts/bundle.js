@@ -1,31 +1,75 @@
 'use strict'
 
-// `node scripts/bundle.js`: all modules of lib/ as one file, lib/bundle.js, with a source map, for the package: npm runs it
+// `node scripts/bundle.js`: all modules of lib/ as few files, lib/bundle.js and its parts, with source maps, for the package: npm runs it
 // before it packs. `node scripts/bundle.js --remove`, after it has, takes them away: a checkout loads its files.
 //
 // Each module becomes a function of its own, called when something requires it first. Its lines stay as they are, but for those that
-// are comments.
+// are comments, and for characters that would have an engine keep a file in two bytes each.
+//
+// lib/bundle.js has what rooms.js requires at once. What is needed later, if at all, is in parts by what it is for. lib/bundle.later.js has
+// those of which nobody knows when: it is read with lib/bundle.js, and a part of it compiled when somebody wants what is in it. Those that
+// belong to a door or to a runtime are files of their own, and loaded with that.
 
 const fs = require('node:fs')
 const path = require('node:path')
 
+const { name: packageName, version } = require('../package.json')
 const { root } = require('./process.js')
-const { runScript } = require('./report.js')
+const { UserError, runScript } = require('./report.js')
 
-const BUNDLE = 'lib/bundle.js'
-const MAP = `${BUNDLE}.map`
+const BUNDLE = 'bundle.js'
 /** What the doors load. */
-const ENTRY = 'lib/rooms.js'
+const ENTRY = 'rooms.js'
+
+/**
+ * The parts, each with the modules it is for: it has what these require, unless that is in one before it.
+ * @type {{ name: string, isLater: boolean, roots: string[] }[]}
+ */
+const PARTS = [
+  {
+    name: 'rare',
+    isLater: true,
+    roots: [
+      'agent/lifecycle.js',
+      'client-request/fallback-deadlines.js',
+      'common/proxy-env.js',
+      'exchange/errors.js',
+      'exchange/gate.js',
+      'exchange/lookup.js',
+    ],
+  },
+  { name: 'secure', isLater: true, roots: ['agent/https-agent.js', 'tls/handshake.js'] },
+  { name: 'stats', isLater: true, roots: ['agent/stats.js', 'agent/totals.js', 'agent/connections.js'] },
+  { name: 'fetch', isLater: true, roots: ['fetch/index.js', 'api/global-fetch.js'] },
+  { name: 'legacy', isLater: false, roots: ['bun-legacy/request.js', 'bun-legacy/response.js'] },
+  { name: 'api', isLater: true, roots: ['api/http.js', 'api/https.js', 'api/install.js', 'api/explain.js'] },
+  { name: 'metrics', isLater: false, roots: ['metrics/index.js', 'otel/producer.js', 'otel/spans.js'] },
+  { name: 'dashboard', isLater: false, roots: ['dashboard/index.js'] },
+  { name: 'command', isLater: false, roots: ['command/main.js'] },
+]
+
+/** @param {string} part */
+const fileOf = (part) => `bundle.${part}.js`
+const LATER = fileOf('later')
 
 /** A line that is nothing, or one comment from its beginning to its end. */
 const COMMENT_OR_NOTHING = /^\s*(\/\/.*|\/\*\*((?!\*\/).)*\*\/)?$/
+
+/** What is loaded when somebody needs it: lib/runtime/late.js. */
+const LATE = ['node:crypto', 'node:dns', 'node:https', 'node:tls']
+
+/** By which a file with parts is known for one of the same package. */
+const MARK = `// Parts of lib/bundle.js of keepwire ${version}: scripts/bundle.js.`
 
 const HEAD = `'use strict'
 
 // Made of the files beside this one, which have the comments: scripts/bundle.js.
 
+const fs = require('node:fs')
+const Module = require('node:module')
 const path = require('node:path')
 
+const { _compile: compile } = Module.prototype
 const loaded = Object.create(null)
 
 function __load(id) {
@@ -34,7 +78,7 @@ function __load(id) {
   loaded[id] = module
   let isDone = false
   try {
-    modules[id](module, path.join(__dirname, path.dirname(id)))
+    find(id)(module, path.join(__dirname, path.dirname(id)))
     isDone = true
   } finally {
     if (!isDone) delete loaded[id]
@@ -42,50 +86,133 @@ function __load(id) {
   return module.exports
 }
 
-const modules = {
+function find(id) {
+  if (id in modules) return modules[id]
+  const name = places[id]
+  Object.assign(modules, (doors[name]?.() ?? part(name))(__load, requireNode))
+  return modules[id]
+}
+
+// What has been required here is what it was, whatever is in its place when a part is compiled.
+const required = Object.create(null)
+
+function requireNode(name) {
+  return required[name]
+}
+
+const isBun = process.versions.bun !== undefined
+const vm = isBun ? require('node:vm') : undefined
+
+// Node's own way to compile a module knows source maps. A test runner's modules are none of Node's, and not compiled by it.
+const isNodes = module.constructor === Module && typeof compile === 'function'
+
+function compiled(file, text) {
+  const made = new Module(file, module)
+  if (isBun) new vm.Script(\`(function (exports) {\${text}\\n})\`, { filename: file }).runInThisContext()(made.exports)
+  else {
+    made.filename = file
+    made.paths = module.paths
+    compile.call(made, text, file)
+  }
+  return made.exports
+}
+
+// Modules that are needed later, if at all: bytes until then.
+function read(name) {
+  const file = path.join(__dirname, name)
+  try {
+    const bytes = fs.readFileSync(file)
+    if (bytes.latin1Slice(0, MARK.length) === MARK) return { file, bytes }
+  } catch {}
+  return undefined
+}
+
+function part(name) {
+  if (later === undefined) return others[name]
+  const [start, end, line] = pieces[name]
+  // Each line has its number in the file, for the source map.
+  return compiled(later.file, '\\n'.repeat(line) + later.bytes.latin1Slice(start, end) + mapping)[name]
+}
+
 `
 
 /**
- * @param {string} file relative to the repository
- * @returns {{ lines: [text: string, at: number][], required: string[] }} lines with their numbers
+ * @param {string} file relative to lib/
+ * @returns {{ lines: [text: string, at: number][], required: string[], first: string[], node: string[] }} lines with their numbers;
+ *   what they require, what of that as soon as they run, and what of the runtime
  */
 function read(file) {
-  /** @type {string[]} */
-  const required = []
+  const required = new Set()
+  const first = new Set()
+  const node = new Set()
   /** @type {[string, number][]} */
   const lines = []
   let isComment = false
-  for (const [at, line] of fs.readFileSync(path.join(root, file), 'utf8').split('\n').entries()) {
+  for (const [at, line] of fs
+    .readFileSync(path.join(root, 'lib', file), 'utf8')
+    .split('\n')
+    .entries()) {
     const wasComment = isComment
     if (isComment) isComment = !line.endsWith('*/')
     else isComment = /^\s*\/\*\*(?!.*\*\/)/.test(line)
     if (wasComment || isComment || COMMENT_OR_NOTHING.test(line)) continue
-    const text = line.replace(/\brequire\('(\.[^']*)'\)/g, (_, wanted) => {
+    for (const [, name] of line.matchAll(/\brequire\('(node:[^']*)'\)/g)) node.add(name)
+    const text = line.replace(/\brequire\('(\.[^']*)'\)/g, (call, wanted) => {
       const other = path.posix.join(path.posix.dirname(file), wanted)
-      if (other === 'package.json') {
-        const { name, version } = require('../package.json')
-        return `(${JSON.stringify({ name, version })})`
-      }
-      required.push(other)
-      return `__load('${path.posix.relative('lib', other)}')`
+      if (other === '../package.json') return `(${JSON.stringify({ name: packageName, version })})`
+      required.add(other)
+      if (/^\S/.test(line) && !line.includes(`=> ${call}`) && !line.includes(`? ${call}`)) first.add(other)
+      return `__load('${other}')`
     })
-    lines.push([text, at])
+    lines.push([plain(text), at])
   }
-  return { lines, required }
+  return { lines, required: [...required], first: [...first], node: [...node] }
+}
+
+/**
+ * In letters that take a byte: others are in texts only.
+ * @param {string} line
+ */
+function plain(line) {
+  return line.replace(/[^\0-\x7f]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** @typedef {ReturnType<typeof read>} Source */
+
+/** @returns {{ name: string, isLater: boolean, sources: Map<string, Source> }[]} all modules, the first file's first */
+function parts() {
+  const taken = new Set()
+  /**
+   * @param {Map<string, Source>} sources
+   * @param {string} file
+   * @param {'first' | 'required'} which
+   */
+  const add = (sources, file, which) => {
+    if (taken.has(file)) return
+    taken.add(file)
+    const source = read(file)
+    sources.set(file, source)
+    for (const other of source[which]) add(sources, other, which)
+  }
+  const all = [{ name: '', isLater: false, roots: [ENTRY] }, ...PARTS].map(({ name, isLater, roots }) => {
+    const sources = new Map()
+    for (const file of roots) add(sources, file, name === '' ? 'first' : 'required')
+    return { name, isLater, sources }
+  })
+  const missing = all
+    .flatMap(({ sources }) => [...sources.values()].flatMap(({ required }) => required))
+    .filter((one) => !taken.has(one))
+  if (missing.length > 0) throw new UserError(`no part of the bundle has ${missing.join(', ')}`)
+  return all
 }
 
 /** @returns {Map<string, [text: string, at: number][]>} the lines of each module that is loaded in the end, by its file */
 function modules() {
-  const all = new Map()
-  /** @param {string} file */
-  const add = (file) => {
-    if (all.has(file)) return
-    const { lines, required } = read(file)
-    all.set(file, lines)
-    for (const other of required) add(other)
-  }
-  add(ENTRY)
-  return all
+  return new Map(
+    parts().flatMap(({ sources }) =>
+      Array.from(sources, ([file, { lines }]) => /** @type {[string, any]} */ ([`lib/${file}`, lines])),
+    ),
+  )
 }
 
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
@@ -105,39 +232,124 @@ function encoded(value) {
   return text
 }
 
-/** @returns {{ code: string, map: string }} */
-function bundle() {
-  const sources = []
-  let code = HEAD
-  let mappings = ';'.repeat(HEAD.split('\n').length - 1)
-  let lastSource = 0
-  let lastLine = 0
-  for (const [file, lines] of modules()) {
-    code += `  '${path.posix.relative('lib', file)}'(module, __dirname) {\n`
-    mappings += ';'
-    for (const [text, at] of lines) {
-      code += `${text}\n`
-      mappings += `A${encoded(sources.length - lastSource)}${encoded(at - lastLine)}A;`
-      lastSource = sources.length
-      lastLine = at
-    }
-    sources.push(path.posix.relative('lib', file))
-    code += '  },\n'
-    mappings += ';'
+/** A file that is made of modules, with its source map. */
+class Made {
+  text = ''
+  /** @type {string[]} */
+  #sources = []
+  #lines = 0
+  #mappings = ''
+  #lastSource = 0
+  #lastLine = 0
+
+  /** @param {string} name */
+  constructor(name) {
+    this.name = name
+    this.mapping = `//# sourceMappingURL=${name}.map\n`
   }
-  code += `}\n\nmodule.exports = __load('${path.posix.relative('lib', ENTRY)}')\n//# sourceMappingURL=${path.basename(MAP)}\n`
-  return { code, map: JSON.stringify({ version: 3, file: path.basename(BUNDLE), sources, names: [], mappings }) }
+
+  /** How many lines it has. */
+  get lines() {
+    return this.#lines
+  }
+
+  /** @param {string} text whole lines that are in no module */
+  add(text) {
+    const count = text.split('\n').length - 1
+    this.text += text
+    this.#lines += count
+    this.#mappings += ';'.repeat(count)
+  }
+
+  /** @param {Map<string, Source>} sources */
+  addModules(sources) {
+    for (const [file, { lines }] of sources) {
+      this.add(`  '${file}'(module, __dirname) {\n`)
+      const source = this.#sources.push(file) - 1
+      for (const [text, at] of lines) {
+        this.text += `${text}\n`
+        this.#lines += 1
+        this.#mappings += `A${encoded(source - this.#lastSource)}${encoded(at - this.#lastLine)}A;`
+        this.#lastSource = source
+        this.#lastLine = at
+      }
+      this.add('  },\n')
+    }
+  }
+
+  /** @returns {{ file: string, text: string }[]} */
+  get files() {
+    const { name, text } = this
+    const map = { version: 3, file: name, sources: this.#sources, names: [], mappings: this.#mappings }
+    return [
+      { file: name, text: text + this.mapping },
+      { file: `${name}.map`, text: JSON.stringify(map) },
+    ]
+  }
+}
+
+/**
+ * @param {Made} made
+ * @param {string} target what the part becomes
+ * @param {Map<string, Source>} sources
+ */
+function addPart(made, target, sources) {
+  made.add(`'use strict';\n\n${target} = (${made.name === LATER ? '__load, require' : '__load'}) => ({\n`)
+  made.addModules(sources)
+  made.add('});\n')
+}
+
+/** @returns {{ file: string, text: string }[]} beside the modules */
+function bundle() {
+  const [{ sources: core }, ...rest] = parts()
+  /** @type {Record<string, string>} */
+  const places = {}
+  for (const { name, sources } of rest) for (const file of sources.keys()) places[file] = name
+  const late = new Made(LATER)
+  late.add(`${MARK}\n`)
+  /** @type {Record<string, number[]>} */
+  const pieces = {}
+  const doors = []
+  for (const { name, isLater, sources } of rest) {
+    const made = isLater ? late : new Made(fileOf(name))
+    const [start, line] = [made.text.length, made.lines]
+    addPart(made, isLater ? `exports.${name}` : 'module.exports', sources)
+    if (isLater) pieces[name] = [start, made.text.length, line]
+    else doors.push(made)
+  }
+  const main = new Made(BUNDLE)
+  const later = rest.filter(({ isLater }) => isLater).flatMap(({ sources }) => [...sources.values()])
+  const node = new Set([...core.values(), ...later].flatMap(({ node }) => node))
+  // Those of lib/runtime/late.js, by which the others have them.
+  for (const name of LATE) node.delete(name)
+  if (later.some(({ node }) => LATE.some((name) => node.includes(name))))
+    throw new UserError(`${LATE.join(', ')} are late.js's`)
+  main.add(HEAD)
+  main.add(`const MARK = ${JSON.stringify(MARK)}\n`)
+  main.add(`const mapping = ${JSON.stringify(late.mapping)}\n`)
+  main.add(`const pieces = ${JSON.stringify(pieces)}\n`)
+  main.add(`const places = ${JSON.stringify(places)}\n\n`)
+  main.add(
+    `const doors = {\n${doors.map(({ name }) => `  ${name.split('.')[1]}: () => require('./${name}'),\n`).join('')}}\n\n`,
+  )
+  main.add(`const later = isNodes || isBun ? read('${LATER}') : undefined\n`)
+  main.add(`const others = later === undefined ? require('./${LATER}') : undefined\n\n`)
+  for (const name of node) main.add(`required['${name}'] = require('${name}')\n`)
+  main.add('\nconst modules = {\n')
+  main.addModules(core)
+  main.add(`}\n\nmodule.exports = __load('${ENTRY}')\n`)
+  return [main, late, ...doors].flatMap(({ files }) => files)
 }
 
 /** @param {string} folder of a package: the repository or a copy of it */
 function writeBundle(folder) {
-  const { code, map } = bundle()
-  fs.writeFileSync(path.join(folder, BUNDLE), code)
-  fs.writeFileSync(path.join(folder, MAP), map)
+  for (const { file, text } of bundle()) fs.writeFileSync(path.join(folder, 'lib', file), text)
 }
 
 function removeBundle() {
-  for (const file of [BUNDLE, MAP]) fs.rmSync(path.join(root, file), { force: true })
+  const lib = path.join(root, 'lib')
+  for (const file of fs.readdirSync(lib))
+    if (file.startsWith('bundle.')) fs.rmSync(path.join(lib, file), { force: true })
 }
 
 module.exports = { bundle, modules, removeBundle, writeBundle }

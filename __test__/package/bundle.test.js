@@ -1,6 +1,6 @@
 'use strict'
 
-// The package has its modules in one file (scripts/bundle.js): the same modules, whose errors name the files that they came from.
+// The package has its modules in few files (scripts/bundle.js): the same modules, whose errors name the files that they came from.
 // Nothing is left to be read later: programs put mocks in the place of the file system and of `require`.
 
 const assert = require('node:assert')
@@ -35,6 +35,11 @@ function packaged(scope) {
   return folder
 }
 
+/** A line whose texts have their letters, and no numbers of such. */
+function spelledOut(line) {
+  return line.replace(/\\u([\da-f]{4})/g, (_, code) => String.fromCharCode(Number.parseInt(code, 16)))
+}
+
 /** The numbers of lines that have code, as the compiler reads it. */
 function linesOfCode(source) {
   const parsed = ts.createSourceFile('module.js', source, ts.ScriptTarget.ESNext, true, ts.ScriptKind.JS)
@@ -57,7 +62,7 @@ function linesOfCode(source) {
 }
 
 testOnNode(
-  'each module in the one file is that of its own file, but for comments',
+  'each module in them is that of its own file, but for comments',
   {
     ...OURS,
     timeout: 120_000,
@@ -71,7 +76,7 @@ testOnNode(
       assert.deepStrictEqual(lost, [], `lines of ${file} that are left out`)
       const written = source.split('\n')
       for (const [text, number] of lines)
-        if (!/__load\(|"version"/.test(text)) assert.strictEqual(text, written[number], file)
+        if (!/__load\(|"version"/.test(text)) assert.strictEqual(spelledOut(text), spelledOut(written[number]), file)
     }
     const left = fs
       .readdirSync(path.join(root, 'lib'), { recursive: true })
@@ -89,6 +94,10 @@ testOnNode("the source map leads to a module's own file and line", OURS, async (
   const { stdout } = await runScript('error-of-package', [folder], { flags: ['--enable-source-maps'] })
   const frames = [...stdout.matchAll(/\/lib\/([\w/-]+\.js):(\d+):/g)]
   assert.ok(frames.length > 2, stdout)
+  assert.ok(
+    frames.some(([, file]) => file.startsWith('fetch/')),
+    stdout,
+  )
   for (const [, file, line] of frames) {
     assert.notStrictEqual(file, 'bundle.js')
     const text = fs.readFileSync(path.join(root, 'lib', file), 'utf8').split('\n')[Number(line) - 1]
@@ -96,8 +105,27 @@ testOnNode("the source map leads to a module's own file and line", OURS, async (
   }
 })
 
+testOnNode(
+  'the package loads node:https and its kind when they are needed, and knows what is theirs',
+  OURS,
+  async (scope) => {
+    const { lines, stderr } = await runScript('loaded-late', [packaged(scope)])
+    assert.deepStrictEqual(
+      lines,
+      [{ late: [], isOwn: true, tells: true, ways: ['runtime', 'keepwire'], isSame: true }],
+      stderr,
+    )
+  },
+)
+
+testOnNode("the package loads by modules that are none of Node's", OURS, async (scope) => {
+  const { port } = await scope.peer((_, connection) => connection.write(reply('hello')))
+  const { lines, stderr } = await runScript('foreign-modules', [packaged(scope), `http://127.0.0.1:${port}/`])
+  assert.deepStrictEqual(lines, [{ text: 'hello', explain: 'undefined', name: 'Agent', reused: 'object' }], stderr)
+})
+
 for (const [title, folderFor, isExpected] of [
-  ['of a package', packaged, (modules) => modules === 3],
+  ['of a package', packaged, (modules) => modules === 2],
   ['of a checkout', () => root, (modules) => modules > 50],
 ]) {
   test(`requests ${title} read no file once it is loaded`, OURS, async (scope) => {

@@ -17,14 +17,17 @@ const { settlePending, startsInPlace } = require('../exchange/batch.js')
 const { limitResponse, mostOf } = require('../exchange/response-size.js')
 const { AgentProxy, keepProxy, kProxy, ProxyEnv, proxyFor, suffixOf } = require('../common/proxy-option.js')
 const { awaitProxy } = require('./proxy-wait.js')
-const { close, kFind, kReason, preconnect } = require('./lifecycle.js')
-const { statsOf } = require('./stats.js')
-const { secureOf } = require('../tls/settings.js')
+const { kFind, kReason } = require('./symbols.js')
 const { noteCreation } = require('../common/warnings.js')
+const { lazy } = require('../runtime/lazy.js')
 const { isNode } = require('../runtime/probes.js')
 const { connectionReset, invalidValue } = require('../common/errors.js')
 
 /** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
+
+const lifecycle = lazy(() => require('./lifecycle.js'))
+const stats = lazy(() => require('./stats.js'))
+const settings = lazy(() => require('../tls/settings.js'))
 
 const runtimeGetName = RuntimeAgent.prototype.getName
 
@@ -85,7 +88,7 @@ function initialize(agent) {
   agent.options = Object.setPrototypeOf(Object.assign({}, agent.options), null)
   keepProxy(agent)
   const rule = agent[kProxy] instanceof ProxyEnv ? agent[kProxy].proxy : agent[kProxy]
-  if (rule instanceof AgentProxy) rule.secure(secureOf)
+  if (rule instanceof AgentProxy) rule.secure((...given) => settings().secureOf(...given))
   // The runtime's listener would pool what the engine pools.
   agent.removeAllListeners('free')
   agent.on('free', (/** @type {any} */ socket, /** @type {any} */ of) => onFree(agent, originsOf(agent), socket, of))
@@ -296,17 +299,17 @@ function destroy() {
 const additions = {
   /** Opens connections before they are needed. */
   preconnect: method(function preconnectAgent(origin, count) {
-    return preconnect(this, originsOf(this), origin, count)
+    return lifecycle().preconnect(this, originsOf(this), origin, count)
   }),
   /** Waits for the requests there are, then closes everything. */
   close: method(function closeAgent(options) {
     settlePending(this)
-    return close(this, this[kOrigins], options)
+    return lifecycle().close(this, this[kOrigins], options)
   }),
   /** What its origins did so far. */
   stats: method(function statsOfAgent() {
     settlePending(this)
-    return statsOf(this[kOrigins])
+    return stats().statsOf(this[kOrigins])
   }),
 }
 // Runtimes without these symbols have no `using` either.

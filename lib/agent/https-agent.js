@@ -9,13 +9,15 @@ const net = require('node:net')
 
 const { additions, Agent: HttpAgent, agentOver, initialize, originsOf, overrideIn } = require('./agent.js')
 const { fallbackReason, removeSocket } = require('../client-request/fallback.js')
-const { RuntimeSecureAgent: RuntimeAgent } = require('../runtime/genuine.js')
-const { kFind, kReason, NO_REQUEST } = require('./lifecycle.js')
+const { runtimeSecureAgent } = require('../runtime/genuine.js')
+const { kFind, kReason, NO_REQUEST } = require('./symbols.js')
 const { merge, nameOf } = require('../common/options.js')
 const { kProxy, suffixOf } = require('../common/proxy-option.js')
 const { invalidValue } = require('../common/errors.js')
 const { SecureOrigin } = require('./https-origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
+
+const RuntimeAgent = runtimeSecureAgent()
 
 /** Where an agent keeps what it knows of its origins. */
 const kKnown = Symbol('keepwire.known')

@@ -2,8 +2,6 @@
 
 // An origin reached with TLS: what its connections have in common beside its name.
 
-const { createHash } = require('node:crypto')
-
 const { now } = require('../runtime/captured.js')
 const { isSecureContextReplaced } = require('../runtime/genuine.js')
 const { CONTEXT_REPLACED, fallBack, isRuntimes } = require('../client-request/fallback.js')
@@ -11,6 +9,7 @@ const native = require('../bridge/native.js')
 const { nameOf } = require('../common/options.js')
 const { Origin } = require('./origin.js')
 const { ignoresAgents, isDeno } = require('../runtime/probes.js')
+const { crypto } = require('../runtime/late.js')
 const { shadow } = require('../exchange/queue.js')
 const {
   isBeyondEngine,
@@ -45,7 +44,7 @@ function labelOf(name, options) {
   const told = sent === '' ? plain : `${plain}:servername=${sent}`
   // What else is in it are options for TLS.
   if (name.slice(plain.length).replaceAll(':', '') === sent) return told
-  return `${told}:tls=${createHash('sha256').update(name).digest('hex').slice(0, DIGITS)}`
+  return `${told}:tls=${crypto().createHash('sha256').update(name).digest('hex').slice(0, DIGITS)}`
 }
 
 class SecureOrigin extends Origin {
@@ -72,7 +71,7 @@ class SecureOrigin extends Origin {
    */
   constructor(origins, name, options, secure, isUsual, proxy, suffix) {
     // Names hold certificates and keys: the engine has no use for them.
-    const place = `${nameOf({}, options)}:${createHash('sha256').update(name).digest('base64')}`
+    const place = `${nameOf({}, options)}:${crypto().createHash('sha256').update(name).digest('base64')}`
     const identity = typeof secure === 'string' ? place : `${place}\0${secure.id}`
     super(origins, name, options, proxy, suffix, origins.identity(identity, isUsual), labelOf(name, options))
     if (typeof secure !== 'string') native.holdTls(origins.id, this.key, secure.id)

@@ -9,6 +9,7 @@ const native = require('../bridge/native.js')
 const { Connection } = require('../exchange/connection.js')
 const { fromRecord } = require('../exchange/errors.js')
 const { Exchange } = require('../exchange/exchange.js')
+const { kFind, kReason, NO_REQUEST } = require('./symbols.js')
 const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
 const { proxyFor, tellProxyError } = require('../common/proxy-option.js')
 
@@ -146,14 +147,6 @@ async function preconnect(agent, origins, where, count = 1) {
   return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value).length
 }
 
-/** What a connection is opened for when there is no request yet. */
-const NO_REQUEST = Object.freeze({ method: 'GET', _header: null, getHeader: () => undefined })
-
-/** How an agent finds its origin for a request. */
-const kFind = Symbol('keepwire.find')
-/** How an agent tells that only the runtime can carry a request. */
-const kReason = Symbol('keepwire.reason')
-
 /**
  * Waits until no request is under way or waiting, at most `deadline` ms, then closes everything.
  * @param {any} agent
@@ -188,4 +181,4 @@ function quiet(origins, deadlineMs) {
   })
 }
 
-module.exports = { close, kFind, kReason, NO_REQUEST, preconnect }
+module.exports = { close, preconnect }

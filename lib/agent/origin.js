@@ -5,9 +5,9 @@
 
 const native = require('../bridge/native.js')
 const { PROFILE_KEYS, pick, profileOf } = require('../common/options.js')
+const { lazy } = require('../runtime/lazy.js')
 const { firstFamily } = require('../runtime/probes.js')
 const { EngineSocket, H2C } = require('../socket/socket.js')
-const { secureOf } = require('../tls/settings.js')
 const { told } = require('./identity.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
@@ -29,6 +29,8 @@ function placeOf(scheme, own, options) {
   const host = String(pick(own, options, 'host') || 'localhost').toLowerCase()
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${pick(own, options, 'port')}`
 }
+
+const settings = lazy(() => require('../tls/settings.js'))
 
 /** Everything an agent has for one getName(). */
 class Origin {
@@ -204,7 +206,7 @@ class Origin {
     const profile = { ...profileOf(agent, options), maxStreams: this.maxStreams, pingAfterMs: this.origins.pingAfterMs }
     if (this.proxy === undefined) return profile
     const stays = agent.keepAlive || Number.isFinite(agent.maxSockets)
-    return { ...profile, proxy: this.proxy.describe(this.scheme, stays, secureOf) }
+    return { ...profile, proxy: this.proxy.describe(this.scheme, stays, (...given) => settings().secureOf(...given)) }
   }
 
   /**

@@ -5,6 +5,7 @@
 
 const { nextTick } = require('../runtime/captured.js')
 const { RuntimeAgent } = require('../runtime/genuine.js')
+const { lazy } = require('../runtime/lazy.js')
 const native = require('../bridge/native.js')
 const {
   LASTING,
@@ -21,7 +22,6 @@ const {
 const { breakerOf, hostLimits } = require('../common/policy-option.js')
 const { kProxy, ProxyEnv } = require('../common/proxy-option.js')
 const { invalidValue } = require('../common/errors.js')
-const { Gate } = require('../exchange/gate.js')
 const { threadPort } = require('../bridge/port.js')
 const { told } = require('./identity.js')
 const { nameSettings } = require('./names.js')
@@ -31,6 +31,8 @@ const { noteAgent } = require('../common/warnings.js')
 
 /** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
 /** @typedef {Record<string, any>} Options */
+
+const gating = lazy(() => require('../exchange/gate.js'))
 
 const runtimeGetName = RuntimeAgent.prototype.getName
 
@@ -80,7 +82,7 @@ class Origins {
   /** How long a request may wait for a connection, in ms; 0: for ever. */
   queueTimeoutMs
 
-  /** By host: what limits requests to it. @type {Map<string, Gate>} */
+  /** By host: what limits requests to it. @type {Map<string, import('../exchange/gate.js').Gate>} */
   gates = new Map()
 
   /** Why requests fell back to the runtime's sockets, and how often. @type {Map<string, number>} */
@@ -112,7 +114,7 @@ class Origins {
     const host = String(pick(own, options, 'socketPath') || pick(own, options, 'host') || 'localhost').toLowerCase()
     let gate = this.gates.get(host)
     if (gate === undefined) {
-      gate = new Gate(host, hostLimits(own.policy?.(host)), breakerOf(own.breaker))
+      gate = new (gating().Gate)(host, hostLimits(own.policy?.(host)), breakerOf(own.breaker))
       this.gates.set(host, gate)
     }
     return gate

@@ -2,11 +2,10 @@
 
 // Stands in for node:https.
 
-const https = require('node:https')
-
 const { Agent, originOf, refuses, settingsOf } = require('../agent/https-agent.js')
 const { standIn } = require('./stand-in.js')
 const { requestOver } = require('../fast-request/index.js')
+const { https } = require('../runtime/late.js')
 const { isSilent } = require('../tls/settings.js')
 
 const { addRequest, getName } = Agent.prototype
@@ -21,4 +20,4 @@ const request = requestOver({
   refuses,
 })
 
-module.exports = standIn(https, Agent, request)
+module.exports = standIn(https(), Agent, request)

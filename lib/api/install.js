@@ -6,17 +6,17 @@
 const { syncBuiltinESMExports } = require('node:module')
 
 const http = require('node:http')
-const https = require('node:https')
 
 const ourHttp = require('./http.js')
 const ourHttps = require('./https.js')
 const { inPlace, places } = require('./stand-in.js')
 const { ignoresAgents } = require('../runtime/probes.js')
+const { https } = require('../runtime/late.js')
 
 /** The runtime's modules and what stands in for each. @type {[module: any, standIn: any][]} */
 const MODULES = [
   [http, ourHttp],
-  [https, ourHttps],
+  [https(), ourHttps],
 ]
 
 const REQUESTS = ['request', 'get', 'ClientRequest']

@@ -7,10 +7,11 @@ const http = require('node:http')
 
 const {
   ClientRequest: RuntimeRequest,
+  firstGlobalAgent,
   isGenuine,
   kStandsFor,
   RuntimeAgent,
-  RuntimeSecureAgent,
+  runtimeSecureAgent,
 } = require('../runtime/genuine.js')
 const { limitResponse, mostOf } = require('../exchange/response-size.js')
 const { globalProxyEnv, ignoresAgents } = require('../runtime/probes.js')
@@ -94,7 +95,7 @@ function exported(value) {
  * @returns {any}
  */
 function standIn(module, Agent, own) {
-  const Usual = module === http ? RuntimeAgent : RuntimeSecureAgent
+  const Usual = module === http ? RuntimeAgent : runtimeSecureAgent()
   /** Made when somebody wants it: until then the program may tell the runtime's what to do. @type {any} */
   let globalAgent
   /** The module's, when ours was last compared with it. @type {any} */
@@ -103,8 +104,9 @@ function standIn(module, Agent, own) {
   /** Somebody's own, which was the module's when the first request named none. @type {any} */
   let theirsInstead
   // Node before 19 keeps no connections unless it is told to.
-  const isTelling = !ignoresAgents && !isSomebodys(module.globalAgent)
-  const usual = isTelling ? { ...module.globalAgent.options, proxyEnv: undefined } : USUAL
+  const first = module === http ? firstGlobalAgent : module.globalAgent
+  const isTelling = !ignoresAgents && !isSomebodys(first)
+  const usual = isTelling ? { ...first.options, proxyEnv: undefined } : USUAL
   const before = optionsOf(new Usual(ignoresAgents ? {} : usual))
 
   function ourGlobalAgent() {

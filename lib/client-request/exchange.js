@@ -20,7 +20,6 @@ const {
 } = require('../bridge/layout.js')
 const { tellUnknown } = require('../exchange/connection.js')
 const { Exchange } = require('../exchange/exchange.js')
-const { fromRecord } = require('../exchange/errors.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { tellProxyError } = require('../common/proxy-option.js')
 const {
@@ -33,12 +32,15 @@ const {
   keepConnection,
 } = require('./response.js')
 const { Outgoing } = require('../exchange/upload.js')
+const { lazy } = require('../runtime/lazy.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')
 const { settleUnserved } = require('../exchange/queue.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../agent/origin.js').Origin} Origin */
+
+const errors = lazy(() => require('../exchange/errors.js'))
 
 /** Consumed bytes are acknowledged in steps of this size, well before the engine's window is used up. */
 const CREDIT_STEP = WINDOW / 4
@@ -291,7 +293,7 @@ class ClientExchange extends Exchange {
    * @param {string} fields
    */
   onError(flags, errno, fields) {
-    this.resource.runInAsyncScope(fail, null, this, flags, fromRecord(fields, errno))
+    this.resource.runInAsyncScope(fail, null, this, flags, errors().fromRecord(fields, errno))
   }
 
   /** The user has ended the connection. */

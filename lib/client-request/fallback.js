@@ -6,9 +6,7 @@
 // The engine's pool counts a slot for each real socket from before it is created until it is closed or taken away from
 // the agent; a slot is released exactly once.
 
-const dns = require('node:dns')
 const http = require('node:http')
-const https = require('node:https')
 const net = require('node:net')
 
 const { now } = require('../runtime/captured.js')
@@ -20,7 +18,7 @@ const {
   onlyObserves,
   replacedConnecting,
   RuntimeAgent,
-  RuntimeSecureAgent,
+  runtimeSecureAgent,
 } = require('../runtime/genuine.js')
 const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
@@ -28,10 +26,11 @@ const { judgedLookup, refusalOf, refusalOfPath } = require('../common/addresses.
 const { CONNECTION, namesOf } = require('../common/option-table.js')
 const { kProxy, notProxied, ProxyEnv } = require('../common/proxy-option.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
+const { lazy } = require('../runtime/lazy.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
 const { heedsProxyEnv, ignoresAgents, isWindows, parsesLeniently } = require('../runtime/probes.js')
+const { before, dns, https } = require('../runtime/late.js')
 const { EngineSocket } = require('../socket/socket.js')
-const { awaitOpen, beginIdle, beginLife, endIdle, restOf, watch } = require('./fallback-deadlines.js')
 const { remove } = require('../exchange/queue.js')
 const { warnOfFallback } = require('../common/warnings.js')
 
@@ -41,9 +40,12 @@ const { warnOfFallback } = require('../common/warnings.js')
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 
+const deadlines = lazy(() => require('./fallback-deadlines.js'))
+
 /** The methods of the runtime's agents: on some runtimes those of https differ. */
 const own = methodsOf(RuntimeAgent.prototype, 'agentConnection')
-const ownSecure = methodsOf(RuntimeSecureAgent.prototype, 'secureAgentConnection')
+const ownSecure = lazy(() => methodsOf(runtimeSecureAgent().prototype, 'secureAgentConnection'))
+if (before.https !== undefined) ownSecure()
 
 /**
  * @param {any} prototype
@@ -124,8 +126,9 @@ const PLAIN_REASONS = REASONS.findIndex(([reason]) => reason === 'proxy')
  */
 function isReplaced(key, method, name) {
   const theirs = own[key]
-  const secure = ownSecure[key]
-  if (method === theirs || method === secure) return false
+  if (method === theirs) return false
+  const secure = ownSecure()[key]
+  if (method === secure) return false
   return !observes(
     method,
     (inner) => inner === theirs || inner === secure || (name !== undefined && isGenuine(name, inner)),
@@ -252,7 +255,7 @@ function judge(agent, options) {
   if (allowAddress === undefined) return undefined
   if (socketPath) return refusalOfPath(socketPath)
   if (net.isIP(host) !== 0) return refusalOf(allowAddress, host, host)
-  const lookup = judgedLookup(allowAddress, options.lookup || dns.lookup)
+  const lookup = judgedLookup(allowAddress, options.lookup || dns().lookup)
   options.lookup = lookup
   // The runtime's createSocket() looks there again.
   if ('lookup' in agent.options) agent.options.lookup = lookup
@@ -270,7 +273,7 @@ function isOfTheProcess(agent, reason) {
     reason === 'create-connection' ? 'createConnection' : reason === 'create-socket' ? 'createSocket' : undefined
   if (name === undefined) return false
   // Those of the runtime, and those in their place: ours after install().
-  const everyones = [RuntimeAgent, RuntimeSecureAgent, http.Agent, https.Agent]
+  const everyones = [RuntimeAgent, runtimeSecureAgent(), http.Agent, https().Agent]
   return everyones.some(({ prototype }) => Object.hasOwn(prototype, name) && prototype[name] === agent[name])
 }
 
@@ -286,7 +289,7 @@ function takeIdle(agent, origin) {
     origin.stale = true
     const state = idleStates.get(socket)
     idleStates.delete(socket)
-    endIdle(socket)
+    deadlines().endIdle(socket)
     socket.removeListener('error', onIdleError)
     // One of another generation has passed by whoever connects sockets now, or belongs to whoever did then.
     const isCurrent = generations.get(socket) === connectGeneration()
@@ -326,7 +329,7 @@ function use(agent, req, origin, socket) {
  * @param {Origin} origin
  */
 function assign(agent, req, socket, origin) {
-  watch(agent, origin, req, socket)
+  deadlines().watch(agent, origin, req, socket)
   req.onSocket(socket)
   if (req.timeout !== undefined && req.timeout !== (agent.options.timeout || 0)) socket.setTimeout(req.timeout)
 }
@@ -355,7 +358,7 @@ function create(exchange, spentMs) {
   /** @type {Socket | undefined} */
   let opened
   origin.creating += 1
-  const opening = awaitOpen(agent, origin, now() - spentMs, (error) => {
+  const opening = deadlines().awaitOpen(agent, origin, now() - spentMs, (error) => {
     isLate = true
     if (opened !== undefined) return opened.destroy(error)
     release()
@@ -408,7 +411,7 @@ function create(exchange, spentMs) {
  */
 function track(agent, origin, socket, req, release) {
   generations.set(socket, connectGeneration())
-  beginLife(agent, socket)
+  deadlines().beginLife(agent, socket)
   origin.busySockets.add(socket)
   origin.stale = true
   origin.onSocket(socket, fallbackRequests.get(req))
@@ -417,7 +420,7 @@ function track(agent, origin, socket, req, release) {
     socket.removeListener('agentRemove', gone)
     origin.busySockets.delete(socket)
     remove(origin.idleSockets, socket)
-    endIdle(socket)
+    deadlines().endIdle(socket)
     origin.stale = true
     release()
     origin.origins.forget(origin)
@@ -440,7 +443,7 @@ const forgetters = new WeakMap()
 function onFree(agent, origins, socket, options) {
   if (socket instanceof EngineSocket) return
   const origin = origins.get(agent.getName(options))
-  const restMs = restOf(agent, socket)
+  const restMs = deadlines().restOf(agent, socket)
   if (origin === undefined || !socket.writable || restMs === 0) {
     socket.destroy()
     return
@@ -463,7 +466,7 @@ function onFree(agent, origins, socket, options) {
   origin.idleSockets.push(socket)
   origin.stale = true
   idleStates.set(socket, socket.bytesRead)
-  beginIdle(socket, restMs)
+  deadlines().beginIdle(socket, restMs)
   if (origins.onQuiet !== null) origins.noteQuiet()
   socket.on('error', onIdleError)
 }

@@ -11,9 +11,8 @@ const http = require('node:http')
 const { nextTick } = require('../runtime/captured.js')
 const { KEEP_ALIVE, MESSAGE_END } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
-const { parseError } = require('../exchange/errors.js')
+const { lazy } = require('../runtime/lazy.js')
 const { emitRequestError } = require('../common/errors.js')
-const { PlainResponse } = require('../bun-legacy/response.js')
 const {
   endMeasurement,
   ignoresAgents,
@@ -26,8 +25,10 @@ const { kExchange, maySpeakHttp2 } = require('../socket/socket.js')
 /** @typedef {import('./exchange.js').ClientExchange} ClientExchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 
+const errors = lazy(() => require('../exchange/errors.js'))
+
 /** @type {new (socket: any) => any} */
-const IncomingMessage = ignoresAgents ? /** @type {any} */ (PlainResponse) : http.IncomingMessage
+const IncomingMessage = ignoresAgents ? require('../bun-legacy/response.js').PlainResponse : http.IncomingMessage
 
 const responseFinishes = diagnostics.channel('http.client.response.finish')
 
@@ -171,7 +172,10 @@ function pauseAtSwitching(exchange, res) {
   complete(res)
   socket.destroy()
   socket._hadError = true
-  emitRequestError(exchange.req, parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0, Buffer.alloc(0)))
+  emitRequestError(
+    exchange.req,
+    errors().parseError('HPE_PAUSED_UPGRADE', 'Pause on CONNECT/Upgrade', 0, Buffer.alloc(0)),
+  )
 }
 
 /**

@@ -4,6 +4,7 @@
 
 const { isIP } = require('node:net')
 
+const { lazy } = require('../runtime/lazy.js')
 const { coded, isPromise, notA } = require('./errors.js')
 
 /** @typedef {(ip: string, family: 4 | 6, host: string) => unknown} AllowAddress */
@@ -12,44 +13,48 @@ const { coded, isPromise, notA } = require('./errors.js')
  * Of the registries of special-purpose addresses (IANA, RFC 6890), what is not reachable from everywhere: first address and
  * how many leading bits count.
  */
-const SPECIAL_V4 = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.31.196.0', 24],
-  ['192.52.193.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['192.175.48.0', 24],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  // Multicast, reserved, broadcast.
-  ['224.0.0.0', 3],
-].map(([first, bits]) => ({ first: bitsOfV4(String(first)), bits: Number(bits) }))
+const specialV4 = lazy(() =>
+  [
+    ['0.0.0.0', 8],
+    ['10.0.0.0', 8],
+    ['100.64.0.0', 10],
+    ['127.0.0.0', 8],
+    ['169.254.0.0', 16],
+    ['172.16.0.0', 12],
+    ['192.0.0.0', 24],
+    ['192.0.2.0', 24],
+    ['192.31.196.0', 24],
+    ['192.52.193.0', 24],
+    ['192.88.99.0', 24],
+    ['192.168.0.0', 16],
+    ['192.175.48.0', 24],
+    ['198.18.0.0', 15],
+    ['198.51.100.0', 24],
+    ['203.0.113.0', 24],
+    // Multicast, reserved, broadcast.
+    ['224.0.0.0', 3],
+  ].map(([first, bits]) => ({ first: bitsOfV4(String(first)), bits: Number(bits) })),
+)
 
 /** Within 2000::/3, which is all that is given out of IPv6. */
-const SPECIAL_V6 = [
-  // Teredo, benchmarks, ORCHID and other protocols.
-  ['2001::', 23],
-  ['2001:db8::', 32],
-  // 6to4 stands for an address of IPv4, by relays that are nobody's.
-  ['2002::', 16],
-  ['2620:4f:8000::', 48],
-  ['3fff::', 20],
-].map(([first, bits]) => ({ first: groupsOfV6(String(first)), bits: Number(bits) }))
+const specialV6 = lazy(() =>
+  [
+    // Teredo, benchmarks, ORCHID and other protocols.
+    ['2001::', 23],
+    ['2001:db8::', 32],
+    // 6to4 stands for an address of IPv4, by relays that are nobody's.
+    ['2002::', 16],
+    ['2620:4f:8000::', 48],
+    ['3fff::', 20],
+  ].map(([first, bits]) => ({ first: groupsOfV6(String(first)), bits: Number(bits) })),
+)
 
-const GLOBAL_V6 = { first: groupsOfV6('2000::'), bits: 3 }
+const globalV6 = lazy(() => ({ first: groupsOfV6('2000::'), bits: 3 }))
 /** What stands for an address of IPv4, which its last 32 bits are: mapped, and translated by NAT64. */
-const V4_IN_V6 = [
+const v4InV6 = lazy(() => [
   { first: groupsOfV6('::ffff:0:0'), bits: 96 },
   { first: groupsOfV6('64:ff9b::'), bits: 96 },
-]
+])
 
 /** @param {string} ip */
 function bitsOfV4(ip) {
@@ -106,13 +111,13 @@ function publicAddressesOnly(ip) {
   if (family === 0) return false
   if (family === 4) return isPublicV4(bitsOfV4(address))
   const groups = groupsOfV6(address)
-  if (V4_IN_V6.some((range) => isInV6(groups, range))) return isPublicV4(groups[6] * 0x10000 + groups[7])
-  return isInV6(groups, GLOBAL_V6) && !SPECIAL_V6.some((range) => isInV6(groups, range))
+  if (v4InV6().some((range) => isInV6(groups, range))) return isPublicV4(groups[6] * 0x10000 + groups[7])
+  return isInV6(groups, globalV6()) && !specialV6().some((range) => isInV6(groups, range))
 }
 
 /** @param {number} ip */
 function isPublicV4(ip) {
-  return !SPECIAL_V4.some((range) => isInV4(ip, range))
+  return !specialV4().some((range) => isInV4(ip, range))
 }
 
 /**

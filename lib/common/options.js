@@ -3,7 +3,6 @@
 // Options of agents and requests: which apply (an agent's win over a request's, as in the runtime), what of them the
 // engine must know, and the defaults of the options that are ours.
 
-const dns = require('node:dns')
 const net = require('node:net')
 
 const { unjudged } = require('./addresses.js')
@@ -11,6 +10,7 @@ const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
 const { nameCacheOf } = require('./dns-option.js')
 const { breakerOf, checkPolicy } = require('./policy-option.js')
 const { proxyOf } = require('./proxy-option.js')
+const { dns } = require('../runtime/late.js')
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const {
   defaultAttemptTimeout,
@@ -350,7 +350,7 @@ function profileOf(agent, options) {
  */
 function asksFor(own, options) {
   const lookup = unjudged(pick(own, options, 'lookup'))
-  if (own.allowAddress !== undefined) return lookup && lookup !== dns.lookup ? ASKS_ALWAYS_ELSE : ASKS_ALWAYS
+  if (own.allowAddress !== undefined) return lookup && lookup !== dns().lookup ? ASKS_ALWAYS_ELSE : ASKS_ALWAYS
   return lookup ? ASKS_FOR_NAMES : ASKS_AS_OTHERS
 }
 

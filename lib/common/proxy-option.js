@@ -3,11 +3,11 @@
 // The options `proxy`, `proxyEnv`, `proxyHeaders` and `proxyTls` of agents, and of single requests. `agent.options`, which programs
 // print and copy, has an object in their place that shows no credentials and stands for the same proxy in another agent's options.
 
-const { createHmac, randomBytes } = require('node:crypto')
 const { isIP } = require('node:net')
 
 const { coded, invalidValue, notA, optionError, throwSoon } = require('./errors.js')
-const { Named, node } = require('./proxy-env.js')
+const { lazy } = require('../runtime/lazy.js')
+const { crypto } = require('../runtime/late.js')
 
 /** @typedef {Record<string, any>} Options */
 
@@ -50,7 +50,7 @@ const LONGEST_LOGIN = 255
 const kProxy = Symbol('keepwire.proxy')
 
 /** Without it nobody can try passwords on what tells proxies apart. */
-const SECRET = randomBytes(32)
+const secret = lazy(() => crypto().randomBytes(32))
 
 /** Enough to tell one from another of its name. */
 const DIGITS = 6
@@ -97,7 +97,7 @@ class AgentProxy {
     this.#fields = this.isSocks ? '' : linesOf(authorizationOf(login), headers)
     this.#tls = protocol === 'https:' ? { servername: isIP(this.host) ? '' : this.host, ...tls, host: this.host } : null
     const told = JSON.stringify([this.name, this.#fields, this.#tls, this.#login])
-    this.id = createHmac('sha256', SECRET).update(told).digest('base64')
+    this.id = crypto().createHmac('sha256', secret()).update(told).digest('base64')
   }
 
   /** What it is called where others of its name may be: with other credentials. */
@@ -331,6 +331,8 @@ class ProxyChoice {
   }
 }
 
+const environments = lazy(() => require('./proxy-env.js'))
+
 /** What environment variables say, read once. */
 class ProxyEnv {
   #named
@@ -342,8 +344,9 @@ class ProxyEnv {
    * @param {string} protocol of the targets
    * @param {import('./proxy-env.js').Reading} [reading]
    */
-  constructor(env, protocol, reading = node) {
-    this.#named = new Named(env, protocol, reading)
+  constructor(env, protocol, reading) {
+    const { Named, node } = environments()
+    this.#named = new Named(env, protocol, reading ?? node)
     const { text, url } = this.#named
     if (text !== undefined && /[\r\n]/.test(text)) throw invalid('it has a line break')
     this.proxy = url === undefined ? undefined : fromEnv(url)

@@ -6,12 +6,11 @@
 const net = require('node:net')
 
 const { clearTimeout, now, setTimeout } = require('../runtime/captured.js')
-const { announce, onSecured } = require('../tls/handshake.js')
-const { lookUp } = require('./lookup.js')
 const { closes, opens, retries, tellClosed, tellOpened, tellRetried } = require('../common/diagnostics.js')
 const { CLOSE_REASONS } = require('../common/reasons.js')
 const { ADOPTED, ASKS, REPLACES, RESENT } = require('../bridge/layout.js')
 const { typeOfService } = require('../bridge/native.js')
+const { lazy } = require('../runtime/lazy.js')
 
 /** @typedef {import('./exchange.js').Exchange} Exchange */
 /** @typedef {import('../agent/origin.js').Origin} Origin */
@@ -20,6 +19,9 @@ const { typeOfService } = require('../bridge/native.js')
  * Whether, and when, TCP probes a peer that says nothing; where a number is 0, the system's own numbers stay.
  * @typedef {{ enable: boolean, delayS: number, intervalS: number, count: number }} KeepAlive
  */
+
+const names = lazy(() => require('./lookup.js'))
+const handshake = lazy(() => require('../tls/handshake.js'))
 
 const IDLE_TIMEOUT = CLOSE_REASONS.indexOf('idle-timeout')
 
@@ -150,8 +152,8 @@ class Connection {
   onLookup() {
     if (this.isGone) return
     const { exchange } = this
-    if (exchange === null) lookUp(this, null)
-    else exchange.resource.runInAsyncScope(lookUp, null, this, exchange)
+    if (exchange === null) names().lookUp(this, null)
+    else exchange.resource.runInAsyncScope(names().lookUp, null, this, exchange)
   }
 
   /**
@@ -160,7 +162,7 @@ class Connection {
    * @param {string} text fields of SECURED
    */
   onSecured(flags, text) {
-    onSecured(this, flags, text)
+    handshake().onSecured(this, flags, text)
   }
 
   /**
@@ -357,7 +359,7 @@ function tell(connection) {
   }
   socket.emit('connect')
   socket.emit('ready')
-  announce(connection)
+  if (connection.secured !== null) handshake().announce(connection)
 }
 
 module.exports = { Connection, tellUnknown }

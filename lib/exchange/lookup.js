@@ -4,13 +4,13 @@
 // tracer, a mock, a cache, a filter), gives a `lookup`, or judges addresses. The engine then has this thread call it, once for
 // each connection that it opens, with what the runtime's net would give to it, and connects to what it answers.
 
-const dns = require('node:dns')
 const { isIP } = require('node:net')
 
 const { nextTick } = require('../runtime/captured.js')
 const { judged, refusalOfPath, unjudged } = require('../common/addresses.js')
 const { optionError } = require('../common/errors.js')
 const { pick } = require('../common/options.js')
+const { dns } = require('../runtime/late.js')
 const { defaultAutoSelectFamily, isWindows } = require('../runtime/probes.js')
 
 /** @typedef {import('./exchange.js').Exchange} Exchange */
@@ -31,7 +31,7 @@ function lookUp(connection, exchange) {
   const { host, port } = peerOf(origin.proxy, { host: option('host') || 'localhost', port: option('port') })
   const family = option('family')
   const isOpen = family !== 4 && family !== 6
-  const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns.ADDRCONFIG : 0 })
+  const wanted = /** @type {Record<string, unknown>} */ ({ family, hints: isOpen && !isWindows ? dns().ADDRCONFIG : 0 })
   const { addresses, allowAddress } = origin.origins.agent.options
   const races = isOpen && !option('localAddress') && (option('autoSelectFamily') ?? defaultAutoSelectFamily())
   if (races || addresses === 'spread') wanted.all = true
@@ -47,7 +47,7 @@ function lookUp(connection, exchange) {
   exchange?.setLookingUp(true)
   try {
     // As the runtime calls it: without its module.
-    const lookup = unjudged(option('lookup')) || dns.lookup
+    const lookup = unjudged(option('lookup')) || dns().lookup
     lookup(
       host,
       wanted,

@@ -7,7 +7,7 @@
 // 'data', 'end' and 'close' are told in the ticks in which the runtime's streams tell them.
 
 const { Buffer } = require('node:buffer')
-const http = require('node:http')
+const { maxHeaderSize } = require('node:http')
 
 const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, QUEUED } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
@@ -17,6 +17,7 @@ const { startSoon } = require('../agent/agent.js')
 const { isWatched } = require('../exchange/batch.js')
 const { leaseIdle, serve, takeIdle, waitForIdle } = require('../exchange/lease.js')
 const { SAFE_METHODS, SEND_BUFFER } = require('../exchange/upload.js')
+const { IncomingMessage } = require('../runtime/genuine.js')
 const { hasListeners } = require('../runtime/probes.js')
 const { promote } = require('./promote.js')
 const { ANSWERED, CLOSED, ENDED, MADE, SENT, WAITING } = require('./state.js')
@@ -30,10 +31,9 @@ const MOST_TEXT = 16 * 1024
 /** Of bytes: more is rare, and the engine keeps no memory for it. */
 const MOST_BODY = 2 * 1024 * 1024
 const SWITCHING_PROTOCOLS = 101
-const { maxHeaderSize } = http
 const KEPT = KEEP_ALIVE | ALL_WRITTEN
 
-const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (http.IncomingMessage.prototype)
+const { _addHeaderLine: addHeaderLine } = /** @type {any} */ (IncomingMessage.prototype)
 const notJoined = Object.freeze({ joinDuplicateHeaders: false })
 
 class FastExchange extends ClientExchange {

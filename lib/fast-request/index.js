@@ -16,12 +16,13 @@ const { forward } = require('./forward.js')
 const { templateOf, unsent, usualRequest } = require('./template.js')
 const { add } = require('../exchange/batch.js')
 const { ENDED, SENT } = require('./state.js')
-const { PlainRequest } = require('../bun-legacy/request.js')
 const { kFast } = require('./symbols.js')
 
 /** @typedef {import('./template.js').Scheme} Scheme */
 
 const Emitter = /** @type {any} */ (EventEmitter)
+/** @type {any} */
+const PlainRequest = ignoresAgents ? require('../bun-legacy/request.js').PlainRequest : undefined
 
 /**
  * @this {any}
@@ -110,7 +111,7 @@ function plainRequest({ Agent, refuses }, agent, options, callback) {
   // What goes through a proxy would go past it over the runtime's sockets.
   const mayLeave = !mayBeProxied(agent, target)
   if (mayLeave && (fallbackReason(agent, wanted, target, false, undefined) ?? refuses(agent, target))) return undefined
-  return new /** @type {any} */ (PlainRequest)(agent, options, callback)
+  return new PlainRequest(agent, options, callback)
 }
 
 /**

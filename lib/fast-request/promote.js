@@ -4,11 +4,10 @@
 // the same objects, listeners stay, and client-request/exchange.js goes on with the exchange. What was told is not told again.
 
 const { EventEmitter } = require('node:events')
-const http = require('node:http')
 
 const { startSoon } = require('../agent/agent.js')
 const { ALL_WRITTEN } = require('../bridge/layout.js')
-const { ClientRequest } = require('../runtime/genuine.js')
+const { ClientRequest, IncomingMessage } = require('../runtime/genuine.js')
 const { arrive, onResponseEnd, readHead } = require('../client-request/response.js')
 const { lease } = require('../exchange/lease.js')
 const { quietly } = require('../runtime/probes.js')
@@ -18,7 +17,6 @@ const { kFast } = require('./symbols.js')
 
 /** @typedef {import('./exchange.js').FastExchange} FastExchange */
 
-const { IncomingMessage } = /** @type {any} */ (http)
 const { removeListener } = EventEmitter.prototype
 
 /** @param {FastExchange} fast */

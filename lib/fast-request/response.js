@@ -4,8 +4,8 @@
 // head and listens to 'data' and 'end'. Whatever else is asked of it makes it the runtime's own (promote.js).
 
 const { EventEmitter } = require('node:events')
-const http = require('node:http')
 
+const { IncomingMessage } = require('../runtime/genuine.js')
 const { forward } = require('./forward.js')
 const { ENDED } = require('./state.js')
 const { kFast } = require('./symbols.js')
@@ -14,7 +14,6 @@ const { kFast } = require('./symbols.js')
 
 const emitter = EventEmitter.prototype
 const Emitter = /** @type {any} */ (EventEmitter)
-const { IncomingMessage } = http
 const runtime = /** @type {any} */ (IncomingMessage.prototype)
 
 /**

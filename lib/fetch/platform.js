@@ -4,10 +4,8 @@
 
 const events = require('node:events')
 
+const { fetch: runtimeFetch } = require('../runtime/captured.js')
 const { isBun, isDeno, isNode } = require('../runtime/probes.js')
-
-/** The runtime's own, looked up when this module is loaded: what we don't carry goes there. */
-const runtimeFetch = globalThis.fetch
 
 const { bun, deno } = process.versions
 const userAgent = isBun ? `Bun/${bun}` : isDeno ? `Deno/${deno}` : 'node'

@@ -3,16 +3,17 @@
 // The runtime's own Response, whatever a program puts in its place. Node evaluates its fetch when somebody first looks at a
 // class of it, which takes longer than loading all of this package: there the class is looked for with the first fetch.
 
+const { Response: FirstResponse } = require('../runtime/captured.js')
 const { coded } = require('../common/errors.js')
 const { isGenuine } = require('../runtime/genuine.js')
-const { isNode, runtimeFetch } = require('./platform.js')
+const { runtimeFetch } = require('./platform.js')
 
 /** @type {typeof Response | undefined} */
 let ResponseClass
 /** @type {typeof Headers | undefined} */
 let HeadersClass
 
-if (!isNode) take(Response)
+if (FirstResponse !== undefined) take(FirstResponse)
 
 /** @param {typeof Response} found */
 function take(found) {

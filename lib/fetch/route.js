@@ -8,12 +8,17 @@ const net = require('node:net')
 
 const { Agent, route } = require('../agent/agent.js')
 const { CONTEXT_REPLACED, PERMISSION, SOCKETS_REPLACED } = require('../client-request/fallback.js')
-const { isClientRequestReplaced, isLookupReplaced, replacedConnecting } = require('../runtime/genuine.js')
+const {
+  isClientRequestReplaced,
+  isIdentityReplaced,
+  isLookupReplaced,
+  replacedConnecting,
+} = require('../runtime/genuine.js')
 const { Agent: HttpsAgent } = require('../agent/https-agent.js')
 const { settlePending } = require('../exchange/batch.js')
 const { mayBeForbidden } = require('../runtime/permission.js')
 const { LEGACY_SERVER, mayBeLegacy, RENEGOTIATION } = require('../tls/legacy.js')
-const { isAltered, isIdentityReplaced } = require('../tls/settings.js')
+const { isAltered } = require('../tls/settings.js')
 const { warnOfFallback } = require('../common/warnings.js')
 const { kProxy, proxyFor } = require('../common/proxy-option.js')
 const { canCarry } = require('../bridge/native.js')

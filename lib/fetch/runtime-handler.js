@@ -5,12 +5,12 @@
 // nothing of the fetch has been sent.
 
 const http = require('node:http')
-const https = require('node:https')
 const { isIP } = require('node:net')
 
 const { fallBack } = require('../client-request/fallback.js')
 const { ClientRequest } = require('../runtime/genuine.js')
 const { isDeno } = require('../runtime/probes.js')
+const { https } = require('../runtime/late.js')
 const { decoded } = require('./decoding.js')
 const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
@@ -205,7 +205,7 @@ class RuntimeHandler {
 function requested(options, isMocked) {
   try {
     // Mocks must hear of it; who counts requests must not, since it is a fetch.
-    return isMocked ? (options.protocol === 'https:' ? https : http).request(options) : new ClientRequest(options)
+    return isMocked ? (options.protocol === 'https:' ? https() : http).request(options) : new ClientRequest(options)
   } catch (error) {
     throw fetchFailed(error)
   }

@@ -2,12 +2,14 @@
 
 // Bodies that can be read anew: what a Request was made of, and forms whose files are not read before they are sent.
 
-const { Buffer } = require('node:buffer')
-const { randomUUID } = require('node:crypto')
+const buffer = require('node:buffer')
 
 const { isGenuine } = require('../runtime/genuine.js')
+const { crypto } = require('../runtime/late.js')
 const { isBun, isNode, runtimeFetch } = require('./platform.js')
 const { findResponse } = require('./response-class.js')
+
+const { Buffer } = buffer
 
 /**
  * @typedef {object} Body
@@ -21,7 +23,7 @@ const SMALL = 1024 * 1024
 /** Bytes of a Blob that are read at once. */
 const PIECE = 256 * 1024
 /** Who has given a Blob another stream wants that one to be read. */
-const { stream: blobStream } = Blob.prototype
+const { stream: blobStream } = /** @type {any} */ (buffer.Blob).prototype
 
 /** What the runtime's fetch is told so that nothing about a Request but its body counts: none of these reaches a peer. */
 const NEUTRAL = {
@@ -117,7 +119,7 @@ class MarkedForm {
 
   /** @param {Blob} blob */
   #hold(blob) {
-    const marker = randomUUID()
+    const marker = crypto().randomUUID()
     this.#held.push({ marker, blob })
     return new Blob([marker], { type: blob.type })
   }

@@ -35,11 +35,18 @@ function clockOf() {
   return performance.now.bind(performance)
 }
 
+/** Where it costs nothing to look at: Node would load its fetch. */
+const ResponseClass = process.versions.bun || process.versions.deno ? Response : undefined
+
 module.exports = {
   clearTimeout: behindClock(timers.clearTimeout, 'clearTimeout'),
   dateNow: behindClock(Date, 'Date').now,
+  /** What our own fetch does not carry goes there. */
+  fetch: globalThis.fetch,
   nextTick: behindClock(process.nextTick, 'nextTick'),
   now: clockOf(),
+  /** @type {typeof Response | undefined} */
+  Response: ResponseClass,
   queueMicrotask: behindClock(queueMicrotask, 'queueMicrotask'),
   setImmediate: behindClock(timers.setImmediate, 'setImmediate'),
   /** @type {typeof timers.setTimeout} */

@@ -4,12 +4,12 @@
 // mock, a tracer, a test. Some do so before this package is loaded, so a function is told by its source text. Text that no
 // pattern knows is taken for a replacement: its requests then go through it, which costs speed and nothing else.
 
-const dns = require('node:dns')
 const http = require('node:http')
-const https = require('node:https')
 const net = require('node:net')
-const tls = require('node:tls')
 const { types } = require('node:util')
+
+const { lazy } = require('./lazy.js')
+const { before, dns, https, loadedTls, tls } = require('./late.js')
 
 const isDeno = process.versions.deno !== undefined
 const isNode = !isDeno && process.versions.bun === undefined
@@ -61,6 +61,7 @@ const SOURCES = {
     /^function fetch\(\) \{\s*\[native code\]\s*\}$/,
     /^function fetch\(\.\.\.(\w+)\)\{return lazyFetch\(\)\.fetch\(\.\.\.new \w+\(\1\)\)\}$/,
   ],
+  checkServerIdentity: [/^function checkServerIdentity\(hostname, cert\) \{\s*const subject = cert\.subject;/],
   // Node's alone: undici's.
   Response: [/^class _?Response \{[\s\S]*\bwebidl\.converters\.ResponseInit\b/],
   lookup: [
@@ -150,11 +151,14 @@ const { Socket } = net
  * @returns {string | undefined}
  */
 function replacedConnecting() {
+  const secureConnect = loadedTls()?.connect
+  // That node:tls has been loaded changes nothing.
+  if (seen.secureConnect === undefined && isGenuine('secureConnect', secureConnect)) seen.secureConnect = secureConnect
   if (
     net.connect !== seen.connect ||
     net.createConnection !== seen.createConnection ||
     Socket.prototype.connect !== seen.socketConnect ||
-    tls.connect !== seen.secureConnect
+    secureConnect !== seen.secureConnect
   )
     look()
   return replacedConnect
@@ -165,12 +169,13 @@ function look() {
   seen.connect = net.connect
   seen.createConnection = net.createConnection
   seen.socketConnect = Socket.prototype.connect
-  seen.secureConnect = tls.connect
+  seen.secureConnect = loadedTls()?.connect
   replacedConnect = undefined
   if (!onlyObserves('createConnection', seen.connect)) replacedConnect = 'net.connect'
   else if (!onlyObserves('createConnection', seen.createConnection)) replacedConnect = 'net.createConnection'
   else if (!onlyObserves('socketConnect', seen.socketConnect)) replacedConnect = 'net.Socket.prototype.connect'
-  else if (!onlyObserves('secureConnect', seen.secureConnect)) replacedConnect = 'tls.connect'
+  else if (seen.secureConnect !== undefined && !onlyObserves('secureConnect', seen.secureConnect))
+    replacedConnect = 'tls.connect'
 }
 
 /** Changes whenever how sockets are connected does: a socket of before is none that whoever replaced it has seen. */
@@ -222,8 +227,9 @@ let lookupReplaced = false
 
 /** Whether the runtime's sockets would have a function of somebody else's look names up. Asked for each request. */
 function isLookupReplaced() {
-  if (dns.lookup !== seenLookup) {
-    seenLookup = dns.lookup
+  const { lookup } = dns()
+  if (lookup !== seenLookup) {
+    seenLookup = lookup
     // Deno's sockets do not look at it.
     lookupReplaced = !isDeno && !isGenuine('lookup', seenLookup)
   }
@@ -239,8 +245,9 @@ let secureContextReplaced = false
  * authorities. Asked for each request over TLS.
  */
 function isSecureContextReplaced() {
-  if (tls.createSecureContext !== seenSecureContext) {
-    seenSecureContext = tls.createSecureContext
+  const { createSecureContext } = tls()
+  if (createSecureContext !== seenSecureContext) {
+    seenSecureContext = createSecureContext
     secureContextReplaced = isNode && !onlyObserves('secureContext', seenSecureContext)
   }
   return secureContextReplaced
@@ -257,14 +264,50 @@ function agentClassOf({ Agent }) {
 }
 
 const RuntimeAgent = agentClassOf(http)
-const RuntimeSecureAgent = agentClassOf(https)
+const { globalAgent: firstGlobalAgent, IncomingMessage } = http
+
+/** The runtime's own class of https agents. */
+const runtimeSecureAgent = lazy(() => {
+  const Agent = agentClassOf(https())
+  // Loaded after this package, it may have been replaced since: by a class that extends it.
+  for (
+    let Class = Agent;
+    before.https === undefined && Class?.prototype instanceof RuntimeAgent;
+    Class = Object.getPrototypeOf(Class)
+  ) {
+    if (Object.getPrototypeOf(Class.prototype) === RuntimeAgent.prototype) return agentClassOf({ Agent: Class })
+  }
+  return Agent
+})
+if (before.https !== undefined) runtimeSecureAgent()
+
+/** How the runtime tells who a peer is. @type {unknown} */
+let runtimeCheck = before.tls?.checkServerIdentity
+
+/** Whether the program says in the runtime's place who peers are. */
+function isIdentityReplaced() {
+  const { checkServerIdentity } = tls()
+  if (checkServerIdentity === runtimeCheck) return false
+  if (runtimeCheck !== undefined || !isGenuine('checkServerIdentity', checkServerIdentity)) return true
+  runtimeCheck = checkServerIdentity
+  return false
+}
+
+/** @param {unknown} check */
+function isRuntimesCheck(check) {
+  return !isIdentityReplaced() && check === runtimeCheck
+}
 
 module.exports = {
   ClientRequest,
   connectGeneration,
+  firstGlobalAgent,
+  IncomingMessage,
   isClientRequestReplaced,
   isGenuine,
+  isIdentityReplaced,
   isLookupReplaced,
+  isRuntimesCheck,
   isSecureContextReplaced,
   knowsClientRequest,
   kStandsFor,
@@ -272,5 +315,5 @@ module.exports = {
   onlyObserves,
   replacedConnecting,
   RuntimeAgent,
-  RuntimeSecureAgent,
+  runtimeSecureAgent,
 }

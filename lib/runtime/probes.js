@@ -4,12 +4,13 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const diagnostics = require('node:diagnostics_channel')
-const dns = require('node:dns')
 const http = require('node:http')
 const net = require('node:net')
 const { PerformanceObserver } = require('node:perf_hooks')
 
 const { ClientRequest } = require('./genuine.js')
+const { dns } = require('./late.js')
+const { lazy } = require('./lazy.js')
 
 /** @type {'bun' | 'deno' | 'node'} */
 const runtimeName = process.versions.bun !== undefined ? 'bun' : process.versions.deno !== undefined ? 'deno' : 'node'
@@ -102,7 +103,7 @@ const kNeedDrain = findNeedDrain() ?? Symbol('keepwire.needDrain')
 const kDestroyError = findDestroyError() ?? Symbol('keepwire.destroyError')
 const kEndCallbacks = findEndCallbacks()
 const kDetachAbortSignal = findDetachAbortSignal()
-const kStatistics = findStatistics()
+const statisticsKey = lazy(findStatistics)
 
 /**
  * Node's own handler of a parsed response head, the only way to its performance entries and trace events. Taken from
@@ -137,6 +138,7 @@ function captureOnIncoming() {
  * @param {any} req
  */
 function isMeasured(req) {
+  const kStatistics = statisticsKey()
   return (kStatistics !== undefined && req[kStatistics] !== undefined) || typeof req._traceEventId === 'number'
 }
 
@@ -156,6 +158,7 @@ function endMeasurement(req, res) {
     on: nothing,
     emit: () => true,
   }
+  const kStatistics = statisticsKey()
   if (kStatistics !== undefined) Reflect.set(measured, kStatistics, req[kStatistics])
   const { statusCode, statusMessage, headers } = res
   const shown = { upgrade: false, statusCode, statusMessage, headers, on: nothing }
@@ -174,6 +177,7 @@ const probe = Object.create(ClientRequest.prototype)
 
 /** Whether requests that are sent now would be measured; none must listen to the channels. */
 function measuresRequests() {
+  const kStatistics = statisticsKey()
   if (kStatistics === undefined) return false
   probe.socket ??= {}
   probe._finish()
@@ -275,7 +279,7 @@ const defaultAttemptTimeout = () => net.getDefaultAutoSelectFamilyAttemptTimeout
 
 /** The address family that the runtime's dns.lookup() puts first; 0: it leaves the resolver's order. */
 function firstFamily() {
-  const order = dns.getDefaultResultOrder?.()
+  const order = dns().getDefaultResultOrder?.()
   if (order === 'ipv4first') return 4
   return order === 'ipv6first' ? 6 : 0
 }

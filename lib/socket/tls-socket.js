@@ -5,11 +5,12 @@
 // The runtime's TLSSocket cannot be constructed without a handle, so the socket is constructed as an EngineSocket, and its class
 // given another prototype: what TLS adds, then EngineSocket's methods, then the runtime's TLSSocket.
 
-const tls = require('node:tls')
-
 const { nextTick } = require('../runtime/captured.js')
 const { isNode } = require('../runtime/probes.js')
+const secure = require('../runtime/late.js')
 const { EngineSocket } = require('./socket.js')
+
+const tls = secure.tls()
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../tls/secured.js').Secured} Secured */

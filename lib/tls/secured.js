@@ -3,11 +3,15 @@
 // What a handshake came to: the facts that a TLS socket shows, and whether the peer is the one that was asked for.
 
 const { Buffer } = require('node:buffer')
-const { X509Certificate } = require('node:crypto')
-const tls = require('node:tls')
 
 const { RESUMED } = require('../bridge/layout.js')
+const secure = require('../runtime/late.js')
 const { trustedCertificates } = require('./trust.js')
+
+const tls = secure.tls()
+const { X509Certificate: Certificate } = secure.crypto()
+
+/** @typedef {import('node:crypto').X509Certificate} X509Certificate */
 
 /** @typedef {import('./settings.js').Secure} Secure */
 
@@ -72,7 +76,7 @@ class Secured {
     this.#chain = []
     for (let at = 0; at < bytes.length; ) {
       const end = at + 4 + bytes.readUInt32LE(at)
-      this.#chain.push(new X509Certificate(bytes.subarray(at + 4, end)))
+      this.#chain.push(new Certificate(bytes.subarray(at + 4, end)))
       at = end
     }
     return this.#chain
@@ -97,7 +101,7 @@ class Secured {
   /** Our own certificate, if we have one. */
   ownCertificate() {
     const { cert } = this.secure
-    return cert === undefined ? {} : legacy(new X509Certificate(cert))
+    return cert === undefined ? {} : legacy(new Certificate(cert))
   }
 }
 
@@ -159,7 +163,7 @@ function withIssuers(leaf, sent, ca) {
 function trustedIssuer(certificate, ca) {
   for (const pem of trustedCertificates(ca)) {
     try {
-      const candidate = new X509Certificate(pem)
+      const candidate = new Certificate(pem)
       if (certificate.checkIssued(candidate)) return candidate
     } catch {
       // A certificate that the runtime can't read is nobody's issuer.

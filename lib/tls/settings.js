@@ -4,15 +4,19 @@
 //
 // All connections of one name (the agent's getName()) have the same settings: whatever distinguishes them is in the name.
 
-const { constants, createPrivateKey } = require('node:crypto')
-const https = require('node:https')
 const net = require('node:net')
-const tls = require('node:tls')
 
-const { isSecureContextReplaced, RuntimeSecureAgent } = require('../runtime/genuine.js')
+const {
+  isGenuine,
+  isIdentityReplaced,
+  isRuntimesCheck,
+  isSecureContextReplaced,
+  runtimeSecureAgent,
+} = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
 const { namesOf, TLS } = require('../common/option-table.js')
 const { isNode } = require('../runtime/probes.js')
+const secure = require('../runtime/late.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')
 const { copyOf, distinction, isEmptyList, isUnchanged, tagOf } = require('./values.js')
 
@@ -47,9 +51,12 @@ const CIPHERS = new Map([
   ['ECDHE-RSA-CHACHA20-POLY1305', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
 ])
 
-const runtimeCheck = tls.checkServerIdentity
-const { connect } = tls
-const defaultCiphers = tls.DEFAULT_CIPHERS
+const tls = secure.tls()
+const { constants, createPrivateKey } = secure.crypto()
+
+/** The runtime's own way to connect, unless it has been replaced before anybody asked. */
+const connect = secure.before.tls?.connect ?? (isGenuine('secureConnect', tls.connect) ? tls.connect : undefined)
+const defaultCiphers = secure.before.tls?.DEFAULT_CIPHERS ?? constants.defaultCipherList
 
 /** What the names of https agents have after those of http agents, in this order. */
 const NAMED = namesOf(TLS, ({ named }) => named)
@@ -82,7 +89,7 @@ function isInName(key) {
 
 /** @param {Options} options */
 function nameOfRuntime(options) {
-  return RuntimeSecureAgent.prototype.getName.call(https.globalAgent, options)
+  return runtimeSecureAgent().prototype.getName.call(secure.https().globalAgent, options)
 }
 
 /**
@@ -121,7 +128,7 @@ function nameSuffix(options) {
     if (saysNothing(value)) continue
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
   }
-  if (tls.checkServerIdentity !== runtimeCheck) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
+  if (isIdentityReplaced()) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
   if (isSecureContextReplaced()) suffix += `:context=${tagOf(tls.createSecureContext)}`
   if (!('rejectUnauthorized' in options) && isUnverified()) suffix += ':unverified'
   const list = options.ca ? undefined : replacedList()
@@ -143,9 +150,9 @@ function warnUnverified() {
   if (warned) return
   warned = true
   try {
-    const accepted = connect(/** @type {any} */ ({ checkServerIdentity: null }))
+    const accepted = connect?.(/** @type {any} */ ({ checkServerIdentity: null }))
     // By no runtime so far.
-    accepted.on('error', () => {}).destroy()
+    accepted?.on('error', () => {}).destroy()
   } catch {}
 }
 
@@ -246,7 +253,7 @@ function secureOf(options, sessions, http2 = false) {
       keys: certs.length > 0 && options.key ? keysOf(options) : [],
       crls: options.crl === undefined || options.crl === null ? [] : pemList(options.crl),
       rejectUnauthorized,
-      askIdentity: checkServerIdentity !== undefined || tls.checkServerIdentity !== runtimeCheck,
+      askIdentity: checkServerIdentity !== undefined || isIdentityReplaced(),
       tls12: min === 'TLSv1.2' && offers(ciphers, 'TLS_'),
       tls13: max === 'TLSv1.3' && offers(ciphers, 'TLS13_'),
       ciphers,
@@ -394,12 +401,7 @@ function isSame(now, then) {
  * @param {unknown} check
  */
 function saysNothing(check) {
-  return check === undefined || (check === runtimeCheck && !isIdentityReplaced())
-}
-
-/** Whether the program says in the runtime's place who peers are. */
-function isIdentityReplaced() {
-  return tls.checkServerIdentity !== runtimeCheck
+  return check === undefined || isRuntimesCheck(check)
 }
 
 /** Whether the process as a whole has changed whom it takes for whom. */
@@ -410,7 +412,6 @@ function isAltered() {
 module.exports = {
   CIPHERS,
   isAltered,
-  isIdentityReplaced,
   isPlain,
   isSame,
   isSilent,

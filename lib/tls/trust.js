@@ -5,11 +5,13 @@
 
 const { readdirSync, readFileSync } = require('node:fs')
 const path = require('node:path')
-const tls = require('node:tls')
 
 const { coded } = require('../common/errors.js')
 const native = require('../bridge/native.js')
 const { isBun, isNode } = require('../runtime/probes.js')
+const { authorities, tls: loadTls } = require('../runtime/late.js')
+
+const tls = loadTls()
 
 /** Whose verdicts on certificates count: OpenSSL's, BoringSSL's or webpki's. */
 const DIALECT = isNode ? 0 : isBun ? 1 : 2
@@ -19,7 +21,7 @@ let defaultList
 let defaultNumber = 0
 
 /** What NODE_EXTRA_CA_CERTS adds where the runtime does not tell its whole list: read once, as by the runtime. */
-const extraFile = process.env.NODE_EXTRA_CA_CERTS
+const extraFile = authorities.extra
 /** @type {string | undefined} */
 let extra
 
@@ -41,8 +43,8 @@ function extraCertificates() {
 }
 
 /** Where OpenSSL looks for authorities if nobody says otherwise. Bun does not tell of them, but trusts them. */
-const opensslFile = process.env.SSL_CERT_FILE ?? '/etc/ssl/cert.pem'
-const opensslFolders = (process.env.SSL_CERT_DIR ?? '/etc/ssl/certs').split(path.delimiter)
+const opensslFile = authorities.file ?? '/etc/ssl/cert.pem'
+const opensslFolders = (authorities.folders ?? '/etc/ssl/certs').split(path.delimiter)
 /** OpenSSL finds them by a hash of their names. */
 const HASHED = /^[0-9a-f]{8}\.\d+$/
 /** @type {string[] | undefined} */

@@ -3,7 +3,7 @@
 // Values of TLS options that may change in place: lists that grow, buffers that are overwritten. What an agent's options
 // said is kept as a copy, and what a name would not tell apart gets a part of its own.
 
-const { createHash, randomBytes } = require('node:crypto')
+const { createHash, randomBytes } = require('../runtime/late.js').crypto()
 
 /** @type {WeakMap<object, string>} */
 const tags = new WeakMap()

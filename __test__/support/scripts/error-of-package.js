@@ -1,11 +1,13 @@
 'use strict'
 
-// Prints the stack of an error that the package in a folder throws.
+// Prints the stacks of errors that the package in a folder throws: of a module that is loaded with it, and of one that is not.
 
-const { Agent } = require(process.argv[2])
+const { Agent, fetch } = require(process.argv[2])
 
-try {
-  void new Agent({ maxPending: 'many' })
-} catch (error) {
-  console.log(error.stack)
+for (const fail of [() => new Agent({ maxPending: 'many' }), () => fetch.withDefaults({ baseUrl: 1 })]) {
+  try {
+    void fail()
+  } catch (error) {
+    console.log(error.stack)
+  }
 }
