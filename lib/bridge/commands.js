@@ -61,12 +61,17 @@ class Submission {
   }
 
   flush() {
+    const length = this.#take()
+    if (length > 0) submit(this.#port, this.#bytes, length)
+  }
+
+  /** The commands so far are about to be handed over. Returns how many bytes they are. */
+  #take() {
     const length = this.#length
-    if (length === 0) return
     this.#length = 0
     this.#lastWrite = NO_WRITE
     this.hasClosed = false
-    submit(this.#port, this.#bytes, length)
+    return length
   }
 
   /**
@@ -124,8 +129,7 @@ class Submission {
   #writeBytes(exchange, chunk, flags) {
     const length = chunk.byteLength
     if (length >= LARGE_CHUNK) {
-      this.flush()
-      submitBody(this.#port, exchange, chunk, flags)
+      submitBody(this.#port, exchange, chunk, flags, this.#bytes, this.#take())
       return length
     }
     const at = this.#command(WRITE, flags, 0, exchange, length)

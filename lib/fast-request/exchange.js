@@ -9,7 +9,7 @@
 const { Buffer } = require('node:buffer')
 const { maxHeaderSize } = require('node:http')
 
-const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, QUEUED } = require('../bridge/layout.js')
+const { ALL_WRITTEN, IDLE, KEEP_ALIVE, MESSAGE_END, QUEUED, WRITE_END } = require('../bridge/layout.js')
 const { httpVersion } = require('../bridge/response-heads.js')
 const { ClientExchange } = require('../client-request/exchange.js')
 const { arrive, endsInRuntime, MOST_HEADER_LINES } = require('../client-request/response.js')
@@ -196,12 +196,12 @@ class FastExchange extends ClientExchange {
     const { submission } = this.port
     this.begin(method, 0, true, SAFE_METHODS.has(method), maxHeaderSize)
     if (body === undefined) {
-      this.sent = submission.write(id, head.bare, undefined, 0)
+      this.sent = submission.write(id, head.bare, undefined, WRITE_END)
     } else {
       const length = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
-      this.sent = submission.write(id, head.text(length), 'latin1', 0) + submission.write(id, body, undefined, 0)
+      this.sent =
+        submission.write(id, head.text(length), 'latin1', 0) + submission.write(id, body, undefined, WRITE_END)
     }
-    submission.end(id, 0)
     connection.bytesWritten += this.sent
     if (!this.isSent && connection.socket.listenerCount('drain') > 0) this.promote()
   }

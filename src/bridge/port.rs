@@ -20,7 +20,7 @@ use super::lending;
 use super::submission::{self, Submission};
 use super::tls::settings;
 use crate::connect::{tls, Asks, CacheSettings, Login, Profile, Proxy, SocketOption, Version, Way};
-use crate::engine::{connections, ADOPTS, ENGINE};
+use crate::engine::{connections, connections::Connections, ADOPTS, ENGINE};
 use crate::fetch;
 use crate::http1::reader;
 use crate::io_thread;
@@ -581,20 +581,43 @@ pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
 /// Hands over the first `length` bytes of commands.
 #[napi]
 pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
+    hand_over(port, &commands, length, |_| ());
+}
+
+/// Hands over a large piece of a request's body, and commands before it: the head is not sent by itself while the piece is
+/// copied. Flags as of WRITE.
+#[napi]
+pub fn submit_body(
+    port: PortId,
+    exchange: f64,
+    chunk: BufferSlice<'_>,
+    flags: u32,
+    commands: BufferSlice<'_>,
+    length: u32,
+) {
+    let bytes = copies::copy(&chunk);
+    let exchange = exchange as ExchangeId;
+    let input = submission::write(bytes, flags as u8);
+    hand_over(port, &commands, length, move |all| {
+        submission::deliver(all, port, exchange, input);
+    });
+}
+
+/// Has the I/O thread carry out commands, and `then` something else.
+fn hand_over(
+    port: PortId,
+    commands: &[u8],
+    length: u32,
+    then: impl FnOnce(&Connections) + Send + 'static,
+) {
     let length = (length as usize).min(commands.len());
     let bytes = Bytes::copy_from_slice(&commands[..length]);
     let submission = Submission::new(port, bytes);
     match io_thread::ready() {
-        Ok(()) => connections::run(move |all| submission.carry_out(all)),
+        Ok(()) => connections::run(move |all| {
+            submission.carry_out(all);
+            then(all);
+        }),
         Err(failure) => submission.refuse(&failure),
     }
-}
-
-/// Hands over a large piece of a request's body; flags as of WRITE.
-#[napi]
-pub fn submit_body(port: PortId, exchange: f64, chunk: BufferSlice<'_>, flags: u32) {
-    let bytes = copies::copy(&chunk);
-    let exchange = exchange as ExchangeId;
-    let input = submission::write(bytes, flags as u8);
-    connections::run(move |all| submission::deliver(all, port, exchange, input));
 }
