@@ -1,8 +1,9 @@
 'use strict'
 
-// `npm run clients`: the test suites of clients from npm, without keepwire, after keepwire/register, and after
+// `npm run clients [-- NAME=FOLDER…]`: the test suites of clients from npm, without keepwire, after keepwire/register, and after
 // install({ request: true }). What passes without must pass with. Some of their tests need the internet; those fail
-// everywhere if there is none.
+// everywhere if there is none. Where a package comes without its tests, the folder of its sources is given, such as a
+// distribution's source package has: `node-fetch=FOLDER`. What its tests need is installed there.
 
 require('./node-version.js')
 const fs = require('node:fs')
@@ -21,6 +22,7 @@ const MOST_RUNS = 4
  * @typedef {object} Client
  * @property {string} name
  * @property {string} version with its tests in the package
+ * @property {boolean} [isGiven] whether its package has no tests: the folder of its sources must be given
  * @property {RegExp} files of its tests, in the folder `test`
  * @property {string[]} runner what runs one of them
  * @property {(output: string) => Iterable<[test: string, passed: boolean]>} results
@@ -36,6 +38,14 @@ const CLIENTS = [
     runner: ['node_modules/mocha/bin/_mocha', '--reporter', 'json', '--exit'],
     results: mochaResults,
     prepare: makeKeys,
+  },
+  {
+    name: 'node-fetch',
+    version: '3.3.2',
+    isGiven: true,
+    files: /\.js$/,
+    runner: ['node_modules/mocha/bin/_mocha', '--reporter', 'json', '--exit'],
+    results: mochaResults,
   },
   { name: 'hyperquest', version: '2.1.3', files: /\.js$/, runner: [], results: tapResults },
 ]
@@ -159,13 +169,35 @@ function lostOf(file, usual, told) {
     .map(([test]) => test)
 }
 
+/**
+ * @param {string[]} given `NAME=FOLDER`
+ * @returns {{ client: Client, home: string | undefined }[]} none given: those that npm has with their tests
+ */
+function chosen(given) {
+  if (given.length === 0)
+    return CLIENTS.filter(({ isGiven }) => !isGiven).map((client) => ({ client, home: undefined }))
+  return given.map((text) => {
+    const [name, home] = text.split('=')
+    const client = CLIENTS.find((each) => each.name === name)
+    if (client === undefined || home === undefined) throw new UserError(`"${text}" is not a client and its folder.`)
+    return { client, home: path.resolve(home) }
+  })
+}
+
+/** @param {string} home of its sources */
+async function prepareGiven(home) {
+  if (!fs.existsSync(path.join(home, 'node_modules'))) await install([], home)
+  return home
+}
+
 runScript(async () => {
+  const clients = chosen(process.argv.slice(2))
   await ensureReady({ dev: true, quick: true })
   fs.mkdirSync(folder, { recursive: true })
   const lines = []
   const ways = preloads()
-  for (const client of CLIENTS) {
-    const home = await fetchClient(client)
+  for (const { client, home: given } of clients) {
+    const home = given === undefined ? await fetchClient(client) : await prepareGiven(given)
     /** @type {Map<string, boolean>} */
     let usual = new Map()
     for (const [at, flags] of ways.entries()) {
