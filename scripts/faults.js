@@ -42,6 +42,6 @@ runScript(async () => {
     capture: 'both',
     env: { NODE_EXTRA_CA_CERTS: authority },
   })
-  console.log(code === 0 ? output.replace(/^(?!\w+: \d+ requests|the engine's).*\n/gm, '') : output)
+  console.log(code === 0 ? output.replace(/^(?![\w, ]+: \d+ requests|the engine's).*\n/gm, '') : output)
   if (code !== 0) process.exitCode = 1
 })

@@ -121,6 +121,16 @@ export interface AgentOptions extends nodeHttp.AgentOptions, ProxyOptions {
   retry?: 'safe' | false | undefined
 
   /**
+   * Which thread sends requests and receives their responses. `'auto'`: while few of a thread's requests are under way (at most ten),
+   * that thread itself, in Node's event loop, as the runtime's agent does: two threads that wake each other cost more than the work.
+   * With more of them the I/O thread does it, and always over HTTP/2, with bodies that are large or slow, for `fetch`, on other systems
+   * than Linux and on other runtimes than Node. `'thread'`: always the I/O thread, for who wants the JavaScript thread free above all.
+   *
+   * Default: `'auto'`. Disabled by: `'thread'`.
+   */
+  io?: 'auto' | 'thread' | undefined
+
+  /**
    * Whether this agent may use, and leave behind, idle connections of other agents that share, in any thread of the process.
    * Connections are shared if `getName()` and the options that a connection is opened with are equal, over TLS also what the
    * peer was asked for and whom the thread trusts; none on which a request or response said NTLM or Negotiate, and none of an

@@ -15,7 +15,7 @@ const { ca, cert, key } = require('../support/fetch-tls')
 const { once } = require('../support/wait')
 
 const THREADS = 3
-const LANES = 8
+const LANES = 6
 
 const home = isMainThread ? path.resolve(process.argv[2]) : workerData.home
 const keepwire = require(home)
@@ -42,11 +42,16 @@ function read(request) {
 }
 
 class Ways {
-  #agents = { http: new keepwire.Agent({ keepAlive: true }), https: new keepwire.HttpsAgent({ keepAlive: true, ca }) }
+  #agents
   #urls
 
-  /** @param {{ http: string, https: string }} urls */
-  constructor(urls) {
+  /**
+   * @param {{ http: string, https: string }} urls
+   * @param {'auto' | 'thread'} io
+   */
+  constructor(urls, io) {
+    const options = { keepAlive: true, io }
+    this.#agents = { http: new keepwire.Agent(options), https: new keepwire.HttpsAgent({ ...options, ca }) }
     this.#urls = urls
   }
 
@@ -99,31 +104,53 @@ const STAGES = [
   { stage: 'Decode', ways: WAYS.filter(isFetch) },
   { stage: 'Client', ways: ['https, client'] },
   { stage: 'Bridge', ways: ALL },
+  // Of requests that their own thread carries.
+  ...['Head', 'Body'].map((stage) => ({ stage, ways: WAYS.filter((way) => !isFetch(way)), inLoop: true })),
 ]
+
+/** Requests that have to go before one that its thread carries itself, and how often a busy machine may let none be. */
+const BEFORE = 5
+const MOST_TRIES = 50
 
 /** One JavaScript thread's part. */
 class Thread {
   #urls
   #ways
+  #inLoop
   #serial = 0
 
   /** @param {{ http: string, https: string }} urls */
   constructor(urls) {
     this.#urls = urls
-    this.#ways = new Ways(urls)
+    this.#ways = new Ways(urls, 'thread')
+    this.#inLoop = new Ways(urls, 'auto')
   }
 
   /** A request of that way, with a panic on its way: what it fails with. */
-  async fail({ stage, way, fresh }) {
+  async fail({ stage, way, fresh, inLoop }) {
+    if (inLoop) return this.#failInLoop(stage, way)
     if (fresh) {
       this.#ways.destroy()
-      this.#ways = new Ways(this.#urls)
+      this.#ways = new Ways(this.#urls, 'thread')
     }
     assert.ok(native.injectFault(stage))
     try {
       await this.#ways.send(way, 'failing0')
     } catch (error) {
       return error.code ?? error.cause?.code ?? String(error)
+    }
+    return 'it succeeded'
+  }
+
+  async #failInLoop(/** @type {string} */ stage, /** @type {string} */ way) {
+    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+      for (let i = 0; i < BEFORE; i += 1) await this.#inLoop.send(way, 'failing1')
+      native.injectFault(stage, true)
+      try {
+        await this.#inLoop.send(way, 'failing1')
+      } catch (error) {
+        return error.code ?? String(error)
+      }
     }
     return 'it succeeded'
   }
@@ -139,7 +166,8 @@ class Thread {
         const way = ALL[this.#serial % ALL.length]
         const name = `r${this.#serial}`
         try {
-          if ((await this.#ways.send(way, name)) !== bodyOf(name)) wrong.push(`${way}: another body`)
+          const ways = this.#serial % 2 === 0 ? this.#ways : this.#inLoop
+          if ((await ways.send(way, name)) !== bodyOf(name)) wrong.push(`${way}: another body`)
         } catch (error) {
           wrong.push(`${way}: ${error.code ?? error.cause?.code} ${error.message}`)
         }
@@ -151,6 +179,7 @@ class Thread {
 
   end() {
     this.#ways.destroy()
+    this.#inLoop.destroy()
   }
 }
 
@@ -219,13 +248,15 @@ async function main() {
   const threads = [new Thread(urls), ...Array.from({ length: THREADS - 1 }, () => new Remote(urls))]
   await succeedEverywhere(threads, requests, 'before any panic')
   let turn = 0
-  for (const { stage, ways, fresh = false } of STAGES) {
+  for (const { stage, ways, fresh = false, inLoop = false } of STAGES) {
     for (const way of ways) {
-      const code = await threads[turn++ % threads.length].fail({ stage, way, fresh })
+      const code = await threads[turn++ % threads.length].fail({ stage, way, fresh, inLoop })
       assert.strictEqual(code, 'ERR_KEEPWIRE_ENGINE', `${stage}, ${way}`)
       await succeedEverywhere(threads, requests, `after ${stage}, ${way}`)
     }
-    console.log(`${stage}: ${ways.length} requests failed, ${ways.length * requests} after them succeeded`)
+    console.log(
+      `${stage}${inLoop ? ', on its own thread' : ''}: ${ways.length} requests failed, ${ways.length * requests} after them succeeded`,
+    )
   }
   native.injectFault('Thread')
   const codes = await Promise.all(threads.map((thread) => thread.succeed({ count: 1 })))

@@ -188,6 +188,9 @@ function beginning(id, agent) {
   return agent.protocol === 'https:' ? https.request : http.request
 }
 
+/** Of requests that this thread carries itself. */
+const FEW = { width: 5, length: 500 }
+
 /** Puts a command that makes no sense among those of the requests that begin now; it is refused by itself. */
 function spoilBatch() {
   return new Promise((resolve, reject) => {
@@ -213,8 +216,8 @@ async function chaos({ agent, remote, requests, seed, isProxied = false, lanes =
   const tickets = agent.protocol === 'https:' ? LOTTERIES.https : LOTTERIES.http
   const counts = {}
   let id = 0
-  const lane = async () => {
-    while (id < requests) {
+  const lane = async (/** @type {number} */ until) => {
+    while (id < until) {
       const plan = planned(next, ++id, tickets, !isProxied)
       const spoiled = !baseline && plan.id % 20 === 0 ? spoilBatch() : undefined
       const { settled, error } = await (plan.fetched ? fetchOne : one)(agent, remote, plan)
@@ -227,7 +230,12 @@ async function chaos({ agent, remote, requests, seed, isProxied = false, lanes =
   }
   const restore = replaceLookup()
   try {
-    await Promise.all(Array.from({ length: lanes }, lane))
+    for (let phase = 0; id < requests; phase += 1) {
+      // Few at a time are carried by this thread itself, many by the I/O thread.
+      const { width, length } = phase % 2 === 0 ? { width: lanes, length: 1_500 } : FEW
+      const until = Math.min(requests, id + length)
+      await Promise.all(Array.from({ length: width }, () => lane(until)))
+    }
   } finally {
     restore()
   }

@@ -77,6 +77,8 @@ class Origins {
 
   /** Whether requests may be sent again. */
   retries
+  /** Whether the thread that asks may carry requests itself while few are under way. */
+  inLoop
   /** How long requests wait for their peer; null: for ever. @type {{ headersMs: number, bodyMs: number } | null} */
   deadlines = null
   /** How long a request may wait for a connection, in ms; 0: for ever. */
@@ -126,8 +128,9 @@ class Origins {
   }
 
   /** @param {Options} options */
-  #read({ bodyTimeout, headersTimeout, queueTimeout, retry }) {
+  #read({ bodyTimeout, headersTimeout, io, queueTimeout, retry }) {
     this.retries = retry !== false
+    this.inLoop = io !== 'thread'
     this.deadlines = deadlinesOf(headersTimeout, bodyTimeout)
     this.queueTimeoutMs = milliseconds(queueTimeout)
   }
@@ -148,6 +151,7 @@ class Origins {
       options.maxRequestsPerSocket === seen.maxRequestsPerSocket &&
       options.maxPending === seen.maxPending &&
       options.retry === seen.retry &&
+      options.io === seen.io &&
       (options.proxy ?? undefined) === this.#proxy
     )
       return

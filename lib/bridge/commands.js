@@ -15,6 +15,7 @@ const {
   ACK,
   APPROVE,
   BEGIN,
+  BEGIN_IN_LOOP,
   CLOSE,
   COMMAND_HEADER,
   END,
@@ -50,6 +51,8 @@ class Submission {
   #lastWrite = NO_WRITE
   /** Whether the batch closes connections. */
   hasClosed = false
+  /** Whether this thread may carry some of the batch out. */
+  #inLoop = false
 
   /** @param {number} port */
   constructor(port) {
@@ -61,8 +64,9 @@ class Submission {
   }
 
   flush() {
+    const inLoop = this.#inLoop
     const length = this.#take()
-    if (length > 0) submit(this.#port, this.#bytes, length)
+    if (length > 0) submit(this.#port, this.#bytes, length, inLoop)
   }
 
   /** The commands so far are about to be handed over. Returns how many bytes they are. */
@@ -71,6 +75,7 @@ class Submission {
     this.#length = 0
     this.#lastWrite = NO_WRITE
     this.hasClosed = false
+    this.#inLoop = false
     return length
   }
 
@@ -82,6 +87,7 @@ class Submission {
    */
   begin(exchange, flags, maxHeaderSize, connection) {
     const at = this.#command(BEGIN, flags, 0, exchange, 8)
+    if ((flags & BEGIN_IN_LOOP) !== 0) this.#inLoop = true
     this.#words[at >> 2] = Math.min(maxHeaderSize, LARGEST_HEAD)
     this.#words[(at >> 2) + 1] = connection
   }

@@ -47,6 +47,7 @@ module.exports = Object.freeze({
   BEGIN_REUSED: 8,
   BEGIN_FETCH: 16,
   BEGIN_GUARDED: 32,
+  BEGIN_IN_LOOP: 64,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,

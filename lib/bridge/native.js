@@ -178,6 +178,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort
+ * @property {(port: number, wake: (port: number) => void) => boolean} openLoop
  * @property {(port: number) => void} closePort
  * @property {(port: number, active: boolean) => void} setActive
  * @property {(port: number, on: boolean) => void} setLooksUp
@@ -204,7 +205,7 @@ const BUILT = path.join(__dirname, '../native')
  * @property {(port: number) => Uint32Array | null} closedIdle
  * @property {(port: number, agent: number, key: number, profile: number, exchange: number, purpose: number) => number} lease
  * @property {(connection: number, idleLimitMs: number) => number} checkIn
- * @property {(port: number, batch: Uint8Array, length: number) => void} submit
+ * @property {(port: number, batch: Uint8Array, length: number, inLoop: boolean) => void} submit
  * @property {(port: number, into: Uint8Array) => number} drain
  * @property {(port: number, isOwned: boolean) => Buffer} takeChunk
  * @property {(port: number, exchange: number, buffer: Buffer) => void} lendBuffer

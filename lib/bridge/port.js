@@ -11,7 +11,7 @@
 
 const { nextTick, queueMicrotask, setImmediate } = require('../runtime/captured.js')
 const { coded, throwSoon } = require('../common/errors.js')
-const { wakesBeforeTicks } = require('../runtime/probes.js')
+const { hasEventLoop, wakesBeforeTicks } = require('../runtime/probes.js')
 const native = require('./native.js')
 const { Completion } = require('./records.js')
 const { Submission } = require('./commands.js')
@@ -21,6 +21,9 @@ const { NONE, Numbers } = require('./numbers.js')
 const MOST_BATCHES = 16
 /** The same in bytes: tiny pieces of bodies are thousands in one batch. */
 const MOST_BYTES = 128 * 1024
+
+/** From how many requests under way on this thread leaves them to the I/O thread, and from how few on it takes them back. */
+const CALM = { mostCarried: 10, carriesAt: 6 }
 
 /** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
@@ -57,6 +60,9 @@ class Port {
     native.dropAgent(agent)
   })
   submission = new Submission(this.id)
+  #isCalm = false
+  /** Whether this thread can carry exchanges itself; undefined: nobody has asked. @type {boolean | undefined} */
+  #hasLoop = hasEventLoop ? undefined : false
 
   constructor() {
     native.contexts.watch(this.id, this.#wake)
@@ -124,6 +130,14 @@ class Port {
       this.#settling = true
       nextTick(settle, this)
     }
+  }
+
+  /** Whether so few requests are under way that this thread carries them itself. */
+  isCalm() {
+    const { carriesAt, mostCarried } = CALM
+    this.#isCalm = this.#holding <= (this.#isCalm ? mostCarried : carriesAt)
+    if (this.#isCalm && this.#hasLoop === undefined) this.#hasLoop = native.openLoop(this.id, native.contexts.wake)
+    return this.#isCalm && this.#hasLoop === true
   }
 
   /** @param {boolean} on whether this thread looks names up for the engine (lookup.js), and not the system */

@@ -97,6 +97,7 @@ const AGENT = Object.freeze([
   { name: 'maxRequestsPerSocket', number: true, live: true },
   { name: 'maxPending', number: true, live: true },
   { name: 'retry', live: true },
+  { name: 'io', live: true },
   { name: 'shared' },
   { name: 'http2' },
   { name: 'h2c' },

@@ -155,7 +155,7 @@ const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
 function validate(options) {
   if (options === undefined || options === null) return
   for (const name of NUMBERS) number(options[name], name)
-  const { addresses, allowAddress, h2c, http2, retry, shared, warnings } = options
+  const { addresses, allowAddress, h2c, http2, io, retry, shared, warnings } = options
   if (http2 !== undefined && typeof http2 !== 'boolean') throw notA('boolean', 'http2', http2)
   if (h2c !== undefined && typeof h2c !== 'boolean') throw notA('boolean', 'h2c', h2c)
   if (h2c && (options.proxyEnv || options.proxy)) throw invalidValue('h2c', h2c, 'can not be had with proxies')
@@ -179,6 +179,9 @@ function validate(options) {
   proxyOf(options)
   if (retry !== undefined && retry !== 'safe' && retry !== false) {
     throw invalidValue('retry', retry, "must be one of: 'safe', false")
+  }
+  if (io !== undefined && io !== 'auto' && io !== 'thread') {
+    throw invalidValue('io', io, "must be one of: 'auto', 'thread'")
   }
 }
 

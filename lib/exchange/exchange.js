@@ -11,6 +11,7 @@
 const {
   ADOPTING,
   BEGIN_GUARDED,
+  BEGIN_IN_LOOP,
   BEGIN_IDEMPOTENT,
   BEGIN_KEEP,
   BEGIN_NO_BODY,
@@ -124,7 +125,7 @@ class Exchange {
    */
   begin(method, kind, mayStay, isIdempotent, maxHeaderSize) {
     const { foundBy, id, port } = this
-    const { deadlines, retries } = this.origin.origins
+    const { deadlines, inLoop, retries } = this.origin.origins
     const connection = /** @type {Connection} */ (this.connection)
     let flags = kind
     if (mayStay) flags |= BEGIN_KEEP
@@ -132,6 +133,7 @@ class Exchange {
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && isIdempotent) flags |= BEGIN_IDEMPOTENT
     if (connection.isGuarded) flags |= BEGIN_GUARDED
+    else if (inLoop && kind === 0 && port.isCalm()) flags |= BEGIN_IN_LOOP
     port.submission.begin(id, flags, maxHeaderSize, connection.id)
     if (deadlines !== null) port.submission.timeouts(id, deadlines.headersMs, deadlines.bodyMs)
   }

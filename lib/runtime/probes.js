@@ -271,6 +271,9 @@ const pausesAtSwitching = isDeno
 /** Whether what an addon calls may run before ticks that were put off earlier. */
 const wakesBeforeTicks = isDeno
 
+/** Whether the engine may find libuv in the process and use its loop: only Node has it, and tells what Linux's epoll is told of. */
+const hasEventLoop = isNode && process.platform === 'linux'
+
 /** Whether sockets have a type of service: Node from 24.14 on, Bun. */
 const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'
 
@@ -307,6 +310,7 @@ module.exports = {
   kDetachAbortSignal,
   kNeedDrain,
   knowsTypeOfService,
+  hasEventLoop,
   measuresRequests,
   quietly,
   parsesLeniently: parsesLeniently(),

@@ -10,6 +10,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 
+use super::in_loop;
 use crate::pool::PortId;
 
 type Ring = ThreadsafeFunction<PortId, (), PortId, Status, false, true>;
@@ -58,6 +59,9 @@ impl Bell {
 
     /// Wakes a port, from any thread.
     pub fn ring(&self, port: PortId) {
+        if in_loop::is_called(port) {
+            return;
+        }
         if let Some(ring) = &*self.lock() {
             ring.call(port, ThreadsafeFunctionCallMode::NonBlocking);
         }

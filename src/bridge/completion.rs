@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
+use once_cell::sync::OnceCell;
 
 use super::head_cache::HeadCache;
+use super::in_loop::InLoop;
 use super::layout::{record, ALIGN, RECORD_HEADER};
 use crate::config::WAKE_AFTER_RECORDS;
 use crate::io_thread::{self, AfterTurn};
@@ -30,6 +32,8 @@ pub struct Completions {
     undelivered: AtomicU32,
     /// JavaScript looks names up, and not the system.
     pub(super) looks_up: AtomicBool,
+    /// By which its thread carries exchanges itself.
+    pub(super) in_loop: OnceCell<Arc<InLoop>>,
 }
 
 #[derive(Default)]
@@ -73,12 +77,19 @@ impl Completions {
             listed: AtomicBool::new(false),
             undelivered: AtomicU32::new(0),
             looks_up: AtomicBool::new(false),
+            in_loop: OnceCell::new(),
         })
     }
 
     /// Says who looks names up from now on.
     pub fn set_looks_up(&self, on: bool) {
         self.looks_up.store(on, Ordering::Relaxed);
+    }
+
+    /// Its thread carries exchanges itself, from now on.
+    pub(super) fn carry_by(&self, in_loop: Arc<InLoop>) {
+        // It was asked for before.
+        let _ = self.in_loop.set(in_loop);
     }
 
     /// Wakes nobody from now on.

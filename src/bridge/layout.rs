@@ -58,6 +58,8 @@ pub mod command {
     pub const FETCHED: u8 = 16;
     /// BEGIN: a connection that replaces this one is not written to before APPROVE.
     pub const GUARDED: u8 = 32;
+    /// BEGIN: this thread may carry the exchange itself, or have the connection for the next one.
+    pub const IN_LOOP: u8 = 64;
     /// WRITE: the request is complete with these bytes.
     pub const LAST: u8 = 1;
     /// WRITE: tell when all bytes so far are in the kernel.

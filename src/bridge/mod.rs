@@ -23,8 +23,15 @@ mod copies;
 mod faults;
 pub mod fetch;
 pub mod head_cache;
+#[cfg(target_os = "linux")]
+mod in_loop;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_loop.rs"]
+mod in_loop;
 pub mod layout;
 pub mod lending;
+#[cfg(target_os = "linux")]
+mod libuv;
 pub mod overview;
 pub mod port;
 mod records;

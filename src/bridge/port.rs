@@ -15,9 +15,10 @@ use super::bell::Bell;
 use super::completion::{Chunk, Completions, Fetched, Wake};
 use super::content::close_contents;
 use super::copies;
+use super::in_loop;
 use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
-use super::submission::{self, Submission};
+use super::submission::{self, Commands, Submission};
 use super::tls::settings;
 use crate::connect::{tls, Asks, CacheSettings, Login, Profile, Proxy, SocketOption, Version, Way};
 use crate::engine::{connections, connections::Connections, ADOPTS, ENGINE};
@@ -270,6 +271,7 @@ pub fn close_port(env: Env, port: PortId) -> Result<()> {
 fn shut(id: PortId) -> Option<Arc<Bell>> {
     let port = ports().remove(&id)?;
     close_contents(id);
+    in_loop::close(id);
     lending::reclaim_all(id);
     port.completions.close();
     io_thread::run(move || fetch::abort_port(id));
@@ -284,6 +286,17 @@ fn shut_all(bell: &Arc<Bell>) {
     for id in ids {
         shut(id);
     }
+}
+
+/// Has the port carry exchanges of BEGINs that allow it by itself, in the event loop of its environment; false: there is none that
+/// could. `wake` as for `openPort`.
+#[napi]
+pub fn open_loop(env: Env, port: PortId, wake: Function<'_, PortId, ()>) -> bool {
+    let opened = completions(port).zip(in_loop::open(&env, port, &wake));
+    if let Some((completions, in_loop)) = &opened {
+        completions.carry_by(Arc::clone(in_loop));
+    }
+    opened.is_some()
 }
 
 /// While `active` the event loop stays alive.
@@ -578,10 +591,10 @@ pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
     }
 }
 
-/// Hands over the first `length` bytes of commands.
+/// Hands over the first `length` bytes of commands. `in_loop`: this thread may carry some of them out.
 #[napi]
-pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32) {
-    hand_over(port, &commands, length, |_| ());
+pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32, in_loop: bool) {
+    hand_over(port, &commands, length, in_loop, None::<fn(&Connections)>);
 }
 
 /// Hands over a large piece of a request's body, and commands before it: the head is not sent by itself while the piece is
@@ -598,25 +611,35 @@ pub fn submit_body(
     let bytes = copies::copy(&chunk);
     let exchange = exchange as ExchangeId;
     let input = submission::write(bytes, flags as u8);
-    hand_over(port, &commands, length, move |all| {
-        submission::deliver(all, port, exchange, input);
-    });
+    let then = move |all: &Connections| submission::deliver(all, port, exchange, input);
+    hand_over(port, &commands, length, false, Some(then));
 }
 
-/// Has the I/O thread carry out commands, and `then` something else.
+/// Has this thread carry out what it may of commands (`in_loop`), and the I/O thread the rest, and `then` something else.
 fn hand_over(
     port: PortId,
     commands: &[u8],
     length: u32,
-    then: impl FnOnce(&Connections) + Send + 'static,
+    in_loop: bool,
+    then: Option<impl FnOnce(&Connections) + Send + 'static>,
 ) {
     let length = (length as usize).min(commands.len());
     let bytes = Bytes::copy_from_slice(&commands[..length]);
-    let submission = Submission::new(port, bytes);
+    let submission = if in_loop || in_loop::is_busy() {
+        let rest = in_loop::carry_out(port, Commands::new(bytes));
+        if rest.is_empty() && then.is_none() {
+            return;
+        }
+        Submission::of(port, rest)
+    } else {
+        Submission::new(port, bytes)
+    };
     match io_thread::ready() {
         Ok(()) => connections::run(move |all| {
             submission.carry_out(all);
-            then(all);
+            if let Some(then) = then {
+                then(all);
+            }
         }),
         Err(failure) => submission.refuse(&failure),
     }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Prospect};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
+use crate::exchange::seat::EventLoop;
 use crate::http1::version::Version;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
@@ -230,6 +232,11 @@ impl Events for Completions {
 
     fn wake(&self) {
         self.wake_for_rest();
+    }
+
+    fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
+        let in_loop = self.in_loop.get()?;
+        Some(Arc::clone(in_loop) as _)
     }
 }
 

@@ -136,6 +136,7 @@ fn decode(
                 says_close: flags & command::KEEP == 0,
                 guarded: flags & command::GUARDED != 0,
                 is_fetch: flags & command::FETCHED != 0,
+                in_loop: flags & command::IN_LOOP != 0,
                 max_header_size,
             };
             Command::Begin(conn, begin)
@@ -211,18 +212,42 @@ pub fn write(bytes: Bytes, flags: u8) -> Input {
 /// A batch of `port`'s commands on its way to the I/O thread.
 pub struct Submission {
     port: PortId,
-    bytes: Bytes,
+    commands: Batch,
+}
+
+/// What it consists of.
+enum Batch {
+    Encoded(Commands),
+    Decoded(std::vec::IntoIter<Command>),
+}
+
+impl Iterator for Batch {
+    type Item = Command;
+
+    fn next(&mut self) -> Option<Command> {
+        match self {
+            Self::Encoded(commands) => commands.next(),
+            Self::Decoded(commands) => commands.next(),
+        }
+    }
 }
 
 impl Submission {
     /// The batch that consists of these bytes.
     pub fn new(port: PortId, bytes: Bytes) -> Self {
-        Self { port, bytes }
+        let commands = Batch::Encoded(Commands::new(bytes));
+        Self { port, commands }
+    }
+
+    /// What is left of one.
+    pub fn of(port: PortId, commands: Vec<Command>) -> Self {
+        let commands = Batch::Decoded(commands.into_iter());
+        Self { port, commands }
     }
 
     /// Carries out each of its commands, whatever becomes of those before it.
     pub fn carry_out(mut self, connections: &Connections) {
-        for command in Commands::new(std::mem::take(&mut self.bytes)) {
+        for command in &mut self.commands {
             let exchange = command.exchange();
             let conn = command.connection();
             if let Err(failure) = contain(|| dispatch(connections, self.port, command)) {
@@ -243,7 +268,7 @@ impl Submission {
     }
 
     fn tell_fetches(&mut self, failure: &Failure) {
-        for command in Commands::new(std::mem::take(&mut self.bytes)) {
+        for command in &mut self.commands {
             if let Command::Fetch(request) = command {
                 fail(self.port, request.exchange, failure);
             }

@@ -33,6 +33,7 @@ mod socket_options;
 mod socks;
 mod spread;
 mod tcp;
+mod tcp_socket;
 mod threads;
 pub mod tls;
 mod transport;
@@ -368,7 +369,7 @@ async fn open_any(
         }
     }
     let local = stream.local_addr().ok();
-    let transport = Transport::Tcp(stream, counted);
+    let transport = Transport::Tcp(stream.into(), counted);
     // A peer that has reset the connection already makes these fail on some systems; reading will tell, as with the runtime.
     if profile.no_delay {
         let _ = transport.set_nodelay(true);

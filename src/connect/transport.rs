@@ -7,22 +7,19 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
 use super::socket_options::{self, KeepAlive};
 use super::spread::Counted;
+use super::tcp_socket::Tcp;
 use super::tls::TlsStream;
 
 /// A byte stream to a peer. Dropping it closes the connection.
 #[derive(Debug)]
 pub enum Transport {
     /// The second value: its part in the count of connections to its address, if those are counted.
-    Tcp(
-        TcpStream,
-        #[expect(dead_code, reason = "it counts until it is dropped")] Option<Counted>,
-    ),
+    Tcp(Tcp, Option<Counted>),
     #[cfg(unix)]
     Unix(UnixStream),
     Tls(Box<TlsStream>),
@@ -67,6 +64,64 @@ impl Transport {
         }
     }
 
+    /// Whether [`Transport::detach`] can be.
+    pub fn can_detach(&self) -> bool {
+        match self {
+            Transport::Tcp(..) => true,
+            #[cfg(unix)]
+            Transport::Unix(_) => false,
+            Transport::Tls(stream) => stream.socket().can_detach(),
+        }
+    }
+
+    /// The same connection, no longer watched by tokio: it never waits, and wakes nobody.
+    ///
+    /// # Errors
+    ///
+    /// The system's; the connection is closed.
+    pub fn detach(self) -> io::Result<Self> {
+        Ok(match self {
+            Transport::Tcp(stream, counted) => Transport::Tcp(stream.detach()?, counted),
+            #[cfg(unix)]
+            Transport::Unix(_) => self,
+            Transport::Tls(stream) => Transport::Tls(Box::new(stream.map_socket(Self::detach)?)),
+        })
+    }
+
+    /// The same connection, watched by tokio again. I/O thread only.
+    ///
+    /// # Errors
+    ///
+    /// The system's; the connection is closed.
+    pub fn attach(self) -> io::Result<Self> {
+        Ok(match self {
+            Transport::Tcp(stream, counted) => Transport::Tcp(stream.attach()?, counted),
+            #[cfg(unix)]
+            Transport::Unix(_) => self,
+            Transport::Tls(stream) => Transport::Tls(Box::new(stream.map_socket(Self::attach)?)),
+        })
+    }
+
+    /// Something has come, as whoever watches it has heard.
+    pub fn has_more(&mut self) {
+        match self {
+            Transport::Tcp(stream, _) => stream.has_more(),
+            #[cfg(unix)]
+            Transport::Unix(_) => {}
+            Transport::Tls(stream) => stream.socket_mut().has_more(),
+        }
+    }
+
+    /// What the system knows it by, where that is a number and it is detached.
+    pub fn descriptor(&self) -> Option<i32> {
+        match self {
+            Transport::Tcp(stream, _) => stream.descriptor(),
+            #[cfg(unix)]
+            Transport::Unix(_) => None,
+            Transport::Tls(stream) => stream.socket().descriptor(),
+        }
+    }
+
     /// Whether the kernel has something to read, be it an end, that may not have been heard of yet. Takes nothing.
     pub fn has_news(&self) -> bool {
         let peeked = match self {
@@ -94,7 +149,7 @@ impl Transport {
     /// Nagle's algorithm off (`true`) or on. A Unix socket has none, which is no error.
     pub fn set_nodelay(&self, no_delay: bool) -> io::Result<()> {
         match self {
-            Transport::Tcp(stream, _) => stream.set_nodelay(no_delay),
+            Transport::Tcp(stream, _) => SockRef::from(stream).set_tcp_nodelay(no_delay),
             #[cfg(unix)]
             Transport::Unix(_) => Ok(()),
             Transport::Tls(stream) => stream.socket().set_nodelay(no_delay),

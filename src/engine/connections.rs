@@ -15,7 +15,7 @@ use crate::connect::tls::Secured;
 use crate::connect::{self, Profile, Rotation, SocketOption};
 use crate::contain::{contain, Contained};
 use crate::error::Failure;
-use crate::exchange::context::{Host, MayHttp2, Owner, Task};
+use crate::exchange::context::{Host, MayHttp2, Owner, Remote, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
 use crate::http2;
@@ -315,6 +315,28 @@ impl Connections {
         }
     }
 
+    /// Takes a connection back from the thread that carried exchanges on it.
+    pub fn recall(&self, conn: ConnId) {
+        let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
+            return;
+        };
+        if let Some(begin) = connection.owner.recall() {
+            self.resume(&connection, &begin);
+        }
+        connection.mailbox.wake();
+    }
+
+    /// An exchange that has begun elsewhere goes on here.
+    fn resume(&self, connection: &Rc<Connection>, begin: &Begin) {
+        self.end_exchange(connection);
+        connection.exchange.set(begin.exchange);
+        connection.is_over.set(false);
+        let exchange = (connection.port.get(), begin.exchange);
+        self.exchanges
+            .borrow_mut()
+            .insert(exchange, Rc::clone(connection));
+    }
+
     /// Delivers a command of an exchange to its connection; gives back what is for no connection.
     pub fn input(&self, port: PortId, exchange: ExchangeId, input: Input) -> Option<Input> {
         let exchanges = self.exchanges.borrow();
@@ -516,5 +538,38 @@ impl Host for OnIoThread {
 
     fn redial(&self) {
         self.0.leases.redial(self.0.owner.conn());
+    }
+
+    fn resumes(&self, begin: &Begin) {
+        CONNECTIONS.with(|all| all.resume(&self.0, begin));
+    }
+
+    fn remote(&self) -> Arc<dyn Remote> {
+        Arc::new(Elsewhere {
+            conn: self.0.owner.conn(),
+            answered: Arc::clone(&self.0.answered),
+            leases: self.0.leases,
+        })
+    }
+}
+
+/// The engine, as a connection that is away sees it.
+struct Elsewhere {
+    conn: ConnId,
+    answered: Arc<LastAnswer>,
+    leases: &'static dyn Leases,
+}
+
+impl Remote for Elsewhere {
+    fn answered(&self, says_close: bool) {
+        self.answered.note(self.leases.now(), says_close);
+    }
+
+    fn close_after_response(&self, reason: CloseReason) {
+        self.leases.close_after_response(self.conn, reason);
+    }
+
+    fn ended_by_peer(&self) {
+        self.leases.ended_by_peer(self.conn);
     }
 }

@@ -8,7 +8,6 @@
 //! * The exchange hears its end, or its failure, once; then `gone` is reported once, as the last thing.
 //! * Dropping the task closes the socket.
 
-use std::cell::RefCell;
 use std::future::{poll_fn, Future};
 use std::io;
 use std::rc::Rc;
@@ -25,10 +24,10 @@ use super::events::Replaces;
 use super::mailbox::{Begin, Input};
 use super::state::{Exchange, Outcome};
 use super::stream::Streams;
+use super::wire::Wire;
 use crate::connect::tls::Secured;
 use crate::connect::{self, Asks, Offer, Transport};
 use crate::error::{Failure, Prospect};
-use crate::http1::reader::Reader;
 use crate::http2::{self, Bounds, Dial, Place, Way};
 use crate::pool::{CloseReason, ExchangeId};
 
@@ -273,19 +272,16 @@ impl Task {
             }
             Carrier::Transport(transport) => transport,
         };
-        let reader = Rc::new(RefCell::new(
-            Reader::new(transport).counting(Transport::take_work),
-        ));
-        self.owner.carried_by(&reader);
-        let mut driver = Driver::new(self, reader, current);
+        let mut driver = Driver::new(self, Wire::new(transport, current));
         // The driver yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
         let mut outcome = unconstrained(poll_fn(|cx| driver.poll(cx))).await;
+        let (current, was_asked_again) = driver.end();
         if let Outcome::Failed(failure) = &mut outcome {
-            if driver.reader.borrow().transport.was_asked_again() {
+            if was_asked_again {
                 failure.prospect = Prospect::Later;
             }
         }
-        (outcome, driver.current)
+        (outcome, current)
     }
 
     /// Has whoever the connection is opened for look its name up.

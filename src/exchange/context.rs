@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Mailbox};
+use super::seat::{EventLoop, Seat, Seated};
+use super::wire::Wire;
 use crate::connect::tls::Secured;
 use crate::connect::{Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
-use crate::http1::reader::Reader;
+use crate::error::Failure;
 use crate::http2::{self, Session};
 use crate::metrics::Metrics;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
@@ -54,8 +56,16 @@ pub struct Owner {
     opened: Cell<Option<Instant>>,
     /// When its present exchange began.
     begun: Cell<Option<Instant>>,
-    /// The transport that it has at the moment.
-    reader: RefCell<Weak<RefCell<Reader<Transport>>>>,
+    /// The transport that it has at the moment; none while that is away.
+    wire: RefCell<Weak<RefCell<Option<Wire>>>>,
+    /// Where that is, if it is away.
+    away: RefCell<Option<Away>>,
+}
+
+/// With whom a transport is away.
+struct Away {
+    seat: Arc<Seat>,
+    event_loop: Arc<dyn EventLoop>,
 }
 
 /// What an open connection's next owner is told of it.
@@ -83,7 +93,8 @@ impl Owner {
             options: Cell::default(),
             opened: Cell::default(),
             begun: Cell::default(),
-            reader: RefCell::default(),
+            wire: RefCell::default(),
+            away: RefCell::default(),
         }
     }
 
@@ -179,8 +190,8 @@ impl Owner {
     }
 
     /// The connection has a transport, on which its user's socket options hold from now on.
-    pub(super) fn carried_by(&self, reader: &Rc<RefCell<Reader<Transport>>>) {
-        self.reader.replace(Rc::downgrade(reader));
+    pub(super) fn carried_by(&self, wire: &Rc<RefCell<Option<Wire>>>) {
+        self.wire.replace(Rc::downgrade(wire));
         for option in self.options.get().noted() {
             self.apply(option);
         }
@@ -188,9 +199,80 @@ impl Owner {
 
     /// Does `what` to the transport, if there is one.
     fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
-        let reader = self.reader.borrow().upgrade()?;
-        let reader = reader.borrow();
-        Some(what(&reader.transport))
+        if let Some(away) = &*self.away.borrow() {
+            return away.seat.transport(what);
+        }
+        let cell = self.wire.borrow().upgrade()?;
+        let wire = cell.borrow();
+        Some(what(&wire.as_ref()?.reader.transport))
+    }
+
+    /// Whether the thread that is told of the connection could carry exchanges on it itself.
+    pub(super) fn may_leave(&self) -> bool {
+        // A proxy that forwards requests wants them in its own form.
+        self.profile.borrow().proxy.is_none() && self.events.borrow().event_loop().is_some()
+    }
+
+    /// The thread that is told of the connection carries exchanges on it itself from now on. False: it can't.
+    pub(super) fn leaves(&self, wire: Wire, remote: Arc<dyn Remote>) -> bool {
+        let events = self.events();
+        let Some((event_loop, wire)) = events.event_loop().zip(wire.detach().ok()) else {
+            return false;
+        };
+        let socket = wire.reader.transport.descriptor();
+        let metrics = Arc::clone(&self.metrics.borrow());
+        let seat = Arc::new(Seat::new(wire, events, metrics, remote));
+        let is_watched = socket.is_some_and(|socket| event_loop.watch(self.conn(), socket, &seat));
+        self.away.replace(Some(Away { seat, event_loop }));
+        is_watched
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.away.borrow().is_some()
+    }
+
+    /// Whether it has been away for longer than it is of use there.
+    pub(super) fn is_missed(&self) -> bool {
+        let away = self.away.borrow();
+        away.as_ref().is_none_or(|away| away.seat.is_missed())
+    }
+
+    fn vacate(&self) -> Option<Seated> {
+        let Away { seat, event_loop } = self.away.take()?;
+        let seated = seat.vacate()?;
+        if let Some(socket) = seated.wire.reader.transport.descriptor() {
+            event_loop.unwatch(self.conn(), socket);
+        }
+        Some(seated)
+    }
+
+    /// Takes the connection back from wherever it is. Returns what is under way on it, if anything is.
+    pub fn recall(&self) -> Option<Begin> {
+        let Seated { wire, begun, .. } = self.vacate()?;
+        let begin = wire.under_way();
+        match wire.attach() {
+            Ok(wire) => {
+                self.begun.set(begun);
+                if let Some(cell) = self.wire.borrow().upgrade() {
+                    cell.replace(Some(wire));
+                }
+                begin
+            }
+            Err(error) => {
+                // Its task finds nothing to go on with.
+                if let Some(begin) = begin {
+                    let failure = Failure::from_io(&error, "read", None, None);
+                    self.events().failed(begin.exchange, &failure, false);
+                }
+                None
+            }
+        }
+    }
+
+    /// The connection is closed where it is, if it is away. Returns what was under way on it.
+    pub(super) fn give_up(&self) -> Option<ExchangeId> {
+        let begin = self.vacate()?.wire.under_way()?;
+        Some(begin.exchange)
     }
 
     /// `None`: there is nothing yet to set it on, or nothing that has it. A socket that is closing may refuse it.
@@ -270,6 +352,8 @@ impl Owner {
         events: Arc<dyn Events>,
         metrics: Arc<Metrics>,
     ) {
+        // It is idle, so there is nothing under way.
+        self.recall();
         let former = self.conn.replace(conn);
         self.count(|metrics| {
             metrics.closed[CloseReason::Lent as usize].fetch_add(1, Relaxed);
@@ -308,4 +392,18 @@ pub trait Host {
     fn ended_by_peer(&self);
     /// A dead transport is being replaced under the same lease.
     fn redial(&self);
+    /// The connection is back with this exchange under way, which began elsewhere.
+    fn resumes(&self, begin: &Begin);
+    /// What is asked of it from another thread.
+    fn remote(&self) -> Arc<dyn Remote>;
+}
+
+/// Of [`Host`] what may be asked from another thread.
+pub trait Remote: Send + Sync {
+    /// [`Host::answered`].
+    fn answered(&self, says_close: bool);
+    /// [`Host::close_after_response`].
+    fn close_after_response(&self, reason: CloseReason);
+    /// [`Host::ended_by_peer`].
+    fn ended_by_peer(&self);
 }

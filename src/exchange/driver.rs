@@ -1,153 +1,234 @@
-//! The exchanges on one transport: commands in, request bytes out.
+//! The exchanges on one transport, on the I/O thread: commands in, request bytes out.
 //!
-//! One task polls everything that belongs to a connection, so nothing is handed between tasks. What comes back is
-//! read in [`super::reading`].
+//! One task polls everything that belongs to a connection, so nothing is handed between tasks. While few requests are under way,
+//! their thread may carry them itself ([`super::seat`]): then the task only sees to it that the connection comes back in time.
 
 use std::cell::RefCell;
-use std::io;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
 
 use super::context::Task;
 use super::mailbox::Input;
-use super::state::{Answer, Exchange, Outcome, Step};
-use super::timeouts::{Awaited, Clock, Timeouts};
-use crate::connect::{IdleState, Transport};
-use crate::error::Failure;
-use crate::http1::reader::Reader;
+use super::seat::ABSENCE;
+use super::state::{Exchange, Outcome, Step};
+use super::timeouts::{Clock, Timeouts};
+use super::wire::Wire;
+use crate::io_thread;
 use crate::pool::CloseReason;
 
 /// Turns of one poll before the task yields to the others.
 const BUDGET: u32 = 64;
 
+/// A connection that rests longer than this between two exchanges is not worth giving away: its next one has to take it back.
+const SHORT_REST: Duration = Duration::from_millis(50);
+
+/// How long a connection stays whose exchange was more than its own thread could carry.
+const STAY: Duration = if cfg!(test) {
+    Duration::from_millis(1)
+} else {
+    Duration::from_millis(250)
+};
+
 /// The exchanges on one transport.
 pub(super) struct Driver<'a> {
-    pub(super) task: &'a Task,
-    pub(super) reader: Rc<RefCell<Reader<Transport>>>,
-    pub(super) current: Option<Exchange>,
-    /// It was opened in place of one that died, for the request that waits.
-    pub(super) is_second: bool,
+    task: &'a Task,
+    /// None: it is away.
+    wire: Rc<RefCell<Option<Wire>>>,
     clock: Clock,
-    /// Bytes written since they were counted.
-    sent: u64,
+    /// When to look after a connection that is away.
+    absence: Option<Pin<Box<Sleep>>>,
+    /// When its last exchange was over.
+    rested: Option<Instant>,
+    /// The exchange under way followed the one before it at once.
+    is_busy: bool,
+    /// Until when it is not given away.
+    stays: Option<Instant>,
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(
-        task: &'a Task,
-        reader: Rc<RefCell<Reader<Transport>>>,
-        current: Option<Exchange>,
-    ) -> Self {
+    pub(super) fn new(task: &'a Task, wire: Wire) -> Self {
+        let wire = Rc::new(RefCell::new(Some(wire)));
+        task.owner.carried_by(&wire);
         Self {
             task,
-            reader,
-            is_second: current.is_some(),
-            current,
+            wire,
             clock: Clock::new(),
-            sent: 0,
+            absence: None,
+            rested: None,
+            is_busy: false,
+            stays: None,
         }
+    }
+
+    /// What is left at the end: the exchange under way, and whether the peer had asked to shake hands again.
+    pub(super) fn end(&self) -> (Option<Exchange>, bool) {
+        let wire = self.wire.take();
+        wire.map_or((None, false), |wire| {
+            let was_asked_again = wire.reader.transport.was_asked_again();
+            (wire.current, was_asked_again)
+        })
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let polled = self.turn(cx);
-        self.count_bytes();
+        if let Some(wire) = &mut *self.wire.borrow_mut() {
+            wire.count_bytes(self.task);
+        }
+        if polled.is_ready() {
+            // What it was away for is nobody's any more.
+            self.task.owner.give_up();
+        }
         polled
     }
 
-    /// Counts what was sent and received since the last time.
-    pub(super) fn count_bytes(&mut self) {
-        let sent = std::mem::take(&mut self.sent);
-        let received = self.reader.borrow_mut().take_received();
-        if sent == 0 && received == 0 {
-            return;
-        }
-        self.task.owner.count(|metrics| {
-            metrics.sent.fetch_add(sent, Relaxed);
-            metrics.received.fetch_add(received, Relaxed);
-        });
-    }
-
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        self.task.mailbox.register(cx);
-        self.reader.borrow_mut().begin_turn();
+        let mailbox = &self.task.mailbox;
+        mailbox.register(cx);
+        if let Some(reason) = mailbox.killed() {
+            return Poll::Ready(Outcome::Closed(reason));
+        }
+        if self.task.owner.is_away() {
+            if self.poll_absence(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if let Some(begin) = self.task.owner.recall() {
+                self.task.host.resumes(&begin);
+            }
+        }
+        let cell = Rc::clone(&self.wire);
+        let mut held = cell.borrow_mut();
+        let Some(wire) = held.as_mut() else {
+            // It got lost between the threads.
+            return Poll::Ready(Outcome::Closed(CloseReason::Error));
+        };
+        if self.absence.take().is_some() {
+            self.returned(wire);
+        }
+        wire.reader.begin_turn();
         for _ in 0..BUDGET {
-            if let Some(reason) = self.task.mailbox.killed() {
+            if let Some(reason) = mailbox.killed() {
                 return Poll::Ready(Outcome::Closed(reason));
             }
-            if let Some(outcome) = self.take_inputs() {
+            if let Some(outcome) = self.take_inputs(wire) {
                 return Poll::Ready(outcome);
             }
-            let asked = match self.ask(cx) {
-                Ok(asked) => asked,
-                Err(outcome) => return Poll::Ready(outcome),
-            };
-            self.write(cx);
-            if asked && !self.has_write_error() {
-                // There was nothing to read a moment ago: the first bytes wake this task.
-                self.tell_written(false);
-                return self.wait(cx);
-            }
-            match self.read(cx) {
+            match wire.step(cx, self.task) {
                 Step::Again => continue,
                 Step::Over(outcome) => return Poll::Ready(outcome),
-                Step::Wait => {
-                    self.tell_written(false);
-                    return self.wait(cx);
+                Step::Wait if self.may_leave(wire) => {
+                    wire.count_bytes(self.task);
+                    if let Some(wire) = held.take() {
+                        drop(held);
+                        self.leave(cx, wire);
+                    }
+                    return Poll::Pending;
                 }
+                Step::Wait => return self.wait(cx, wire),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
+    /// Ready: the connection that is away is wanted here.
+    fn poll_absence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.task.mailbox.is_empty() {
+            return Poll::Ready(());
+        }
+        let timer = self
+            .absence
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(ABSENCE)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if self.task.owner.is_missed() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(tokio::time::Instant::now() + ABSENCE);
+        }
+        Poll::Pending
+    }
+
+    /// The connection is back: if with an exchange under way, that was more than its thread could carry.
+    fn returned(&mut self, wire: &Wire) {
+        // Idle, it leaves again behind the next exchange that follows at once.
+        self.is_busy = false;
+        let under_way = wire.current.as_ref().filter(|exchange| !exchange.is_told());
+        if let Some(exchange) = under_way {
+            self.stays = Some(Instant::now() + STAY);
+            self.clock.runs_since(exchange.asked);
+        }
+    }
+
+    /// Whether the thread whose requests it carries may do that by itself.
+    fn may_leave(&mut self, wire: &Wire) -> bool {
+        let Some(exchange) = wire.current.as_ref().filter(|exchange| exchange.is_told()) else {
+            return false;
+        };
+        if self.rested.is_none() {
+            self.rested = Some(Instant::now());
+        }
+        let is_wanted = exchange.begin.in_loop && self.is_busy && exchange.request.is_finished();
+        is_wanted
+            && !exchange.is_last
+            && self.stays.is_none_or(|until| until <= Instant::now())
+            && self.task.mailbox.is_empty()
+            && !wire.reader.has_ended()
+            && wire.reader.transport.can_detach()
+            && self.task.owner.may_leave()
+    }
+
+    /// Gives the connection away. If nobody takes it, it is back at once.
+    fn leave(&mut self, cx: &mut Context<'_>, wire: Wire) {
+        self.rested = None;
+        let is_gone = self.task.owner.leaves(wire, self.task.host.remote());
+        if !is_gone {
+            self.stays = Some(Instant::now() + STAY);
+            self.task.owner.recall();
+        }
+        if !is_gone || self.poll_absence(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
     /// Nothing more can be done now: unless the peer took too long, something else must happen first.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(exchange) = &self.current else {
+    fn wait(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<Outcome> {
+        let Some(exchange) = &wire.current else {
             return Poll::Pending;
         };
         if exchange.timeouts == Timeouts::default() {
             return Poll::Pending;
         }
-        let awaited = match &exchange.answer {
-            // While all bytes so far are sent, the next ones are the caller's to give.
-            Answer::Awaited if exchange.request.is_finished() || !exchange.request.is_drained() => {
-                let informed = u64::from(self.reader.borrow().informational());
-                Awaited::Head(exchange.request.written() + informed)
-            }
-            Answer::Body { backlog, .. } if !backlog.is_full(0) => Awaited::Body(exchange.received),
-            _ => Awaited::Nothing,
-        };
-        let reader = self.reader.borrow();
-        let has_news = || reader.transport.has_news();
+        let has_news = || wire.reader.transport.has_news();
+        let awaited = wire.awaited(exchange);
         let polled = self.clock.poll(cx, exchange.timeouts, awaited, has_news);
         polled.map(|failure| Outcome::Failed(Box::new(failure)))
     }
 
-    fn take_inputs(&mut self) -> Option<Outcome> {
+    fn take_inputs(&mut self, wire: &mut Wire) -> Option<Outcome> {
         while let Some(input) = self.task.mailbox.pop() {
-            match (input, &mut self.current) {
-                (Input::Begin(begin), current) => {
-                    // An unfinished request before it: its bytes would run into the new one's.
-                    let unfinished = current
-                        .as_ref()
-                        .is_some_and(|before| !before.is_told() || !before.request.is_finished());
-                    *current = Some(Exchange::new(begin));
-                    if unfinished {
-                        return Some(Outcome::Replace(CloseReason::NotReusable, false));
+            match input {
+                Input::Begin(_) => {
+                    self.is_busy = self
+                        .rested
+                        .take()
+                        .is_some_and(|since| since.elapsed() < SHORT_REST);
+                    if let Some(outcome) = wire.take(input) {
+                        return Some(outcome);
                     }
                 }
-                (Input::Tick, Some(_)) => self.tell_written(true),
-                (Input::Idle, _) => self.reader.borrow_mut().idle(),
-                (
-                    Input::Write {
-                        bytes,
-                        end,
-                        want_ack,
-                    },
-                    Some(exchange),
-                ) if exchange.request.is_empty() => {
+                Input::Tick => wire.tell_written(self.task, true),
+                Input::Write {
+                    bytes,
+                    end,
+                    want_ack,
+                } => {
+                    let Some(exchange) = &mut wire.current else {
+                        continue;
+                    };
                     let bytes = exchange.rewritten(bytes, &self.task.owner.profile());
                     exchange.take(Input::Write {
                         bytes,
@@ -155,81 +236,19 @@ impl<'a> Driver<'a> {
                         want_ack,
                     });
                 }
-                (input, Some(exchange)) => exchange.take(input),
-                (_, None) => {}
+                input => drop(wire.take(input)),
             }
         }
         None
     }
+}
 
-    /// The hand-over: looks at the connection once more, then expects a response. True: it did, and nothing had come.
-    fn ask(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
-        let Some(exchange) = self.current.as_mut() else {
-            return Ok(false);
-        };
-        if !matches!(exchange.answer, Answer::NotAsked) || exchange.request.is_drained() {
-            return Ok(false);
-        }
-        let mut reader = self.reader.borrow_mut();
-        let watched = !reader.is_fresh();
-        let first = !watched && !exchange.begin.reused;
-        // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
-        let seen = reader.transport.look();
-        let fit = match seen {
-            Ok(IdleState::Open) => true,
-            // A server that talks first answers the first request.
-            Ok(IdleState::TalkingUnasked) => first,
-            Ok(IdleState::Closed) => false,
-            Err(error) => {
-                let failure = Failure::from_io(&error, "read", None, None);
-                return Err(if first && error.kind() == io::ErrorKind::InvalidData {
-                    // What it says of the handshake, it would say again.
-                    Outcome::Failed(Box::new(failure))
-                } else {
-                    drop(reader);
-                    self.replace_or(CloseReason::PeerReset, || failure)
-                });
-            }
-        };
-        // Makes the task be woken by what comes, too.
-        if !fit || reader.poll_silence(cx).is_ready() {
-            drop(reader);
-            return Err(self.replace_or(CloseReason::PeerClosed, Failure::hang_up));
-        }
-        reader.begin(exchange.begin.bodiless, exchange.begin.max_header_size);
-        exchange.answer = Answer::Awaited;
-        exchange.asked = Some(Instant::now());
-        Ok(watched)
-    }
-
-    fn write(&mut self, cx: &mut Context<'_>) {
-        let Some(exchange) = self.current.as_mut() else {
-            return;
-        };
-        if matches!(exchange.answer, Answer::NotAsked) || exchange.write_error.is_some() {
-            return;
-        }
-        let mut reader = self.reader.borrow_mut();
-        let before = exchange.request.written();
-        let wrote = exchange.request.poll_write(cx, &mut reader.transport);
-        self.sent += exchange.request.written() - before;
-        drop(reader);
-        match wrote {
-            Poll::Pending => exchange.has_waited = true,
-            // The peer may have answered before it closed: reading goes on and decides.
-            Poll::Ready(Err(error)) => exchange.write_error = Some(error),
-            Poll::Ready(Ok(())) => exchange.acknowledge(self.task),
-        }
-    }
-
-    fn has_write_error(&self) -> bool {
-        let exchange = self.current.as_ref();
-        exchange.is_some_and(|exchange| exchange.write_error.is_some())
-    }
-
-    fn tell_written(&mut self, now: bool) {
-        if let Some(exchange) = self.current.as_mut() {
-            exchange.tell_written(self.task, now);
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        // The thread ends that should not.
+        if let Some(exchange) = self.task.owner.give_up() {
+            let events = self.task.owner.events();
+            events.failed(exchange, &io_thread::ended(), false);
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::connect::tls::Secured;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::seat::EventLoop;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::http1::head::Head;
@@ -94,4 +96,8 @@ pub trait Events: Send + Sync {
     fn evict_fallback(&self, agent: u32, key: u32);
     /// Wakes the other side for what it was told lazily.
     fn wake(&self);
+    /// By which whoever is told can carry exchanges itself.
+    fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
+        None
+    }
 }

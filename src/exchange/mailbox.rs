@@ -27,6 +27,8 @@ pub struct Begin {
     pub guarded: bool,
     /// A fetch's: its response waits until it is read, and comes without its content codings.
     pub is_fetch: bool,
+    /// Its thread may carry it itself, if it has the connection, or have that for the next one.
+    pub in_loop: bool,
     /// Largest response head.
     pub max_header_size: usize,
 }
@@ -109,6 +111,11 @@ impl Mailbox {
         self.kill.get()
     }
 
+    /// Whether there is no command.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.borrow().is_empty()
+    }
+
     /// The next command.
     pub fn pop(&self) -> Option<Input> {
         self.inputs.borrow_mut().pop_front()
@@ -125,7 +132,8 @@ impl Mailbox {
         }
     }
 
-    fn wake(&self) {
+    /// Has the task look at what has changed.
+    pub fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

@@ -3,7 +3,8 @@
 //! * [`connection`]: the task that owns a connection for its whole life, dialing included.
 //! * [`context`]: what that task works with.
 //! * `state`: where an exchange is.
-//! * `driver`, `reading`: the exchanges on one transport of it.
+//! * `wire`, `reading`: a transport of it, and the exchange on that; `surroundings`: what carrying it takes beside.
+//! * `driver`: who has those on the I/O thread; [`seat`]: on a thread that asks.
 //! * `stream`: the exchanges in one place of a session of HTTP/2.
 //! * [`timeouts`]: how long it waits for its peer.
 //! * [`request_buffer`]: request bytes, kept while they may be sent again.
@@ -20,8 +21,11 @@ pub mod events;
 pub mod mailbox;
 mod reading;
 pub mod request_buffer;
+pub mod seat;
 mod state;
 mod stream;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod timeouts;
+mod wire;

@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::backlog::Backlog;
-use super::driver::Driver;
 use super::events::Response;
 use super::state::{Answer, Exchange, Gathered, Outcome, Step};
+use super::surroundings::Surroundings;
+use super::wire::Wire;
 use crate::config::{INLINE_BODY, TURN_PIECES};
 use crate::error::Failure;
 use crate::faults::{self, Stage};
@@ -17,23 +18,23 @@ use crate::http1::llhttp_errors::ParseFault;
 use crate::http1::reader::{Event, Fault};
 use crate::pool::CloseReason;
 
-impl Driver<'_> {
-    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Step {
+impl Wire {
+    pub(super) fn read(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Step {
         match self.current.as_ref().map(|exchange| &exchange.answer) {
             // Leased, nothing to send yet: a connection that dies now is replaced when there is.
             Some(Answer::NotAsked) => Step::Wait,
-            Some(Answer::Awaited) => self.read_head(cx),
-            Some(Answer::Body { .. }) => self.read_body(cx),
+            Some(Answer::Awaited) => self.read_head(cx, around),
+            Some(Answer::Body { .. }) => self.read_body(cx, around),
             Some(Answer::Told) | None => self.watch(cx),
         }
     }
 
-    fn read_head(&mut self, cx: &mut Context<'_>) -> Step {
+    fn read_head(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Step {
         loop {
-            let polled = self.reader.borrow_mut().poll_event(cx);
+            let polled = self.reader.poll_event(cx);
             let head = match polled {
                 Poll::Ready(Event::Head(head)) => head,
-                Poll::Ready(_) => return self.broken(),
+                Poll::Ready(_) => return self.broken(around),
                 Poll::Pending => return Step::Wait,
             };
             faults::at(Stage::Head);
@@ -41,7 +42,7 @@ impl Driver<'_> {
                 return Step::Wait;
             };
             if head.is_informational() {
-                self.task.owner.events().response(
+                around.events().response(
                     exchange.begin.exchange,
                     Response {
                         head: &head,
@@ -57,19 +58,18 @@ impl Driver<'_> {
                 return Step::Over(Outcome::Failed(Box::new(Failure::hang_up())));
             }
             if let Some(asked) = exchange.asked {
-                let owner = &self.task.owner;
-                owner.count(|metrics| metrics.first_byte.record(asked.elapsed()));
+                around.count(|metrics| metrics.first_byte.record(asked.elapsed()));
             }
             exchange.answer = Answer::Body {
                 head,
                 published: false,
                 backlog: Backlog::default(),
             };
-            return self.read_body(cx);
+            return self.read_body(cx, around);
         }
     }
 
-    fn read_body(&mut self, cx: &mut Context<'_>) -> Step {
+    fn read_body(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Step {
         faults::at(Stage::Body);
         let mut gathered = Gathered::default();
         for _ in 0..TURN_PIECES {
@@ -83,71 +83,75 @@ impl Driver<'_> {
             };
             if backlog.is_full(gathered.len()) {
                 if gathered.len() > 0 {
-                    self.publish(gathered.take());
+                    self.publish(around, gathered.take());
                 }
                 return Step::Wait;
             }
-            let polled = self.reader.borrow_mut().poll_event(cx);
+            let polled = self.reader.poll_event(cx);
             match polled {
                 Poll::Ready(Event::Data(piece)) => {
                     *received += piece.bytes.len() as u64;
                     if !piece.is_first && gathered.len() > 0 {
                         // To the runtime, chunks are pieces of their own.
-                        self.publish(gathered.take());
+                        self.publish(around, gathered.take());
                     }
                     gathered.push(piece.bytes);
                     if gathered.len() >= INLINE_BODY {
-                        self.publish(gathered.take());
+                        self.publish(around, gathered.take());
                     }
                 }
                 Poll::Ready(Event::End(trailers)) => {
-                    return self.message_end(cx, gathered.take(), &trailers);
+                    return self.message_end(cx, around, gathered.take(), &trailers);
                 }
                 Poll::Ready(Event::Head(_) | Event::Broken) => {
-                    self.publish(gathered.take());
-                    return self.broken();
+                    self.publish(around, gathered.take());
+                    return self.broken(around);
                 }
                 Poll::Pending => {
-                    self.publish(gathered.take());
+                    self.publish(around, gathered.take());
                     return Step::Wait;
                 }
             }
         }
         // Others have their turn before the rest.
-        self.publish(gathered.take());
+        self.publish(around, gathered.take());
         cx.waker().wake_by_ref();
         Step::Wait
     }
 
     /// Tells what has been read of the response so far.
-    fn publish(&mut self, body: Bytes) {
+    fn publish(&mut self, around: &impl Surroundings, body: Bytes) {
         if let Some(exchange) = self.current.as_mut() {
-            exchange.publish(self.task, body);
+            exchange.publish(around, body);
         }
     }
 
     /// The message is complete: looks for what has come behind it, and tells.
-    fn message_end(&mut self, cx: &mut Context<'_>, rest: Bytes, trailers: &[u8]) -> Step {
+    fn message_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        around: &impl Surroundings,
+        rest: Bytes,
+        trailers: &[u8],
+    ) -> Step {
         // Whoever hears of the end finds all of it counted.
-        self.count_bytes();
+        self.count_bytes(around);
         if let Some(exchange) = &self.current {
-            self.task.host.answered(exchange.says_close());
+            around.answered(exchange.says_close());
         }
-        let has_ended = self.reader.borrow_mut().poll_silence(cx).is_ready();
-        if !self.reader.borrow().surplus().is_empty() {
+        let has_ended = self.reader.poll_silence(cx).is_ready();
+        if !self.reader.surplus().is_empty() {
             // Before the end is told: the caller may check the connection in as soon as he hears of it.
-            self.task
-                .host
-                .close_after_response(CloseReason::UnsolicitedBytes);
+            around.close_after_response(CloseReason::UnsolicitedBytes);
         }
-        let is_clean = self.reader.borrow().surplus().is_empty();
+        let is_clean = self.reader.surplus().is_empty();
         if has_ended && is_clean {
-            self.task.host.ended_by_peer();
+            around.ended_by_peer();
         }
         let Some(exchange) = self.current.as_mut() else {
             return Step::Wait;
         };
-        let reader = self.reader.borrow();
+        let reader = &self.reader;
         let surplus = reader.surplus();
         let fault = match &exchange.answer {
             Answer::Body { head, .. } => surplus_fault(surplus, head.keep_alive, head.status),
@@ -155,9 +159,9 @@ impl Driver<'_> {
         };
         if fault.is_some() {
             // Of one read, as the response's end: else its request is over before it hears of them.
-            self.task.owner.events().hold();
+            around.events().hold();
         }
-        if exchange.tell_end(self.task, rest, trailers).is_none() {
+        if exchange.tell_end(around, rest, trailers).is_none() {
             return Step::Wait;
         }
         match fault {
@@ -174,10 +178,10 @@ impl Driver<'_> {
 
     /// Nothing is due: the connection may only stay silent.
     fn watch(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.reader.borrow_mut().poll_silence(cx).is_pending() {
+        if self.reader.poll_silence(cx).is_pending() {
             return Step::Wait;
         }
-        let fault = self.reader.borrow_mut().take_fault();
+        let fault = self.reader.take_fault();
         let reason = match fault {
             Some(Fault::Io(_)) => CloseReason::PeerReset,
             Some(Fault::Unsolicited | Fault::Noise) => CloseReason::UnsolicitedBytes,
@@ -195,8 +199,8 @@ impl Driver<'_> {
     }
 
     /// The response can't be completed.
-    fn broken(&mut self) -> Step {
-        let fault = self.reader.borrow_mut().take_fault();
+    fn broken(&mut self, around: &impl Surroundings) -> Step {
+        let fault = self.reader.take_fault();
         let has_head = self
             .current
             .as_ref()
@@ -231,16 +235,17 @@ impl Driver<'_> {
             0 => CloseReason::PeerClosed,
             _ => CloseReason::PeerReset,
         };
-        Step::Over(self.replace_or(reason, || failure))
+        Step::Over(self.replace_or(around, reason, || failure))
     }
 
     /// Moves the exchange to a fresh transport if that can't hurt; else it fails.
     pub(super) fn replace_or(
         &mut self,
+        around: &impl Surroundings,
         reason: CloseReason,
         failure: impl FnOnce() -> Failure,
     ) -> Outcome {
-        let answered = self.reader.borrow().answered();
+        let answered = self.reader.answered();
         let Some(exchange) = self.current.as_mut() else {
             return Outcome::Closed(CloseReason::PeerClosed);
         };
@@ -248,7 +253,7 @@ impl Driver<'_> {
         let unsent = exchange.request.written() == 0;
         let lost = exchange.begin.reused && !(asked && answered);
         if lost {
-            self.task.host.ended_by_peer();
+            around.ended_by_peer();
         }
         // A fresh transport may have ended before the request came. That of one opened for this very request is the answer.
         let late = !asked && !self.is_second;

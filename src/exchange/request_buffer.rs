@@ -107,6 +107,11 @@ impl RequestBuffer {
         Some(head)
     }
 
+    /// Whether no more bytes follow.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// What is to be written next.
     pub fn front(&self) -> Option<&Bytes> {
         self.queue.front()

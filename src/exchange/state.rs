@@ -6,10 +6,10 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::backlog::Backlog;
-use super::context::Task;
 use super::events::Response;
 use super::mailbox::{Begin, Input};
 use super::request_buffer::RequestBuffer;
+use super::surroundings::Surroundings;
 use super::timeouts::Timeouts;
 use crate::config::INLINE_BODY;
 use crate::connect::Profile;
@@ -70,6 +70,8 @@ pub(super) struct Exchange {
     pub(super) has_waited: bool,
     /// Bytes of the request that are not its caller's: they are for a proxy.
     pub(super) added: u64,
+    /// It was told that the connection ends with it.
+    pub(super) is_last: bool,
 }
 
 impl Exchange {
@@ -89,6 +91,7 @@ impl Exchange {
             spared: None,
             has_waited: false,
             added: 0,
+            is_last: false,
         }
     }
 
@@ -157,36 +160,35 @@ impl Exchange {
     }
 
     /// Tells the caller that its bytes are on their way: at once if it waits for that, else by a reminder.
-    pub(super) fn tell_written(&mut self, task: &Task, now: bool) {
+    pub(super) fn tell_written(&mut self, around: &impl Surroundings, now: bool) {
         let written = self.request.written();
-        let pending = &task.mailbox.ack_pending;
         if written == self.told_written || !self.request.is_drained() {
-            pending.set(false);
+            around.put_off_word(false);
         } else if now {
             self.told_written = written;
-            pending.set(false);
-            let events = task.owner.events();
+            around.put_off_word(false);
+            let events = around.events();
             events.written(
                 self.begin.exchange,
                 written.saturating_sub(self.added),
                 true,
             );
-        } else if !pending.replace(true) {
-            task.host.remind();
+        } else {
+            around.put_off_word(true);
         }
     }
 
     /// Answers who wants to know when all is on its way.
-    pub(super) fn acknowledge(&mut self, task: &Task) {
+    pub(super) fn acknowledge(&mut self, around: &impl Surroundings) {
         if std::mem::take(&mut self.want_ack) {
             // Who asks is answered, also if it could know.
             self.told_written = u64::MAX;
-            self.tell_written(task, true);
+            self.tell_written(around, true);
         }
     }
 
     /// Tells what has been read of the response so far.
-    pub(super) fn publish(&mut self, task: &Task, body: Bytes) {
+    pub(super) fn publish(&mut self, around: &impl Surroundings, body: Bytes) {
         let id = self.begin.exchange;
         let request_written = self.request.is_finished();
         let Answer::Body {
@@ -204,7 +206,7 @@ impl Exchange {
             if request_written {
                 self.told_written = self.request.written();
             }
-            task.owner.events().response(
+            around.events().response(
                 id,
                 Response {
                     head,
@@ -214,17 +216,23 @@ impl Exchange {
                 },
             );
         } else if !body.is_empty() {
-            task.owner.events().data(id, unshared(body), false);
+            around.events().data(id, unshared(body), false);
         }
     }
 
     /// Tells the message's end, and what is left of it. Returns its head.
-    pub(super) fn tell_end(&mut self, task: &Task, rest: Bytes, trailers: &[u8]) -> Option<Head> {
+    pub(super) fn tell_end(
+        &mut self,
+        around: &impl Surroundings,
+        rest: Bytes,
+        trailers: &[u8],
+    ) -> Option<Head> {
         let id = self.begin.exchange;
         let request_written = self.request.is_finished();
         if request_written {
             self.told_written = self.request.written();
         }
+        self.is_last = self.says_close();
         let answer = std::mem::replace(&mut self.answer, Answer::Told);
         let Answer::Body {
             head, published, ..
@@ -232,11 +240,10 @@ impl Exchange {
         else {
             return None;
         };
-        let events = task.owner.events();
+        let events = around.events();
         let keep_alive = head.keep_alive;
         // Before it is told: whoever hears of it may look.
-        task.owner
-            .count_response(self.request.method(), head.status);
+        around.count_response(self.request.method(), head.status);
         if !published {
             let end = trailers.is_empty();
             events.response(

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,9 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::context::{Host, Owner, Task};
+use super::context::{Host, Owner, Remote, Task};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
+use super::seat::{EventLoop, Seat};
 use crate::config::{RESPONSE_PIECES, RESPONSE_WINDOW};
 use crate::connect::tests::profile;
 use crate::connect::tls::Secured;
@@ -23,9 +25,12 @@ use crate::connect::Connected;
 use crate::error::Failure;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
+mod seat;
+
 /// What an exchange heard, in order.
 #[derive(Default)]
 struct Recorder {
+    watched: Arc<Watched>,
     log: Mutex<Vec<String>>,
     received: Mutex<usize>,
     news: Notify,
@@ -122,6 +127,40 @@ impl Events for Recorder {
     fn closed(&self, _conn: ConnId, _reason: CloseReason, _idle: bool) {}
     fn evict_fallback(&self, _agent: u32, _key: u32) {}
     fn wake(&self) {}
+    fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
+        Some(Arc::clone(&self.watched) as _)
+    }
+}
+
+/// Stands for an event loop: which connection it has.
+#[derive(Default)]
+struct Watched {
+    seat: Mutex<Option<Arc<Seat>>>,
+    news: Notify,
+}
+
+impl Watched {
+    /// The connection, once it has left.
+    async fn seat(&self) -> Arc<Seat> {
+        loop {
+            let news = self.news.notified();
+            if let Some(seat) = &*self.seat.lock().unwrap() {
+                return Arc::clone(seat);
+            }
+            news.await;
+        }
+    }
+}
+
+impl EventLoop for Watched {
+    fn watch(&self, _conn: ConnId, _socket: i32, seat: &Arc<Seat>) -> bool {
+        *self.seat.lock().unwrap() = Some(Arc::clone(seat));
+        self.news.notify_waiters();
+        true
+    }
+    fn unwatch(&self, _conn: ConnId, _socket: i32) {
+        *self.seat.lock().unwrap() = None;
+    }
 }
 
 /// Stands for the pool: whether the connection is on lease.
@@ -148,10 +187,31 @@ impl Host for Leased {
     fn redial(&self) {
         self.1.note("redial".into());
     }
+    fn resumes(&self, begin: &Begin) {
+        self.1.note(format!("resumes {}", begin.exchange));
+    }
+    fn remote(&self) -> Arc<dyn Remote> {
+        Arc::clone(&self.1) as _
+    }
+}
+
+impl Remote for Recorder {
+    fn answered(&self, says_close: bool) {
+        if says_close {
+            self.note("answered for the last time".into());
+        }
+    }
+    fn close_after_response(&self, reason: CloseReason) {
+        self.note(format!("closed after {reason:?}"));
+    }
+    fn ended_by_peer(&self) {
+        self.note("ended by peer".into());
+    }
 }
 
 struct Client {
     recorder: Arc<Recorder>,
+    owner: Rc<Owner>,
     mailbox: Rc<Mailbox>,
     leased: Rc<Cell<bool>>,
     task: JoinHandle<CloseReason>,
@@ -164,13 +224,14 @@ impl Client {
         let mailbox = Rc::new(Mailbox::default());
         let leased = Rc::new(Cell::new(true));
         let profile = profile(listener.local_addr().unwrap().port());
+        let owner = Rc::new(Owner::new(
+            1,
+            Arc::new(profile),
+            Arc::clone(&recorder) as _,
+            Arc::default(),
+        ));
         let task = Task {
-            owner: Rc::new(Owner::new(
-                1,
-                Arc::new(profile),
-                Arc::clone(&recorder) as _,
-                Arc::default(),
-            )),
+            owner: Rc::clone(&owner),
             exchange: 1,
             mailbox: Rc::clone(&mailbox),
             host: Box::new(Leased(Rc::clone(&leased), Arc::clone(&recorder))),
@@ -180,6 +241,7 @@ impl Client {
         let (peer, _) = listener.accept().await.unwrap();
         let client = Self {
             recorder,
+            owner,
             mailbox,
             leased,
             task,
@@ -197,6 +259,7 @@ impl Client {
             says_close: false,
             guarded: false,
             is_fetch: false,
+            in_loop: false,
             max_header_size: 16 * 1024,
         }));
     }
@@ -218,6 +281,14 @@ impl Client {
     fn post(&self, exchange: ExchangeId) {
         self.begin(exchange, false);
         self.write(POST, true);
+    }
+
+    /// What the engine does when the thread that has the connection asks for it.
+    fn recall(&self) {
+        if let Some(begin) = self.owner.recall() {
+            self.recorder.note(format!("resumes {}", begin.exchange));
+        }
+        self.mailbox.wake();
     }
 
     async fn log(&self) -> Vec<String> {

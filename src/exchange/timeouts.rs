@@ -43,6 +43,8 @@ pub(super) struct Clock {
     timer: Option<Pin<Box<Sleep>>>,
     /// When a deadline that was over was put off to.
     grace: Option<Instant>,
+    /// Since when what is awaited next is awaited, if it is not since now.
+    earlier: Option<Instant>,
 }
 
 impl Clock {
@@ -52,7 +54,13 @@ impl Clock {
             since: Instant::now(),
             timer: None,
             grace: None,
+            earlier: None,
         }
+    }
+
+    /// What is awaited next has been since then.
+    pub fn runs_since(&mut self, since: Option<std::time::Instant>) {
+        self.earlier = since.map(Instant::from_std);
     }
 
     /// Notes what is awaited now; ready when the peer took too long, else `cx` is woken in time. `has_news`: whether there is
@@ -68,7 +76,7 @@ impl Clock {
             self.awaited = awaited;
             self.grace = None;
             if awaited != Awaited::Nothing {
-                self.since = Instant::now();
+                self.since = self.earlier.take().unwrap_or_else(Instant::now);
             }
         }
         let limit_ms = match awaited {

@@ -162,6 +162,14 @@ impl<T: AsyncRead + Unpin> Reader<T> {
         Self { work_of, ..self }
     }
 
+    /// The same, with what `change` makes of the transport.
+    pub fn map_transport(self, change: impl FnOnce(T) -> io::Result<T>) -> io::Result<Self> {
+        Ok(Self {
+            transport: change(self.transport)?,
+            ..self
+        })
+    }
+
     /// Bytes read since this was last asked.
     pub fn take_received(&mut self) -> u64 {
         std::mem::take(&mut self.received)

@@ -19,7 +19,7 @@ async fn tcp_pair() -> (Transport, TcpStream) {
         .await
         .unwrap();
     (
-        Transport::Tcp(ours, None),
+        Transport::Tcp(ours.into(), None),
         listener.accept().await.unwrap().0,
     )
 }
@@ -201,7 +201,7 @@ async fn a_type_of_service_is_what_the_kernel_makes_of_it() {
     let stream = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
-    let ours = Transport::Tcp(stream, None);
+    let ours = Transport::Tcp(stream.into(), None);
     ours.set_type_of_service(32).unwrap().unwrap();
     assert_eq!(tcp_socket(&ours).tclass_v6().unwrap(), 32);
     assert_eq!(ours.type_of_service().unwrap().unwrap(), 32);

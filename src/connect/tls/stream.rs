@@ -207,6 +207,22 @@ impl TlsStream {
         &self.socket
     }
 
+    /// The same.
+    pub(in crate::connect) fn socket_mut(&mut self) -> &mut Transport {
+        &mut self.socket
+    }
+
+    /// The same session over what `change` makes of its socket.
+    pub(in crate::connect) fn map_socket(
+        self,
+        change: impl FnOnce(Transport) -> io::Result<Transport>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            socket: change(self.socket)?,
+            ..self
+        })
+    }
+
     pub(super) fn session(&self) -> &ClientConnection {
         &self.session
     }

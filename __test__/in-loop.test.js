@@ -1,0 +1,172 @@
+'use strict'
+
+// Requests that the thread which asks carries itself, in Node's event loop, while few are under way. What a request does is what all
+// other tests are about, most of which have few under way; this is about who carries it, and the borders of that.
+
+const assert = require('node:assert')
+const { readdirSync, readFileSync } = require('node:fs')
+
+const { http: ownHttp, https: ownHttps } = require('..')
+const { hasEventLoop } = require('../lib/runtime/probes')
+const { runScript } = require('./support/child')
+const { failure, parallel, random, read, request, send } = require('./support/client')
+const { chunkedReply, reply } = require('./support/peer')
+const { test, testBoth } = require('./support/suite')
+const { delay, repeatedly } = require('./support/wait')
+
+const IN_LOOP = { skip: !hasEventLoop && 'no event loop is to be had here', ours: 'has no other thread' }
+
+/** What the system says of the I/O thread. */
+function ioThread() {
+  for (const task of readdirSync('/proc/self/task')) {
+    const status = readFileSync(`/proc/self/task/${task}/status`, 'utf8')
+    if (/^Name:\s*keepwire-io$/m.test(status)) {
+      return { status, schedstat: readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8') }
+    }
+  }
+  throw new Error('there is no I/O thread')
+}
+
+/** How often it has gone to sleep. */
+const rests = () => Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(ioThread().status)?.[1])
+
+/** How long it has run, in ms. */
+const ran = () => Number(ioThread().schedstat.split(' ')[0]) / 1e6
+
+/** How often it does while `work` is done. */
+async function restsDuring(work) {
+  const before = rests()
+  await work()
+  return rests() - before
+}
+
+/** A server that answers with what it was asked for: `/length/delay`, in ms or never, `/length/delay/chunked`. */
+function echo(scope) {
+  return scope.peer(async ({ target }, connection) => {
+    const [, length, wait, isChunked] = target.split('/')
+    if (wait === 'never') return
+    if (Number(wait) > 0) await delay(Number(wait))
+    const body = 'x'.repeat(Number(length))
+    connection.write(isChunked ? chunkedReply([body.slice(0, 3), body.slice(3)].filter(Boolean)) : reply(body))
+  })
+}
+
+const own = (scope) => (scope.scheme === 'https' ? ownHttps : ownHttp)
+
+testBoth('few requests cost the I/O thread next to nothing, many are its own', IN_LOOP, async (scope) => {
+  const peer = await echo(scope)
+  const rounds = (agent, width) => async () => {
+    const one = async () => {
+      for (let i = 0; i < 200; i += 1)
+        assert.strictEqual((await send({ port: peer.port, path: '/5/0', agent })).body, 'xxxxx')
+    }
+    await Promise.all(Array.from({ length: width }, one))
+  }
+  // A machine that is busy takes its time now and then, so that connections come back.
+  await repeatedly(async () => {
+    for (const width of [1, 3]) {
+      const [few, all] = [
+        rounds(scope.agent({ keepAlive: true }), width),
+        rounds(scope.agent({ keepAlive: true, io: 'thread' }), width),
+      ]
+      await few()
+      const [ofFew, ofAll] = [await restsDuring(few), await restsDuring(all)]
+      assert.ok(ofFew < ofAll / 2, `${width} at a time: ${ofFew}, ${ofAll} with io: 'thread'`)
+    }
+  })
+  const agent = scope.agent({ keepAlive: true, io: 'thread' })
+  const mind = rounds(agent, 1)
+  const before = await restsDuring(mind)
+  agent.options.io = 'auto'
+  await mind()
+  await repeatedly(async () => assert.ok((await restsDuring(mind)) < before / 2, 'an agent that changed its mind'))
+  const began = ran()
+  await parallel(600, () => ({ port: peer.port, path: '/5/0', agent }))
+  assert.ok(ran() - began > 3, 'many at a time')
+})
+
+test('io is one of its values, at construction and later', { ours: 'has no such option' }, async (scope) => {
+  for (const io of ['loop', true, null, 1]) {
+    assert.throws(() => scope.agent({ io }), { code: 'ERR_INVALID_ARG_VALUE' }, String(io))
+  }
+})
+
+testBoth('whatever a response is like, it is whole, wherever it was carried to its end', IN_LOOP, async (scope) => {
+  const peer = await echo(scope)
+  const agent = scope.agent({ keepAlive: true, headersTimeout: 20_000, maxSockets: 4 })
+  const next = random(7)
+  const worker = async (/** @type {number} */ number) => {
+    for (let i = 0; i < 120; i += 1) {
+      const length = next() < 0.8 ? Math.floor(next() * 2_000) : Math.floor(next() * 200_000)
+      const wait = next() < 0.9 ? 0 : Math.floor(next() * 60)
+      const path = `/${length}/${wait}${next() < 0.3 ? '/chunked' : ''}`
+      const options = { host: '127.0.0.1', port: peer.port, path, agent, ca: scope.identity?.cert }
+      const isPost = next() < 0.4
+      const sent = number % 2 === 0 ? request(options) : own(scope).request(options)
+      if (isPost) {
+        sent.method = 'POST'
+        const body = 'y'.repeat(Math.floor(next() * 3_000))
+        sent.setHeader('content-length', body.length)
+        const half = Math.floor(body.length / 2)
+        sent.write(body.slice(0, half))
+        if (next() < 0.5) await delay(0)
+        sent.end(body.slice(half))
+      } else sent.end()
+      assert.strictEqual((await read(sent)).body.length, length, path)
+    }
+  }
+  await Promise.all(Array.from({ length: 6 }, (_, number) => worker(number)))
+})
+
+testBoth('deadlines hold, also while the thread computes', IN_LOOP, async (scope) => {
+  const peer = await echo(scope)
+  const agent = scope.agent({ keepAlive: true, headersTimeout: 600 })
+  const quick = { port: peer.port, path: '/5/0', agent }
+  for (let i = 0; i < 20; i += 1) await send(quick)
+  const began = performance.now()
+  const late = failure(send({ ...quick, path: '/5/never' }))
+  await delay(10)
+  // The I/O thread has it by then.
+  const busyUntil = performance.now() + 400
+  while (performance.now() < busyUntil);
+  assert.strictEqual((await late).code, 'ERR_KEEPWIRE_HEADERS_TIMEOUT')
+  const took = performance.now() - began
+  assert.ok(took >= 595, String(took))
+  assert.strictEqual((await send(quick)).body, 'xxxxx')
+})
+
+testBoth('a server that hangs up while the thread computes loses no request', IN_LOOP, async (scope) => {
+  const connections = []
+  const peer = await scope.peer((_, connection) => {
+    connections.push(connection)
+    connection.write(reply('ok'))
+  })
+  const agent = scope.agent({ keepAlive: true })
+  for (let round = 0; round < 5; round += 1) {
+    for (let i = 0; i < 20; i += 1) await send({ port: peer.port, agent, method: 'POST' })
+    const connection = connections.at(-1)
+    // At once, and not in the loop's next turn.
+    connection.socket.destroy()
+    const busyUntil = performance.now() + 20
+    while (performance.now() < busyUntil);
+    const answer = await send({ port: peer.port, agent, method: 'POST' }, 'x')
+    assert.strictEqual(answer.body, 'ok')
+  }
+})
+
+test('what a callback throws is an uncaught exception, and the next request goes on', IN_LOOP, async () => {
+  const { code, lines, stderr } = await runScript('in-loop', ['throws'])
+  assert.deepStrictEqual([code, lines], [0, [{ thrown: 20, answered: 40 }]], stderr)
+})
+
+test('the store of whoever asked is there in its callbacks', IN_LOOP, async () => {
+  const { code, lines, stderr } = await runScript('in-loop', ['stores'])
+  assert.deepStrictEqual([code, lines], [0, [{ right: 60, wrong: 0 }]], stderr)
+})
+
+test('the process, and a worker, may end within a callback', IN_LOOP, async () => {
+  const exits = await runScript('in-loop', ['exits'])
+  assert.deepStrictEqual([exits.code, exits.signal], [7, null], exits.stderr)
+  const { code, lines, stderr } = await runScript('in-loop', ['workers'])
+  assert.deepStrictEqual([code, lines], [0, [{ ended: 12, answered: 30 }]], stderr)
+})

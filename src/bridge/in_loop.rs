@@ -1,0 +1,338 @@
+//! Exchanges that the JavaScript thread carries in its own event loop ([`crate::exchange::seat`]): which of them a batch begins, what
+//! comes for them, and when the I/O thread takes them over.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token};
+use napi::bindgen_prelude::Function;
+use napi::Env;
+
+use super::libuv::{Calls, Loop};
+use super::submission::Command;
+use crate::config::LAZY_WAKE;
+use crate::contain::contain;
+use crate::engine::{connections, ENGINE};
+use crate::exchange::seat::{EventLoop, Next, Seat, PATIENCE};
+use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
+
+/// Connections that are looked at in one go.
+const MOST_EVENTS: usize = 64;
+
+/// What other threads know of a loop: the connections that its thread has, and where it hears of them.
+pub struct InLoop {
+    registry: Registry,
+    seats: Mutex<HashMap<ConnId, Arc<Seat>>>,
+}
+
+impl InLoop {
+    fn seats(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<Seat>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seat(&self, conn: ConnId) -> Option<Arc<Seat>> {
+        self.seats().get(&conn).cloned()
+    }
+}
+
+impl EventLoop for InLoop {
+    fn watch(&self, conn: ConnId, socket: i32, seat: &Arc<Seat>) -> bool {
+        self.seats().insert(conn, Arc::clone(seat));
+        let token = Token(conn as usize);
+        let watched = self
+            .registry
+            .register(&mut SourceFd(&socket), token, Interest::READABLE);
+        watched.is_ok()
+    }
+
+    fn unwatch(&self, conn: ConnId, socket: i32) {
+        self.seats().remove(&conn);
+        drop(self.registry.deregister(&mut SourceFd(&socket)));
+    }
+}
+
+/// One that is under way.
+struct UnderWay {
+    port: PortId,
+    exchange: ExchangeId,
+    seat: Arc<Seat>,
+}
+
+/// A thread's own part of its loop.
+struct Local {
+    shared: Arc<InLoop>,
+    poll: RefCell<Poll>,
+    events: RefCell<Events>,
+    under_way: RefCell<Vec<UnderWay>>,
+    /// It rings soon.
+    is_set: Cell<bool>,
+    /// Dropped before what it watches.
+    uv: RefCell<Option<Loop>>,
+}
+
+thread_local! {
+    /// By environment.
+    static LOOPS: RefCell<HashMap<usize, Rc<Local>>> = RefCell::default();
+    /// The same, by port.
+    static PORTS: RefCell<HashMap<PortId, Rc<Local>>> = RefCell::default();
+    /// Ports that have records, while those are told by whoever collects them.
+    static TOLD: RefCell<Option<Vec<PortId>>> = const { RefCell::new(None) };
+    /// How many exchanges are under way.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Has the port carry exchanges itself from now on; false: there is no loop that could.
+pub fn open(env: &Env, port: PortId, wake: &Function<'_, PortId, ()>) -> Option<Arc<InLoop>> {
+    let key = env.raw() as usize;
+    let found = LOOPS.with_borrow(|loops| loops.get(&key).cloned());
+    let local = match found {
+        Some(local) => local,
+        None => start(env, key, wake)?,
+    };
+    let shared = Arc::clone(&local.shared);
+    PORTS.with_borrow_mut(|ports| ports.insert(port, local));
+    Some(shared)
+}
+
+fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Local>> {
+    let poll = Poll::new().ok()?;
+    let shared = Arc::new(InLoop {
+        registry: poll.registry().try_clone().ok()?,
+        seats: Mutex::default(),
+    });
+    let descriptor = poll.as_raw_fd();
+    let local = Rc::new(Local {
+        shared,
+        poll: RefCell::new(poll),
+        events: RefCell::new(Events::with_capacity(MOST_EVENTS)),
+        under_way: RefCell::default(),
+        is_set: Cell::new(false),
+        uv: RefCell::new(None),
+    });
+    let (ready, rings) = (Rc::downgrade(&local), Rc::downgrade(&local));
+    let calls = Calls {
+        ready: Box::new(move || collect(|| ready.upgrade().map(|local| local.ready()))),
+        rings: Box::new(move || collect(|| rings.upgrade().map(|local| local.rings()))),
+    };
+    let uv = Loop::new(env, descriptor, wake, calls)?;
+    local.uv.replace(Some(uv));
+    LOOPS.with_borrow_mut(|loops| loops.insert(key, Rc::clone(&local)));
+    env.add_env_cleanup_hook((), move |()| {
+        // The thread's own may have gone before.
+        let _ = LOOPS.try_with(|loops| loops.borrow_mut().remove(&key));
+        drop(local.uv.take());
+    })
+    .ok()?;
+    Some(LOOPS.with_borrow(|loops| loops.get(&key).cloned())?)
+}
+
+/// The port is closed.
+pub fn close(port: PortId) {
+    let _ = PORTS.try_with(|ports| {
+        let local = ports.borrow_mut().remove(&port);
+        if let Some(local) = local {
+            let mut under_way = local.under_way.borrow_mut();
+            under_way.retain(|one| one.port != port);
+            COUNT.set(under_way.len());
+        }
+    });
+}
+
+/// Which ports were told something by `work`.
+fn collect<R>(work: impl FnOnce() -> R) -> Vec<PortId> {
+    TOLD.set(Some(Vec::new()));
+    drop(contain(work));
+    TOLD.take().unwrap_or_default()
+}
+
+/// Whether the port is called anyway, as soon as this thread is through.
+pub fn is_called(port: PortId) -> bool {
+    let noted = TOLD.try_with(|told| {
+        let mut told = told.borrow_mut();
+        told.as_mut().map(|ports| {
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        })
+    });
+    matches!(noted, Ok(Some(())))
+}
+
+/// Whether the port has exchanges under way here, so that its commands may be for them.
+pub fn is_busy() -> bool {
+    COUNT.get() > 0
+}
+
+/// Carries out those of a port's commands that are for connections which its thread has. What it leaves is for the I/O thread.
+pub fn carry_out(port: PortId, commands: impl Iterator<Item = Command>) -> Vec<Command> {
+    let Some(local) = PORTS.with_borrow(|ports| ports.get(&port).cloned()) else {
+        return commands.collect();
+    };
+    let mut rest = Vec::new();
+    let mut touched: Vec<Arc<Seat>> = Vec::new();
+    for command in commands {
+        match local.take(port, command) {
+            Ok(seat) if touched.iter().any(|other| Arc::ptr_eq(other, &seat)) => {}
+            Ok(seat) => touched.push(seat),
+            Err(command) => rest.push(command),
+        }
+    }
+    for seat in touched {
+        local.turn(&seat, false);
+    }
+    local.set_timer(LAZY_WAKE);
+    rest
+}
+
+impl Local {
+    /// Takes a command that is for this thread; which connection has something to do now.
+    fn take(&self, port: PortId, command: Command) -> Result<Arc<Seat>, Command> {
+        match command {
+            Command::Begin(conn, begin) if begin.in_loop => {
+                match self.shared.seat(conn).filter(|seat| seat.begin(begin)) {
+                    Some(seat) => {
+                        self.under_way.borrow_mut().push(UnderWay {
+                            port,
+                            exchange: begin.exchange,
+                            seat: Arc::clone(&seat),
+                        });
+                        Ok(seat)
+                    }
+                    None => Err(Command::Begin(conn, begin)),
+                }
+            }
+            Command::Exchange(exchange, input) => {
+                let seat = {
+                    let under_way = self.under_way.borrow();
+                    let mut its = under_way.iter();
+                    let found = its.find(|one| one.port == port && one.exchange == exchange);
+                    found.map(|one| Arc::clone(&one.seat))
+                };
+                let Some(seat) = seat else {
+                    return Err(Command::Exchange(exchange, input));
+                };
+                match seat.input(input) {
+                    None => Ok(seat),
+                    Some(input) => Err(Command::Exchange(exchange, input)),
+                }
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Does what can be done on a connection.
+    fn turn(&self, seat: &Arc<Seat>, has_news: bool) -> Option<Next> {
+        match contain(|| seat.turn(has_news)) {
+            Ok(next) => {
+                self.after(seat, next);
+                Some(next)
+            }
+            Err(failure) => {
+                // What a panic leaves behind goes with its exchange.
+                for one in self.forget(seat) {
+                    if let Some(events) = ENGINE.events(one.port) {
+                        events.failed(one.exchange, &failure, false);
+                    }
+                }
+                if let Some(conn) = self.conn(seat) {
+                    connections::run(move |all| all.kill(conn, CloseReason::Error));
+                }
+                None
+            }
+        }
+    }
+
+    fn after(&self, seat: &Arc<Seat>, next: Next) {
+        if matches!(next, Next::Waits | Next::Begins) {
+            return;
+        }
+        self.under_way
+            .borrow_mut()
+            .retain(|one| !Arc::ptr_eq(&one.seat, seat));
+        COUNT.set(self.under_way.borrow().len());
+        if next == Next::Leaves {
+            if let Some(conn) = self.conn(seat) {
+                connections::run(move |all| all.recall(conn));
+            }
+        }
+    }
+
+    /// The exchanges on a connection are not under way here any more.
+    fn forget(&self, seat: &Arc<Seat>) -> Vec<UnderWay> {
+        let mut under_way = self.under_way.borrow_mut();
+        let its = under_way.extract_if(.., |one| Arc::ptr_eq(&one.seat, seat));
+        let its = its.collect();
+        COUNT.set(under_way.len());
+        its
+    }
+
+    fn conn(&self, seat: &Arc<Seat>) -> Option<ConnId> {
+        let seats = self.shared.seats();
+        let mut all = seats.iter();
+        all.find(|(_, other)| Arc::ptr_eq(other, seat))
+            .map(|(&conn, _)| conn)
+    }
+
+    /// Something has come on some of the connections.
+    fn ready(&self) {
+        // Where one is awaited, it is nearly always that.
+        let lone = {
+            let under_way = self.under_way.borrow();
+            let is_lone = under_way.len() == 1;
+            is_lone.then(|| Arc::clone(&under_way[0].seat))
+        };
+        if lone.is_some_and(|seat| self.turn(&seat, true) == Some(Next::Rests)) {
+            return;
+        }
+        let mut ready = Vec::new();
+        {
+            let mut events = self.events.borrow_mut();
+            let polled = self
+                .poll
+                .borrow_mut()
+                .poll(&mut events, Some(Duration::ZERO));
+            if polled.is_ok() {
+                let seat = |event: &mio::event::Event| self.shared.seat(event.token().0 as ConnId);
+                ready.extend(events.iter().filter_map(seat));
+            }
+        }
+        for seat in ready {
+            self.turn(&seat, true);
+        }
+    }
+
+    /// Those who have waited for a while.
+    fn rings(&self) {
+        self.is_set.set(false);
+        let seats: Vec<Arc<Seat>> = {
+            let under_way = self.under_way.borrow();
+            under_way.iter().map(|one| Arc::clone(&one.seat)).collect()
+        };
+        let mut wait = PATIENCE;
+        for seat in seats {
+            let next = seat.remind();
+            if next == Next::Begins {
+                wait = LAZY_WAKE;
+            }
+            self.after(&seat, next);
+        }
+        self.set_timer(wait);
+    }
+
+    fn set_timer(&self, wait: Duration) {
+        let count = self.under_way.borrow().len();
+        COUNT.set(count);
+        if count == 0 || self.is_set.get() {
+            return;
+        }
+        self.is_set.set(wait == LAZY_WAKE);
+        if let Some(uv) = &*self.uv.borrow() {
+            uv.ring_in(wait.as_millis() as u64);
+        }
+    }
+}

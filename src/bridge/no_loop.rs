@@ -1,0 +1,39 @@
+//! Where no event loop can be had: the I/O thread carries every exchange.
+
+use std::sync::Arc;
+
+use napi::bindgen_prelude::Function;
+use napi::Env;
+
+use super::submission::Command;
+use crate::exchange::seat::{EventLoop, Seat};
+use crate::pool::{ConnId, PortId};
+
+/// There is none.
+pub enum InLoop {}
+
+impl EventLoop for InLoop {
+    fn watch(&self, _conn: ConnId, _socket: i32, _seat: &Arc<Seat>) -> bool {
+        false
+    }
+
+    fn unwatch(&self, _conn: ConnId, _socket: i32) {}
+}
+
+pub fn open(_env: &Env, _port: PortId, _wake: &Function<'_, PortId, ()>) -> Option<Arc<InLoop>> {
+    None
+}
+
+pub fn close(_port: PortId) {}
+
+pub fn is_called(_port: PortId) -> bool {
+    false
+}
+
+pub fn is_busy() -> bool {
+    false
+}
+
+pub fn carry_out(_port: PortId, commands: impl Iterator<Item = Command>) -> Vec<Command> {
+    commands.collect()
+}

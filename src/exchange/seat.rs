@@ -1,0 +1,309 @@
+//! A connection whose exchanges the thread that asks for them carries itself, in its own event loop: while few are under way, two
+//! threads that wake each other cost more than the work.
+//!
+//! Invariants
+//! * One lock: whoever has it has the connection, whole. Only the holder of its lease begins an exchange.
+//! * The I/O thread takes the connection back whenever it likes ([`Seat::vacate`]): with all that has come of the exchange under way,
+//!   so that it goes on as if it had begun there. What the other thread can't carry to its end, it has taken back.
+//! * Nothing of an idle connection is read here: what comes on it is for the I/O thread to judge.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::context::Remote;
+use super::events::Events;
+use super::mailbox::{Begin, Input};
+use super::state::{Answer, Step};
+use super::surroundings::Surroundings;
+use super::wire::Wire;
+use crate::config::{INLINE_BODY, LAZY_WAKE};
+use crate::connect::Transport;
+use crate::metrics::Metrics;
+use crate::pool::{CloseReason, ConnId};
+
+/// How often a connection that is away is looked after: so long it may be idle there, or wait for a response while its thread is
+/// busy, before the I/O thread sees what has become of it.
+pub(super) const ABSENCE: Duration = Duration::from_millis(100);
+
+/// A response that takes longer is waited for on the I/O thread.
+pub const PATIENCE: Duration = Duration::from_millis(25);
+
+/// Deadlines that are shorter are watched from the beginning.
+const SHORTEST_DEADLINE: u32 = 500;
+
+/// Turns of the carrier in one go.
+const BUDGET: u32 = 16;
+
+/// The event loop of a thread that carries exchanges.
+pub trait EventLoop: Send + Sync {
+    /// [`Seat::turn`] is called when something comes on the connection, whose socket this is. False: it can't be watched.
+    fn watch(&self, conn: ConnId, socket: i32, seat: &Arc<Seat>) -> bool;
+    /// No more.
+    fn unwatch(&self, conn: ConnId, socket: i32);
+}
+
+/// What is to be done with the connection after a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Nothing: its exchange is over, or it has none.
+    Rests,
+    /// Its exchange waits for the peer.
+    Waits,
+    /// The same, and has only just begun to.
+    Begins,
+    /// The I/O thread takes it back.
+    Leaves,
+    /// It is not here any more.
+    IsGone,
+}
+
+pub struct Seat(Mutex<Option<Seated>>);
+
+/// The connection and what goes with it.
+pub(super) struct Seated {
+    pub(super) wire: Wire,
+    around: Elsewhere,
+    /// When its exchange began.
+    pub(super) begun: Option<Instant>,
+    /// When it was last of use.
+    used: Instant,
+    /// The I/O thread was asked to take it back.
+    is_leaving: bool,
+    /// Its exchange can't be carried here.
+    is_too_much: bool,
+    attention: Arc<Attention>,
+    waker: Waker,
+}
+
+impl Seat {
+    pub(super) fn new(
+        wire: Wire,
+        events: Arc<dyn Events>,
+        metrics: Arc<Metrics>,
+        remote: Arc<dyn Remote>,
+    ) -> Self {
+        let attention = Arc::new(Attention::default());
+        Self(Mutex::new(Some(Seated {
+            waker: Waker::from(Arc::clone(&attention)),
+            attention,
+            wire,
+            around: Elsewhere {
+                events,
+                metrics,
+                remote,
+                begun: Cell::new(None),
+            },
+            begun: None,
+            used: Instant::now(),
+            is_leaving: false,
+            is_too_much: false,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Seated>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An exchange begins. False: not here.
+    pub fn begin(&self, begin: Begin) -> bool {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
+            return false;
+        };
+        let now = Instant::now();
+        if let Some(outcome) = seated.wire.take(Input::Begin(begin)) {
+            seated.wire.leave_word(outcome);
+        }
+        seated.begun = Some(now);
+        seated.around.begun.set(Some(now));
+        seated.used = now;
+        true
+    }
+
+    /// A command of the exchange under way. It comes back if it is under way here no more.
+    pub fn input(&self, input: Input) -> Option<Input> {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut() else {
+            return Some(input);
+        };
+        if let Input::Timeouts(timeouts) = input {
+            let is_short = |ms: u32| ms > 0 && ms < SHORTEST_DEADLINE;
+            seated.is_too_much |= is_short(timeouts.headers_ms) || is_short(timeouts.body_ms);
+        }
+        seated.wire.take(input);
+        None
+    }
+
+    /// Does what can be done; `has_news`: something has come.
+    pub fn turn(&self, has_news: bool) -> Next {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut() else {
+            return Next::IsGone;
+        };
+        if seated.is_leaving {
+            return Next::IsGone;
+        }
+        if has_news {
+            seated.wire.reader.transport.has_more();
+        }
+        let next = seated.turn();
+        seated.is_leaving = next == Next::Leaves;
+        next
+    }
+
+    /// Its exchange has waited for a while: tells what its caller may want to know by now.
+    pub fn remind(&self) -> Next {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
+            return Next::IsGone;
+        };
+        if seated.wire.under_way().is_none() {
+            return Next::Rests;
+        }
+        let waited = seated.used.elapsed();
+        if waited < LAZY_WAKE {
+            return Next::Begins;
+        }
+        // A thread that could not run for so long has the answer already, perhaps.
+        if waited >= PATIENCE && !seated.wire.reader.transport.has_news() {
+            seated.is_leaving = true;
+            return Next::Leaves;
+        }
+        seated.wire.tell_written(&seated.around, true);
+        Next::Waits
+    }
+
+    /// Does `what` to the connection, if it is here.
+    pub(super) fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
+        let seat = self.lock();
+        Some(what(&seat.as_ref()?.wire.reader.transport))
+    }
+
+    /// Whether it is of no use here.
+    pub(super) fn is_missed(&self) -> bool {
+        let seat = self.lock();
+        seat.as_ref()
+            .is_none_or(|seated| seated.used.elapsed() >= ABSENCE)
+    }
+
+    /// Takes the connection away.
+    pub(super) fn vacate(&self) -> Option<Seated> {
+        self.lock().take()
+    }
+}
+
+impl Seated {
+    fn turn(&mut self) -> Next {
+        let Self {
+            wire,
+            around,
+            is_too_much,
+            attention,
+            waker,
+            ..
+        } = &mut *self;
+        let Some(exchange) = wire.current.as_ref().filter(|exchange| !exchange.is_told()) else {
+            return Next::Leaves;
+        };
+        // Bodies that are still to come, and connections that have ended, are the I/O thread's.
+        let is_new = matches!(exchange.answer, Answer::NotAsked);
+        let is_whole = exchange.request.is_complete();
+        if wire.has_word() || *is_too_much || !is_whole || (is_new && !wire.is_fit()) {
+            return Next::Leaves;
+        }
+        let mut cx = Context::from_waker(waker);
+        attention.0.store(false, Relaxed);
+        wire.reader.begin_turn();
+        for _ in 0..BUDGET {
+            let step = wire.step(&mut cx, around);
+            wire.count_bytes(around);
+            match step {
+                Step::Over(outcome) => {
+                    wire.leave_word(outcome);
+                    return Next::Leaves;
+                }
+                Step::Again if wire.under_way().is_some() => {}
+                // Something has come behind the response.
+                Step::Again => return Next::Leaves,
+                Step::Wait => {
+                    self.used = Instant::now();
+                    return self.after_turn();
+                }
+            }
+        }
+        Next::Leaves
+    }
+
+    fn after_turn(&self) -> Next {
+        let Some(exchange) = &self.wire.current else {
+            return Next::Rests;
+        };
+        if exchange.is_told() {
+            return if self.wire.reader.has_ended() {
+                Next::Leaves
+            } else {
+                Next::Rests
+            };
+        }
+        let is_large = exchange.received >= INLINE_BODY as u64;
+        let is_wanted = self.attention.0.load(Relaxed);
+        if is_wanted || is_large || !exchange.request.is_finished() {
+            return Next::Leaves;
+        }
+        Next::Waits
+    }
+}
+
+/// Hears that somebody wants another turn, which nobody gives here.
+#[derive(Default)]
+struct Attention(AtomicBool);
+
+impl Wake for Attention {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// What an exchange is carried in there.
+struct Elsewhere {
+    events: Arc<dyn Events>,
+    metrics: Arc<Metrics>,
+    remote: Arc<dyn Remote>,
+    begun: Cell<Option<Instant>>,
+}
+
+impl Surroundings for Elsewhere {
+    fn events(&self) -> Arc<dyn Events> {
+        Arc::clone(&self.events)
+    }
+
+    fn count(&self, what: impl FnOnce(&Metrics)) {
+        what(&self.metrics);
+    }
+
+    fn count_response(&self, method: usize, status: u16) {
+        if let Some(begun) = self.begun.take() {
+            self.metrics
+                .durations
+                .record(method, status, begun.elapsed());
+        }
+    }
+
+    fn answered(&self, says_close: bool) {
+        self.remote.answered(says_close);
+    }
+
+    fn close_after_response(&self, reason: CloseReason) {
+        self.remote.close_after_response(reason);
+    }
+
+    fn ended_by_peer(&self) {
+        self.remote.ended_by_peer();
+    }
+
+    // Whoever carries it sees to that by itself.
+    fn put_off_word(&self, _is_due: bool) {}
+}

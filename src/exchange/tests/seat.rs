@@ -1,0 +1,310 @@
+//! Exchanges that the thread which asks carries itself, and the way of their connection between the threads. Its event loop is played
+//! by the test.
+
+use super::*;
+use crate::exchange::seat::{Next, Seat, PATIENCE};
+
+impl Client {
+    fn begins(&self, exchange: ExchangeId) -> Begin {
+        Begin {
+            exchange,
+            bodiless: false,
+            idempotent: true,
+            reused: exchange > 1,
+            says_close: false,
+            guarded: false,
+            is_fetch: false,
+            in_loop: true,
+            max_header_size: 16 * 1024,
+        }
+    }
+
+    /// An exchange that the I/O thread carries, after which the connection may leave.
+    async fn round(&self, exchange: ExchangeId, peer: &mut TcpStream) {
+        self.mailbox.push(Input::Begin(self.begins(exchange)));
+        self.write(GET, true);
+        expect(peer, GET).await;
+        peer.write_all(HELLO).await.unwrap();
+        self.recorder.line(&format!("{exchange} 200")).await;
+    }
+
+    /// A connection that has left.
+    async fn away() -> (Self, TcpListener, TcpStream, Arc<Seat>) {
+        let (client, listener, mut peer) = Self::connect().await;
+        client.round(1, &mut peer).await;
+        client.round(2, &mut peer).await;
+        let seat = client.recorder.watched.seat().await;
+        (client, listener, peer, seat)
+    }
+
+    /// What its thread does to send a request.
+    fn send(&self, seat: &Seat, exchange: ExchangeId, bytes: &'static str) -> Next {
+        assert!(seat.begin(self.begins(exchange)));
+        let write = Input::Write {
+            bytes: Bytes::from_static(bytes.as_bytes()),
+            end: true,
+            want_ack: false,
+        };
+        assert!(seat.input(write).is_none());
+        seat.turn(false)
+    }
+
+    async fn is_watched(&self) -> bool {
+        tokio::task::yield_now().await;
+        self.recorder.watched.seat.lock().unwrap().is_some()
+    }
+}
+
+/// What its event loop does when bytes come, until the exchange is over or leaves.
+async fn receive(seat: &Seat) -> Next {
+    loop {
+        match seat.turn(true) {
+            Next::Waits => tokio::time::sleep(Duration::from_millis(1)).await,
+            next => return next,
+        }
+    }
+}
+
+#[test]
+fn exchanges_that_follow_each_other_are_carried_where_they_are_asked_for() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        for exchange in 3..6 {
+            assert_eq!(client.send(&seat, exchange, GET), Next::Waits);
+            expect(&mut peer, GET).await;
+            peer.write_all(HELLO).await.unwrap();
+            assert_eq!(receive(&seat).await, Next::Rests);
+            let last = client.log().await.pop().unwrap();
+            assert_eq!(last, format!("{exchange} 200 hello end"));
+        }
+        assert!(client.is_watched().await);
+        assert_eq!(client.close().await, CloseReason::UserAbort);
+        assert_closed(&mut peer).await;
+    });
+}
+
+#[test]
+fn a_connection_that_rests_between_its_exchanges_does_not_leave() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.round(1, &mut peer).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        client.round(2, &mut peer).await;
+        assert!(!client.is_watched().await);
+        client.close().await;
+    });
+}
+
+#[test]
+fn every_split_of_a_response_ends_the_same_wherever_its_connection_is_by_then() {
+    let raw = b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n";
+    run(async {
+        for split in 0..raw.len() {
+            for is_recalled in [false, true] {
+                let (client, _listener, mut peer, seat) = Client::away().await;
+                peer.set_nodelay(true).unwrap();
+                assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+                expect(&mut peer, GET).await;
+                peer.write_all(&raw[..split]).await.unwrap();
+                assert_eq!(seat.turn(true), Next::Waits);
+                if is_recalled {
+                    client.recall();
+                    assert_eq!(seat.turn(true), Next::IsGone);
+                    peer.write_all(&raw[split..]).await.unwrap();
+                } else {
+                    peer.write_all(&raw[split..]).await.unwrap();
+                    assert_eq!(receive(&seat).await, Next::Rests);
+                }
+                let end = client.recorder.line("3 end").await;
+                assert_eq!(end, "3 end X-Sum|1");
+                let log = client.log().await.join("\n");
+                assert!(log.contains("3 103 ") && log.contains("3 200 "), "{log}");
+                client.close().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_more_than_a_thread_carries_leaves_it_and_goes_on() {
+    run(async {
+        // The rest of an upload, and a body that is large.
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        assert!(seat.begin(client.begins(3)));
+        let (head, body) = POST.split_at(POST.len() - 2);
+        let write = |bytes: &'static str, end| Input::Write {
+            bytes: Bytes::from_static(bytes.as_bytes()),
+            end,
+            want_ack: false,
+        };
+        assert!(seat.input(write(head, false)).is_none());
+        assert_eq!(seat.turn(false), Next::Leaves);
+        assert!(!seat.begin(client.begins(4)), "it is leaving");
+        client.recall();
+        client.mailbox.push(write(body, true));
+        expect(&mut peer, POST).await;
+        let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1 << 20);
+        peer.write_all(large.as_bytes()).await.unwrap();
+        client.recorder.line("3 200").await;
+        peer.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+        while *client.recorder.received.lock().unwrap() < (1 << 20) {
+            client.mailbox.push(Input::Ack(1 << 16));
+            tokio::task::yield_now().await;
+        }
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_response_that_takes_its_time_is_waited_for_on_the_io_thread() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+        assert_eq!(seat.remind(), Next::Begins);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(seat.remind(), Next::Waits);
+        client.recorder.line("3 written").await;
+        tokio::time::sleep(PATIENCE).await;
+        assert_eq!(seat.remind(), Next::Leaves);
+        client.recall();
+        client.recorder.line("resumes 3").await;
+        peer.write_all(HELLO).await.unwrap();
+        client.recorder.line("3 200 hello end").await;
+        client.close().await;
+    });
+}
+
+#[test]
+fn what_happens_to_an_idle_connection_that_is_away_is_seen_in_time() {
+    run(async {
+        let (client, _listener, peer, seat) = Client::away().await;
+        client.leased.set(false);
+        drop(peer);
+        // Nobody looks at it where it is.
+        assert_eq!(client.task.await.unwrap(), CloseReason::PeerClosed);
+        assert_eq!(seat.turn(true), Next::IsGone);
+    });
+}
+
+#[test]
+fn a_request_for_a_connection_that_has_ended_goes_to_a_fresh_one() {
+    run(async {
+        let (client, listener, peer, seat) = Client::away().await;
+        reset(peer);
+        while client.send_if_fit(&seat) != Next::Leaves {
+            tokio::task::yield_now().await;
+        }
+        client.recall();
+        let (mut fresh, _) = listener.accept().await.unwrap();
+        expect(&mut fresh, GET).await;
+        fresh.write_all(HELLO).await.unwrap();
+        client.recorder.line("3 200 hello end").await;
+        client.close().await;
+    });
+}
+
+impl Client {
+    /// A request, once a look would show that the connection has ended.
+    fn send_if_fit(&self, seat: &Seat) -> Next {
+        let has_news = seat.transport(crate::connect::Transport::has_news);
+        match has_news {
+            Some(true) => self.send(seat, 3, GET),
+            _ => Next::Rests,
+        }
+    }
+}
+
+#[test]
+fn commands_that_come_to_the_io_thread_bring_the_connection_back() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        client.round(3, &mut peer).await;
+        assert_eq!(seat.turn(true), Next::IsGone);
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_thread_that_ends_tells_what_is_under_way_elsewhere() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+        client.task.abort();
+        client
+            .recorder
+            .line("3 failed early ERR_KEEPWIRE_ENGINE")
+            .await;
+        expect(&mut peer, GET).await;
+        assert_closed(&mut peer).await;
+    });
+}
+
+#[test]
+fn two_threads_at_one_connection_lose_no_exchange() {
+    run(async {
+        let (client, _listener, mut peer, _) = Client::away().await;
+        let answers = tokio::task::spawn_local(async move {
+            let mut buffer = vec![0; GET.len()];
+            while peer.read_exact(&mut buffer).await.is_ok() {
+                peer.write_all(HELLO).await.unwrap();
+            }
+        });
+        let mut carried = 0;
+        for exchange in 3..500 {
+            let seat = client.recorder.watched.seat.lock().unwrap().clone();
+            let seat = seat.filter(|seat| seat.begin(client.begins(exchange)));
+            let Some(seat) = seat else {
+                client.mailbox.push(Input::Begin(client.begins(exchange)));
+                client.write(GET, true);
+                client
+                    .recorder
+                    .line(&format!("{exchange} 200 hello end"))
+                    .await;
+                continue;
+            };
+            carried += 1;
+            // Another thread, in whose middle the connection is recalled now and then.
+            let other = std::thread::spawn(move || {
+                let write = Input::Write {
+                    bytes: Bytes::from_static(GET.as_bytes()),
+                    end: true,
+                    want_ack: false,
+                };
+                if let Some(input) = seat.input(write) {
+                    return Some(input);
+                }
+                let mut next = seat.turn(false);
+                while next == Next::Waits {
+                    std::thread::yield_now();
+                    next = seat.turn(true);
+                }
+                assert!(matches!(next, Next::Rests | Next::IsGone), "{next:?}");
+                None
+            });
+            if exchange % 3 == 0 {
+                for _ in 0..exchange % 7 {
+                    std::thread::yield_now();
+                }
+                client.recall();
+            }
+            while !other.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            if let Some(input) = other.join().unwrap() {
+                client.mailbox.push(input);
+            }
+            client
+                .recorder
+                .line(&format!("{exchange} 200 hello end"))
+                .await;
+        }
+        assert!(carried > 100, "{carried}");
+        let log = client.log().await;
+        for exchange in 3..500 {
+            let line = format!("{exchange} 200 hello end");
+            assert_eq!(log.iter().filter(|other| **other == line).count(), 1);
+        }
+        client.close().await;
+        answers.abort();
+    });
+}

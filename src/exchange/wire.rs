@@ -1,0 +1,224 @@
+//! A transport of HTTP/1, what is read of it and the exchange on it: what goes from thread to thread as one. Who has it sends
+//! here; what comes back is read in [`super::reading`].
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::mailbox::{Begin, Input};
+use super::state::{Answer, Exchange, Outcome, Step};
+use super::surroundings::Surroundings;
+use super::timeouts::Awaited;
+use crate::connect::{IdleState, Transport};
+use crate::error::Failure;
+use crate::http1::reader::Reader;
+use crate::pool::CloseReason;
+
+pub(super) struct Wire {
+    pub(super) reader: Reader<Transport>,
+    pub(super) current: Option<Exchange>,
+    /// It was opened in place of one that died, for the request that waits.
+    pub(super) is_second: bool,
+    /// Bytes written since they were counted.
+    sent: u64,
+    /// What it has come to where it can't be told.
+    verdict: Option<Outcome>,
+    /// What a look at the idle connection has come to, for whoever decides on it: the kernel tells of a reset only once.
+    seen: Option<io::Result<IdleState>>,
+}
+
+impl Wire {
+    pub(super) fn new(transport: Transport, current: Option<Exchange>) -> Self {
+        Self {
+            reader: Reader::new(transport).counting(Transport::take_work),
+            is_second: current.is_some(),
+            current,
+            sent: 0,
+            verdict: None,
+            seen: None,
+        }
+    }
+
+    /// Counts what was sent and received since the last time.
+    pub(super) fn count_bytes(&mut self, around: &impl Surroundings) {
+        let sent = std::mem::take(&mut self.sent);
+        let received = self.reader.take_received();
+        if sent == 0 && received == 0 {
+            return;
+        }
+        around.count(|metrics| {
+            metrics.sent.fetch_add(sent, Relaxed);
+            metrics.received.fetch_add(received, Relaxed);
+        });
+    }
+
+    /// What is under way on it.
+    pub(super) fn under_way(&self) -> Option<Begin> {
+        let exchange = self.current.as_ref()?;
+        (!exchange.is_told()).then_some(exchange.begin)
+    }
+
+    /// Has whoever gets it next hear what has come of it.
+    pub(super) fn leave_word(&mut self, outcome: Outcome) {
+        self.verdict.get_or_insert(outcome);
+    }
+
+    /// Whether whoever gets it next will.
+    pub(super) fn has_word(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    /// The same, not watched by tokio.
+    pub(super) fn detach(self) -> io::Result<Self> {
+        Ok(Self {
+            reader: self.reader.map_transport(Transport::detach)?,
+            ..self
+        })
+    }
+
+    /// The same, watched by tokio.
+    pub(super) fn attach(self) -> io::Result<Self> {
+        Ok(Self {
+            reader: self.reader.map_transport(Transport::attach)?,
+            ..self
+        })
+    }
+
+    /// Asks, writes and reads what can be now.
+    pub(super) fn step(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Step {
+        if let Some(outcome) = self.verdict.take() {
+            return Step::Over(outcome);
+        }
+        let asked = match self.ask(cx, around) {
+            Ok(asked) => asked,
+            Err(outcome) => return Step::Over(outcome),
+        };
+        self.write(cx, around);
+        let step = if asked && !self.has_write_error() {
+            // There was nothing to read a moment ago: the first bytes are heard of.
+            Step::Wait
+        } else {
+            self.read(cx, around)
+        };
+        if matches!(step, Step::Wait) {
+            self.tell_written(around, false);
+        }
+        step
+    }
+
+    /// What the exchange under way waits for.
+    pub(super) fn awaited(&self, exchange: &Exchange) -> Awaited {
+        match &exchange.answer {
+            // While all bytes so far are sent, the next ones are the caller's to give.
+            Answer::Awaited if exchange.request.is_finished() || !exchange.request.is_drained() => {
+                let informed = u64::from(self.reader.informational());
+                Awaited::Head(exchange.request.written() + informed)
+            }
+            Answer::Body { backlog, .. } if !backlog.is_full(0) => Awaited::Body(exchange.received),
+            _ => Awaited::Nothing,
+        }
+    }
+
+    /// Takes a command of the exchange under way, or the next one's first. An outcome: it can't go on here.
+    pub(super) fn take(&mut self, input: Input) -> Option<Outcome> {
+        match (input, &mut self.current) {
+            (Input::Begin(begin), current) => {
+                // An unfinished request before it: its bytes would run into the new one's.
+                let unfinished = current
+                    .as_ref()
+                    .is_some_and(|before| !before.is_told() || !before.request.is_finished());
+                *current = Some(Exchange::new(begin));
+                if unfinished {
+                    return Some(Outcome::Replace(CloseReason::NotReusable, false));
+                }
+            }
+            (Input::Idle, _) => self.reader.idle(),
+            (input, Some(exchange)) => exchange.take(input),
+            (_, None) => {}
+        }
+        None
+    }
+
+    /// The hand-over: looks at the connection once more, then expects a response. True: it did, and nothing had come.
+    fn ask(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Result<bool, Outcome> {
+        let Some(exchange) = self.current.as_mut() else {
+            return Ok(false);
+        };
+        if !matches!(exchange.answer, Answer::NotAsked) || exchange.request.is_drained() {
+            return Ok(false);
+        }
+        let watched = !self.reader.is_fresh();
+        let first = !watched && !exchange.begin.reused;
+        // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
+        let fit = match self.look() {
+            Ok(IdleState::Open) => true,
+            // A server that talks first answers the first request.
+            Ok(IdleState::TalkingUnasked) => first,
+            Ok(IdleState::Closed) => false,
+            Err(error) => {
+                let failure = Failure::from_io(&error, "read", None, None);
+                return Err(if first && error.kind() == io::ErrorKind::InvalidData {
+                    // What it says of the handshake, it would say again.
+                    Outcome::Failed(Box::new(failure))
+                } else {
+                    self.replace_or(around, CloseReason::PeerReset, || failure)
+                });
+            }
+        };
+        // Makes the task be woken by what comes, too.
+        if !fit || self.reader.poll_silence(cx).is_ready() {
+            return Err(self.replace_or(around, CloseReason::PeerClosed, Failure::hang_up));
+        }
+        let Some(exchange) = self.current.as_mut() else {
+            return Ok(false);
+        };
+        self.reader
+            .begin(exchange.begin.bodiless, exchange.begin.max_header_size);
+        exchange.answer = Answer::Awaited;
+        exchange.asked = Some(Instant::now());
+        Ok(watched)
+    }
+
+    fn look(&mut self) -> io::Result<IdleState> {
+        let seen = self.seen.take();
+        seen.unwrap_or_else(|| self.reader.transport.look())
+    }
+
+    /// Whether the connection is fit for a request. If not, whoever asks next is told the same.
+    pub(super) fn is_fit(&mut self) -> bool {
+        let seen = self.look();
+        let is_fit = matches!(seen, Ok(IdleState::Open));
+        self.seen = Some(seen);
+        is_fit
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) {
+        let Some(exchange) = self.current.as_mut() else {
+            return;
+        };
+        if matches!(exchange.answer, Answer::NotAsked) || exchange.write_error.is_some() {
+            return;
+        }
+        let before = exchange.request.written();
+        let wrote = exchange.request.poll_write(cx, &mut self.reader.transport);
+        self.sent += exchange.request.written() - before;
+        match wrote {
+            Poll::Pending => exchange.has_waited = true,
+            // The peer may have answered before it closed: reading goes on and decides.
+            Poll::Ready(Err(error)) => exchange.write_error = Some(error),
+            Poll::Ready(Ok(())) => exchange.acknowledge(around),
+        }
+    }
+
+    fn has_write_error(&self) -> bool {
+        let exchange = self.current.as_ref();
+        exchange.is_some_and(|exchange| exchange.write_error.is_some())
+    }
+
+    pub(super) fn tell_written(&mut self, around: &impl Surroundings, now: bool) {
+        if let Some(exchange) = self.current.as_mut() {
+            exchange.tell_written(around, now);
+        }
+    }
+}
