@@ -13,7 +13,6 @@
 const fs = require('node:fs')
 const path = require('node:path')
 
-const { name: packageName, version } = require('../package.json')
 const { root } = require('./process.js')
 const { UserError, runScript } = require('./report.js')
 
@@ -59,7 +58,10 @@ const COMMENT_OR_NOTHING = /^\s*(\/\/.*|\/\*\*((?!\*\/).)*\*\/)?$/
 const LATE = ['node:crypto', 'node:dns', 'node:https', 'node:tls']
 
 /** By which a file with parts is known for one of the same package. */
-const MARK = `// Parts of lib/bundle.js of keepwire ${version}: scripts/bundle.js.`
+/** Asked for when something is bundled: where an addon is only built, there may be no more than the scripts. */
+const manifest = () => require('../package.json')
+
+const mark = () => `// Parts of lib/bundle.js of keepwire ${manifest().version}: scripts/bundle.js.`
 
 const HEAD = `'use strict'
 
@@ -159,7 +161,7 @@ function read(file) {
     for (const [, name] of line.matchAll(/\brequire\('(node:[^']*)'\)/g)) node.add(name)
     const text = line.replace(/\brequire\('(\.[^']*)'\)/g, (call, wanted) => {
       const other = path.posix.join(path.posix.dirname(file), wanted)
-      if (other === '../package.json') return `(${JSON.stringify({ name: packageName, version })})`
+      if (other === '../package.json') return `(${JSON.stringify({ name: manifest().name, version: manifest().version })})`
       required.add(other)
       if (/^\S/.test(line) && !line.includes(`=> ${call}`) && !line.includes(`? ${call}`)) first.add(other)
       return `__load('${other}')`
@@ -306,7 +308,7 @@ function bundle() {
   const places = {}
   for (const { name, sources } of rest) for (const file of sources.keys()) places[file] = name
   const late = new Made(LATER)
-  late.add(`${MARK}\n`)
+  late.add(`${mark()}\n`)
   /** @type {Record<string, number[]>} */
   const pieces = {}
   const doors = []
@@ -325,7 +327,7 @@ function bundle() {
   if (later.some(({ node }) => LATE.some((name) => node.includes(name))))
     throw new UserError(`${LATE.join(', ')} are late.js's`)
   main.add(HEAD)
-  main.add(`const MARK = ${JSON.stringify(MARK)}\n`)
+  main.add(`const MARK = ${JSON.stringify(mark())}\n`)
   main.add(`const mapping = ${JSON.stringify(late.mapping)}\n`)
   main.add(`const pieces = ${JSON.stringify(pieces)}\n`)
   main.add(`const places = ${JSON.stringify(places)}\n\n`)

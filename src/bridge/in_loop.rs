@@ -1,4 +1,4 @@
-//! Exchanges that the JavaScript thread carries in its own event loop ([`crate::exchange::seat`]): which of them a batch begins, what
+//! Exchanges that the JavaScript thread carries in its own event loop ([`crate::exchange::event_loop`]): which of them a batch begins, what
 //! comes for them, and when the I/O thread takes them over.
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +18,7 @@ use super::submission::Command;
 use crate::config::LAZY_WAKE;
 use crate::contain::contain;
 use crate::engine::{connections, ENGINE};
-use crate::exchange::seat::{EventLoop, Next, Seat, PATIENCE};
+use crate::exchange::event_loop::{Carrier, EventLoop, Next, PATIENCE};
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// Connections that are looked at in one go.
@@ -27,21 +27,21 @@ const MOST_EVENTS: usize = 64;
 /// What other threads know of a loop: the connections that its thread has, and where it hears of them.
 pub struct InLoop {
     registry: Registry,
-    seats: Mutex<HashMap<ConnId, Arc<Seat>>>,
+    seats: Mutex<HashMap<ConnId, Arc<dyn Carrier>>>,
 }
 
 impl InLoop {
-    fn seats(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<Seat>>> {
+    fn seats(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<dyn Carrier>>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seat(&self, conn: ConnId) -> Option<Arc<Seat>> {
+    fn seat(&self, conn: ConnId) -> Option<Arc<dyn Carrier>> {
         self.seats().get(&conn).cloned()
     }
 }
 
 impl EventLoop for InLoop {
-    fn watch(&self, conn: ConnId, socket: i32, seat: &Arc<Seat>) -> bool {
+    fn watch(&self, conn: ConnId, socket: i32, seat: &Arc<dyn Carrier>) -> bool {
         self.seats().insert(conn, Arc::clone(seat));
         let token = Token(conn as usize);
         let watched = self
@@ -60,7 +60,7 @@ impl EventLoop for InLoop {
 struct UnderWay {
     port: PortId,
     exchange: ExchangeId,
-    seat: Arc<Seat>,
+    seat: Arc<dyn Carrier>,
 }
 
 /// A thread's own part of its loop.
@@ -174,7 +174,7 @@ pub fn carry_out(port: PortId, commands: impl Iterator<Item = Command>) -> Vec<C
         return commands.collect();
     };
     let mut rest = Vec::new();
-    let mut touched: Vec<Arc<Seat>> = Vec::new();
+    let mut touched: Vec<Arc<dyn Carrier>> = Vec::new();
     for command in commands {
         match local.take(port, command) {
             Ok(seat) if touched.iter().any(|other| Arc::ptr_eq(other, &seat)) => {}
@@ -191,7 +191,7 @@ pub fn carry_out(port: PortId, commands: impl Iterator<Item = Command>) -> Vec<C
 
 impl Local {
     /// Takes a command that is for this thread; which connection has something to do now.
-    fn take(&self, port: PortId, command: Command) -> Result<Arc<Seat>, Command> {
+    fn take(&self, port: PortId, command: Command) -> Result<Arc<dyn Carrier>, Command> {
         match command {
             Command::Begin(conn, begin) if begin.in_loop => {
                 match self.shared.seat(conn).filter(|seat| seat.begin(begin)) {
@@ -226,7 +226,7 @@ impl Local {
     }
 
     /// Does what can be done on a connection.
-    fn turn(&self, seat: &Arc<Seat>, has_news: bool) -> Option<Next> {
+    fn turn(&self, seat: &Arc<dyn Carrier>, has_news: bool) -> Option<Next> {
         match contain(|| seat.turn(has_news)) {
             Ok(next) => {
                 self.after(seat, next);
@@ -247,7 +247,7 @@ impl Local {
         }
     }
 
-    fn after(&self, seat: &Arc<Seat>, next: Next) {
+    fn after(&self, seat: &Arc<dyn Carrier>, next: Next) {
         if matches!(next, Next::Waits | Next::Begins) {
             return;
         }
@@ -263,7 +263,7 @@ impl Local {
     }
 
     /// The exchanges on a connection are not under way here any more.
-    fn forget(&self, seat: &Arc<Seat>) -> Vec<UnderWay> {
+    fn forget(&self, seat: &Arc<dyn Carrier>) -> Vec<UnderWay> {
         let mut under_way = self.under_way.borrow_mut();
         let its = under_way.extract_if(.., |one| Arc::ptr_eq(&one.seat, seat));
         let its = its.collect();
@@ -271,7 +271,7 @@ impl Local {
         its
     }
 
-    fn conn(&self, seat: &Arc<Seat>) -> Option<ConnId> {
+    fn conn(&self, seat: &Arc<dyn Carrier>) -> Option<ConnId> {
         let seats = self.shared.seats();
         let mut all = seats.iter();
         all.find(|(_, other)| Arc::ptr_eq(other, seat))
@@ -309,7 +309,7 @@ impl Local {
     /// Those who have waited for a while.
     fn rings(&self) {
         self.is_set.set(false);
-        let seats: Vec<Arc<Seat>> = {
+        let seats: Vec<Arc<dyn Carrier>> = {
             let under_way = self.under_way.borrow();
             under_way.iter().map(|one| Arc::clone(&one.seat)).collect()
         };

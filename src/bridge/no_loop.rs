@@ -6,14 +6,14 @@ use napi::bindgen_prelude::Function;
 use napi::Env;
 
 use super::submission::Command;
-use crate::exchange::seat::{EventLoop, Seat};
+use crate::exchange::event_loop::{Carrier, EventLoop};
 use crate::pool::{ConnId, PortId};
 
 /// There is none.
 pub enum InLoop {}
 
 impl EventLoop for InLoop {
-    fn watch(&self, _conn: ConnId, _socket: i32, _seat: &Arc<Seat>) -> bool {
+    fn watch(&self, _conn: ConnId, _socket: i32, _seat: &Arc<dyn Carrier>) -> bool {
         false
     }
 

@@ -15,8 +15,8 @@ use crate::config::INLINE_BODY;
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::error::{Failure, Prospect};
+use crate::exchange::event_loop::EventLoop;
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
-use crate::exchange::seat::EventLoop;
 use crate::http1::version::Version;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 

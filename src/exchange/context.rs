@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::event_loop::{Carrier, EventLoop};
 use super::events::{Events, Replaces};
 use super::mailbox::{Begin, Mailbox};
-use super::seat::{EventLoop, Seat, Seated};
+use super::seat::{Seat, Seated};
+use super::surroundings::{Remote, Surroundings};
 use super::wire::Wire;
 use crate::connect::tls::Secured;
 use crate::connect::{Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
@@ -222,7 +224,9 @@ impl Owner {
         let socket = wire.reader.transport.descriptor();
         let metrics = Arc::clone(&self.metrics.borrow());
         let seat = Arc::new(Seat::new(wire, events, metrics, remote));
-        let is_watched = socket.is_some_and(|socket| event_loop.watch(self.conn(), socket, &seat));
+        let carrier: Arc<dyn Carrier> = Arc::clone(&seat) as _;
+        let is_watched =
+            socket.is_some_and(|socket| event_loop.watch(self.conn(), socket, &carrier));
         self.away.replace(Some(Away { seat, event_loop }));
         is_watched
     }
@@ -273,6 +277,12 @@ impl Owner {
     pub(super) fn give_up(&self) -> Option<ExchangeId> {
         let begin = self.vacate()?.wire.under_way()?;
         Some(begin.exchange)
+    }
+
+    /// Whether something has come on its transport.
+    #[cfg(test)]
+    pub(super) fn has_news(&self) -> Option<bool> {
+        self.transport(Transport::has_news)
     }
 
     /// `None`: there is nothing yet to set it on, or nothing that has it. A socket that is closing may refuse it.
@@ -398,12 +408,35 @@ pub trait Host {
     fn remote(&self) -> Arc<dyn Remote>;
 }
 
-/// Of [`Host`] what may be asked from another thread.
-pub trait Remote: Send + Sync {
-    /// [`Host::answered`].
-    fn answered(&self, says_close: bool);
-    /// [`Host::close_after_response`].
-    fn close_after_response(&self, reason: CloseReason);
-    /// [`Host::ended_by_peer`].
-    fn ended_by_peer(&self);
+impl Surroundings for Task {
+    fn events(&self) -> Arc<dyn Events> {
+        self.owner.events()
+    }
+
+    fn count(&self, what: impl FnOnce(&Metrics)) {
+        self.owner.count(what);
+    }
+
+    fn count_response(&self, method: usize, status: u16) {
+        self.owner.count_response(method, status);
+    }
+
+    fn answered(&self, says_close: bool) {
+        self.host.answered(says_close);
+    }
+
+    fn close_after_response(&self, reason: CloseReason) {
+        self.host.close_after_response(reason);
+    }
+
+    fn ended_by_peer(&self) {
+        self.host.ended_by_peer();
+    }
+
+    fn put_off_word(&self, is_due: bool) {
+        if is_due && !self.mailbox.ack_pending.get() {
+            self.host.remind();
+        }
+        self.mailbox.ack_pending.set(is_due);
+    }
 }

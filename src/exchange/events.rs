@@ -4,7 +4,7 @@ use crate::connect::tls::Secured;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::seat::EventLoop;
+use super::event_loop::EventLoop;
 use crate::connect::Connected;
 use crate::error::Failure;
 use crate::http1::head::Head;

@@ -4,7 +4,7 @@
 //! * [`context`]: what that task works with.
 //! * `state`: where an exchange is.
 //! * `wire`, `reading`: a transport of it, and the exchange on that; `surroundings`: what carrying it takes beside.
-//! * `driver`: who has those on the I/O thread; [`seat`]: on a thread that asks.
+//! * `driver`: who has those on the I/O thread; `seat`: on a thread that asks ([`event_loop`]).
 //! * `stream`: the exchanges in one place of a session of HTTP/2.
 //! * [`timeouts`]: how long it waits for its peer.
 //! * [`request_buffer`]: request bytes, kept while they may be sent again.
@@ -17,14 +17,15 @@ mod backlog;
 pub mod connection;
 pub mod context;
 mod driver;
+pub mod event_loop;
 pub mod events;
 pub mod mailbox;
 mod reading;
 pub mod request_buffer;
-pub mod seat;
+mod seat;
 mod state;
 mod stream;
-mod surroundings;
+pub mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod timeouts;

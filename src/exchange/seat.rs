@@ -13,23 +13,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::context::Remote;
+use super::event_loop::{Carrier, Next, PATIENCE};
 use super::events::Events;
 use super::mailbox::{Begin, Input};
 use super::state::{Answer, Step};
-use super::surroundings::Surroundings;
+use super::surroundings::{Remote, Surroundings};
 use super::wire::Wire;
 use crate::config::{INLINE_BODY, LAZY_WAKE};
 use crate::connect::Transport;
 use crate::metrics::Metrics;
-use crate::pool::{CloseReason, ConnId};
+use crate::pool::CloseReason;
 
 /// How often a connection that is away is looked after: so long it may be idle there, or wait for a response while its thread is
 /// busy, before the I/O thread sees what has become of it.
 pub(super) const ABSENCE: Duration = Duration::from_millis(100);
-
-/// A response that takes longer is waited for on the I/O thread.
-pub const PATIENCE: Duration = Duration::from_millis(25);
 
 /// Deadlines that are shorter are watched from the beginning.
 const SHORTEST_DEADLINE: u32 = 500;
@@ -37,29 +34,7 @@ const SHORTEST_DEADLINE: u32 = 500;
 /// Turns of the carrier in one go.
 const BUDGET: u32 = 16;
 
-/// The event loop of a thread that carries exchanges.
-pub trait EventLoop: Send + Sync {
-    /// [`Seat::turn`] is called when something comes on the connection, whose socket this is. False: it can't be watched.
-    fn watch(&self, conn: ConnId, socket: i32, seat: &Arc<Seat>) -> bool;
-    /// No more.
-    fn unwatch(&self, conn: ConnId, socket: i32);
-}
-
-/// What is to be done with the connection after a turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Next {
-    /// Nothing: its exchange is over, or it has none.
-    Rests,
-    /// Its exchange waits for the peer.
-    Waits,
-    /// The same, and has only just begun to.
-    Begins,
-    /// The I/O thread takes it back.
-    Leaves,
-    /// It is not here any more.
-    IsGone,
-}
-
+/// Where the connection is while it is away.
 pub struct Seat(Mutex<Option<Seated>>);
 
 /// The connection and what goes with it.
@@ -107,8 +82,27 @@ impl Seat {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An exchange begins. False: not here.
-    pub fn begin(&self, begin: Begin) -> bool {
+    /// Does `what` to the connection, if it is here.
+    pub(super) fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
+        let seat = self.lock();
+        Some(what(&seat.as_ref()?.wire.reader.transport))
+    }
+
+    /// Whether it is of no use here.
+    pub(super) fn is_missed(&self) -> bool {
+        let seat = self.lock();
+        seat.as_ref()
+            .is_none_or(|seated| seated.used.elapsed() >= ABSENCE)
+    }
+
+    /// Takes the connection away.
+    pub(super) fn vacate(&self) -> Option<Seated> {
+        self.lock().take()
+    }
+}
+
+impl Carrier for Seat {
+    fn begin(&self, begin: Begin) -> bool {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
             return false;
@@ -123,8 +117,7 @@ impl Seat {
         true
     }
 
-    /// A command of the exchange under way. It comes back if it is under way here no more.
-    pub fn input(&self, input: Input) -> Option<Input> {
+    fn input(&self, input: Input) -> Option<Input> {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut() else {
             return Some(input);
@@ -137,8 +130,7 @@ impl Seat {
         None
     }
 
-    /// Does what can be done; `has_news`: something has come.
-    pub fn turn(&self, has_news: bool) -> Next {
+    fn turn(&self, has_news: bool) -> Next {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut() else {
             return Next::IsGone;
@@ -154,8 +146,7 @@ impl Seat {
         next
     }
 
-    /// Its exchange has waited for a while: tells what its caller may want to know by now.
-    pub fn remind(&self) -> Next {
+    fn remind(&self) -> Next {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
             return Next::IsGone;
@@ -174,24 +165,6 @@ impl Seat {
         }
         seated.wire.tell_written(&seated.around, true);
         Next::Waits
-    }
-
-    /// Does `what` to the connection, if it is here.
-    pub(super) fn transport<R>(&self, what: impl FnOnce(&Transport) -> R) -> Option<R> {
-        let seat = self.lock();
-        Some(what(&seat.as_ref()?.wire.reader.transport))
-    }
-
-    /// Whether it is of no use here.
-    pub(super) fn is_missed(&self) -> bool {
-        let seat = self.lock();
-        seat.as_ref()
-            .is_none_or(|seated| seated.used.elapsed() >= ABSENCE)
-    }
-
-    /// Takes the connection away.
-    pub(super) fn vacate(&self) -> Option<Seated> {
-        self.lock().take()
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::context::Task;
 use super::events::Events;
 use crate::metrics::Metrics;
 use crate::pool::CloseReason;
@@ -25,35 +24,12 @@ pub(super) trait Surroundings {
     fn put_off_word(&self, is_due: bool);
 }
 
-impl Surroundings for Task {
-    fn events(&self) -> Arc<dyn Events> {
-        self.owner.events()
-    }
-
-    fn count(&self, what: impl FnOnce(&Metrics)) {
-        self.owner.count(what);
-    }
-
-    fn count_response(&self, method: usize, status: u16) {
-        self.owner.count_response(method, status);
-    }
-
-    fn answered(&self, says_close: bool) {
-        self.host.answered(says_close);
-    }
-
-    fn close_after_response(&self, reason: CloseReason) {
-        self.host.close_after_response(reason);
-    }
-
-    fn ended_by_peer(&self) {
-        self.host.ended_by_peer();
-    }
-
-    fn put_off_word(&self, is_due: bool) {
-        if is_due && !self.mailbox.ack_pending.get() {
-            self.host.remind();
-        }
-        self.mailbox.ack_pending.set(is_due);
-    }
+/// What is asked of the engine for a connection that is away, from another thread.
+pub trait Remote: Send + Sync {
+    /// [`Host::answered`](super::context::Host::answered).
+    fn answered(&self, says_close: bool);
+    /// [`Host::close_after_response`](super::context::Host::close_after_response).
+    fn close_after_response(&self, reason: CloseReason);
+    /// [`Host::ended_by_peer`](super::context::Host::ended_by_peer).
+    fn ended_by_peer(&self);
 }

@@ -14,10 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::context::{Host, Owner, Remote, Task};
+use super::context::{Host, Owner, Task};
+use super::event_loop::{Carrier, EventLoop};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
-use super::seat::{EventLoop, Seat};
+use super::surroundings::Remote;
 use crate::config::{RESPONSE_PIECES, RESPONSE_WINDOW};
 use crate::connect::tests::profile;
 use crate::connect::tls::Secured;
@@ -135,13 +136,13 @@ impl Events for Recorder {
 /// Stands for an event loop: which connection it has.
 #[derive(Default)]
 struct Watched {
-    seat: Mutex<Option<Arc<Seat>>>,
+    seat: Mutex<Option<Arc<dyn Carrier>>>,
     news: Notify,
 }
 
 impl Watched {
     /// The connection, once it has left.
-    async fn seat(&self) -> Arc<Seat> {
+    async fn seat(&self) -> Arc<dyn Carrier> {
         loop {
             let news = self.news.notified();
             if let Some(seat) = &*self.seat.lock().unwrap() {
@@ -153,7 +154,7 @@ impl Watched {
 }
 
 impl EventLoop for Watched {
-    fn watch(&self, _conn: ConnId, _socket: i32, seat: &Arc<Seat>) -> bool {
+    fn watch(&self, _conn: ConnId, _socket: i32, seat: &Arc<dyn Carrier>) -> bool {
         *self.seat.lock().unwrap() = Some(Arc::clone(seat));
         self.news.notify_waiters();
         true

@@ -2,7 +2,7 @@
 //! by the test.
 
 use super::*;
-use crate::exchange::seat::{Next, Seat, PATIENCE};
+use crate::exchange::event_loop::{Carrier, Next, PATIENCE};
 
 impl Client {
     fn begins(&self, exchange: ExchangeId) -> Begin {
@@ -29,7 +29,7 @@ impl Client {
     }
 
     /// A connection that has left.
-    async fn away() -> (Self, TcpListener, TcpStream, Arc<Seat>) {
+    async fn away() -> (Self, TcpListener, TcpStream, Arc<dyn Carrier>) {
         let (client, listener, mut peer) = Self::connect().await;
         client.round(1, &mut peer).await;
         client.round(2, &mut peer).await;
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// What its thread does to send a request.
-    fn send(&self, seat: &Seat, exchange: ExchangeId, bytes: &'static str) -> Next {
+    fn send(&self, seat: &Arc<dyn Carrier>, exchange: ExchangeId, bytes: &'static str) -> Next {
         assert!(seat.begin(self.begins(exchange)));
         let write = Input::Write {
             bytes: Bytes::from_static(bytes.as_bytes()),
@@ -56,7 +56,7 @@ impl Client {
 }
 
 /// What its event loop does when bytes come, until the exchange is over or leaves.
-async fn receive(seat: &Seat) -> Next {
+async fn receive(seat: &Arc<dyn Carrier>) -> Next {
     loop {
         match seat.turn(true) {
             Next::Waits => tokio::time::sleep(Duration::from_millis(1)).await,
@@ -205,8 +205,8 @@ fn a_request_for_a_connection_that_has_ended_goes_to_a_fresh_one() {
 
 impl Client {
     /// A request, once a look would show that the connection has ended.
-    fn send_if_fit(&self, seat: &Seat) -> Next {
-        let has_news = seat.transport(crate::connect::Transport::has_news);
+    fn send_if_fit(&self, seat: &Arc<dyn Carrier>) -> Next {
+        let has_news = self.owner.has_news();
         match has_news {
             Some(true) => self.send(seat, 3, GET),
             _ => Next::Rests,

@@ -1,0 +1,45 @@
+//! A thread that carries exchanges in its own event loop, and a connection as it sees that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::mailbox::{Begin, Input};
+use crate::pool::ConnId;
+
+/// A response that takes longer is waited for on the I/O thread.
+pub const PATIENCE: Duration = Duration::from_millis(25);
+
+/// The event loop of a thread that carries exchanges.
+pub trait EventLoop: Send + Sync {
+    /// [`Carrier::turn`] is called when something comes on the connection, whose socket this is. False: it can't be watched.
+    fn watch(&self, conn: ConnId, socket: i32, carrier: &Arc<dyn Carrier>) -> bool;
+    /// No more.
+    fn unwatch(&self, conn: ConnId, socket: i32);
+}
+
+/// A connection that is there, as long as the I/O thread does not take it back.
+pub trait Carrier: Send + Sync {
+    /// An exchange begins. False: not here.
+    fn begin(&self, begin: Begin) -> bool;
+    /// A command of the exchange under way. It comes back if it is under way here no more.
+    fn input(&self, input: Input) -> Option<Input>;
+    /// Does what can be done; `has_news`: something has come.
+    fn turn(&self, has_news: bool) -> Next;
+    /// Its exchange has waited for a while: tells what its caller may want to know by now.
+    fn remind(&self) -> Next;
+}
+
+/// What is to be done with the connection after a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Nothing: its exchange is over, or it has none.
+    Rests,
+    /// Its exchange waits for the peer.
+    Waits,
+    /// The same, and has only just begun to.
+    Begins,
+    /// The I/O thread takes it back.
+    Leaves,
+    /// It is not here any more.
+    IsGone,
+}
