@@ -15,6 +15,8 @@
 //! * `contain`, `faults`: what a panic ends; panics for tests.
 //! * `config`, `error`, `metrics`: constants of the engine, its one error type, its counters.
 
+// Elsewhere no event loop carries exchanges (`bridge/no_loop.rs`).
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 // Tests call what is dead for them, which nothing exports: napi's functions.
 #![cfg_attr(test, allow(dead_code))]
 

@@ -128,7 +128,7 @@ fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Lo
         drop(local.uv.take());
     })
     .ok()?;
-    Some(LOOPS.with_borrow(|loops| loops.get(&key).cloned())?)
+    LOOPS.with_borrow(|loops| loops.get(&key).cloned())
 }
 
 /// The port is closed.
