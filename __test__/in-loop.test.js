@@ -154,6 +154,88 @@ testBoth('a server that hangs up while the thread computes loses no request', IN
   }
 })
 
+testBoth('a deadline runs from when its own exchange last came on', IN_LOOP, async (scope) => {
+  const peer = await scope.peer(async ({ target }, connection) => {
+    if (target === '/late') await delay(80)
+    if (target !== '/drips') return connection.write(reply('ok'))
+    const pieces = ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', ...Array(150).fill('1\r\nx\r\n')]
+    for (const piece of pieces) {
+      connection.write(piece)
+      await delay(4)
+    }
+    await delay(100)
+    return connection.write('0\r\n\r\n')
+  })
+  const agent = scope.agent({ keepAlive: true, headersTimeout: 600, bodyTimeout: 600 })
+  const get = (path) => send({ port: peer.port, path, agent })
+  // Longer than the deadline, in exchanges of equal length.
+  const until = performance.now() + 800
+  while (performance.now() < until) await get('/fast')
+  assert.strictEqual((await get('/late')).body, 'ok')
+  for (let i = 0; i < 100; i += 1) await get('/fast')
+  assert.strictEqual((await get('/drips')).body.length, 150)
+})
+
+testBoth('a head that comes in drips is held to its deadline', IN_LOOP, async (scope) => {
+  const peer = await scope.peer(async ({ target }, connection) => {
+    if (target !== '/drips') return connection.write(reply('ok'))
+    for (const byte of reply('ok', [`X: ${'x'.repeat(2_000)}`])) {
+      connection.write(byte)
+      await delay(8)
+      if (connection.socket.destroyed) return
+    }
+  })
+  const agent = scope.agent({ keepAlive: true, headersTimeout: 700 })
+  for (let i = 0; i < 20; i += 1) await send({ port: peer.port, agent })
+  const error = await failure(send({ port: peer.port, path: '/drips', agent }))
+  assert.strictEqual(error.code, 'ERR_KEEPWIRE_HEADERS_TIMEOUT')
+})
+
+testBoth('an end that comes along with the last bytes is heard of, of each of several', IN_LOOP, async (scope) => {
+  const peer = await scope.peer(({ target }, connection) => {
+    if (target === '/end') connection.end('HTTP/1.1 200 OK\r\n\r\nuntil the end')
+    else connection.write(reply('ok'))
+  })
+  const agent = scope.agent({ keepAlive: true })
+  const three = (path) => Promise.all([1, 2, 3].map(() => send({ port: peer.port, path, agent })))
+  await repeatedly(async () => {
+    for (let i = 0; i < 10; i += 1) await three('/')
+    const began = performance.now()
+    for (const { body } of await three('/end')) assert.strictEqual(body, 'until the end')
+    const took = performance.now() - began
+    // Else it is seen when somebody looks after what is away.
+    assert.ok(took < 90, String(took))
+  })
+})
+
+testBoth('who destroys a request whose response has more behind it holds nobody up', IN_LOOP, async (scope) => {
+  const waiting = new Map()
+  const peer = await scope.peer(({ target }, connection) => {
+    if (target === '/') return connection.write(reply('ok'))
+    waiting.set(target, connection)
+    if (waiting.size < 2) return
+    waiting.get('/first').write(reply('ok'))
+    waiting.get('/second').write(`${reply('ok')}GARBAGE\r\n\r\n`)
+    waiting.clear()
+  })
+  const agent = scope.agent({ keepAlive: true })
+  const get = (path) => request({ port: peer.port, path, agent })
+  for (let round = 0; round < 40; round += 1) {
+    for (let i = 0; i < 4; i += 1)
+      await Promise.all([send({ port: peer.port, agent }), send({ port: peer.port, agent })])
+    const second = get('/second')
+    const closed = new Promise((resolve) => second.on('error', () => {}).on('close', resolve))
+    second.on('response', (response) => response.on('error', () => {}).resume())
+    second.end()
+    const first = get('/first')
+    first.on('response', () => second.destroy())
+    const answer = read(first)
+    first.end()
+    assert.strictEqual((await answer).body, 'ok')
+    await closed
+  }
+})
+
 test('what a callback throws is an uncaught exception, and the next request goes on', IN_LOOP, async () => {
   const { code, lines, stderr } = await runScript('in-loop', ['throws'])
   assert.deepStrictEqual([code, lines], [0, [{ thrown: 20, answered: 40 }]], stderr)

@@ -37,6 +37,11 @@ class Numbers {
     this.#largest = largest
   }
 
+  /** How many are taken. */
+  get count() {
+    return this.#count
+  }
+
   /**
    * @param {T} value
    * @returns {number} its number; NONE: there is none left

@@ -135,7 +135,7 @@ class Port {
   /** Whether so few requests are under way that this thread carries them itself. */
   isCalm() {
     const { carriesAt, mostCarried } = CALM
-    this.#isCalm = this.#holding <= (this.#isCalm ? mostCarried : carriesAt)
+    this.#isCalm = this.#exchanges.count <= (this.#isCalm ? mostCarried : carriesAt)
     if (this.#isCalm && this.#hasLoop === undefined) this.#hasLoop = native.openLoop(this.id, native.contexts.wake)
     return this.#isCalm && this.#hasLoop === true
   }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use once_cell::sync::OnceCell;
 
 use super::head_cache::HeadCache;
 use super::in_loop::InLoop;
@@ -33,7 +32,7 @@ pub struct Completions {
     /// JavaScript looks names up, and not the system.
     pub(super) looks_up: AtomicBool,
     /// By which its thread carries exchanges itself.
-    pub(super) in_loop: OnceCell<Arc<InLoop>>,
+    in_loop: Mutex<Option<Arc<InLoop>>>,
 }
 
 #[derive(Default)]
@@ -77,7 +76,7 @@ impl Completions {
             listed: AtomicBool::new(false),
             undelivered: AtomicU32::new(0),
             looks_up: AtomicBool::new(false),
-            in_loop: OnceCell::new(),
+            in_loop: Mutex::default(),
         })
     }
 
@@ -88,13 +87,18 @@ impl Completions {
 
     /// Its thread carries exchanges itself, from now on.
     pub(super) fn carry_by(&self, in_loop: Arc<InLoop>) {
-        // It was asked for before.
-        let _ = self.in_loop.set(in_loop);
+        *self.in_loop() = Some(in_loop);
+    }
+
+    pub(super) fn in_loop(&self) -> MutexGuard<'_, Option<Arc<InLoop>>> {
+        self.in_loop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes nobody from now on.
     pub fn close(&self) {
         self.set_looks_up(false);
+        // A connection that outlives its thread would keep the loop's descriptor.
+        drop(self.in_loop().take());
         drop(
             self.wake
                 .lock()

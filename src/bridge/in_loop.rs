@@ -69,6 +69,8 @@ struct Local {
     poll: RefCell<Poll>,
     events: RefCell<Events>,
     under_way: RefCell<Vec<UnderWay>>,
+    /// How many of them are in the thread's count.
+    counted: Cell<usize>,
     /// It rings soon.
     is_set: Cell<bool>,
     /// Dropped before what it watches.
@@ -111,6 +113,7 @@ fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Lo
         poll: RefCell::new(poll),
         events: RefCell::new(Events::with_capacity(MOST_EVENTS)),
         under_way: RefCell::default(),
+        counted: Cell::new(0),
         is_set: Cell::new(false),
         uv: RefCell::new(None),
     });
@@ -136,9 +139,8 @@ pub fn close(port: PortId) {
     let _ = PORTS.try_with(|ports| {
         let local = ports.borrow_mut().remove(&port);
         if let Some(local) = local {
-            let mut under_way = local.under_way.borrow_mut();
-            under_way.retain(|one| one.port != port);
-            COUNT.set(under_way.len());
+            local.under_way.borrow_mut().retain(|one| one.port != port);
+            local.count();
         }
     });
 }
@@ -254,7 +256,7 @@ impl Local {
         self.under_way
             .borrow_mut()
             .retain(|one| !Arc::ptr_eq(&one.seat, seat));
-        COUNT.set(self.under_way.borrow().len());
+        self.count();
         if next == Next::Leaves {
             if let Some(conn) = self.conn(seat) {
                 connections::run(move |all| all.recall(conn));
@@ -264,11 +266,21 @@ impl Local {
 
     /// The exchanges on a connection are not under way here any more.
     fn forget(&self, seat: &Arc<dyn Carrier>) -> Vec<UnderWay> {
-        let mut under_way = self.under_way.borrow_mut();
-        let its = under_way.extract_if(.., |one| Arc::ptr_eq(&one.seat, seat));
-        let its = its.collect();
-        COUNT.set(under_way.len());
+        let its = {
+            let mut under_way = self.under_way.borrow_mut();
+            let its = under_way.extract_if(.., |one| Arc::ptr_eq(&one.seat, seat));
+            its.collect()
+        };
+        self.count();
         its
+    }
+
+    /// Counts them, beside those of other environments of this thread. Returns how many they are.
+    fn count(&self) -> usize {
+        let count = self.under_way.borrow().len();
+        let before = self.counted.replace(count);
+        COUNT.set(COUNT.get() + count - before);
+        count
     }
 
     fn conn(&self, seat: &Arc<dyn Carrier>) -> Option<ConnId> {
@@ -297,12 +309,19 @@ impl Local {
                 .borrow_mut()
                 .poll(&mut events, Some(Duration::ZERO));
             if polled.is_ok() {
-                let seat = |event: &mio::event::Event| self.shared.seat(event.token().0 as ConnId);
+                let seat = |event: &mio::event::Event| {
+                    let seat = self.shared.seat(event.token().0 as ConnId)?;
+                    Some((seat, event.is_read_closed()))
+                };
                 ready.extend(events.iter().filter_map(seat));
             }
         }
-        for seat in ready {
-            self.turn(&seat, true);
+        for (seat, has_ended) in ready {
+            let next = self.turn(&seat, true);
+            // Behind what was read is the end, of which nobody hears again.
+            if has_ended && matches!(next, Some(Next::Waits | Next::Rests)) {
+                self.turn(&seat, true);
+            }
         }
     }
 
@@ -325,8 +344,7 @@ impl Local {
     }
 
     fn set_timer(&self, wait: Duration) {
-        let count = self.under_way.borrow().len();
-        COUNT.set(count);
+        let count = self.count();
         if count == 0 || self.is_set.get() {
             return;
         }

@@ -235,8 +235,8 @@ impl Events for Completions {
     }
 
     fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
-        let in_loop = self.in_loop.get()?;
-        Some(Arc::clone(in_loop) as _)
+        let in_loop = self.in_loop();
+        Some(Arc::clone(in_loop.as_ref()?) as _)
     }
 }
 

@@ -192,6 +192,7 @@ impl Connections {
         connection.exchange.set(waiter.exchange);
         connection.is_over.set(false);
         connection.owner.hand_over(conn, profile, events, metrics);
+        connection.mailbox.wake();
         connection.is_wrapped.set(false);
         self.connections.borrow_mut().insert(conn, connection);
         leases.connected(conn);
@@ -546,6 +547,8 @@ impl Host for OnIoThread {
     }
 
     fn remote(&self) -> Arc<dyn Remote> {
+        // Its exchange is over: what comes late for that is for nobody, wherever the connection is.
+        CONNECTIONS.with(|all| all.end_exchange(&self.0));
         Arc::new(Elsewhere {
             conn: self.0.owner.conn(),
             answered: Arc::clone(&self.0.answered),

@@ -252,7 +252,13 @@ impl Owner {
 
     /// Takes the connection back from wherever it is. Returns what is under way on it, if anything is.
     pub fn recall(&self) -> Option<Begin> {
-        let Seated { wire, begun, .. } = self.vacate()?;
+        let Seated {
+            mut wire,
+            begun,
+            used,
+            ..
+        } = self.vacate()?;
+        wire.back = Some(used);
         let begin = wire.under_way();
         match wire.attach() {
             Ok(wire) => {

@@ -106,8 +106,9 @@ impl<'a> Driver<'a> {
             // It got lost between the threads.
             return Poll::Ready(Outcome::Closed(CloseReason::Error));
         };
-        if self.absence.take().is_some() {
-            self.returned(wire);
+        if let Some(since) = wire.back.take() {
+            self.absence = None;
+            self.returned(wire, since);
         }
         wire.reader.begin_turn();
         for _ in 0..BUDGET {
@@ -153,13 +154,16 @@ impl<'a> Driver<'a> {
     }
 
     /// The connection is back: if with an exchange under way, that was more than its thread could carry.
-    fn returned(&mut self, wire: &Wire) {
+    fn returned(&mut self, wire: &Wire, since: Instant) {
+        self.clock.stands();
         // Idle, it leaves again behind the next exchange that follows at once.
         self.is_busy = false;
         let under_way = wire.current.as_ref().filter(|exchange| !exchange.is_told());
         if let Some(exchange) = under_way {
             self.stays = Some(Instant::now() + STAY);
-            self.clock.runs_since(exchange.asked);
+            if exchange.timeouts != Timeouts::default() {
+                self.clock.runs_since(since);
+            }
         }
     }
 
@@ -187,7 +191,9 @@ impl<'a> Driver<'a> {
         let is_gone = self.task.owner.leaves(wire, self.task.host.remote());
         if !is_gone {
             self.stays = Some(Instant::now() + STAY);
-            self.task.owner.recall();
+            if let Some(begin) = self.task.owner.recall() {
+                self.task.host.resumes(&begin);
+            }
         }
         if !is_gone || self.poll_absence(cx).is_ready() {
             cx.waker().wake_by_ref();

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use super::event_loop::{Carrier, Next, PATIENCE};
 use super::events::Events;
 use super::mailbox::{Begin, Input};
-use super::state::{Answer, Step};
+use super::state::{Answer, Outcome, Step};
 use super::surroundings::{Remote, Surroundings};
+use super::timeouts::Awaited;
 use super::wire::Wire;
 use crate::config::{INLINE_BODY, LAZY_WAKE};
 use crate::connect::Transport;
@@ -43,8 +44,9 @@ pub(super) struct Seated {
     around: Elsewhere,
     /// When its exchange began.
     pub(super) begun: Option<Instant>,
-    /// When it was last of use.
-    used: Instant,
+    /// Since when it waits for what it waits for.
+    pub(super) used: Instant,
+    awaited: Awaited,
     /// The I/O thread was asked to take it back.
     is_leaving: bool,
     /// Its exchange can't be carried here.
@@ -73,6 +75,7 @@ impl Seat {
             },
             begun: None,
             used: Instant::now(),
+            awaited: Awaited::Nothing,
             is_leaving: false,
             is_too_much: false,
         })))
@@ -114,6 +117,7 @@ impl Carrier for Seat {
         seated.begun = Some(now);
         seated.around.begun.set(Some(now));
         seated.used = now;
+        seated.awaited = Awaited::Nothing;
         true
     }
 
@@ -195,6 +199,7 @@ impl Seated {
             wire.count_bytes(around);
             match step {
                 Step::Over(outcome) => {
+                    let outcome = told_here(wire, around, outcome);
                     wire.leave_word(outcome);
                     return Next::Leaves;
                 }
@@ -202,7 +207,12 @@ impl Seated {
                 // Something has come behind the response.
                 Step::Again => return Next::Leaves,
                 Step::Wait => {
-                    self.used = Instant::now();
+                    let under_way = wire.current.as_ref();
+                    let awaited = under_way.map_or(Awaited::Nothing, |one| wire.awaited(one));
+                    if awaited == Awaited::Nothing || awaited != self.awaited {
+                        self.awaited = awaited;
+                        self.used = Instant::now();
+                    }
                     return self.after_turn();
                 }
             }
@@ -227,6 +237,20 @@ impl Seated {
             return Next::Leaves;
         }
         Next::Waits
+    }
+}
+
+/// A failure behind a response's end is told at once: records wait for it ([`Events::hold`]).
+fn told_here(wire: &Wire, around: &Elsewhere, outcome: Outcome) -> Outcome {
+    match (outcome, &wire.current) {
+        (Outcome::Failed(failure), Some(exchange)) if exchange.is_told() => {
+            around.count(|metrics| metrics.errors.add(failure.code.clone()));
+            around
+                .events
+                .failed(exchange.begin.exchange, &failure, true);
+            Outcome::Closed(CloseReason::Error)
+        }
+        (outcome, _) => outcome,
     }
 }
 

@@ -59,8 +59,15 @@ impl Clock {
     }
 
     /// What is awaited next has been since then.
-    pub fn runs_since(&mut self, since: Option<std::time::Instant>) {
-        self.earlier = since.map(Instant::from_std);
+    pub fn runs_since(&mut self, since: std::time::Instant) {
+        self.earlier = Some(Instant::from_std(since));
+    }
+
+    /// What was awaited has come meanwhile.
+    pub fn stands(&mut self) {
+        self.awaited = Awaited::Nothing;
+        self.grace = None;
+        self.earlier = None;
     }
 
     /// Notes what is awaited now; ready when the peer took too long, else `cx` is woken in time. `has_news`: whether there is

@@ -26,6 +26,8 @@ pub(super) struct Wire {
     verdict: Option<Outcome>,
     /// What a look at the idle connection has come to, for whoever decides on it: the kernel tells of a reset only once.
     seen: Option<io::Result<IdleState>>,
+    /// It has just come back; since when it has waited.
+    pub(super) back: Option<Instant>,
 }
 
 impl Wire {
@@ -37,6 +39,7 @@ impl Wire {
             sent: 0,
             verdict: None,
             seen: None,
+            back: None,
         }
     }
 
