@@ -161,7 +161,8 @@ function read(file) {
     for (const [, name] of line.matchAll(/\brequire\('(node:[^']*)'\)/g)) node.add(name)
     const text = line.replace(/\brequire\('(\.[^']*)'\)/g, (call, wanted) => {
       const other = path.posix.join(path.posix.dirname(file), wanted)
-      if (other === '../package.json') return `(${JSON.stringify({ name: manifest().name, version: manifest().version })})`
+      if (other === '../package.json')
+        return `(${JSON.stringify({ name: manifest().name, version: manifest().version })})`
       required.add(other)
       if (/^\S/.test(line) && !line.includes(`=> ${call}`) && !line.includes(`? ${call}`)) first.add(other)
       return `__load('${other}')`
