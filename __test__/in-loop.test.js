@@ -157,6 +157,7 @@ testBoth('a server that hangs up while the thread computes loses no request', IN
 testBoth('a deadline runs from when its own exchange last came on', IN_LOOP, async (scope) => {
   const peer = await scope.peer(async ({ target }, connection) => {
     if (target === '/late') await delay(80)
+    if (target === '/chunks') return connection.write(chunkedReply(Array(500).fill('x')))
     if (target !== '/drips') return connection.write(reply('ok'))
     const pieces = ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', ...Array(150).fill('1\r\nx\r\n')]
     for (const piece of pieces) {
@@ -174,6 +175,32 @@ testBoth('a deadline runs from when its own exchange last came on', IN_LOOP, asy
   assert.strictEqual((await get('/late')).body, 'ok')
   for (let i = 0; i < 100; i += 1) await get('/fast')
   assert.strictEqual((await get('/drips')).body.length, 150)
+  // All of it is there, and more than one turn tells; the next request comes when its deadline would be over.
+  for (let i = 0; i < 100; i += 1) await get('/fast')
+  assert.strictEqual((await get('/chunks')).body.length, 500)
+  await delay(700)
+  assert.strictEqual((await get('/late')).body, 'ok')
+})
+
+testBoth('a body that is none is told along with what came before it', IN_LOOP, async (scope) => {
+  const peer = await scope.peer(({ target }, connection) => {
+    const body = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n'
+    connection.write(target === '/none' ? body : reply('ok'))
+  })
+  const order = async (agent) => {
+    for (let i = 0; i < 20; i += 1) await send({ port: peer.port, agent })
+    const told = []
+    const sent = request({ port: peer.port, path: '/none', agent })
+    sent.on('error', ({ code }) => told.push(code))
+    sent.on('response', (response) => {
+      response.on('data', () => told.push('data')).on('error', ({ code }) => told.push(code))
+    })
+    sent.end()
+    await new Promise((resolve) => sent.on('close', resolve))
+    return told
+  }
+  const expected = await order(scope.agent({ keepAlive: true, io: 'thread' }))
+  assert.deepStrictEqual(await order(scope.agent({ keepAlive: true })), expected)
 })
 
 testBoth('a head that comes in drips is held to its deadline', IN_LOOP, async (scope) => {

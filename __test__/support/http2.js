@@ -14,6 +14,12 @@ const { turns } = require('./wait')
 const authority = makeAuthority()
 
 /**
+ * Node 18 crashes when it collects the TLS of a socket that ended under a session's writes: there it collects none.
+ * @type {unknown[] | undefined}
+ */
+const kept = process.versions.node.startsWith('18.') ? [] : undefined
+
+/**
  * A server, by its streams (core API) or by requests and responses (compat API).
  * @param {import('./suite').Scope} scope
  * @param {{ onStream?: Function, onRequest?: Function, settings?: object, options?: object, isClear?: boolean }} how
@@ -37,6 +43,7 @@ async function http2Server(scope, { onStream, onRequest, settings, options = {},
     stream.on('error', () => {})
   })
   server.on('sessionError', () => {})
+  server.on('secureConnection', (/** @type {any} */ socket) => kept?.push(socket._handle))
   if (onStream !== undefined) server.on('stream', onStream)
   const served = await listen(scope, server)
   // Before their sockets: Node 18 crashes when it collects the TLS of a socket that was destroyed under a session's writes.

@@ -240,10 +240,13 @@ impl Seated {
     }
 }
 
-/// A failure behind a response's end is told at once: records wait for it ([`Events::hold`]).
+/// A failure behind a response's end is told at once: records wait for it ([`Events::hold`]). So is a body that is none, which is told
+/// along with what came before it.
 fn told_here(wire: &Wire, around: &Elsewhere, outcome: Outcome) -> Outcome {
     match (outcome, &wire.current) {
-        (Outcome::Failed(failure), Some(exchange)) if exchange.is_told() => {
+        (Outcome::Failed(failure), Some(exchange))
+            if exchange.is_told() || (exchange.has_head() && failure.reason.is_some()) =>
+        {
             around.count(|metrics| metrics.errors.add(failure.code.clone()));
             around
                 .events

@@ -79,11 +79,13 @@ impl Clock {
         awaited: Awaited,
         has_news: impl Fn() -> bool,
     ) -> Poll<Failure> {
+        // Of what is awaited now, if anything is, and of nothing later.
+        let earlier = self.earlier.take();
         if self.awaited != awaited {
             self.awaited = awaited;
             self.grace = None;
             if awaited != Awaited::Nothing {
-                self.since = self.earlier.take().unwrap_or_else(Instant::now);
+                self.since = earlier.unwrap_or_else(Instant::now);
             }
         }
         let limit_ms = match awaited {
@@ -178,6 +180,22 @@ mod tests {
         assert!(poll(off, Awaited::Body(0)).is_pending());
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!(poll(off, Awaited::Body(0)).is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_began_elsewhere_has_waited_already_and_what_follows_it_has_not() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for (next, is_over) in [(Awaited::Head(0), true), (Awaited::Nothing, false)] {
+            let mut clock = Clock::new();
+            let began = Instant::now().into_std();
+            tokio::time::advance(Duration::from_millis(150)).await;
+            clock.stands();
+            clock.runs_since(began);
+            let polled = clock.poll(&mut cx, BOTH, next, || false);
+            assert_eq!(polled.is_ready(), is_over);
+            let later = clock.poll(&mut cx, BOTH, Awaited::Head(1), || false);
+            assert!(later.is_pending());
+        }
     }
 
     #[tokio::test(start_paused = true)]
