@@ -50,9 +50,11 @@ impl EventLoop for InLoop {
         watched.is_ok()
     }
 
-    fn unwatch(&self, conn: ConnId, socket: i32) {
+    fn unwatch(&self, conn: ConnId, socket: Option<i32>) {
         self.seats().remove(&conn);
-        drop(self.registry.deregister(&mut SourceFd(&socket)));
+        if let Some(socket) = socket {
+            drop(self.registry.deregister(&mut SourceFd(&socket)));
+        }
     }
 }
 
@@ -229,13 +231,12 @@ impl Local {
 
     /// Does what can be done on a connection.
     fn turn(&self, seat: &Arc<dyn Carrier>, has_news: bool) -> Option<Next> {
-        match contain(|| seat.turn(has_news)) {
+        match seat.turn(has_news) {
             Ok(next) => {
                 self.after(seat, next);
                 Some(next)
             }
             Err(failure) => {
-                // What a panic leaves behind goes with its exchange.
                 for one in self.forget(seat) {
                     if let Some(events) = ENGINE.events(one.port) {
                         events.failed(one.exchange, &failure, false);

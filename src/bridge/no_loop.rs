@@ -17,7 +17,7 @@ impl EventLoop for InLoop {
         false
     }
 
-    fn unwatch(&self, _conn: ConnId, _socket: i32) {}
+    fn unwatch(&self, _conn: ConnId, _socket: Option<i32>) {}
 }
 
 pub fn open(_env: &Env, _port: PortId, _wake: &Function<'_, PortId, ()>) -> Option<Arc<InLoop>> {

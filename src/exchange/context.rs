@@ -243,11 +243,10 @@ impl Owner {
 
     fn vacate(&self) -> Option<Seated> {
         let Away { seat, event_loop } = self.away.take()?;
-        let seated = seat.vacate()?;
-        if let Some(socket) = seated.wire.reader.transport.descriptor() {
-            event_loop.unwatch(self.conn(), socket);
-        }
-        Some(seated)
+        let seated = seat.vacate();
+        let transport = seated.as_ref().map(|seated| &seated.wire.reader.transport);
+        event_loop.unwatch(self.conn(), transport.and_then(Transport::descriptor));
+        seated
     }
 
     /// Takes the connection back from wherever it is. Returns what is under way on it, if anything is.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mailbox::{Begin, Input};
+use crate::error::Failure;
 use crate::pool::ConnId;
 
 /// A response that takes longer is waited for on the I/O thread.
@@ -13,8 +14,8 @@ pub const PATIENCE: Duration = Duration::from_millis(25);
 pub trait EventLoop: Send + Sync {
     /// [`Carrier::turn`] is called when something comes on the connection, whose socket this is. False: it can't be watched.
     fn watch(&self, conn: ConnId, socket: i32, carrier: &Arc<dyn Carrier>) -> bool;
-    /// No more.
-    fn unwatch(&self, conn: ConnId, socket: i32);
+    /// No more. No socket: it is closed already.
+    fn unwatch(&self, conn: ConnId, socket: Option<i32>);
 }
 
 /// A connection that is there, as long as the I/O thread does not take it back.
@@ -24,7 +25,11 @@ pub trait Carrier: Send + Sync {
     /// A command of the exchange under way. It comes back if it is under way here no more.
     fn input(&self, input: Input) -> Option<Input>;
     /// Does what can be done; `has_news`: something has come.
-    fn turn(&self, has_news: bool) -> Next;
+    ///
+    /// # Errors
+    ///
+    /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
+    fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>>;
     /// Its exchange has waited for a while: tells what its caller may want to know by now.
     fn remind(&self) -> Next;
 }

@@ -22,6 +22,8 @@ use super::timeouts::Awaited;
 use super::wire::Wire;
 use crate::config::{INLINE_BODY, LAZY_WAKE};
 use crate::connect::Transport;
+use crate::contain::contain;
+use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pool::CloseReason;
 
@@ -111,6 +113,8 @@ impl Carrier for Seat {
             return false;
         };
         let now = Instant::now();
+        let events = &seated.around.events;
+        events.begins(begin.exchange, begin.is_fetch);
         if let Some(outcome) = seated.wire.take(Input::Begin(begin)) {
             seated.wire.leave_word(outcome);
         }
@@ -134,20 +138,25 @@ impl Carrier for Seat {
         None
     }
 
-    fn turn(&self, has_news: bool) -> Next {
+    fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>> {
         let mut seat = self.lock();
-        let Some(seated) = seat.as_mut() else {
-            return Next::IsGone;
+        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
+            return Ok(Next::IsGone);
         };
-        if seated.is_leaving {
-            return Next::IsGone;
-        }
         if has_news {
             seated.wire.reader.transport.has_more();
         }
-        let next = seated.turn();
-        seated.is_leaving = next == Next::Leaves;
-        next
+        match contain(|| seated.turn()) {
+            Ok(next) => {
+                seated.is_leaving = next == Next::Leaves;
+                Ok(next)
+            }
+            Err(failure) => {
+                // Nobody goes on with what a panic leaves behind.
+                *seat = None;
+                Err(failure)
+            }
+        }
     }
 
     fn remind(&self) -> Next {

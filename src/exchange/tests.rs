@@ -159,7 +159,7 @@ impl EventLoop for Watched {
         self.news.notify_waiters();
         true
     }
-    fn unwatch(&self, _conn: ConnId, _socket: i32) {
+    fn unwatch(&self, _conn: ConnId, _socket: Option<i32>) {
         *self.seat.lock().unwrap() = None;
     }
 }

@@ -24,6 +24,7 @@ use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::engine::connections::{self, Connections};
 use crate::error::Failure;
+use crate::exchange::event_loop::EventLoop;
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::exchange::mailbox::Input;
 use crate::faults::{self, Stage};
@@ -346,6 +347,10 @@ impl Events for FetchStage {
 
     fn evict_fallback(&self, agent: u32, key: u32) {
         self.inner.evict_fallback(agent, key);
+    }
+
+    fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
+        self.inner.event_loop()
     }
 
     fn wake(&self) {

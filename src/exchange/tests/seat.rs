@@ -46,7 +46,7 @@ impl Client {
             want_ack: false,
         };
         assert!(seat.input(write).is_none());
-        seat.turn(false)
+        seat.turn(false).unwrap()
     }
 
     async fn is_watched(&self) -> bool {
@@ -58,7 +58,7 @@ impl Client {
 /// What its event loop does when bytes come, until the exchange is over or leaves.
 async fn receive(seat: &Arc<dyn Carrier>) -> Next {
     loop {
-        match seat.turn(true) {
+        match seat.turn(true).unwrap() {
             Next::Waits => tokio::time::sleep(Duration::from_millis(1)).await,
             next => return next,
         }
@@ -106,10 +106,10 @@ fn every_split_of_a_response_ends_the_same_wherever_its_connection_is_by_then() 
                 assert_eq!(client.send(&seat, 3, GET), Next::Waits);
                 expect(&mut peer, GET).await;
                 peer.write_all(&raw[..split]).await.unwrap();
-                assert_eq!(seat.turn(true), Next::Waits);
+                assert_eq!(seat.turn(true).unwrap(), Next::Waits);
                 if is_recalled {
                     client.recall();
-                    assert_eq!(seat.turn(true), Next::IsGone);
+                    assert_eq!(seat.turn(true).unwrap(), Next::IsGone);
                     peer.write_all(&raw[split..]).await.unwrap();
                 } else {
                     peer.write_all(&raw[split..]).await.unwrap();
@@ -138,7 +138,7 @@ fn what_is_more_than_a_thread_carries_leaves_it_and_goes_on() {
             want_ack: false,
         };
         assert!(seat.input(write(head, false)).is_none());
-        assert_eq!(seat.turn(false), Next::Leaves);
+        assert_eq!(seat.turn(false).unwrap(), Next::Leaves);
         assert!(!seat.begin(client.begins(4)), "it is leaving");
         client.recall();
         client.mailbox.push(write(body, true));
@@ -182,7 +182,7 @@ fn what_happens_to_an_idle_connection_that_is_away_is_seen_in_time() {
         drop(peer);
         // Nobody looks at it where it is.
         assert_eq!(client.task.await.unwrap(), CloseReason::PeerClosed);
-        assert_eq!(seat.turn(true), Next::IsGone);
+        assert_eq!(seat.turn(true).unwrap(), Next::IsGone);
     });
 }
 
@@ -219,7 +219,7 @@ fn commands_that_come_to_the_io_thread_bring_the_connection_back() {
     run(async {
         let (client, _listener, mut peer, seat) = Client::away().await;
         client.round(3, &mut peer).await;
-        assert_eq!(seat.turn(true), Next::IsGone);
+        assert_eq!(seat.turn(true).unwrap(), Next::IsGone);
         client.close().await;
     });
 }
@@ -273,10 +273,10 @@ fn two_threads_at_one_connection_lose_no_exchange() {
                 if let Some(input) = seat.input(write) {
                     return Some(input);
                 }
-                let mut next = seat.turn(false);
+                let mut next = seat.turn(false).unwrap();
                 while next == Next::Waits {
                     std::thread::yield_now();
-                    next = seat.turn(true);
+                    next = seat.turn(true).unwrap();
                 }
                 assert!(matches!(next, Next::Rests | Next::IsGone), "{next:?}");
                 None
@@ -306,5 +306,26 @@ fn two_threads_at_one_connection_lose_no_exchange() {
         }
         client.close().await;
         answers.abort();
+    });
+}
+
+#[test]
+fn a_panic_ends_its_connection_and_nobody_goes_on_with_it() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+        expect(&mut peer, GET).await;
+        peer.write_all(HELLO).await.unwrap();
+        crate::faults::inject(crate::faults::Stage::Head);
+        let failed = loop {
+            match seat.turn(true) {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!(failed.code, "ERR_KEEPWIRE_ENGINE");
+        assert_closed(&mut peer).await;
+        client.recall();
+        assert_eq!(client.task.await.unwrap(), CloseReason::Error);
     });
 }
