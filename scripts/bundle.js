@@ -340,7 +340,13 @@ function bundle() {
   for (const name of node) main.add(`required['${name}'] = require('${name}')\n`)
   main.add('\nconst modules = {\n')
   main.addModules(core)
-  main.add(`}\n\nmodule.exports = __load('${ENTRY}')\n`)
+  main.add('}\n\n')
+  main.add(`module.exports = __load('${ENTRY}')\n`)
+  // Only old ones need these, and their first request may come when nothing can be required any more.
+  const legacy = rest.find(({ name }) => name === 'legacy')?.sources.keys() ?? []
+  main.add('if (isBun && /^1\\.[0-3]\\./.test(process.versions.bun)) {\n')
+  for (const file of legacy) main.add(`  __load('${file}')\n`)
+  main.add('}\n')
   return [main, late, ...doors].flatMap(({ files }) => files)
 }
 
