@@ -326,6 +326,9 @@ fn a_panic_ends_its_connection_and_nobody_goes_on_with_it() {
         assert_eq!(failed.code, "ERR_KEEPWIRE_ENGINE");
         assert_closed(&mut peer).await;
         client.recall();
+        let recorder = Arc::clone(&client.recorder);
         assert_eq!(client.task.await.unwrap(), CloseReason::Error);
+        let log = recorder.log.lock().unwrap().join("\n");
+        assert!(!log.contains("resumes 3"), "{log}");
     });
 }
