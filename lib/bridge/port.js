@@ -181,6 +181,14 @@ class Port {
   }
 
   /**
+   * Whether a record about it is being told.
+   * @param {Exchange} exchange
+   */
+  isTelling(exchange) {
+    return this.#completion.subject === exchange
+  }
+
+  /**
    * An exchange that was destroyed by its user hears of what is here already, until its connection closes.
    * @param {Exchange} exchange
    */

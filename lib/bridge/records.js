@@ -122,9 +122,10 @@ class Completion {
           break
         }
         case DATA: {
-          this.#at = next
           const exchange = port.exchange(id) ?? port.lingering(id)
           this.subject = exchange
+          if (exchange?.isBeyondRead) return false
+          this.#at = next
           const external = (flags & EXTERNAL) !== 0
           const chunk = external ? takeChunk(this.#port, exchange?.ownsChunks === true) : null
           if (exchange === undefined) break
@@ -134,7 +135,7 @@ class Completion {
         case RESPONSE_END: {
           const exchange = port.exchange(id) ?? port.lingering(id)
           this.subject = exchange
-          if (exchange?.isBehind(flags)) return false
+          if (exchange?.isBehind(flags) || exchange?.isBeyondRead) return false
           this.#at = next
           exchange?.onEnd(flags, length > 0 ? this.#text(at, length) : '')
           break

@@ -11,6 +11,9 @@ const { HTTP_1_0, ODD_VERSION } = require('./layout.js')
 const SLOT_SHIFT = 10
 const STATUS_MASK = (1 << SLOT_SHIFT) - 1
 
+/** Bytes of a head beside its fields and reason: `HTTP/1.1 200 `, and the ends of the first and the last line. */
+const FIRST_AND_LAST_LINE = 17
+
 class Head {
   /** @type {Hint | undefined} */
   #hint
@@ -21,10 +24,11 @@ class Head {
    * @param {boolean} isShared
    */
   constructor(text, isShared) {
-    this.size = text.length
     this.lines = text.split('\0')
     /** The reason phrase. */
     this.reason = this.lines.pop()
+    /** In bytes, as servers write it: `: ` and the end of the line where the text has a NUL. */
+    this.size = text.length + this.lines.length + FIRST_AND_LAST_LINE
     this.#isShared = isShared
   }
 

@@ -19,7 +19,7 @@ const {
   WINDOW_PIECES,
 } = require('../bridge/layout.js')
 const { tellUnknown } = require('../exchange/connection.js')
-const { Exchange } = require('../exchange/exchange.js')
+const { Exchange, READ_AT_ONCE } = require('../exchange/exchange.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { tellProxyError } = require('../common/proxy-option.js')
 const {
@@ -61,8 +61,8 @@ class ClientExchange extends Exchange {
   isLookingUp = false
   /** Whether its connection was destroyed under it. */
   isAborted = false
-  /** Of a response whose user destroys it, so many bytes of what is there still count: as much as the runtime reads at once. */
-  atHand = 64 * 1024
+  /** Of a response whose user destroys it, so many bytes of what is there still count: what the runtime has read by then. */
+  atHand = 0
   /** Whether the response's last byte was read by the user. */
   isResponseEnded = false
   /** Whether the user has ended the connection, which closes when the response is here. */
@@ -375,12 +375,19 @@ class ClientExchange extends Exchange {
    */
   onDestroyed(error) {
     this.isAborted = true
+    this.atHand = this.#readAhead
     if (!this.isSettled) {
       this.port.submission.abort(this.id, /** @type {Connection} */ (this.connection).id)
       this.settle()
       if (this.req.res && !this.req.res.complete) this.port.linger(this)
     }
     this.outgoing.fail(error)
+  }
+
+  /** Bytes of the response that the runtime has read by now, beside those that were told: it parses what it has read to its end. */
+  get #readAhead() {
+    if (this.bytesRead > READ_AT_ONCE && !this.port.isTelling(this)) return 0
+    return (READ_AT_ONCE - (this.bytesRead % READ_AT_ONCE)) % READ_AT_ONCE
   }
 
   /**

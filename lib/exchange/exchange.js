@@ -43,6 +43,11 @@ const IN_PLACE = Object.freeze({
   runInAsyncScope: (action, receiver, ...values) => action.apply(receiver, values),
 })
 
+/** Bytes that the runtime reads of a connection at once, and parses to their end. */
+const READ_AT_ONCE = 64 * 1024
+/** Of these, what frames the chunks of a body: it is not told. */
+const MOST_FRAMING = 4 * 1024
+
 /** What it does not know yet. @type {any} */
 const UNKNOWN = null
 
@@ -91,6 +96,8 @@ class Exchange {
   replaced = 0
   /** Whether it had been written to that one. */
   isResent = false
+  /** Of its response, so far. */
+  bytesRead = 0
   /** The port's round in which its response was told; -1: none was. */
   toldIn = -1
   #keepsAlive = true
@@ -138,6 +145,14 @@ class Exchange {
     if (deadlines !== null) port.submission.timeouts(id, deadlines.headersMs, deadlines.bodyMs)
   }
 
+  /**
+   * Whether more of a response is more than the runtime reads at once, and its user, told of it in this round, has not seen the
+   * first piece yet: who destroys the request there has not got the rest.
+   */
+  get isBeyondRead() {
+    return this.bytesRead > READ_AT_ONCE - MOST_FRAMING && this.toldIn === this.port.round
+  }
+
   /** @param {number} bytes of the response that its user has taken */
   acknowledge(bytes) {
     if (!this.isSettled) this.port.submission.acknowledge(this.id, bytes)
@@ -148,6 +163,7 @@ class Exchange {
     const connection = /** @type {Connection} */ (this.connection)
     connection.touch()
     connection.bytesRead += bytes
+    this.bytesRead += bytes
   }
 
   /** @param {import('../bridge/response-heads.js').Hint} hint what a response says about its connection */
@@ -380,4 +396,4 @@ function isBound(asking) {
   return isTold || asking.getHeader('host') === undefined
 }
 
-module.exports = { discard, Exchange }
+module.exports = { discard, Exchange, READ_AT_ONCE }

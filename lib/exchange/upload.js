@@ -299,16 +299,21 @@ class Outgoing {
    * @param {number} due
    */
   #callBack(callbacks, due) {
+    let to = 0
+    while (to < callbacks.length && callbacks[to] <= due) to += 2
+    if (to === 0) return
+    this.#toldIn = this.#exchange.port.round
+    // Whoever destroys the connection in one of them fails those that wait, and not once more those that are called.
+    this.#callbacks = to < callbacks.length ? callbacks.slice(to) : null
     let at = 0
-    if (callbacks[0] <= due) this.#toldIn = this.#exchange.port.round
     try {
-      while (at < callbacks.length && callbacks[at] <= due) {
+      while (at < to) {
         at += 2
         callbacks[at - 1]()
       }
     } finally {
-      // Unless the connection was destroyed by one of them.
-      if (this.#callbacks === callbacks) this.#callbacks = at < callbacks.length ? callbacks.slice(at) : null
+      // One has thrown: the next report goes on.
+      if (at < to && !this.#isFailed) this.#callbacks = [...callbacks.slice(at, to), ...(this.#callbacks ?? [])]
     }
   }
 

@@ -249,8 +249,12 @@ fn two_threads_at_one_connection_lose_no_exchange() {
                 peer.write_all(HELLO).await.unwrap();
             }
         });
-        let mut carried = 0;
-        for exchange in 3..500 {
+        // How many are carried here depends on who gets the processor: the loop ends by their
+        // number, so that a busy machine changes nothing but how long it takes.
+        let (mut carried, mut exchange) = (0, 2);
+        while carried < 200 {
+            exchange += 1;
+            assert!(exchange < 50_000, "{carried} of {exchange}");
             let seat = client.recorder.watched.seat.lock().unwrap().clone();
             let seat = seat.filter(|seat| seat.begin(client.begins(exchange)));
             let Some(seat) = seat else {
@@ -298,9 +302,8 @@ fn two_threads_at_one_connection_lose_no_exchange() {
                 .line(&format!("{exchange} 200 hello end"))
                 .await;
         }
-        assert!(carried > 100, "{carried}");
         let log = client.log().await;
-        for exchange in 3..500 {
+        for exchange in 3..=exchange {
             let line = format!("{exchange} 200 hello end");
             assert_eq!(log.iter().filter(|other| **other == line).count(), 1);
         }
