@@ -11,6 +11,12 @@ const { chunkedReply, reply } = require('./peer')
 const { Recorder } = require('./recorder')
 const { delay, once, turns, until } = require('./wait')
 
+/** All of it is there at once, and the runtime reads it in two pieces. */
+const LONG = 'x'.repeat(100_000)
+
+/** Why nobody but Node compares what happens in the middle of it. */
+const READS_AS_IT_LIKES = 'Bun reads more at once, Deno tells all that is here before anybody reacts'
+
 const KEEP_ALIVE = { keepAlive: true }
 const OK = (_, connection) => connection.write(reply('hello'))
 
@@ -244,6 +250,45 @@ const scenarios = {
   "req.destroy() in 'response'": {
     peer: (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf '),
     afterResponse: (request) => request.destroy(),
+    fails: true,
+  },
+  "req.destroy() in the first 'data' of more than is read at once": {
+    peer: (_, connection) => connection.write(reply(LONG)),
+    isLong: true,
+    onData: (request) => request.destroy(),
+    fails: true,
+  },
+  "res.destroy() in the first 'data' of more than is read at once": {
+    peer: (_, connection) => connection.write(reply(LONG)),
+    isLong: true,
+    onData: (_, { response }) => response.destroy(),
+    fails: true,
+  },
+  "req.destroy() in 'finish'": {
+    options: { method: 'POST' },
+    peer: {},
+    drive: (request) => {
+      request.on('finish', () => request.destroy())
+      request.end('body')
+    },
+    fails: true,
+  },
+  'req.destroy() in the callback of end()': {
+    options: { method: 'POST' },
+    peer: {},
+    drive: (request) => request.end('body', () => request.destroy()),
+    fails: true,
+  },
+  'req.destroy(error) in the callback of write()': {
+    options: { method: 'POST' },
+    peer: {},
+    drive: (request, { recorder }) => {
+      request.write('some', () => {
+        recorder.note('write callback')
+        request.destroy(new Error('mine'))
+      })
+      request.end('more', () => recorder.note('end callback'))
+    },
     fails: true,
   },
   "req.destroy() in 'end'": { peer: OK, onEnd: (request) => request.destroy() },
@@ -515,7 +560,9 @@ async function one(agent, peer, scenario, recorder, send) {
       if (scenario.consume) return void scenario.consume(response, recorder)
       let asked = false
       response.on('data', (chunk) => {
-        recorder.data(chunk)
+        // Of what is read at once, TLS has its own idea.
+        if (!scenario.isLong) recorder.data(chunk)
+        else if (!asked) recorder.note('data')
         if (scenario.onData && !asked) {
           asked = true
           scenario.onData(request, tools)
@@ -534,4 +581,4 @@ async function one(agent, peer, scenario, recorder, send) {
   assert.deepStrictEqual(recorder.failures, [])
 }
 
-module.exports = { KEEP_ALIVE, play, scenarios, sent }
+module.exports = { KEEP_ALIVE, play, READS_AS_IT_LIKES, scenarios, sent }

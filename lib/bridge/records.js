@@ -124,9 +124,9 @@ class Completion {
         case DATA: {
           const exchange = port.exchange(id) ?? port.lingering(id)
           this.subject = exchange
-          if (exchange?.isBeyondRead) return false
-          this.#at = next
           const external = (flags & EXTERNAL) !== 0
+          if (exchange?.isUnseen(external ? extra : length)) return false
+          this.#at = next
           const chunk = external ? takeChunk(this.#port, exchange?.ownsChunks === true) : null
           if (exchange === undefined) break
           exchange.onData(flags, chunk ?? this.#copy(at, length, exchange))
@@ -135,7 +135,7 @@ class Completion {
         case RESPONSE_END: {
           const exchange = port.exchange(id) ?? port.lingering(id)
           this.subject = exchange
-          if (exchange?.isBehind(flags) || exchange?.isBeyondRead) return false
+          if (exchange?.isBehind(flags) || exchange?.isUnseen(0)) return false
           this.#at = next
           exchange?.onEnd(flags, length > 0 ? this.#text(at, length) : '')
           break

@@ -19,7 +19,7 @@ const {
   WINDOW_PIECES,
 } = require('../bridge/layout.js')
 const { tellUnknown } = require('../exchange/connection.js')
-const { Exchange, READ_AT_ONCE } = require('../exchange/exchange.js')
+const { Exchange } = require('../exchange/exchange.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
 const { tellProxyError } = require('../common/proxy-option.js')
 const {
@@ -46,6 +46,10 @@ const errors = lazy(() => require('../exchange/errors.js'))
 const CREDIT_STEP = WINDOW / 4
 /** The same in pieces, which have a window of their own. */
 const CREDIT_PIECES = WINDOW_PIECES / 4
+/** Bytes that the runtime reads of a connection at once, and parses to their end. */
+const READ_AT_ONCE = 64 * 1024
+/** Of these, what frames the chunks of a body: it is not told. */
+const MOST_FRAMING = 4 * 1024
 
 /** What is not there yet. @type {any} */
 const UNKNOWN = null
@@ -73,6 +77,7 @@ class ClientExchange extends Exchange {
   #unreadPieces = 0
   #held = false
   #timeoutDue = false
+  #isSeen = false
 
   /**
    * @param {any} agent
@@ -202,6 +207,16 @@ class ClientExchange extends Exchange {
     const { outgoing } = this
     if ((flags & ALL_WRITTEN) !== 0 && !outgoing.isDone) this.resource.runInAsyncScope(acknowledgeAll, null, outgoing)
     return outgoing.isTelling
+  }
+
+  /**
+   * Whoever destroys the request when he sees what the runtime reads first does not get the rest.
+   * @param {number} coming
+   */
+  isUnseen(coming) {
+    if (this.#isSeen || this.bytesRead + coming <= READ_AT_ONCE - MOST_FRAMING) return false
+    this.#isSeen = true
+    return true
   }
 
   /** More of the request is sent. The response may have ended before: the connection is free when both are over. */
@@ -386,8 +401,10 @@ class ClientExchange extends Exchange {
 
   /** Bytes of the response that the runtime has read by now, beside those that were told: it parses what it has read to its end. */
   get #readAhead() {
-    if (this.bytesRead > READ_AT_ONCE && !this.port.isTelling(this)) return 0
-    return (READ_AT_ONCE - (this.bytesRead % READ_AT_ONCE)) % READ_AT_ONCE
+    const { bytesRead, lastRead, port } = this
+    if (bytesRead <= READ_AT_ONCE) return READ_AT_ONCE - bytesRead
+    const isWhole = Math.floor((bytesRead - lastRead) / READ_AT_ONCE) === Math.floor(bytesRead / READ_AT_ONCE)
+    return isWhole && port.isTelling(this) ? READ_AT_ONCE - (bytesRead % READ_AT_ONCE) : 0
   }
 
   /**

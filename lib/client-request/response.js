@@ -94,24 +94,19 @@ function arrive(exchange, res, body, ended) {
     if (body !== null) push(exchange, res, body)
     if (ended && !exchange.isSettled) finish(exchange, res)
   } else if (exchange.isAborted) {
-    goOn(exchange, res, body, ended)
+    goOn(res, body, ended)
   }
 }
 
 /**
  * What was here of a response when its user destroyed it: as in the runtime, whose parser goes on to the end of what it has.
- * @param {ClientExchange} exchange
  * @param {any} res
  * @param {Buffer | null} chunk
  * @param {boolean} ended
  */
-function goOn(exchange, res, chunk, ended) {
+function goOn(res, chunk, ended) {
   if (res.complete) return
-  if (chunk !== null) {
-    exchange.atHand -= chunk.length
-    if (exchange.atHand < 0) return
-    if (!res._dumped) res.push(chunk)
-  }
+  if (chunk !== null && !res._dumped) res.push(chunk)
   if (ended) complete(res)
 }
 
@@ -203,7 +198,8 @@ function deliverBody(exchange, flags, chunk) {
   if (res === null) return
   const ended = (flags & MESSAGE_END) !== 0
   if (exchange.isSettled) {
-    goOn(exchange, res, chunk, ended)
+    exchange.atHand -= chunk.length
+    if (exchange.atHand >= 0) goOn(res, chunk, ended)
     return
   }
   try {

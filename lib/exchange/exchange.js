@@ -43,11 +43,6 @@ const IN_PLACE = Object.freeze({
   runInAsyncScope: (action, receiver, ...values) => action.apply(receiver, values),
 })
 
-/** Bytes that the runtime reads of a connection at once, and parses to their end. */
-const READ_AT_ONCE = 64 * 1024
-/** Of these, what frames the chunks of a body: it is not told. */
-const MOST_FRAMING = 4 * 1024
-
 /** What it does not know yet. @type {any} */
 const UNKNOWN = null
 
@@ -98,6 +93,8 @@ class Exchange {
   isResent = false
   /** Of its response, so far. */
   bytesRead = 0
+  /** Of these, what came last. */
+  lastRead = 0
   /** The port's round in which its response was told; -1: none was. */
   toldIn = -1
   #keepsAlive = true
@@ -145,14 +142,6 @@ class Exchange {
     if (deadlines !== null) port.submission.timeouts(id, deadlines.headersMs, deadlines.bodyMs)
   }
 
-  /**
-   * Whether more of a response is more than the runtime reads at once, and its user, told of it in this round, has not seen the
-   * first piece yet: who destroys the request there has not got the rest.
-   */
-  get isBeyondRead() {
-    return this.bytesRead > READ_AT_ONCE - MOST_FRAMING && this.toldIn === this.port.round
-  }
-
   /** @param {number} bytes of the response that its user has taken */
   acknowledge(bytes) {
     if (!this.isSettled) this.port.submission.acknowledge(this.id, bytes)
@@ -164,6 +153,7 @@ class Exchange {
     connection.touch()
     connection.bytesRead += bytes
     this.bytesRead += bytes
+    this.lastRead = bytes
   }
 
   /** @param {import('../bridge/response-heads.js').Hint} hint what a response says about its connection */
@@ -285,6 +275,14 @@ class Exchange {
   }
 
   /**
+   * Whether more of its response has to wait until its user has seen the first of it.
+   * @param {number} _coming bytes
+   */
+  isUnseen(_coming) {
+    return false
+  }
+
+  /**
    * A 1xx response: not the final one.
    * @param {number} _status
    * @param {number} _flags
@@ -396,4 +394,4 @@ function isBound(asking) {
   return isTold || asking.getHeader('host') === undefined
 }
 
-module.exports = { discard, Exchange, READ_AT_ONCE }
+module.exports = { discard, Exchange }
