@@ -6,7 +6,7 @@
 // With `proxy`, all of it goes through a SOCKS proxy: a tunnel shows all that the server does.
 
 const { readArguments } = require('../support/arguments')
-const { chaos } = require('../support/chaos')
+const { chaos, HURRY } = require('../support/chaos')
 const { chaosOverHttp2 } = require('../support/chaos-http2')
 const { held, megabytes } = require('../support/memory')
 const { startRemote } = require('../support/remote')
@@ -42,10 +42,12 @@ async function over(scheme) {
       ...(proxy && { proxy: `socks5h://127.0.0.1:${proxy.port}` }),
     }
     const agent = new scheme.Agent(trusting(options, identity))
+    const hurried = new scheme.Agent(trusting({ ...options, ...HURRY }, identity))
     const counts = isHttp2
       ? await chaosOverHttp2({ agent, remote, requests: n, seed: from })
-      : await chaos({ agent, remote, requests: n, seed: from, isProxied })
+      : await chaos({ agent, hurried, remote, requests: n, seed: from, isProxied })
     agent.destroy()
+    hurried.destroy()
     await remote.nobodyConnected(10_000)
     return counts
   }

@@ -112,6 +112,7 @@ const GOES_ON = new Set([
   'astray',
   'told',
   'poisoned',
+  'paced',
 ])
 
 function serve(connection, request) {
@@ -153,6 +154,12 @@ function serve(connection, request) {
       return cut(socket, whole, number, () => socket.end())
     case 'drop':
       return number % 2 === 0 ? reset(raw) : socket.end()
+    case 'paced':
+      return paced(socket, whole, number)
+    case 'silent':
+      return undefined
+    case 'halting':
+      return socket.write(whole.slice(0, whole.length - 1 - (number % DEFAULT_LENGTH)))
     case 'stall':
       return socket.write(whole.slice(0, number % whole.length))
     case 'garbage':
@@ -213,7 +220,7 @@ function serve(connection, request) {
 function saysNothing(records, number) {
   records.send('data', number % 30)
   records.send('keys', number % 30)
-  records.send('session', number % 300)
+  records.send('session', number % 200)
 }
 
 const scheme = identity ? 'https' : 'http'
@@ -251,6 +258,13 @@ function cut(socket, whole, number, end) {
   const at = number % whole.length
   if (at === 0) end()
   else socket.write(whole.slice(0, at), end)
+}
+
+/** Takes its time before the head, or in the middle of the body. */
+function paced(socket, whole, number) {
+  const at = number % 2 === 0 ? 0 : whole.length - 1
+  if (at > 0) socket.write(whole.slice(0, at))
+  setTimeout(() => socket.destroyed || socket.write(whole.slice(at)), number % 200)
 }
 
 function trickle(socket, text, step) {

@@ -14,6 +14,8 @@ const { baseline, isNode } = require('./runtime')
 
 const SHORT = 60
 const SETTLE_DEADLINE_MS = 60_000
+/** Deadlines of requests that are answered within a fifth of it, or never. */
+const HURRY = { headersTimeout: 1_000, bodyTimeout: 1_000 }
 
 /** `fails`: always, never, or maybe (a reset may overtake its response). */
 const KINDS = {
@@ -61,6 +63,13 @@ const SECURE_KINDS = {
   alert: { weight: 3, fails: 'maybe', isAlerted: true },
 }
 
+/** Of requests with deadlines that are nearer than others': each has its own, whatever was asked for on its connection before. */
+const HURRIED_KINDS = {
+  paced: { weight: 3, fails: 'never', isHurried: true },
+  silent: { weight: 1, fails: 'always', isHurried: true, code: 'ERR_KEEPWIRE_HEADERS_TIMEOUT' },
+  halting: { weight: 1, fails: 'always', isHurried: true, code: 'ERR_KEEPWIRE_BODY_TIMEOUT' },
+}
+
 /** @param {Record<string, { weight: number }>} kinds */
 const lottery = (kinds) =>
   Object.entries(kinds).flatMap(([name, kind]) => Array.from({ length: kind.weight }, () => ({ name, kind })))
@@ -71,20 +80,26 @@ const LOTTERIES = {
   https: lottery({ ...KINDS, ...OURS, ...SECURE_KINDS }),
 }
 
+const HURRIED = lottery(HURRIED_KINDS)
+
+/** When a request is given up that is not at some time: in the middle of what the network does. */
+const MOMENTS = ['finish', 'response', 'data', 'end']
+
 /** Of requests to where names make no difference, so many are made by a name. */
 const NAMED = 0.1
 
 function planned(next, id, tickets, hasNames) {
   const { name, kind: given } = tickets[Math.floor(next() * tickets.length)]
   const { host, ...named } = looksUp && hasNames && next() < NAMED ? chosenName(next) : {}
-  const isNamed = host !== undefined && !given.fetched && !given.isCut && !given.isAlerted
+  const isNamed = host !== undefined && !given.fetched && !given.isCut && !given.isAlerted && !given.isHurried
   const kind = isNamed && named.fails ? { ...given, ...named, fails: 'always' } : given
   const number = Math.floor(next() * (next() < 0.1 ? 100_000 : 400))
   const method = kind.method ?? (next() < 0.3 ? 'POST' : 'GET')
   const sent = method === 'POST' ? bodyOf(id, Math.floor(next() * (next() < 0.1 ? 300_000 : 2_000))) : ''
   const expected = bodyOf(id, kind.length ? number : SHORT)
   const abort = kind.aborted ? next() * 8 : next() < 0.04 ? next() * 3 : -1
-  const fetched = kind.fetched || (!isNamed && !baseline && ALSO_FETCHED.has(name) && next() < 0.15)
+  const moment = next() < 0.04 ? MOMENTS[Math.floor(next() * MOMENTS.length)] : undefined
+  const fetched = kind.fetched || (!isNamed && !kind.isHurried && !baseline && ALSO_FETCHED.has(name) && next() < 0.15)
   return {
     id,
     name,
@@ -94,6 +109,7 @@ function planned(next, id, tickets, hasNames) {
     sent,
     expected,
     abort,
+    moment: fetched ? undefined : moment,
     fetched,
     host: isNamed ? host : '127.0.0.1',
     pieces: next(),
@@ -105,7 +121,7 @@ function planned(next, id, tickets, hasNames) {
  * @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly
  */
 function one(agent, remote, plan) {
-  const { id, name, kind, host, number, method, sent, expected, abort, pieces } = plan
+  const { id, name, kind, host, number, method, sent, expected, abort, moment, pieces } = plan
   return new Promise((resolve, reject) => {
     let outcome = ''
     let error
@@ -113,7 +129,7 @@ function one(agent, remote, plan) {
     let aborted = false
     const wrong = (what) => {
       clearTimeout(deadline)
-      reject(new Error(`request ${id} (${method} ${name} ${number} at ${host}, abort ${abort}): ${what}`))
+      reject(new Error(`request ${id} (${method} ${name} ${number} at ${host}, abort ${moment ?? abort}): ${what}`))
     }
     const writes = new Writes(sent, pieces, wrong)
     const send = beginning(id, agent)
@@ -128,7 +144,13 @@ function one(agent, remote, plan) {
       headers: method === 'POST' ? { 'Content-Length': sent.length } : {},
     })
     const deadline = setTimeout(() => wrong('has not settled'), SETTLE_DEADLINE_MS)
+    const destroy = () => {
+      aborted = true
+      request.destroy()
+    }
+    if (moment === 'finish' || moment === 'response') request.on(moment, destroy)
     request.on('response', (response) => {
+      if (moment === 'data' || moment === 'end') response.on(moment, destroy)
       let received = 0
       response.setEncoding('latin1')
       response.on('data', (text) => {
@@ -171,10 +193,6 @@ function one(agent, remote, plan) {
     })
     writes.send(request)
     if (abort >= 0) {
-      const destroy = () => {
-        aborted = true
-        request.destroy()
-      }
       if (abort < 1) setImmediate(destroy)
       else setTimeout(destroy, abort)
     }
@@ -188,8 +206,9 @@ function beginning(id, agent) {
   return agent.protocol === 'https:' ? https.request : http.request
 }
 
-/** Of requests that this thread carries itself. */
-const FEW = { width: 5, length: 500 }
+/** Requests that this thread carries itself, and those that the I/O thread carries. */
+const FEW = { width: 5, length: 300 }
+const MANY = 1_000
 
 /** Puts a command that makes no sense among those of the requests that begin now; it is refused by itself. */
 function spoilBatch() {
@@ -207,23 +226,30 @@ function spoilBatch() {
 }
 
 /**
- * @param {{ agent: any, remote: any, requests: number, seed: number, isProxied?: boolean, lanes?: number, onProgress?: (done: number) => void }} run
- *   `remote`: support/chaos-peer.js, over what the agent speaks; `isProxied`: through a proxy, which looks names up in its own way
+ * @param {{ agent: any, hurried?: any, remote: any, requests: number, seed: number, isProxied?: boolean, lanes?: number, onProgress?: (done: number) => void }} run
+ *   `hurried`: an agent with the deadlines HURRY; `remote`: support/chaos-peer.js, over what the agent speaks; `isProxied`: through a
+ *   proxy, which looks names up in its own way
  * @returns {Promise<Record<string, number>>} how requests settled, by kind and outcome
  */
-async function chaos({ agent, remote, requests, seed, isProxied = false, lanes = 48, onProgress }) {
+async function chaos({ agent, hurried, remote, requests, seed, isProxied = false, lanes = 48, onProgress }) {
   const next = random(seed)
-  const tickets = agent.protocol === 'https:' ? LOTTERIES.https : LOTTERIES.http
+  const usual = agent.protocol === 'https:' ? LOTTERIES.https : LOTTERIES.http
+  const unhurried = { width: lanes, length: MANY, tickets: usual }
+  const few = { ...FEW, tickets: hurried === undefined ? usual : [...usual, ...HURRIED] }
   const counts = {}
   let id = 0
-  const lane = async (/** @type {number} */ until) => {
+  const lane = async (/** @type {number} */ until, /** @type {any[]} */ tickets) => {
     while (id < until) {
       const plan = planned(next, ++id, tickets, !isProxied)
       const spoiled = !baseline && plan.id % 20 === 0 ? spoilBatch() : undefined
-      const { settled, error } = await (plan.fetched ? fetchOne : one)(agent, remote, plan)
+      const { settled, error } = await (plan.fetched ? fetchOne : one)(
+        plan.kind.isHurried ? hurried : agent,
+        remote,
+        plan,
+      )
       await spoiled
       const raced = judge(plan, settled, error)
-      const label = `${plan.fetched ? 'fetch ' : ''}${plan.name} ${plan.abort >= 0 ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
+      const label = `${plan.fetched ? 'fetch ' : ''}${plan.name} ${isGivenUp(plan) ? 'aborted: ' : ''}${raced ? 'raced: ' : ''}${settled || 'nothing'}`
       counts[label] = (counts[label] || 0) + 1
       onProgress?.(id)
     }
@@ -232,15 +258,18 @@ async function chaos({ agent, remote, requests, seed, isProxied = false, lanes =
   try {
     for (let phase = 0; id < requests; phase += 1) {
       // Few at a time are carried by this thread itself, many by the I/O thread.
-      const { width, length } = phase % 2 === 0 ? { width: lanes, length: 1_500 } : FEW
+      const { width, length, tickets } = phase % 2 === 0 ? few : unhurried
       const until = Math.min(requests, id + length)
-      await Promise.all(Array.from({ length: width }, () => lane(until)))
+      await Promise.all(Array.from({ length: width }, () => lane(until, tickets)))
     }
   } finally {
     restore()
   }
   return counts
 }
+
+/** @param {{ abort: number, moment: string | undefined }} plan */
+const isGivenUp = ({ abort, moment }) => abort >= 0 || moment !== undefined
 
 /** What ends a connection that a POST was on its way on. */
 const CONNECTION_ENDED = /^(ECONNRESET$|UND_ERR_SOCKET$|ERR_SSL_|EPROTO$)/
@@ -251,7 +280,7 @@ function judge(plan, settled, error) {
   const what = `request ${plan.id} (${plan.method} ${plan.name} ${plan.number} at ${plan.host})`
   // An alert says nothing about what the server could do: no fetch is refused because of one.
   if (plan.kind.isAlerted && error?.code === 'ERR_INVALID_ARG_VALUE') throw new Error(`${what}: ${error.message}`)
-  if (plan.abort >= 0 || plan.kind.fails === 'maybe') return false
+  if (isGivenUp(plan) || plan.kind.fails === 'maybe') return false
   if (plan.kind.fails === 'always' && !failed) throw new Error(`${what} succeeded`)
   const { fails, code } = plan.kind
   if (!failed || (fails === 'always' && (code === undefined || error.code === code))) return false
@@ -259,4 +288,4 @@ function judge(plan, settled, error) {
   throw new Error(`${what} failed: ${error?.code} ${error?.message}`)
 }
 
-module.exports = { chaos }
+module.exports = { chaos, HURRY }
