@@ -15,7 +15,6 @@ use napi::Env;
 
 use super::libuv::{Calls, Loop};
 use super::submission::Command;
-use crate::config::LAZY_WAKE;
 use crate::contain::contain;
 use crate::engine::{connections, ENGINE};
 use crate::exchange::event_loop::{Carrier, EventLoop, Next, PATIENCE};
@@ -189,7 +188,7 @@ pub fn carry_out(port: PortId, commands: impl Iterator<Item = Command>) -> Vec<C
     for seat in touched {
         local.turn(&seat, false);
     }
-    local.set_timer(LAZY_WAKE);
+    local.set_timer();
     rest
 }
 
@@ -251,7 +250,7 @@ impl Local {
     }
 
     fn after(&self, seat: &Arc<dyn Carrier>, next: Next) {
-        if matches!(next, Next::Waits | Next::Begins) {
+        if next == Next::Waits {
             return;
         }
         self.under_way
@@ -333,25 +332,22 @@ impl Local {
             let under_way = self.under_way.borrow();
             under_way.iter().map(|one| Arc::clone(&one.seat)).collect()
         };
-        let mut wait = PATIENCE;
         for seat in seats {
-            let next = seat.remind();
-            if next == Next::Begins {
-                wait = LAZY_WAKE;
-            }
-            self.after(&seat, next);
+            self.after(&seat, seat.remind());
         }
-        self.set_timer(wait);
+        self.set_timer();
     }
 
-    fn set_timer(&self, wait: Duration) {
+    /// One timer for all that is under way, set anew when it rings: whoever waits is seen within twice its patience, and a request
+    /// that is answered before costs no timer.
+    fn set_timer(&self) {
         let count = self.count();
         if count == 0 || self.is_set.get() {
             return;
         }
-        self.is_set.set(wait == LAZY_WAKE);
+        self.is_set.set(true);
         if let Some(uv) = &*self.uv.borrow() {
-            uv.ring_in(wait.as_millis() as u64);
+            uv.ring_in(PATIENCE.as_millis() as u64);
         }
     }
 }

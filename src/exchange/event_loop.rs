@@ -30,7 +30,7 @@ pub trait Carrier: Send + Sync {
     ///
     /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
     fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>>;
-    /// Its exchange has waited for a while: tells what its caller may want to know by now.
+    /// A while has passed: whether its exchange waits on here, or has waited for [`PATIENCE`] and leaves.
     fn remind(&self) -> Next;
 }
 
@@ -41,8 +41,6 @@ pub enum Next {
     Rests,
     /// Its exchange waits for the peer.
     Waits,
-    /// The same, and has only just begun to.
-    Begins,
     /// The I/O thread takes it back.
     Leaves,
     /// It is not here any more.

@@ -20,7 +20,7 @@ use super::state::{Answer, Outcome, Step};
 use super::surroundings::{Remote, Surroundings};
 use super::timeouts::Awaited;
 use super::wire::Wire;
-use crate::config::{INLINE_BODY, LAZY_WAKE};
+use crate::config::INLINE_BODY;
 use crate::connect::Transport;
 use crate::contain::contain;
 use crate::error::Failure;
@@ -167,16 +167,11 @@ impl Carrier for Seat {
         if seated.wire.under_way().is_none() {
             return Next::Rests;
         }
-        let waited = seated.used.elapsed();
-        if waited < LAZY_WAKE {
-            return Next::Begins;
-        }
         // A thread that could not run for so long has the answer already, perhaps.
-        if waited >= PATIENCE && !seated.wire.reader.transport.has_news() {
+        if seated.used.elapsed() >= PATIENCE && !seated.wire.reader.transport.has_news() {
             seated.is_leaving = true;
             return Next::Leaves;
         }
-        seated.wire.tell_written(&seated.around, true);
         Next::Waits
     }
 }
