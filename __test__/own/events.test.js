@@ -37,7 +37,7 @@ const scenarios = {
   },
 }
 
-/** In the short matrix, each scenario is looked at in one of its stages; they take turns. */
+/** In the short matrix, each scenario is played without a look, and looked at in one of its stages; these take turns. */
 const isQuick = process.env.KEEPWIRE_TEST_QUICK === '1'
 
 const STAGES = ['', 'sent', 'response', 'data', 'end', 'close']

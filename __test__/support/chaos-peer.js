@@ -220,7 +220,7 @@ function serve(connection, request) {
 function saysNothing(records, number) {
   records.send('data', number % 30)
   records.send('keys', number % 30)
-  records.send('session', number % 200)
+  records.send('session', number % 300)
 }
 
 const scheme = identity ? 'https' : 'http'

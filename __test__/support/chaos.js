@@ -234,7 +234,7 @@ function spoilBatch() {
 async function chaos({ agent, hurried, remote, requests, seed, isProxied = false, lanes = 48, onProgress }) {
   const next = random(seed)
   const usual = agent.protocol === 'https:' ? LOTTERIES.https : LOTTERIES.http
-  const unhurried = { width: lanes, length: MANY, tickets: usual }
+  const many = { width: lanes, length: MANY, tickets: usual }
   const few = { ...FEW, tickets: hurried === undefined ? usual : [...usual, ...HURRIED] }
   const counts = {}
   let id = 0
@@ -258,7 +258,7 @@ async function chaos({ agent, hurried, remote, requests, seed, isProxied = false
   try {
     for (let phase = 0; id < requests; phase += 1) {
       // Few at a time are carried by this thread itself, many by the I/O thread.
-      const { width, length, tickets } = phase % 2 === 0 ? few : unhurried
+      const { width, length, tickets } = phase % 2 === 0 ? few : many
       const until = Math.min(requests, id + length)
       await Promise.all(Array.from({ length: width }, () => lane(until, tickets)))
     }
