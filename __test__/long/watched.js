@@ -11,6 +11,7 @@ them in use while somebody looks once a second, 30 times at each of three pages:
 a look takes of the JavaScript thread. Ends with code 1 if that is more than 5 ms. What a dashboard costs at which nobody looks: npm run bench
 -- --case watched.`
 
+/** Of an idle machine: the test, which any machine runs, compares with requests. */
 const MOST_MS = 5
 
 async function main() {

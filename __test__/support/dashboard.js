@@ -25,6 +25,8 @@ function ask(url, { headers = {}, method = 'GET', path = '' } = {}) {
 class Viewer {
   hello = null
   samples = []
+  /** Of each sample, in characters. @type {number[]} */
+  sizes = []
   error = null
   /** What could be better, as it was told last. */
   advice = []
@@ -55,7 +57,10 @@ class Viewer {
     for (const message of messages) {
       const [, event, data] = /^event: (\w+)\ndata: (.*)$/.exec(message)
       if (event === 'hello') this.hello = JSON.parse(data)
-      else this.#sample(JSON.parse(data))
+      else {
+        this.sizes.push(data.length)
+        this.#sample(JSON.parse(data))
+      }
     }
   }
 

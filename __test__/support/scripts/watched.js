@@ -2,7 +2,8 @@
 
 // What a dashboard costs this process's JavaScript thread: `node watched.js ORIGINS CONNECTIONS LOOKS EVERY_MS`. Has so many connections
 // open to each of so many origins, sends each origin a request a look, and prints for each view what a look took, from the reading of
-// counters to the bytes in the viewer's socket: the thread's CPU time where the system tells it, else time.
+// counters to the bytes in the viewer's socket: the thread's CPU time where the system tells it, else time. And what all else took that
+// the thread did between two looks, which are the requests.
 
 const http = require('node:http')
 const fs = require('node:fs')
@@ -32,10 +33,13 @@ function threadMs() {
 
 /** @type {number[]} */
 let took = []
+/** When each look began. @type {number[]} */
+let began = []
 const { tick } = Sampler.prototype
 Sampler.prototype.tick = function () {
   const before = threadMs()
   tick.call(this)
+  began.push(before)
   took.push(threadMs() - before)
 }
 
@@ -63,17 +67,22 @@ async function main() {
     proxies: { proxies: true },
   })) {
     took = []
+    began = []
     const viewer = new Viewer(board.url, options)
     await until(() => took.length >= WARM_UP + looks, 'enough looks', 600_000)
     viewer.leave()
     const steady = took.slice(WARM_UP, WARM_UP + looks)
     const changed = viewer.samples.slice(WARM_UP).map(({ rows }) => rows.length)
     const ms = steady.reduce((sum, one) => sum + one, 0) / steady.length
+    const last = WARM_UP + looks - 1
+    const beside = (began[last] - began[WARM_UP]) / (last - WARM_UP) - ms
     const open = Object.values(totals()).reduce((sum, told) => sum + told.open, 0)
     console.log(
       JSON.stringify({
         view,
         ms,
+        beside,
+        characters: Math.max(...viewer.sizes.slice(WARM_UP)),
         open,
         changed: Math.max(...changed),
         listed: viewer.last.detail?.connections.length ?? 0,
