@@ -1,7 +1,8 @@
 'use strict'
 
 // `npm run matrix [-- --only bun,node18] [--except node20] [--quick] [WORD…]`: the JavaScript tests on every runtime, and a
-// table. --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds. Words select test files as in `npm test`.
+// table. --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds, and deals the files to the Nodes that have an older and
+// a newer one beside them: each of these runs every second file. Words select test files as in `npm test`, and are never dealt.
 
 const { fetchProgramsFor } = require('./programs.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')
@@ -29,6 +30,21 @@ function parseArguments(args) {
   return options
 }
 
+/**
+ * Which files a runtime has in a quick run: between an older and a newer Node, each has its share, so that together they have all.
+ * @param {{ name: string }[]} runtimes
+ * @param {string[]} files
+ * @returns {(runtime: { name: string }) => string[]}
+ */
+function deal(runtimes, files) {
+  const nodes = runtimes.filter(({ name }) => name.startsWith('node')).slice(1, -1)
+  if (nodes.length < 2) return () => files
+  return (runtime) => {
+    const share = nodes.indexOf(runtime)
+    return share === -1 ? files : files.filter((_, at) => at % nodes.length === share)
+  }
+}
+
 /** @param {{ name: string, passed: number, failed: number, skipped: number, took: string }[]} rows */
 function printTable(rows) {
   const columns = /** @type {const} */ (['name', 'passed', 'failed', 'skipped', 'took'])
@@ -50,15 +66,16 @@ runScript(async () => {
   await fetchProgramsFor(files)
   if (quick) process.env.KEEPWIRE_TEST_QUICK = '1'
 
+  const filesOf = quick && words.length === 0 ? deal(runtimes, files) : () => files
   const rows = []
   const failures = []
   const total = { passed: 0, failed: 0, skipped: 0 }
   for (const runtime of runtimes) {
     const startedAt = performance.now()
     say(`JavaScript tests on ${runtime.name}`)
-    const suitable = runtime.agents
-      ? files
-      : files.filter((file) => NEEDS_NO_AGENT.some((start) => file.startsWith(start)))
+    const suitable = filesOf(runtime).filter(
+      (file) => runtime.agents || NEEDS_NO_AGENT.some((start) => file.startsWith(start)),
+    )
     const counts = await runSuite(runtime, suitable)
     failures.push(...counts.failures)
     rows.push({ name: runtime.name, ...counts, took: secondsSince(startedAt) })
