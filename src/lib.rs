@@ -12,6 +12,7 @@
 //! * `http2`: sessions of HTTP/2, whose places stand for connections.
 //! * `http1`: the responses in the bytes that a connection brings.
 //! * `io_thread`: the process-wide I/O thread.
+//! * `large`: much memory, which is not given back on that thread.
 //! * `contain`, `faults`: what a panic ends; panics for tests.
 //! * `config`, `error`, `metrics`: constants of the engine, its one error type, its counters.
 
@@ -32,6 +33,7 @@ mod fetch;
 mod http1;
 mod http2;
 mod io_thread;
+mod large;
 mod metrics;
 mod pool;
 

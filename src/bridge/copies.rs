@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::large::Large;
+
 /// Of larger pieces no memory is kept.
 const LARGEST: usize = 2 << 20;
 /// So many bytes are kept at most.
@@ -70,7 +72,7 @@ impl Drop for Piece {
 /// Copies a piece.
 pub fn copy(piece: &[u8]) -> Bytes {
     if piece.len() > LARGEST {
-        return Bytes::copy_from_slice(piece);
+        return Bytes::from_owner(Large::from(piece.to_vec()));
     }
     let mut buffer = SPARE.take(piece.len());
     buffer.extend_from_slice(piece);

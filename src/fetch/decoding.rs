@@ -18,6 +18,7 @@ use super::gathered::{now, Gathered};
 use super::pace::Pace;
 use super::request::Room;
 use crate::error::Failure;
+use crate::large::Large;
 
 /// What ends a body early.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -145,9 +146,10 @@ impl Incoming {
     /// # Errors
     ///
     /// As [`Self::piece`]; more than `most` bytes altogether.
-    pub async fn rest(&mut self, mut all: Vec<u8>, most: usize) -> Result<Vec<u8>, BoxError> {
+    pub async fn rest(&mut self, all: Vec<u8>, most: usize) -> Result<Vec<u8>, BoxError> {
         match self {
             Self::Plain(body) => {
+                let mut all = Large::from(all);
                 while let Some(piece) = frame(body).await {
                     let piece = piece?;
                     if all.len() + piece.len() > most {
@@ -155,7 +157,7 @@ impl Incoming {
                     }
                     all.extend_from_slice(&piece);
                 }
-                Ok(all)
+                Ok(all.into_vec())
             }
             Self::Decoded(decoded) => decoded.rest(all, most).await,
         }

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 
 use super::coding::Coding;
 use super::stage::{Stage, StagePhase};
+use crate::large::Large;
 
 /// Decoded bytes that are made room for at once.
 pub const PIECE: usize = 64 * 1024;
@@ -37,7 +38,7 @@ pub struct Content {
     stages: Vec<Stage>,
     encoded: Bytes,
     is_last: bool,
-    decoded: Vec<u8>,
+    decoded: Large,
 }
 
 impl Content {
