@@ -58,7 +58,8 @@ function flood(peer, [first, again]) {
 function trickle(peer, [first, again]) {
   peer.send(first)
   const timer = setInterval(() => peer.send(again), 2)
-  peer.socket.on('close', () => clearInterval(timer))
+  // Each stream has one.
+  peer.socket.setMaxListeners(0).on('close', () => clearInterval(timer))
 }
 
 function floodAfter(peer, frames, stream) {

@@ -74,6 +74,8 @@ const runtimeHttp2Ways = {
       session.on('error', resolve).on('close', resolve)
       stream.on('error', resolve).on('end', resolve).resume()
     })
+    // A session reads its flood when its stream has ended, too: all that come after would be measured beside it.
+    over.then(() => session.destroy())
     return { over, destroy: () => session.destroy() }
   },
 }
