@@ -9,7 +9,7 @@ const { failure, parallel, read, request, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { baseline } = require('./support/runtime')
 const { test, testBoth } = require('./support/suite')
-const { turns, until } = require('./support/wait')
+const { repeatedly, turns, until } = require('./support/wait')
 
 const { explain, fetch, http: ownHttp } = baseline ? {} : require('..')
 const { memory } = baseline ? {} : require('../lib/exchange/gate')
@@ -313,6 +313,28 @@ testBoth('a probe that is never answered keeps no circuit from being closed', OU
   const [[{ code }]] = await Promise.all([once(probes[0], 'error'), probes[0].destroy()])
   assert.strictEqual(code, 'ECONNRESET')
   assert.strictEqual(circuit(), 'closed')
+})
+
+testBoth('a circuit that opens lets none of those begin that wait for a failed one', OURS, async (scope) => {
+  const breaker = { failures: 2, cooldown: 60_000 }
+  // A machine may be too busy to tell of both failures in one turn.
+  await repeatedly(async () => {
+    const held = []
+    const peer = await scope.peer((_, connection) => {
+      held.push(connection)
+      if (held.length > 2) return connection.reset()
+      if (held.length < 2) return
+      for (const each of held) each.reset()
+      const end = performance.now() + 20
+      while (performance.now() < end);
+    })
+    const agent = scope.agent({ ...KEEP_ALIVE, policy: () => ({ concurrency: 2 }), breaker })
+    const codes = await Promise.all(
+      Array.from({ length: 6 }, async () => (await failure(send({ port: peer.port, agent, method: 'POST' }))).code),
+    )
+    assert.deepStrictEqual(codes, ['ECONNRESET', 'ECONNRESET', OPEN, OPEN, OPEN, OPEN])
+    assert.strictEqual(peer.requests.length, 2)
+  }, 5)
 })
 
 test('a rate next to nothing is a rate', OURS, async (scope) => {

@@ -222,7 +222,8 @@ class Gate {
     try {
       for (const exchange of this.#waiting) {
         const at = now()
-        if (this.#opensIn(at) > 0) break
+        // Of an open circuit, those that wait are about to be told.
+        if (this.#opensIn(at) > 0 || this.#circuit(at) === 'open') break
         // A timer that comes late makes those after it no later, unless the process stood still.
         this.#due = Math.max(this.#due, at - this.#interval) + this.#interval
         this.#begin(exchange)
