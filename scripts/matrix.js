@@ -2,7 +2,7 @@
 
 // `npm run matrix [-- --only bun,node18] [--except node20] [--quick] [WORD…]`: the JavaScript tests on every runtime, and a
 // table. --quick sets KEEPWIRE_TEST_QUICK=1, at which long tests do fewer rounds, and deals the files to the Nodes that have an older and
-// a newer one beside them: each of these runs every second file. Words select test files as in `npm test`, and are never dealt.
+// a newer one beside them: each of these runs its share. Words select test files as in `npm test`, and are never dealt.
 
 const { fetchProgramsFor } = require('./programs.js')
 const { UserError, runScript, say, secondsSince } = require('./report.js')

@@ -4,11 +4,11 @@ use std::ops::{Deref, DerefMut};
 
 use tokio::runtime::Handle;
 
-/// As much as is given back in less than a millisecond.
+/// Less is given back in about a millisecond.
 const LARGE: usize = 4 * 1024 * 1024;
 
-/// Bytes. Given up on the I/O thread, where everybody's requests would wait for the system to take the pages back (16 ms for
-/// 64 MB), much memory is freed by a thread of its own.
+/// Bytes that a thread of their own frees if there are many. On the I/O thread everybody's requests would wait until the system
+/// has taken the pages back: 16 ms for 64 MB.
 #[derive(Default)]
 pub struct Large(Vec<u8>);
 

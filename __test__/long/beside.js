@@ -27,11 +27,14 @@ const BOMBER = path.join(__dirname, '..', 'support', 'scripts', 'bomber.js')
 /** Bombs that another process reads. */
 async function bombardFromOutside(told) {
   const child = fork(BOMBER)
+  const ended = once(child, 'exit').then(([code]) => {
+    if (code !== 0) throw new Error(`the other process ended with ${code}`)
+  })
   child.send(told)
-  await once(child, 'message')
-  return async () => {
+  await Promise.race([once(child, 'message'), ended])
+  return () => {
     child.send('enough')
-    await once(child, 'exit')
+    return ended
   }
 }
 

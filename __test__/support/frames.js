@@ -135,6 +135,7 @@ const codes = new Map(
 )
 
 codes.set('1111111100', '?')
+/** Of those above, in bits. */
 const LONGEST_CODE = 10
 
 function unpack(bytes) {

@@ -247,9 +247,9 @@ impl Decoded {
                     return Err(fault);
                 }
                 if self.is_over {
-                    let all = std::mem::take(content.decoded());
+                    let all = Large::from(std::mem::take(content.decoded()));
                     self.surplus().await?;
-                    return Ok(all);
+                    return Ok(all.into_vec());
                 }
             }
             if self.is_hungry {

@@ -10,9 +10,9 @@ process.once('message', async (/** @type {any} */ { scheme, origin, reading, ide
   const bombs = bombard({ origin, agent, reading })
   await bombs.begun
   process.once('message', async () => {
-    const count = await bombs.stop()
+    await bombs.stop()
     agent.destroy()
-    process.send(count, () => process.disconnect())
+    process.disconnect()
   })
   process.send('begun')
 })

@@ -2,8 +2,8 @@
 
 // What a dashboard costs this process's JavaScript thread: `node watched.js ORIGINS CONNECTIONS LOOKS EVERY_MS`. Has so many connections
 // open to each of so many origins, sends each origin a request a look, and prints for each view what a look took, from the reading of
-// counters to the bytes in the viewer's socket: the thread's CPU time where the system tells it, else time. And what all else took that
-// the thread did between two looks, which are the requests.
+// counters to the bytes in the viewer's socket: the thread's CPU time where the system tells it, else time. Beside
+// it, what the thread did from one look to the next: the requests.
 
 const http = require('node:http')
 const fs = require('node:fs')
