@@ -15,8 +15,9 @@ const { drawChart } = require('./chart.js')
 const { document } = require('./document.js')
 const { idleCases, idleLines, measureIdle } = require('./idle.js')
 const { startServers } = require('./nginx.js')
-const { readOptions, usage } = require('./options.js')
+const { builtCheckout, readOptions, usage } = require('./options.js')
 const { serverPrefix } = require('./pin.js')
+const { buildRevision } = require('./revision.js')
 const { measureCase } = require('./rounds.js')
 const { measureStarts, startCases, startLines } = require('./start-up.js')
 const { summarizeCase } = require('./summary.js')
@@ -30,7 +31,8 @@ async function main() {
   if (options.help) return console.log(usage)
   await ensureReady({ dev: true })
 
-  const { pace, runtime, against, pin } = options
+  const { pace, runtime, pin, compare } = options
+  const against = compare === undefined ? options.against : builtCheckout(await buildRevision(compare))
   const isChosen = (usual) => (one) => (options.cases.length === 0 ? usual : options.cases.includes(one.name))
   const named = [...cases.filter(isChosen(!options.survey)), ...survey.filter(isChosen(options.survey))]
   const starts = startCases.filter(isChosen(true))

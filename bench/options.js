@@ -30,6 +30,7 @@ const usage = `npm run bench -- [options]
   --document        writes the figures of --survey into docs/performance.md
   --case NAME       only this case; may be repeated: ${NAMES.join(', ')}
   --against FOLDER  keepwire only, beside the built checkout in FOLDER: what a change costs or gains
+  --compare REV     the same beside another revision, which is built for it (and kept, in bench/revisions)
   --runtime PATH    node, bun or deno to run the sides with (default: the one that runs this)`
 
 /** @param {string[]} args */
@@ -45,6 +46,7 @@ function readOptions(args) {
         pin: { type: 'string' },
         case: { type: 'string', multiple: true, default: [] },
         against: { type: 'string' },
+        compare: { type: 'string' },
         runtime: { type: 'string', default: process.execPath },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -56,6 +58,9 @@ function readOptions(args) {
   if (unknown !== undefined) throw new UserError(`there is no case "${unknown}"\n${usage}`)
   const { document, pin } = values
   if (pin !== undefined && !REGIMES.includes(pin)) throw new UserError(`there is no regime "${pin}"\n${usage}`)
+  if (values.against !== undefined && values.compare !== undefined) {
+    throw new UserError(`--against and --compare each name the other side\n${usage}`)
+  }
   if (document && !values.survey) throw new UserError(`--document is for --survey\n${usage}`)
   return {
     help: values.help,
@@ -64,6 +69,7 @@ function readOptions(args) {
     pin,
     cases: values.case,
     against: values.against === undefined ? undefined : builtCheckout(values.against),
+    compare: values.compare,
     pace: PACES[values.quick ? 'quick' : values.survey ? 'survey' : 'full'],
     runtime: findRuntime(values.runtime),
   }
@@ -92,4 +98,4 @@ function findRuntime(command) {
   throw new UserError(`"${command}" is none of node, bun and deno`)
 }
 
-module.exports = { readOptions, usage }
+module.exports = { builtCheckout, readOptions, usage }
