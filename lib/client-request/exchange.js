@@ -31,7 +31,7 @@ const {
   isDelimitedByClose,
   keepConnection,
 } = require('./response.js')
-const { Outgoing } = require('../exchange/upload.js')
+const { Outgoing } = require('./upload.js')
 const { lazy } = require('../runtime/lazy.js')
 const { AsyncResource, captureOnIncoming, isMeasured } = require('../runtime/probes.js')
 const { kExchange } = require('../socket/socket.js')

@@ -7,8 +7,18 @@ const { nextTick } = require('../runtime/captured.js')
 const { queued, reuses, retries, starts } = require('../common/diagnostics.js')
 const { hasListeners, measuresRequests } = require('../runtime/probes.js')
 
-/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
-/** @typedef {import('../fast-request/exchange.js').FastExchange} FastExchange */
+/** @typedef {import('./exchange.js').Exchange} Exchange */
+
+/**
+ * What fast requests are here.
+ * @typedef {object} Fast
+ * @property {boolean} isPromoted whether the runtime's own request has taken its place
+ * @property {(() => void) | null} successor starts what carries it then, if that has been given its place here
+ * @property {() => void} promote
+ * @property {() => void} start
+ */
+
+/** @typedef {Exchange & Fast} FastExchange */
 
 /** In order of their creation. @type {FastExchange[]} */
 let pending = []
@@ -20,8 +30,9 @@ function add(exchange) {
 }
 
 /**
- * @param {ClientExchange} exchange of a request that may have been promoted while it is pending
- * @param {(exchange: ClientExchange) => void} start
+ * @template {Exchange} T
+ * @param {T} exchange of a request that may have been promoted while it is pending
+ * @param {(exchange: T) => void} start
  * @returns {boolean} whether it starts in its place among the pending ones
  */
 function startsInPlace(exchange, start) {

@@ -19,7 +19,7 @@ const { Connection } = require('./connection.js')
 const { discard } = require('./exchange.js')
 const { queued, reuses, starts, tellQueued, tellReused, tellStarted } = require('../common/diagnostics.js')
 const { coded } = require('../common/errors.js')
-const { isRepeatable, MOST_REPEATABLE_BODY, SAFE_METHODS } = require('./upload.js')
+const { isRepeatable } = require('./retry-policy.js')
 const { kDestroyError } = require('../runtime/probes.js')
 const { refuseUnserved, settleUnserved, Wait } = require('./queue.js')
 
@@ -81,64 +81,6 @@ function serve(exchange, isFallback, onServed, kind, id) {
   exchange.req.reusedSocket = false
   if (taken) onServed(exchange)
   else lease(exchange, isFallback, onServed)
-}
-
-/**
- * Takes an idle connection, its agent's or a lent one, for a request that can do with no other; else its `answer` says what
- * the engine has in place of one, or is −1: ask it again.
- * @param {import('../fast-request/exchange.js').FastExchange} exchange
- */
-function leaseIdle(exchange) {
-  const { agent, options, origin, port, template } = exchange
-  // It was swept since the request was made, or may have to wait.
-  if (origin.key === 0 || origin.gate !== null) return false
-  const { origins } = origin
-  origins.requests += 1
-  origins.syncLimits()
-  port.setLooksUp(isLookupReplaced())
-  if (port.submission.hasClosed) port.submission.flush()
-  exchange.open()
-  const profile = origin.plainProfile(agent, options)
-  const isRepeatable = SAFE_METHODS.has(template.method) && (exchange.body?.length ?? 0) <= MOST_REPEATABLE_BODY
-  const purpose = origins.retries && isRepeatable ? FOR_RETRYABLE : FOR_NOT_RETRYABLE
-  for (;;) {
-    const answer = native.lease(port.id, origins.id, origin.key, profile, exchange.id, purpose)
-    const kind = answer & 7
-    const id = answer >>> 3
-    const known = kind === IDLE ? port.connections.get(id) : undefined
-    if (kind === IDLE && (known === undefined || known.socket.destroyed)) {
-      discard(id)
-    } else if (known?.isConnected || kind === ADOPTING) {
-      exchange.foundMore = (answer / 0x100000000) | 0
-      exchange.connect(known ?? new Connection(origin, id, options))
-      return true
-    } else {
-      exchange.answer = answer
-      return false
-    }
-  }
-}
-
-/**
- * Puts an exchange into the queue that the engine has queued. Nobody can abort it there, or give it a timeout, without having it
- * promoted.
- * @param {import('../fast-request/exchange.js').FastExchange} exchange
- */
-function waitForIdle(exchange) {
-  exchange.wait = new Wait(exchange, (kind, id) => exchange.onTurn(kind, id))
-}
-
-/**
- * Takes the connection that its turn has brought, if that is an open one.
- * @param {import('../fast-request/exchange.js').FastExchange} exchange
- * @param {number} kind
- * @param {number} id the connection's
- */
-function takeIdle(exchange, kind, id) {
-  const known = kind === IDLE ? exchange.port.connections.get(id) : undefined
-  if (known === undefined || known.socket.destroyed || !known.isConnected) return false
-  exchange.connect(known)
-  return true
 }
 
 /** @param {Exchange} exchange */
@@ -207,4 +149,4 @@ function giveBack(exchange) {
   settleUnserved(req, req[kDestroyError])
 }
 
-module.exports = { giveBack, lease, leaseIdle, serve, takeIdle, waitForIdle }
+module.exports = { giveBack, lease, serve }

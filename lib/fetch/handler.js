@@ -25,7 +25,7 @@ const { connectionReset } = require('../common/errors.js')
 const { tellProxyError } = require('../common/proxy-option.js')
 const { BaseHandler } = require('./base-handler.js')
 const { lease } = require('../exchange/lease.js')
-const { SAFE_METHODS } = require('../exchange/upload.js')
+const { isIdempotent } = require('../exchange/retry-policy.js')
 const { maySpeakHttp2 } = require('../socket/socket.js')
 const { AsyncResource } = require('../runtime/probes.js')
 const { bodyFailed, closedBySomebody, fetchFailed } = require('./errors.js')
@@ -151,8 +151,7 @@ class Handler extends BaseHandler {
     connection.startTimeout(0)
     const keepAlive = agent.keepAlive || Number.isFinite(agent.maxSockets)
     this.#mayStay = keepAlive && !/\bclose\b/i.test(fieldOf(order, 'connection') ?? '')
-    const isIdempotent = SAFE_METHODS.has(method) || this.#hasKey()
-    this.begin(method, BEGIN_FETCH, this.#mayStay, isIdempotent, maxHeaderSize)
+    this.begin(method, BEGIN_FETCH, this.#mayStay, isIdempotent(this), maxHeaderSize)
     this.#sent = submission.write(id, wireHead(order, keepAlive), 'latin1', 0)
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
       if (body !== null) this.#sent += submission.write(id, body, 'utf8', 0)
@@ -165,11 +164,6 @@ class Handler extends BaseHandler {
     if (order.trace === null) return
     order.trace.sendHead(order, connection.socket, keepAlive)
     if (this.#isComplete) order.trace.sendEnd()
-  }
-
-  /** Whether the server can tell a repetition of this request. */
-  #hasKey() {
-    return this.getHeader('idempotency-key') !== undefined || this.getHeader('x-idempotency-key') !== undefined
   }
 
   /**

@@ -15,20 +15,15 @@ const { getSystemErrorMap } = require('node:util')
 const { nextTick } = require('../runtime/captured.js')
 const { WRITE_WANT_ACK } = require('../bridge/layout.js')
 const { coded, optionError, streamDestroyed } = require('../common/errors.js')
+const { isIdempotent } = require('../exchange/retry-policy.js')
 const { forgetsCanceledWrites, isBun, isDeno, kNeedDrain, tellsCanceledAtOnce } = require('../runtime/probes.js')
 
-/** @typedef {import('../client-request/exchange.js').ClientExchange} ClientExchange */
+/** @typedef {import('./exchange.js').ClientExchange} ClientExchange */
 /** @typedef {{ data: string | Uint8Array, encoding: BufferEncoding | null | undefined, flags: number }} Held */
 
 const SEND_BUFFER = 256 * 1024
-/** Of the 64 KiB of a request, its head included, that the engine keeps for a second sending. */
-const MOST_REPEATABLE_BODY = 48 * 1024
-/** A key by which the server tells a repetition, in a head that is serialized already. */
-const IDEMPOTENCY_KEY = /\r\n(?:x-)?idempotency-key[ \t]*:/i
 const CLOSE = /\bclose\b/i
 const SAYS_CLOSE = /\r\nconnection[ \t]*:.*\bclose\b/i
-/** May be sent again when a reused connection died without a byte of response: nothing can happen twice. */
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 class Outgoing {
   /** Whether the kernel has every byte of the whole request. */
@@ -356,7 +351,9 @@ class Outgoing {
   failCallbacks(isClosed) {
     const callbacks = this.#failedCallbacks
     if (callbacks === null) return
-    const { isConnected, origin } = /** @type {import('./connection.js').Connection} */ (this.#exchange.connection)
+    const { isConnected, origin } = /** @type {import('../exchange/connection.js').Connection} */ (
+      this.#exchange.connection
+    )
     if (isConnected === isClosed) return
     this.#failedCallbacks = null
     const reason = this.#reason
@@ -398,33 +395,6 @@ function saysClose(req) {
   return req.getHeader('host') === undefined && SAYS_CLOSE.test(req._header ?? '')
 }
 
-/** @param {any} req */
-function isIdempotent(req) {
-  return SAFE_METHODS.has(req.method) || hasIdempotencyKey(req)
-}
-
-/**
- * Whether a request may be sent a second time, as far as that is known before it has its connection: a body of unknown
- * length may be too long to be kept.
- * @param {any} req
- */
-function isRepeatable(req) {
-  if (!isIdempotent(req)) return false
-  const length = req.getHeader('content-length')
-  if (length !== undefined) return Number(length) <= MOST_REPEATABLE_BODY
-  return SAFE_METHODS.has(req.method) && req.getHeader('transfer-encoding') === undefined
-}
-
-/**
- * Whether the server can tell a repetition of this request, which makes it idempotent (as Go's net/http has it).
- * @param {any} req
- */
-function hasIdempotencyKey(req) {
-  if (req.getHeader('idempotency-key') !== undefined || req.getHeader('x-idempotency-key') !== undefined) return true
-  // Headers given as an array are serialized without being kept.
-  return req.getHeader('host') === undefined && IDEMPOTENCY_KEY.test(req._header ?? '')
-}
-
 /** @param {Outgoing} outgoing */
 function report(outgoing) {
   outgoing.report()
@@ -440,4 +410,4 @@ function failWrites(callbacks, underWayTo, underWay, waiting) {
   for (let at = 1; at < callbacks.length; at += 2) callbacks[at](callbacks[at - 1] <= underWayTo ? underWay : waiting)
 }
 
-module.exports = { isRepeatable, MOST_REPEATABLE_BODY, Outgoing, SAFE_METHODS, SEND_BUFFER }
+module.exports = { Outgoing, SEND_BUFFER }
