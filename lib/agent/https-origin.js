@@ -5,20 +5,14 @@
 const { now } = require('../runtime/captured.js')
 const { isSecureContextReplaced } = require('../runtime/genuine.js')
 const { CONTEXT_REPLACED, fallBack, isRuntimes } = require('../client-request/fallback.js')
+const { rewind } = require('../client-request/rewind.js')
 const native = require('../bridge/native.js')
 const { nameOf } = require('../common/options.js')
 const { Origin } = require('./origin.js')
 const { ignoresAgents, isDeno } = require('../runtime/probes.js')
 const { crypto } = require('../runtime/late.js')
 const { shadow } = require('../exchange/queue.js')
-const {
-  isBeyondEngine,
-  LEGACY_SERVER,
-  recallLegacy,
-  rememberLegacy,
-  RENEGOTIATION,
-  rewind,
-} = require('../tls/legacy.js')
+const { isBeyondEngine, LEGACY_SERVER, recallLegacy, rememberLegacy, RENEGOTIATION } = require('../tls/legacy.js')
 const { saysNothing } = require('../tls/settings.js')
 const { createTlsSocket } = require('../socket/tls-socket.js')
 
