@@ -20,7 +20,7 @@ function ratioOf(sides, name, metric) {
 const figure = (value) => (value === null || value === undefined ? '' : value.toFixed(2))
 
 /**
- * A row for each case that has the runtime beside it: agent and own request, each with requests/s, JavaScript time and, where it was
+ * A row for each case that has the runtime beside it: agent and fast request, each with requests/s, JavaScript time and, where it was
  * taken, latency.
  */
 function rows({ cases }) {
@@ -51,7 +51,7 @@ function lines(report) {
     ),
   ]
   return [
-    '| keepwire ÷ the runtime | agent: requests/s | JS thread | latency | own: requests/s | JS thread | latency |',
+    '| keepwire ÷ the runtime | agent: requests/s | JS thread | latency | fast request: requests/s | JS thread | latency |',
     '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows(report),
     ...(others.length > 0 ? ['', '| | keepwire | the runtime |', '| --- | --- | --- |', ...others] : []),

@@ -1,6 +1,7 @@
 'use strict'
 
-// README is for a first reader, so it stays short; what it and the other pages link to exists, here and on the site.
+// README is for a first reader, so it stays short, and ARCHITECTURE for a new colleague; their figures are those that were
+// measured last. What the pages link to exists, here and on the site.
 
 const assert = require('node:assert')
 const { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
@@ -16,6 +17,7 @@ const { PROGRAMS } = require('../../scripts/programs')
 const root = path.join(__dirname, '..', '..')
 const MOST_LINES = 150
 const LONGEST_LINE = 120
+const MOST_LINES_OF_ARCHITECTURE = 200
 
 const pages = [
   ...readdirSync(root).filter((file) => file.endsWith('.md')),
@@ -47,11 +49,14 @@ test('README is short enough to be read', () => {
   )
 })
 
-/** The cells of a table's rows, by their first. @param {string} page */
-function rowsOf(page) {
-  const rows = Array.from(textOf(page).matchAll(/^\| (.+) \|$/gm), ([, row]) =>
-    row.split(' | ').map((cell) => cell.trim()),
-  )
+test('ARCHITECTURE is short enough to be read', () => {
+  const lines = textOf('ARCHITECTURE.md').trimEnd().split('\n').length
+  assert.ok(lines <= MOST_LINES_OF_ARCHITECTURE, `${lines} lines, at most ${MOST_LINES_OF_ARCHITECTURE}`)
+})
+
+/** The cells of a table's rows, by their first. @param {string} text */
+function rowsOf(text) {
+  const rows = Array.from(text.matchAll(/^\| (.+) \|$/gm), ([, row]) => row.split(' | ').map((cell) => cell.trim()))
   return new Map(rows.map(([name, ...cells]) => [name, cells]))
 }
 
@@ -65,20 +70,76 @@ const COSTS = [
   { row: 'PUT of 1 MB, 8 connections', measured: 'PUT of 1 MB, 8 clients', columns: [0, 1] },
 ]
 
+/** @returns {{ runtime: string, rows: Map<string, string[]> }} what was measured on the runtime that README tells of */
+function surveyed() {
+  const [, runtime] = /--survey` on (Node \d+)/.exec(textOf('README.md')) ?? assert.fail('README names the runtime')
+  const [, section] = textOf('docs/performance.md').split(new RegExp(`<!-- (?:end of )?survey: ${runtime} -->`))
+  assert.ok(section, `docs/performance.md has a survey of ${runtime}`)
+  return { runtime, rows: rowsOf(section) }
+}
+
+/**
+ * @param {string} where a figure stands, with words around it
+ * @param {string} shown the figure
+ * @param {string} row of the survey
+ * @param {number} measured
+ */
+function assertShown(where, shown, row, measured) {
+  const decimals = shown.split('.')[1]?.length ?? 0
+  assert.strictEqual(
+    shown,
+    measured.toFixed(decimals),
+    `${where}: ${shown} stands there, ${measured} is what docs/performance.md has of "${row}"`,
+  )
+}
+
 test("README's figures are those of docs/performance.md, its losses among them", () => {
-  const [readme, performance] = [rowsOf('README.md'), rowsOf('docs/performance.md')]
+  const readme = rowsOf(textOf('README.md'))
+  const survey = surveyed().rows
   let losses = 0
   for (const { row, measured, columns } of COSTS) {
     const [name, shown] = [...readme].find(([name]) => name.startsWith(row)) ?? assert.fail(row)
+    const figures = survey.get(measured) ?? assert.fail(`no case "${measured}" was measured`)
     for (const [at, column] of columns.entries()) {
-      const [figure, decimals = ''] = /^\d+(?:\.(\d+))?/.exec(shown[at]) ?? assert.fail(`${name}: ${shown}`)
-      assert.strictEqual(figure, Number(performance.get(measured)?.[column]).toFixed(decimals.length), name)
+      const [figure] = /^\d+(?:\.\d+)?/.exec(shown[at]) ?? assert.fail(`${name}: ${shown}`)
+      assertShown(`README.md, "${name}"`, figure, measured, Number(figures[column]))
     }
     const isLoss = row.includes('latency') ? Number(shown[0]) > 1 : Number(shown[0]) < 1
-    assert.strictEqual(name.includes('**keepwire is slower**'), isLoss, name)
+    assert.strictEqual(
+      name.includes('**keepwire is slower**'),
+      isLoss,
+      `README.md says of "${name}" whether it is slower`,
+    )
     losses += Number(isLoss)
   }
   assert.ok(losses > 0)
+})
+
+/** Figures in sentences: where, how they stand there, and which rows of the survey they are of. */
+const SENTENCES = [
+  {
+    page: 'README.md',
+    figures: /loading takes \[([\d.]+) ms of CPU and ([\d.]+)\s+MB\s+more\s+than\s+`node:http`\]/,
+    rows: ['a process, CPU', 'a process, memory'],
+    from: (/** @type {number[]} */ [ours, theirs]) => ours - theirs,
+  },
+  {
+    page: 'docs/decisions/03-verbatim-bytes.md',
+    figures: /An idle connection takes ([\d.]+) KB now/,
+    rows: ['10,000 idle connections, memory each'],
+    from: (/** @type {number[]} */ [ours]) => ours,
+  },
+]
+
+test('what start-up and idle connections cost is, in sentences, what was measured last', () => {
+  const survey = surveyed().rows
+  for (const { figures, from, page, rows } of SENTENCES) {
+    const [sentence, ...shown] = figures.exec(textOf(page)) ?? assert.fail(`${page} has a sentence like ${figures}`)
+    for (const [at, row] of rows.entries()) {
+      const cells = survey.get(row) ?? assert.fail(`no case "${row}" was measured`)
+      assertShown(`${page}, "${sentence}"`, shown[at], row, Number(from(cells.map(Number.parseFloat)).toFixed(1)))
+    }
+  }
 })
 
 test('each page of docs/ opens with an example', () => {
