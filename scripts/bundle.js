@@ -31,7 +31,7 @@ const PARTS = [
     roots: [
       'agent/lifecycle.js',
       'client-request/fallback-deadlines.js',
-      'common/proxy-env.js',
+      'common/proxies/environment.js',
       'exchange/errors.js',
       'exchange/gate.js',
       'exchange/lookup.js',

@@ -12,7 +12,7 @@ const { fallbackReason, removeSocket } = require('../client-request/fallback.js'
 const { runtimeSecureAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./symbols.js')
 const { merge, nameOf } = require('../common/options.js')
-const { kProxy, suffixOf } = require('../common/proxy-option.js')
+const { kProxy, suffixOf } = require('../common/proxies/option.js')
 const { invalidValue } = require('../common/errors.js')
 const { SecureOrigin } = require('./https-origin.js')
 const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
@@ -24,7 +24,7 @@ const kKnown = Symbol('keepwire.known')
 /** Origins found by a short name, which keeps them in memory; beyond, all are looked for anew. */
 const MOST_KNOWN = 512
 
-/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
 /** @typedef {Record<string, any>} Options */
 
 /** @type {Options} */

@@ -60,7 +60,7 @@ class SecureOrigin extends Origin {
    * @param {Options} options those of the first request, merged
    * @param {Secure | string} secure
    * @param {boolean} isUsual whether the name is what our agents call it
-   * @param {import('../common/proxy-option.js').AgentProxy | undefined} proxy
+   * @param {import('../common/proxies/agent-proxy.js').AgentProxy | undefined} proxy
    * @param {string} suffix of its name, after what tells connections apart
    */
   constructor(origins, name, options, secure, isUsual, proxy, suffix) {

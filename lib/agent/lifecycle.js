@@ -11,7 +11,7 @@ const { fromRecord } = require('../exchange/errors.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { kFind, kReason, NO_REQUEST } = require('./symbols.js')
 const { invalidValue, notANumber, outOfRange } = require('../common/errors.js')
-const { proxyFor, tellProxyError } = require('../common/proxy-option.js')
+const { proxyFor, tellProxyError } = require('../common/proxies/option.js')
 
 /** @typedef {import('./origin.js').Origin} Origin */
 /** @typedef {import('./origins.js').Origins} Origins */

@@ -13,7 +13,7 @@ const { told } = require('./identity.js')
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('./origins.js').Origins} Origins */
-/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {Record<string, any>} Options */
 

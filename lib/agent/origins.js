@@ -20,7 +20,8 @@ const {
   validate,
 } = require('../common/options.js')
 const { breakerOf, hostLimits } = require('../common/policy-option.js')
-const { kProxy, ProxyEnv } = require('../common/proxy-option.js')
+const { kProxy } = require('../common/proxies/option.js')
+const { ProxyEnv } = require('../common/proxies/rules.js')
 const { invalidValue } = require('../common/errors.js')
 const { threadPort } = require('../bridge/port.js')
 const { told } = require('./identity.js')
@@ -29,7 +30,7 @@ const { Origin } = require('./origin.js')
 const { ShownSockets } = require('./shown-sockets.js')
 const { noteAgent } = require('../common/warnings.js')
 
-/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
 /** @typedef {Record<string, any>} Options */
 
 const gating = lazy(() => require('../exchange/gate.js'))

@@ -8,7 +8,7 @@ const { Agent } = require('../agent/agent.js')
 const { RuntimeAgent } = require('../runtime/genuine.js')
 const { standIn } = require('./stand-in.js')
 const { merge } = require('../common/options.js')
-const { kProxy } = require('../common/proxy-option.js')
+const { kProxy } = require('../common/proxies/option.js')
 const { requestOver } = require('../fast-request/index.js')
 
 /** All connections of one name are alike. */

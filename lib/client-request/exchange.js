@@ -21,7 +21,7 @@ const {
 const { tellUnknown } = require('../exchange/connection.js')
 const { Exchange } = require('../exchange/exchange.js')
 const { coded, connectionReset, emitRequestError } = require('../common/errors.js')
-const { tellProxyError } = require('../common/proxy-option.js')
+const { tellProxyError } = require('../common/proxies/option.js')
 const {
   complete,
   completeResponse,

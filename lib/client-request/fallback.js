@@ -24,7 +24,8 @@ const { lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')
 const { judgedLookup, refusalOf, refusalOfPath } = require('../common/addresses.js')
 const { CONNECTION, namesOf } = require('../common/option-table.js')
-const { kProxy, notProxied, ProxyEnv } = require('../common/proxy-option.js')
+const { kProxy, notProxied } = require('../common/proxies/option.js')
+const { ProxyEnv } = require('../common/proxies/rules.js')
 const { isUnusual, merge, pick } = require('../common/options.js')
 const { lazy } = require('../runtime/lazy.js')
 const { isSandboxed, mayBeForbidden } = require('../runtime/permission.js')
@@ -87,7 +88,7 @@ const PERMISSION = 'permission'
 /** Why requests went that way. @type {WeakMap<object, string>} */
 const fallbackRequests = new WeakMap()
 
-/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
 /** @typedef {[reason: string, applies: (agent: any, req: any, options: Options, proxy?: AgentProxy) => unknown]} Reason */
 
 /** @type {Reason[]} */

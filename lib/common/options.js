@@ -9,7 +9,7 @@ const { unjudged } = require('./addresses.js')
 const { AGENT, CONNECTION, namesOf } = require('./option-table.js')
 const { nameCacheOf } = require('./dns-option.js')
 const { breakerOf, checkPolicy } = require('./policy-option.js')
-const { proxyOf } = require('./proxy-option.js')
+const { proxyOf } = require('./proxies/option.js')
 const { dns } = require('../runtime/late.js')
 const { invalidValue, notA, notANumber, outOfRange } = require('./errors.js')
 const {

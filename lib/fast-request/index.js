@@ -7,7 +7,7 @@
 const { EventEmitter } = require('node:events')
 
 const { fallbackReason } = require('../client-request/fallback.js')
-const { mayBeProxied } = require('../common/proxy-option.js')
+const { mayBeProxied } = require('../common/proxies/option.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { ignoresAgents } = require('../runtime/probes.js')
 const { argumentsOf, simpleArguments } = require('./arguments.js')

@@ -9,7 +9,7 @@
 const { fallbackReason } = require('../client-request/fallback.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { checkTimeout, isPlain, leavesTarget, plainName } = require('../common/options.js')
-const { hasOneWay, isNothing, kProxy } = require('../common/proxy-option.js')
+const { hasOneWay, isNothing, kProxy } = require('../common/proxies/option.js')
 const { originsOf } = require('../agent/origins.js')
 const { hasListeners, ignoresAgents, quietly } = require('../runtime/probes.js')
 const { headOf, isSimpleHost } = require('./head.js')

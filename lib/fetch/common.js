@@ -4,12 +4,13 @@
 
 const { Agent, originsOf, route } = require('../agent/agent.js')
 const { Agent: HttpsAgent } = require('../agent/https-agent.js')
-const { bun, deno } = require('../common/proxy-env.js')
-const { ProxyEnv, proxyFor } = require('../common/proxy-option.js')
+const { bun, deno } = require('../common/proxies/environment.js')
+const { proxyFor } = require('../common/proxies/option.js')
+const { ProxyEnv } = require('../common/proxies/rules.js')
 const { fieldOf } = require('./head.js')
 const { isBun, isNode } = require('./platform.js')
 
-/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
 /** @typedef {import('./request.js').Order} Order */
 
 const OPTIONS = Object.freeze({ keepAlive: true, shared: true, warnings: false })

@@ -123,7 +123,7 @@ class FetchExchange {
   /**
    * @param {any} agent
    * @param {boolean} isGiven
-   * @param {import('../common/proxy-option.js').AgentProxy | undefined} proxy
+   * @param {import('../common/proxies/agent-proxy.js').AgentProxy | undefined} proxy
    */
   #sendOver(agent, isGiven, proxy) {
     this.#sent = isHeard(this.order) ? this.#traced() : this.order
@@ -133,7 +133,7 @@ class FetchExchange {
   /**
    * @param {any} agent
    * @param {boolean} isGiven
-   * @param {Promise<import('../common/proxy-option.js').AgentProxy | undefined>} promise
+   * @param {Promise<import('../common/proxies/agent-proxy.js').AgentProxy | undefined>} promise
    */
   async #awaitProxy(agent, isGiven, promise) {
     try {

@@ -4,7 +4,7 @@
 // A class instance, an Object.create() and a Request are as good as a literal.
 
 const { notA } = require('../common/errors.js')
-const { proxyOf } = require('../common/proxy-option.js')
+const { proxyOf } = require('../common/proxies/option.js')
 const { foreignOptions } = require('./platform.js')
 
 /** The members of the standard, in the order in which WebIDL reads them. */

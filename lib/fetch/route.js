@@ -20,7 +20,7 @@ const { mayBeForbidden } = require('../runtime/permission.js')
 const { LEGACY_SERVER, mayBeLegacy, RENEGOTIATION } = require('../tls/legacy.js')
 const { isAltered } = require('../tls/settings.js')
 const { warnOfFallback } = require('../common/warnings.js')
-const { kProxy, proxyFor } = require('../common/proxy-option.js')
+const { kProxy, proxyFor } = require('../common/proxies/option.js')
 const { canCarry } = require('../bridge/native.js')
 const { ClientHandler } = require('./client-handler.js')
 const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
@@ -31,7 +31,7 @@ const { sendsControls } = require('./platform.js')
 
 /** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/https-origin.js').SecureOrigin} SecureOrigin */
-/** @typedef {import('../common/proxy-option.js').AgentProxy} AgentProxy */
+/** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./handler.js').Owner} Owner */
 
