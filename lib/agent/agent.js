@@ -7,7 +7,9 @@
 
 const { nextTick } = require('../runtime/captured.js')
 const { exchangeFor } = require('../client-request/exchange.js')
-const { asksForUpgrade, fallBack, fallbackReason, onFree, removeSocket } = require('../client-request/fallback.js')
+const { fallBack } = require('../client-request/fallback.js')
+const { asksForUpgrade, fallbackReason } = require('../client-request/fallback-reasons.js')
+const { onFree, removeSocket } = require('../client-request/fallback-sockets.js')
 const { kStandsFor, RuntimeAgent } = require('../runtime/genuine.js')
 const { giveBack, lease } = require('../exchange/lease.js')
 const native = require('../bridge/native.js')

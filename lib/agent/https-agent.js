@@ -8,7 +8,8 @@
 const net = require('node:net')
 
 const { additions, Agent: HttpAgent, agentOver, initialize, originsOf, overrideIn } = require('./agent.js')
-const { fallbackReason, removeSocket } = require('../client-request/fallback.js')
+const { fallbackReason } = require('../client-request/fallback-reasons.js')
+const { removeSocket } = require('../client-request/fallback-sockets.js')
 const { runtimeSecureAgent } = require('../runtime/genuine.js')
 const { kFind, kReason, NO_REQUEST } = require('./symbols.js')
 const { merge, nameOf } = require('../common/options.js')

@@ -4,7 +4,8 @@
 
 const { now } = require('../runtime/captured.js')
 const { isSecureContextReplaced } = require('../runtime/genuine.js')
-const { CONTEXT_REPLACED, fallBack, isRuntimes } = require('../client-request/fallback.js')
+const { fallBack, runtimeUses } = require('../client-request/fallback.js')
+const { CONTEXT_REPLACED } = require('../client-request/fallback-reasons.js')
 const { rewind } = require('../client-request/rewind.js')
 const native = require('../bridge/native.js')
 const { nameOf } = require('../common/options.js')
@@ -83,7 +84,7 @@ class SecureOrigin extends Origin {
 
   /** Nothing goes past a proxy. */
   get #mayLeave() {
-    return this.proxy === undefined || isRuntimes(this.origins.agent, this.proxy)
+    return this.proxy === undefined || runtimeUses(this.origins.agent, this.proxy)
   }
 
   /** Why its server is known to be one for the runtime's own TLS; undefined: it isn't. */

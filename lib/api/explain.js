@@ -3,7 +3,7 @@
 // How a request got its connection, told from the few numbers that its exchange keeps.
 
 const { ADOPTING, DIALING, IDLE } = require('../bridge/layout.js')
-const { fallbackRequests } = require('../client-request/fallback.js')
+const { fallbackRequests } = require('../client-request/fallback-sockets.js')
 const { missReason } = require('../common/reasons.js')
 const { kFast } = require('../fast-request/symbols.js')
 const { kExchange } = require('../socket/socket.js')

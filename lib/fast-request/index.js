@@ -6,7 +6,7 @@
 
 const { EventEmitter } = require('node:events')
 
-const { fallbackReason } = require('../client-request/fallback.js')
+const { fallbackReason } = require('../client-request/fallback-reasons.js')
 const { mayBeProxied } = require('../common/proxies/option.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { ignoresAgents } = require('../runtime/probes.js')

@@ -6,7 +6,7 @@
 // What a request's options come to is its template. Most requests of a program are like former ones, so an agent keeps the
 // templates that it had last, by their paths; nothing in a template changes.
 
-const { fallbackReason } = require('../client-request/fallback.js')
+const { fallbackReason } = require('../client-request/fallback-reasons.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
 const { checkTimeout, isPlain, leavesTarget, plainName } = require('../common/options.js')
 const { hasOneWay, isNothing, kProxy } = require('../common/proxies/option.js')

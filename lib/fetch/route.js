@@ -7,7 +7,7 @@
 const net = require('node:net')
 
 const { Agent, route } = require('../agent/agent.js')
-const { CONTEXT_REPLACED, PERMISSION, SOCKETS_REPLACED } = require('../client-request/fallback.js')
+const { CONTEXT_REPLACED, PERMISSION, SOCKETS_REPLACED } = require('../client-request/fallback-reasons.js')
 const {
   isClientRequestReplaced,
   isIdentityReplaced,
