@@ -1,6 +1,6 @@
 'use strict'
 
-// One table has every option by which connections differ (lib/common/option-table.js). It must have what the runtimes' own
+// One table has every option by which connections differ (lib/common/options/table.js). It must have what the runtimes' own
 // agents and sockets read, and all places where names stand in the code must have what it has: an option that one of them
 // forgets would have requests share connections that they may not share.
 
@@ -14,8 +14,9 @@ const tls = require('node:tls')
 
 const keepwire = require('../..')
 const { originsOf } = require('../../lib/agent/origins.js')
-const { AGENT, CONNECTION, TLS } = require('../../lib/common/option-table.js')
-const options = require('../../lib/common/options.js')
+const { AGENT, CONNECTION, TLS } = require('../../lib/common/options/table.js')
+const { isPlain, leavesTarget } = require('../../lib/common/options/merge.js')
+const { profileOf } = require('../../lib/common/options/profile.js')
 const { isSimple } = require('../../lib/fast-request/template.js')
 const settings = require('../../lib/tls/settings.js')
 
@@ -121,8 +122,8 @@ test('a connection’s profile is made of the rows that say so, and of no other'
   const target = { host: 'localhost', port: 80 }
   const agent = (own) => ({ keepAlive: false, keepAliveMsecs: 1000, options: own })
   const names = new Set([
-    ...readBy((given) => options.profileOf(agent({}), given), target),
-    ...readBy((own) => options.profileOf(agent(own), target)),
+    ...readBy((given) => profileOf(agent({}), given), target),
+    ...readBy((own) => profileOf(agent(own), target)),
   ])
   const rows = CONNECTION.filter(({ profile }) => profile).map(({ name }) => name)
   assert.deepStrictEqual([...names].sort(), [...rows].sort())
@@ -172,11 +173,11 @@ test('docs/https.md has every option of TLS that only the runtime can honour', (
 })
 
 test('options are plain unless a row says that they are rare', () => {
-  const plain = CONNECTION.filter(({ name }) => options.isPlain({ [name]: 1 })).map(({ name }) => name)
+  const plain = CONNECTION.filter(({ name }) => isPlain({ [name]: 1 })).map(({ name }) => name)
   const rows = CONNECTION.filter(({ rare }) => !rare).map(({ name }) => name)
   assert.deepStrictEqual(plain, rows)
   for (const { name, rare } of CONNECTION) {
-    if (rare) assert.ok(!options.leavesTarget({ [name]: 1 }), name)
+    if (rare) assert.ok(!leavesTarget({ [name]: 1 }), name)
   }
 })
 

@@ -4,7 +4,7 @@
 // `addresses` say.
 
 const native = require('../bridge/native.js')
-const { nameCacheOf } = require('../common/dns-option.js')
+const { nameCacheOf } = require('../common/options/dns.js')
 
 /**
  * @param {number} agent the engine's number

@@ -4,7 +4,8 @@
 // the engine knows it by, and how to connect. The engine owns the state of connections.
 
 const native = require('../bridge/native.js')
-const { PROFILE_KEYS, pick, profileOf } = require('../common/options.js')
+const { pick } = require('../common/options/merge.js')
+const { PROFILE_KEYS, profileOf } = require('../common/options/profile.js')
 const { lazy } = require('../runtime/lazy.js')
 const { firstFamily } = require('../runtime/probes.js')
 const { EngineSocket, H2C } = require('../socket/socket.js')

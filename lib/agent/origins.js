@@ -8,18 +8,17 @@ const { RuntimeAgent } = require('../runtime/genuine.js')
 const { lazy } = require('../runtime/lazy.js')
 const native = require('../bridge/native.js')
 const {
-  LASTING,
+  deadlinesOf,
   limitsDiffer,
   limitsOf,
-  LIVE,
   maxStreams,
-  pingAfter,
   milliseconds,
-  pick,
-  deadlinesOf,
-  validate,
-} = require('../common/options.js')
-const { breakerOf, hostLimits } = require('../common/policy-option.js')
+  pingAfter,
+} = require('../common/options/limits.js')
+const { pick } = require('../common/options/merge.js')
+const { LASTING, LIVE } = require('../common/options/table.js')
+const { validate } = require('../common/options/validate.js')
+const { breakerOf, hostLimits } = require('../common/options/policy.js')
 const { kProxy } = require('../common/proxies/option.js')
 const { ProxyEnv } = require('../common/proxies/rules.js')
 const { invalidValue } = require('../common/errors.js')

@@ -7,7 +7,7 @@ const http = require('node:http')
 const { Agent } = require('../agent/agent.js')
 const { RuntimeAgent } = require('../runtime/genuine.js')
 const { standIn } = require('./stand-in.js')
-const { merge } = require('../common/options.js')
+const { merge } = require('../common/options/merge.js')
 const { kProxy } = require('../common/proxies/option.js')
 const { requestOver } = require('../fast-request/index.js')
 

@@ -16,7 +16,7 @@ const { clearTimeout, now, setTimeout } = require('../runtime/captured.js')
 const { hintOf } = require('../bridge/response-heads.js')
 const { coded } = require('../common/errors.js')
 const native = require('../bridge/native.js')
-const { freeSocketTimeout, keepAliveBuffer, milliseconds, deadlinesOf } = require('../common/options.js')
+const { deadlinesOf, freeSocketTimeout, keepAliveBuffer, milliseconds } = require('../common/options/limits.js')
 const { isLinux } = require('../runtime/probes.js')
 
 /** @typedef {import('../agent/origin.js').Origin} Origin */

@@ -12,8 +12,9 @@ const {
   RuntimeAgent,
   runtimeSecureAgent,
 } = require('../runtime/genuine.js')
-const { CONNECTION, namesOf } = require('../common/option-table.js')
-const { isUnusual, pick } = require('../common/options.js')
+const { CONNECTION, namesOf } = require('../common/options/table.js')
+const { pick } = require('../common/options/merge.js')
+const { isUnusual } = require('../common/options/profile.js')
 const { kProxy } = require('../common/proxies/option.js')
 const { before, https } = require('../runtime/late.js')
 const { lazy } = require('../runtime/lazy.js')

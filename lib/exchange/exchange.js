@@ -24,7 +24,7 @@ const {
 } = require('../bridge/layout.js')
 const native = require('../bridge/native.js')
 const { isBinding } = require('../bridge/response-heads.js')
-const { keepAliveBuffer } = require('../common/options.js')
+const { keepAliveBuffer } = require('../common/options/limits.js')
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('../agent/origin.js').Origin} Origin */

@@ -115,7 +115,7 @@ class Gate {
 
   /**
    * @param {string} host
-   * @param {Readonly<import('../common/policy-option.js').HostLimits>} limits
+   * @param {Readonly<import('../common/options/policy.js').HostLimits>} limits
    * @param {{ failures: number, cooldown: number } | null} breaker
    */
   constructor(host, limits, breaker) {

@@ -9,7 +9,7 @@ const { isIP } = require('node:net')
 const { nextTick } = require('../runtime/captured.js')
 const { judged, refusalOfPath, unjudged } = require('../common/addresses.js')
 const { optionError } = require('../common/errors.js')
-const { pick } = require('../common/options.js')
+const { pick } = require('../common/options/merge.js')
 const { dns } = require('../runtime/late.js')
 const { defaultAutoSelectFamily, isWindows } = require('../runtime/probes.js')
 

@@ -8,7 +8,8 @@
 
 const { fallbackReason } = require('../client-request/fallback-reasons.js')
 const { ClientRequest, knowsClientRequest } = require('../runtime/genuine.js')
-const { checkTimeout, isPlain, leavesTarget, plainName } = require('../common/options.js')
+const { isPlain, leavesTarget, plainName } = require('../common/options/merge.js')
+const { checkTimeout } = require('../common/options/validate.js')
 const { hasOneWay, isNothing, kProxy } = require('../common/proxies/option.js')
 const { originsOf } = require('../agent/origins.js')
 const { hasListeners, ignoresAgents, quietly } = require('../runtime/probes.js')

@@ -14,7 +14,7 @@ const {
   runtimeSecureAgent,
 } = require('../runtime/genuine.js')
 const native = require('../bridge/native.js')
-const { namesOf, TLS } = require('../common/option-table.js')
+const { namesOf, TLS } = require('../common/options/table.js')
 const { isNode } = require('../runtime/probes.js')
 const secure = require('../runtime/late.js')
 const { pemList, replacedList, trustOf } = require('./trust.js')

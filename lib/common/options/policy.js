@@ -2,7 +2,7 @@
 
 // The options `policy` and `breaker`: what each host of an agent's is spared. docs/limits-per-host.md has the user's side.
 
-const { isPromise, notA, notANumber, outOfRange, refuseUnknown } = require('./errors.js')
+const { isPromise, notA, notANumber, outOfRange, refuseUnknown } = require('../errors.js')
 
 /** How long a host may have its requests paused by Retry-After, in ms, unless its policy says otherwise. */
 const LONGEST_PAUSE = 300_000

@@ -122,4 +122,10 @@ function namesOf(rows, has) {
   return Object.freeze(rows.filter(has).map(({ name }) => name))
 }
 
-module.exports = { AGENT, CONNECTION, namesOf, TLS }
+/** Options of ours that an agent heeds when they are changed. */
+const LIVE = namesOf([...AGENT, ...CONNECTION], ({ live }) => live)
+
+/** What an agent has set once for all that agents must have in common to share connections. */
+const LASTING = namesOf(CONNECTION, ({ lasting }) => lasting)
+
+module.exports = { AGENT, CONNECTION, LASTING, LIVE, namesOf, TLS }

@@ -2,7 +2,7 @@
 
 // The option `dns`: how long an agent's engine remembers what names stand for. docs/dns.md has the user's side.
 
-const { notA, notANumber, outOfRange, refuseUnknown } = require('./errors.js')
+const { notA, notANumber, outOfRange, refuseUnknown } = require('../errors.js')
 
 /** Times in ms. getaddrinfo does not say how long an answer holds; 30 s is what the JVM makes of that. */
 const DEFAULTS = Object.freeze({
