@@ -57,10 +57,10 @@ const COMMENT_OR_NOTHING = /^\s*(\/\/.*|\/\*\*((?!\*\/).)*\*\/)?$/
 /** What is loaded when somebody needs it: lib/runtime/late.js. */
 const LATE = ['node:crypto', 'node:dns', 'node:https', 'node:tls']
 
-/** By which a file with parts is known for one of the same package. */
 /** Asked for when something is bundled: where an addon is only built, there may be no more than the scripts. */
 const manifest = () => require('../package.json')
 
+/** The first line of a file with parts: by it lib/bundle.js knows one of its own package. */
 const mark = () => `// Parts of lib/bundle.js of keepwire ${manifest().version}: scripts/bundle.js.`
 
 const HEAD = `'use strict'

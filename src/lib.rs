@@ -1,20 +1,24 @@
 //! keepwire's engine: keep-alive connections that are reused every time they can be, for JavaScript's
 //! `http.Agent`.
 //!
-//! The rooms, each of which may know those below it (ARCHITECTURE.md; a test compares):
+//! The rooms, the highest first; each may use those below it (ARCHITECTURE.md has the same list, and
+//! `__test__/package/floors-rust.test.js` compares them):
 //!
 //! * `bridge`: where Rust meets JavaScript; the only room that knows napi.
 //! * `fetch`: what `fetch()` needs beside the engine.
 //! * `engine`: how pool, connect and exchange come together.
-//! * `exchange`: one request on one connection.
-//! * `pool`: which connection serves whom; a pure state machine.
-//! * `connect`: dns, tcp (or a unix socket) and proxies, with their errors.
+//! * `exchange`: one request after the other on one connection.
 //! * `http2`: sessions of HTTP/2, whose places stand for connections.
+//! * `pool`: which connection serves whom; a pure state machine.
+//! * `connect`: names, addresses, TCP and Unix sockets, proxies, TLS.
 //! * `http1`: the responses in the bytes that a connection brings.
 //! * `io_thread`: the process-wide I/O thread.
 //! * `large`: much memory, which is not given back on that thread.
-//! * `contain`, `faults`: what a panic ends; panics for tests.
-//! * `config`, `error`, `metrics`: constants of the engine, its one error type, its counters.
+//! * `contain`: a panic ends what it is part of.
+//! * `error`: the one error type.
+//! * `faults`: panics on demand, for tests.
+//! * `metrics`: counters.
+//! * `config`: constants.
 
 // Elsewhere no event loop carries exchanges (`bridge/no_loop.rs`).
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]

@@ -130,6 +130,14 @@ test('no file of src uses one on a floor above its own', () => {
   assert.deepStrictEqual(wrong, [])
 })
 
+test('lib.rs has the same rooms, in the same order', () => {
+  const text = fs.readFileSync(path.join(src, 'lib.rs'), 'utf8')
+  const listed = Array.from(text.matchAll(/^\/\/! \* `(\w+)`:/gm), ([, room]) => room)
+  assert.deepStrictEqual(listed, floors())
+  const declared = Array.from(text.matchAll(/^mod (\w+);/gm), ([, room]) => room)
+  assert.deepStrictEqual(declared.sort(), listed.sort())
+})
+
 test('no files of src use each other in a circle', () => {
   const modules = uses()
   const done = new Set()

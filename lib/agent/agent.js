@@ -3,7 +3,7 @@
 // keepwire's http.Agent: the runtime's, with requests carried by the engine.
 //
 // It is a function like the runtime's, so that it works without `new`, and lets the runtime's constructor validate its
-// options and set its properties. What an agent shows of its connections is made by origins.js when somebody looks.
+// options and set its properties. What an agent shows of its connections is made by shown-sockets.js when somebody looks.
 
 const { nextTick } = require('../runtime/captured.js')
 const { exchangeFor } = require('../client-request/exchange.js')

@@ -1,7 +1,7 @@
 'use strict'
 
 // Content codings of responses that come over the runtime's own sockets. The engine's decoders take them off as they do of
-// all others (src/fetch/content.rs): what the runtimes have differs in what it knows, and in what it takes for complete.
+// all others (src/fetch/content/): what the runtimes have differs in what it knows, and in what it takes for complete.
 
 const { Buffer } = require('node:buffer')
 const { Readable } = require('node:stream')

@@ -12,6 +12,7 @@ const { ClientRequest } = require('../runtime/genuine.js')
 const { isDeno } = require('../runtime/probes.js')
 const { https } = require('../runtime/late.js')
 const { decoded } = require('./decoding.js')
+const { WINDOW } = require('../bridge/layout.js')
 const { causeFrom, closedBySomebody, fetchFailed } = require('./errors.js')
 const { requestHeaders } = require('./head.js')
 
@@ -20,8 +21,6 @@ const { requestHeaders } = require('./head.js')
 /** @typedef {import('./request.js').Order} Order */
 /** @typedef {import('./handler.js').Owner} Owner */
 
-/** Bytes of a body that are read ahead of whoever consumes it, as in the engine. */
-const WINDOW = 512 * 1024
 /** Statuses of responses that have no body. */
 const BODYLESS = new Set([204, 304])
 

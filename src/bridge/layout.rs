@@ -19,7 +19,8 @@ pub mod command {
     pub const ABORT: u8 = 4;
     /// Body bytes were consumed: payload `u32` how many.
     pub const ACK: u8 = 5;
-    /// A socket option of connection `id`: `aux` names it; payload `u32` a delay in ms.
+    /// A socket option of connection `id`: `aux` names it; payload of KEEP_ALIVE: `u32` delay and `u32` interval
+    /// in seconds, `u32` count.
     pub const SOCKOPT: u8 = 6;
     /// Connection `id` is closed.
     pub const CLOSE: u8 = 7;

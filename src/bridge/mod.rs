@@ -1,17 +1,20 @@
 //! Where Rust meets JavaScript: one port per JavaScript thread.
 //!
+//! * [`port`]: the ports, and the calls that are answered at once.
 //! * `bell`: what wakes a JavaScript thread.
 //! * [`submission`]: commands that JavaScript wrote into a buffer, one call a tick.
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
 //! * `records`: what happens in the engine, written as such records.
 //! * [`head_cache`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
-//! * [`fetch`]: identities and limits of `fetch()`.
-//! * [`content`]: content codings of responses that came over the runtime's own sockets.
+//! * `in_loop`, `libuv`: exchanges that a JavaScript thread carries itself, in Node's event loop; `no_loop`: where it can't.
+//! * `copies`: large pieces of requests, copied into memory that was used before.
 //! * [`lending`]: buffers of JavaScript's that bodies are written to.
+//! * `tls`: TLS settings in, the facts of a handshake out.
+//! * [`fetch`]: the `reqwest` clients of `fetch()`, by number.
+//! * [`content`]: content codings of responses that came over the runtime's own sockets.
 //! * [`overview`], [`stats`]: counters.
 //! * `faults`: panics on demand, in no release.
-//! * [`port`]: the ports, and the calls that are answered at once.
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
 

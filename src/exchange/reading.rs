@@ -134,7 +134,7 @@ impl Wire {
         rest: Bytes,
         trailers: &[u8],
     ) -> Step {
-        // Whoever hears of the end finds all of it counted.
+        // Counted before the end is told: a program that reads counters in 'end' expects this response in them.
         self.count_bytes(around);
         if let Some(exchange) = &self.current {
             around.answered(exchange.says_close());

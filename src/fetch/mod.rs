@@ -1,18 +1,21 @@
 //! What `fetch()` needs beside the engine.
 //!
-//! Fetches over an agent's connections are exchanges of the engine; what is theirs alone is [`stage`]: a body that does not
-//! come with its head waits until it is read, and content codings are taken off. Those whose users name it go over a `reqwest` client:
+//! A fetch over an agent's connections is an exchange of the engine. What is its own is here:
 //!
-//! * `under_way`: the fetches under way.
+//! * [`stage`]: between connection and JavaScript. A body that does not come with its head waits until it is read.
+//! * [`content`], [`decoding`], [`decoders`], `pace`: content codings, and the threads that take them off, at a bounded pace.
+//! * `gathered`: a body that is read whole, put together.
+//! * `under_way`: the fetches under way, of both kinds.
+//!
+//! A fetch with `client: 'reqwest'` goes over that client instead:
+//!
 //! * [`request`]: what JavaScript asked for, and what reaches a request under way.
-//! * [`clients`]: one client for what is trusted.
+//! * [`clients`]: one client for each set of TLS settings.
 //! * [`dial_coalescing`]: sees to it that a client opens no connection that nobody needs.
-//! * [`sending`]: one request, sent, and sent again where that is safe.
-//! * [`receiving`], [`decoding`], `gathered`: the response's way to JavaScript.
-//! * [`content`], [`decoders`]: content codings, and the threads that take them off.
-//! * [`failure`]: errors in the engine's words.
+//! * [`sending`], [`receiving`]: a request on its way out, again where that is safe; its response.
+//! * [`failure`], [`stats`]: its errors in the engine's words; its counters.
 //!
-//! Reuse is exact there too: the end of a response is told after its connection has come back to the client's pool
+//! There, too, a connection that can be reused is reused: the end of a response is told after its connection has come back to the client's pool
 //! ([`clients::settled`]), and a dial that has become superfluous stands in for the next one ([`dial_coalescing`]).
 
 pub mod clients;
