@@ -10,7 +10,7 @@ const { Socket } = require('node:net')
 const { fetchFailed } = require('./errors.js')
 const { FORBIDDEN, SENDABLE, wireHead } = require('./head.js')
 
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 
 const created = diagnostics.channel('undici:request:create')
 const headSent = diagnostics.channel('undici:client:sendHeaders')
@@ -30,11 +30,11 @@ let isIntroduced = false
 
 /**
  * Whether a request is to be told of.
- * @param {Order} order
+ * @param {FetchRequest} request
  */
-function isHeard(order) {
+function isHeard(request) {
   // Its wrapper around ours hears of it already.
-  if (!isIntroduced && loads.hasSubscribers && !order.place?.isWrapped) {
+  if (!isIntroduced && loads.hasSubscribers && !request.place?.isWrapped) {
     isIntroduced = true
     loads.publish({ name: 'undici' })
   }
@@ -54,7 +54,7 @@ class TracedRequest {
   aborted = false
   upgrade = null
 
-  /** @param {Order} order */
+  /** @param {FetchRequest} request */
   constructor({ body, fields, length, method, target }) {
     this.origin = target.origin
     this.path = target.path
@@ -103,24 +103,24 @@ class Trace {
   #isBodySent = false
   #isOver = false
 
-  /** @param {Order} order */
-  constructor(order) {
-    this.#request = new TracedRequest(order)
+  /** @param {FetchRequest} request */
+  constructor(request) {
+    this.#request = new TracedRequest(request)
     created.publish({ request: this.#request })
   }
 
   /**
-   * The order with what listeners have added.
-   * @param {Order} order
-   * @returns {Order}
+   * The request with what listeners have added.
+   * @param {FetchRequest} request
+   * @returns {FetchRequest}
    */
-  applied(order) {
+  applied(request) {
     const { headers, host } = this.#request
     /** @type {string[]} */
     const fields = []
-    for (let at = 0; at < order.fields.length; at += 2) {
-      const name = order.fields[at]
-      if (APART.has(name) && name !== 'host') fields.push(name, order.fields[at + 1])
+    for (let at = 0; at < request.fields.length; at += 2) {
+      const name = request.fields[at]
+      if (APART.has(name) && name !== 'host') fields.push(name, request.fields[at + 1])
     }
     if (host !== null) fields.push('host', host)
     for (let at = 0; at < headers.length; at += 2) {
@@ -128,26 +128,26 @@ class Trace {
       if (APART.has(name) || FORBIDDEN.has(name)) continue
       // Those that are as they were have been checked; listeners can write to the array as well.
       for (const value of [headers[at + 1]].flat().map(textOf)) {
-        const isOld = order.fields[order.fields.indexOf(name) + 1] === value
+        const isOld = request.fields[request.fields.indexOf(name) + 1] === value
         if (!isOld && !(TOKEN.test(name) && SENDABLE.test(value))) throw fetchFailed(invalid(`invalid ${name} header`))
         fields.push(name, value)
       }
     }
-    return { ...order, fields, trace: this }
+    return { ...request, fields, trace: this }
   }
 
   /**
    * Its head goes out.
-   * @param {Order} order
+   * @param {FetchRequest} request
    * @param {any} socket null: the engine's client chooses the connection, and tells nothing of it
    * @param {boolean} keepAlive
    */
-  sendHead(order, socket, keepAlive) {
+  sendHead(request, socket, keepAlive) {
     if (this.#isHeadSent || this.#isOver) return
     this.#isHeadSent = true
     if (!headSent.hasSubscribers) return
     // Without the empty line.
-    const headers = wireHead(order, keepAlive).slice(0, -2)
+    const headers = wireHead(request, keepAlive).slice(0, -2)
     // Listeners take it for granted that there is one.
     headSent.publish({ request: this.#request, headers, socket: socket ?? new Socket() })
   }

@@ -18,7 +18,7 @@ const { BaseHandler } = require('./base-handler.js')
 const { secureAgent, secureOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 /** @typedef {import('./handler.js').Owner} Owner */
 
 /** As the runtime's agents do by default. */
@@ -41,31 +41,31 @@ function clientNumber() {
 
 class ClientHandler extends BaseHandler {
   #owner
-  #order
+  #request
   #head
 
   /**
-   * @param {Order} order
+   * @param {FetchRequest} request
    * @param {Owner} owner
-   * @param {string} head what the client is told of the order (head.js)
+   * @param {string} head what the client is told of the request (head.js)
    */
-  constructor(order, owner, head) {
-    super(null, order.target.wanted)
+  constructor(request, owner, head) {
+    super(null, request.target.wanted)
     this.port = threadPort()
-    this.#order = order
+    this.#request = request
     this.#owner = owner
     this.#head = head
   }
 
   start() {
-    const { body } = this.#order
+    const { body } = this.#request
     const { submission } = this.port
     const number = clientNumber()
     this.open()
     const isWhole = typeof body === 'string' || body instanceof Uint8Array
     const flags = body === null ? 0 : isWhole ? FETCH_BODY_WHOLE : FETCH_BODY_STREAM
     submission.fetch(this.id, flags, number, this.#head)
-    this.#order.trace?.sendHead(this.#order, null, true)
+    this.#request.trace?.sendHead(this.#request, null, true)
     if (isWhole) {
       submission.write(this.id, body, null, 0)
       submission.end(this.id, 0)
@@ -73,7 +73,7 @@ class ClientHandler extends BaseHandler {
       this.#owner.onReady()
       return
     }
-    this.#order.trace?.sendEnd()
+    this.#request.trace?.sendEnd()
   }
 
   /**
@@ -85,7 +85,7 @@ class ClientHandler extends BaseHandler {
     if (bytes.byteLength > 0) this.port.submission.write(this.id, bytes, null, 0)
     if (!isLast) return
     this.port.submission.end(this.id, 0)
-    this.#order.trace?.sendEnd()
+    this.#request.trace?.sendEnd()
   }
 
   abandon() {
@@ -132,9 +132,9 @@ class ClientHandler extends BaseHandler {
   onError(flags, errno, text) {
     this.settle()
     const error = bodyFailed(flags, text, errno)
-    if ((flags & RENEGOTIATES) !== 0) secureOrigin(this.#order).noteRenegotiation()
+    if ((flags & RENEGOTIATES) !== 0) secureOrigin(this.#request).noteRenegotiation()
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
-      const origin = secureOrigin(this.#order)
+      const origin = secureOrigin(this.#request)
       if (origin.handsOver((flags & MAY_DO) !== 0)) {
         this.#owner.onUnmatched(secureAgent(), origin)
         return

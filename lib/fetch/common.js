@@ -11,7 +11,7 @@ const { fieldOf } = require('./head.js')
 const { isBun, isNode } = require('./platform.js')
 
 /** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 
 const OPTIONS = Object.freeze({ keepAlive: true, shared: true, warnings: false })
 
@@ -61,11 +61,11 @@ function plainOrigin(target) {
   return target.known
 }
 
-/** @param {Order} order */
-function secureOrigin(order) {
-  const asking = { method: order.method, getHeader: (/** @type {string} */ name) => fieldOf(order, name) }
+/** @param {FetchRequest} request */
+function secureOrigin(request) {
+  const asking = { method: request.method, getHeader: (/** @type {string} */ name) => fieldOf(request, name) }
   const agent = secureAgent()
-  const { href, wanted } = order.target
+  const { href, wanted } = request.target
   const proxy = /** @type {AgentProxy | undefined} */ (proxyFor(agent, wanted, () => href))
   return route(agent, asking, wanted, proxy).origin
 }

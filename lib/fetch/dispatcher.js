@@ -94,8 +94,8 @@ function targetIn(input) {
 
 /** @param {import('./target.js').Target} target */
 function count(target) {
-  const order = /** @type {any} */ ({ target, method: 'GET', fields: [] })
-  const { key, origins } = target.protocol === 'https:' ? secureOrigin(order) : plainOrigin(target)
+  const request = /** @type {any} */ ({ target, method: 'GET', fields: [] })
+  const { key, origins } = target.protocol === 'https:' ? secureOrigin(request) : plainOrigin(target)
   origins.fallbackReasons.set(DISPATCHER_REPLACED, (origins.fallbackReasons.get(DISPATCHER_REPLACED) ?? 0) + 1)
   native.note(origins.id, key, true, DISPATCHER_REPLACED)
 }

@@ -73,7 +73,7 @@ class EagerResponse extends RuntimeResponse {
   #read(take, read) {
     const of = this.#of
     if (of.used) return /** @type {any} */ (usedResponse().text())
-    if (of.order.signal?.aborted && !super.bodyUsed && !of.isNull) return Promise.reject(of.order.signal.reason)
+    if (of.request.signal?.aborted && !super.bodyUsed && !of.isNull) return Promise.reject(of.request.signal.reason)
     // A body that is still coming needs no stream of the runtime's to be read at once.
     if ((of.handle !== null || isDeno) && !this.#touched && !super.bodyUsed) return take(of)
     of.limit()

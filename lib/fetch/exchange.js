@@ -1,6 +1,6 @@
 'use strict'
 
-// One fetch: from its order, over redirects, to its last byte.
+// One fetch: from its request, over redirects, to its last byte.
 //
 // Each of its requests is a handler, which knows how it is carried. Whoever reads the body holds a BodyHandle, and nothing here
 // holds that: when nobody can read the body any more, the handle is collected, and the fetch is given up.
@@ -40,8 +40,8 @@ const LONG_PIECE = 32 * 1024
 function nothing() {}
 
 class FetchExchange {
-  /** What is asked for at the moment. @type {import('./request.js').Order} */
-  order
+  /** What is asked for at the moment. @type {import('./request.js').FetchRequest} */
+  request
   /** Of the stream that shows the body, which nothing here keeps. @type {WeakRef<ReadableByteStreamController> | undefined} */
   stream = undefined
   /** @type {(response: Response) => void} */
@@ -51,9 +51,9 @@ class FetchExchange {
   /** @type {ReturnType<typeof send> | null} */
   #handler = null
   #open = false
-  /** The order as it was sent, with what tracers have added. @type {import('./request.js').Order} */
+  /** The request as it was sent, with what tracers have added. @type {import('./request.js').FetchRequest} */
   #sent
-  /** What comes after the rest of a redirect's body. @type {import('./request.js').Order | null} */
+  /** What comes after the rest of a redirect's body. @type {import('./request.js').FetchRequest | null} */
   #next = null
   #discarded = 0
   /** When a body that nobody wants has had its time. @type {Deadline | null} */
@@ -85,19 +85,19 @@ class FetchExchange {
   #upload = null
 
   /**
-   * @param {import('./request.js').Order} order
+   * @param {import('./request.js').FetchRequest} request
    * @param {(response: Response) => void} resolve
    * @param {(error: unknown) => void} reject
    */
-  constructor(order, resolve, reject) {
-    this.order = order
-    this.#sent = order
+  constructor(request, resolve, reject) {
+    this.request = request
+    this.#sent = request
     this.#resolve = resolve
     this.#reject = reject
   }
 
   start() {
-    const { signal, timeoutMs } = this.order
+    const { signal, timeoutMs } = this.request
     if (signal !== null) {
       if (signal.aborted) return this.#abort(signal.reason)
       this.#onAbort = () => this.#abort(signal.reason)
@@ -112,7 +112,7 @@ class FetchExchange {
   /** Sends what is asked for at the moment. */
   #send() {
     try {
-      const { agent, isGiven, proxy } = wayOf(this.order)
+      const { agent, isGiven, proxy } = wayOf(this.request)
       if (proxy instanceof Promise) this.#awaitProxy(agent, isGiven, proxy)
       else this.#sendOver(agent, isGiven, proxy)
     } catch (error) {
@@ -126,7 +126,7 @@ class FetchExchange {
    * @param {import('../common/proxies/agent-proxy.js').AgentProxy | undefined} proxy
    */
   #sendOver(agent, isGiven, proxy) {
-    this.#sent = isHeard(this.order) ? this.#traced() : this.order
+    this.#sent = isHeard(this.request) ? this.#traced() : this.request
     this.#handler = send(this.#sent, this, agent, isGiven, proxy)
   }
 
@@ -152,12 +152,12 @@ class FetchExchange {
     })
   }
 
-  /** The order with what tracers add to it. What mocks hear of is a request of the runtime's, with channels of its own. */
+  /** The request with what tracers add to it. What mocks hear of is a request of the runtime's, with channels of its own. */
   #traced() {
-    if (mockReason(this.order) !== undefined) return this.order
-    const trace = new Trace(this.order)
-    this.#sent = { ...this.order, trace }
-    return trace.applied(this.order)
+    if (mockReason(this.request) !== undefined) return this.request
+    const trace = new Trace(this.request)
+    this.#sent = { ...this.request, trace }
+    return trace.applied(this.request)
   }
 
   /**
@@ -182,7 +182,7 @@ class FetchExchange {
   #startUpload() {
     if (!this.#open || this.#handler === null) return
     this.#upload = new Upload(
-      this.order,
+      this.request,
       (bytes, isLast) => this.#handler?.send(bytes, isLast),
       (error) => {
         this.#handler?.abandon()
@@ -204,29 +204,29 @@ class FetchExchange {
    */
   onResponse(status, head, body, ended) {
     this.#sent.trace?.answer(status, head)
-    if (isRedirect(this.order, status) && this.#redirect(status, head, body, ended)) return
+    if (isRedirect(this.request, status) && this.#redirect(status, head, body, ended)) return
     const resolve = this.#resolve
     // They lead to the response, which would never be collected.
     this.#resolve = nothing
     this.#reject = nothing
-    if (isOpaque(this.order)) {
+    if (isOpaque(this.request)) {
       if (ended) this.#close()
       else this.#dump(body)
-      resolve(makeOpaque(this.order))
+      resolve(makeOpaque(this.request))
       return
     }
-    if (!ended && isBodyless(this.order, status)) {
+    if (!ended && isBodyless(this.request, status)) {
       this.#dump(body)
-      resolve(makeResponse(this.order, status, head, null, null))
+      resolve(makeResponse(this.request, status, head, null, null))
       return
     }
     if (ended && (body === null || body.length <= this.#most())) {
       this.#close()
-      resolve(makeResponse(this.order, status, head, body, null))
+      resolve(makeResponse(this.request, status, head, body, null))
       return
     }
     this.#head = head
-    resolve(makeResponse(this.order, status, head, null, new BodyHandle(this)))
+    resolve(makeResponse(this.request, status, head, null, new BodyHandle(this)))
     if (body !== null) this.onData(body, ended)
   }
 
@@ -239,7 +239,7 @@ class FetchExchange {
    */
   #redirect(status, head, body, ended) {
     try {
-      const next = redirected(this.order, status, head.lines)
+      const next = redirected(this.request, status, head.lines)
       if (next === null) return false
       this.#endUpload(undefined)
       this.#next = next
@@ -289,7 +289,7 @@ class FetchExchange {
     this.#restDeadline?.end()
     this.#restDeadline = null
     this.#sent.trace?.complete()
-    this.order = /** @type {import('./request.js').Order} */ (this.#next)
+    this.request = /** @type {import('./request.js').FetchRequest} */ (this.#next)
     this.#next = null
     this.#handler = null
     this.#send()
@@ -322,7 +322,7 @@ class FetchExchange {
 
   /** Most bytes that the body may have. */
   #most() {
-    const { maxResponseSize } = this.order
+    const { maxResponseSize } = this.request
     if (this.#isWhole) return Math.min(maxResponseSize || MOST_WHOLE, MOST_AT_ONCE)
     return maxResponseSize || Number.POSITIVE_INFINITY
   }
@@ -336,7 +336,7 @@ class FetchExchange {
   /** @param {boolean} ended whether its connection is free already */
   #overflow(ended) {
     if (!ended) this.#handler?.abandon()
-    const { maxResponseSize } = this.order
+    const { maxResponseSize } = this.request
     this.#fail(tooLarge(this.#most(), maxResponseSize))
   }
 
@@ -406,7 +406,7 @@ class FetchExchange {
 
   /** There is nothing more to come. */
   #close() {
-    const { signal } = this.order
+    const { signal } = this.request
     if (this.#onAbort !== null && signal !== null) {
       signal.removeEventListener('abort', this.#onAbort)
       this.#onAbort = null
@@ -429,7 +429,7 @@ class FetchExchange {
     const upload = this.#upload
     this.#upload = null
     if (upload !== null) upload.end(reason)
-    else if (isUnread(this.order.body)) this.order.body.cancel(reason).catch(nothing)
+    else if (isUnread(this.request.body)) this.request.body.cancel(reason).catch(nothing)
   }
 
   /**
@@ -503,7 +503,7 @@ class FetchExchange {
 }
 
 /**
- * @param {import('./request.js').Order['body']} body
+ * @param {import('./request.js').FetchRequest['body']} body
  * @returns {body is ReadableStream<Uint8Array>}
  */
 function isUnread(body) {

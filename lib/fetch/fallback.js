@@ -10,7 +10,7 @@ const { timeoutOf } = require('./request.js')
 const { isPrivate } = require('./redirect.js')
 const { limited } = require('./runtime-response.js')
 const { parsed } = require('./target.js')
-const { runtimeFetch } = require('./platform.js')
+const { isNode, runtimeFetch } = require('./platform.js')
 
 const NO_FETCH =
   "only the runtime's own fetch can make this fetch, and this process has none (--no-experimental-fetch?)"
@@ -23,7 +23,7 @@ const MISFIT = "can't be combined with options that only the runtime's own fetch
  * @param {ReadonlySet<string> | null} confined
  * @returns {Promise<Response>}
  */
-function foreignFetch(input, init, read, confined) {
+function fallbackFetch(input, init, read, confined) {
   if (runtimeFetch === undefined) throw coded('ERR_INVALID_STATE', NO_FETCH)
   // The runtime's fetch takes fields that it knows nothing of along to wherever a redirect leads.
   const staysHere = confined !== null && [...confined].some((name) => !isPrivate(name))
@@ -65,4 +65,30 @@ function refuseAgent(input, agent) {
   throw invalidValue('agent', chosen, MISFIT)
 }
 
-module.exports = { foreignFetch }
+/**
+ * Whether this is for the runtime's own fetch: schemes other than HTTP, and options that only it has.
+ * @param {any} input
+ * @param {import('./init.js').Init | null} init
+ */
+function isForFallback(input, init) {
+  const spelled = typeof input === 'string' ? input : input instanceof URL ? input.href : input?.url
+  if (typeof spelled === 'string' && /^\s*(?!https?:)[a-z][a-z0-9+.-]*:/i.test(spelled) && parsed(spelled) !== null) {
+    return true
+  }
+  if (init?.isForFallback) return true
+  let integrity = init?.integrity
+  if (integrity === undefined && input instanceof Request) integrity = input.integrity
+  return integrity !== undefined && integrity !== ''
+}
+
+/**
+ * Whether the runtime's own fetch takes a URL that ours refuses: on Bun and Deno, one with credentials.
+ * @param {any} input
+ */
+function onlyRuntimeTakes(input) {
+  if (isNode) return false
+  const url = parsed(typeof input === 'string' ? input : (input?.href ?? input?.url))
+  return url !== null && (url.username !== '' || url.password !== '')
+}
+
+module.exports = { fallbackFetch, isForFallback, onlyRuntimeTakes }

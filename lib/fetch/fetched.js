@@ -97,36 +97,36 @@ class Fetched {
   #headers = null
 
   /**
-   * @param {import('./request.js').Order} order
+   * @param {import('./request.js').FetchRequest} request
    * @param {number} status
    * @param {Head} head
    * @param {Buffer | null} bytes a complete body
    * @param {BodyHandle | null} handle one that is still coming
    */
-  constructor(order, status, head, bytes, handle) {
+  constructor(request, status, head, bytes, handle) {
     this.status = status
     this.head = head
     this.bytes = bytes
     this.handle = handle
-    this.order = order
+    this.request = request
     this.used = false
   }
 
   get isNull() {
-    return isBodyless(this.order, this.status)
+    return isBodyless(this.request, this.status)
   }
 
   get url() {
-    return this.order.target.url
+    return this.request.target.url
   }
 
   get redirected() {
-    return this.order.redirects > 0
+    return this.request.redirects > 0
   }
 
   /** @returns {string} */
   get type() {
-    return hasModes && this.order.isTainted ? 'cors' : responseType
+    return hasModes && this.request.isTainted ? 'cors' : responseType
   }
 
   /** @returns {Headers} */
@@ -144,12 +144,12 @@ class Fetched {
 
   /** The same, to be read again. */
   copy() {
-    return new Fetched(this.order, this.status, this.head, this.bytes, this.handle)
+    return new Fetched(this.request, this.status, this.head, this.bytes, this.handle)
   }
 
   /** A fetch that was aborted has no body, even if it had all come by then. */
   check() {
-    const { signal } = this.order
+    const { signal } = this.request
     if (signal?.aborted) throw signal.reason
   }
 
@@ -167,7 +167,7 @@ class Fetched {
    */
   #consume(read, convert) {
     this.used = !this.isNull
-    const { signal } = this.order
+    const { signal } = this.request
     if (signal?.aborted && this.used) return Promise.reject(signal.reason)
     if (this.isNull) return Promise.resolve(convert(NOTHING))
     return this.handle === null ? Promise.resolve(convert(this.bytes ?? NOTHING)) : read(this.handle)
@@ -266,11 +266,11 @@ function usedResponse() {
 
 /**
  * Whether a response has no body, whatever has come of one (fetch.spec.whatwg.org, "null body status").
- * @param {import('./request.js').Order} order
+ * @param {import('./request.js').FetchRequest} request
  * @param {number} status
  */
-function isBodyless(order, status) {
-  return NULL_BODY.has(status) || order.method === 'HEAD'
+function isBodyless(request, status) {
+  return NULL_BODY.has(status) || request.method === 'HEAD'
 }
 
 module.exports = {

@@ -33,7 +33,7 @@ const { fieldOf, wireHead } = require('./head.js')
 
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
 /** @typedef {import('../agent/origin.js').Origin} Origin */
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 
 /**
  * Who sends hops, and hears of them.
@@ -71,7 +71,7 @@ class Handler extends BaseHandler {
   res = null
   /** @type {Owner} */
   #owner
-  #order
+  #request
   #mayStay = true
   /** Whether all of the request was handed to the engine. */
   #isComplete = false
@@ -82,29 +82,29 @@ class Handler extends BaseHandler {
   #reason = undefined
 
   /**
-   * @param {Order} order
+   * @param {FetchRequest} request
    * @param {any} agent
    * @param {Owner} owner
    */
-  constructor(order, agent, owner) {
-    super(agent, order.proxying === null ? order.target.wanted : { ...order.target.wanted, ...order.proxying })
+  constructor(request, agent, owner) {
+    super(agent, request.proxying === null ? request.target.wanted : { ...request.target.wanted, ...request.proxying })
     this.req = this
-    this.#order = order
+    this.#request = request
     this.#owner = owner
   }
 
   // What requests show.
 
   get method() {
-    return this.#order.method
+    return this.#request.method
   }
 
   get url() {
-    return this.#order.target.href
+    return this.#request.target.href
   }
 
   get path() {
-    return this.#order.target.path
+    return this.#request.target.path
   }
 
   get host() {
@@ -113,8 +113,8 @@ class Handler extends BaseHandler {
 
   /** @param {string} name in lower case */
   getHeader(name) {
-    const value = fieldOf(this.#order, name)
-    return value === undefined && name === 'host' ? this.#order.target.authority : value
+    const value = fieldOf(this.#request, name)
+    return value === undefined && name === 'host' ? this.#request.target.authority : value
   }
 
   /** @param {Error} [error] */
@@ -146,13 +146,13 @@ class Handler extends BaseHandler {
     const { agent, id } = this
     const connection = /** @type {Connection} */ (this.connection)
     const { submission } = this.port
-    const order = this.#order
-    const { body, method } = order
+    const request = this.#request
+    const { body, method } = request
     connection.startTimeout(0)
     const keepAlive = agent.keepAlive || Number.isFinite(agent.maxSockets)
-    this.#mayStay = keepAlive && !/\bclose\b/i.test(fieldOf(order, 'connection') ?? '')
+    this.#mayStay = keepAlive && !/\bclose\b/i.test(fieldOf(request, 'connection') ?? '')
     this.begin(method, BEGIN_FETCH, this.#mayStay, isIdempotent(this), maxHeaderSize)
-    this.#sent = submission.write(id, wireHead(order, keepAlive), 'latin1', 0)
+    this.#sent = submission.write(id, wireHead(request, keepAlive), 'latin1', 0)
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
       if (body !== null) this.#sent += submission.write(id, body, 'utf8', 0)
       this.#isComplete = true
@@ -161,9 +161,9 @@ class Handler extends BaseHandler {
       this.#owner.onReady()
     }
     connection.bytesWritten += this.#sent
-    if (order.trace === null) return
-    order.trace.sendHead(order, connection.socket, keepAlive)
-    if (this.#isComplete) order.trace.sendEnd()
+    if (request.trace === null) return
+    request.trace.sendHead(request, connection.socket, keepAlive)
+    if (this.#isComplete) request.trace.sendEnd()
   }
 
   /**
@@ -175,7 +175,7 @@ class Handler extends BaseHandler {
     if (this.isSettled) return
     const { id, port } = this
     const { submission } = port
-    const isChunked = this.#order.length < 0
+    const isChunked = this.#request.length < 0
     let sent = 0
     if (bytes.byteLength > 0) {
       if (isChunked) sent += submission.write(id, `${bytes.byteLength.toString(16)}\r\n`, 'latin1', 0)
@@ -186,7 +186,7 @@ class Handler extends BaseHandler {
       if (isChunked) sent += submission.write(id, '0\r\n\r\n', 'latin1', 0)
       submission.end(id, 0)
       this.#isComplete = true
-      this.#order.trace?.sendEnd()
+      this.#request.trace?.sendEnd()
     }
     this.#sent += sent
     const connection = /** @type {Connection} */ (this.connection)

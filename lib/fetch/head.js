@@ -5,7 +5,7 @@
 const { fetchFailed } = require('./errors.js')
 const { defaultFields, hasModes, keepsHost, sendsControls, shunsCaches } = require('./platform.js')
 
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 
 const ACCEPTED_CODINGS = 'gzip, deflate, br, zstd'
 /** They say that they have no body (RFC 9110, section 8.6), as undici's do. */
@@ -78,7 +78,7 @@ function checkFields(fields) {
 }
 
 /**
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {string} name in lower case
  * @returns {string | undefined}
  */
@@ -89,22 +89,22 @@ function fieldOf({ fields }, name) {
 
 /**
  * The head for HTTP/1.1, the blank line included.
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {boolean} keepAlive
  */
-function wireHead(order, keepAlive) {
-  const { body, fields, method, target } = order
-  if (fields !== PLAIN_FIELDS || body !== null || method !== 'GET' || !keepAlive) return makeHead(order, keepAlive)
-  if (target.plainHead === '') target.plainHead = makeHead(order, true)
+function wireHead(request, keepAlive) {
+  const { body, fields, method, target } = request
+  if (fields !== PLAIN_FIELDS || body !== null || method !== 'GET' || !keepAlive) return makeHead(request, keepAlive)
+  if (target.plainHead === '') target.plainHead = makeHead(request, true)
   return target.plainHead
 }
 
 /**
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {boolean} keepAlive
  */
-function makeHead(order, keepAlive) {
-  const { fields, method, target } = order
+function makeHead(request, keepAlive) {
+  const { fields, method, target } = request
   let host = target.authority
   let connection = keepAlive ? 'keep-alive' : 'close'
   let lines = ''
@@ -114,14 +114,14 @@ function makeHead(order, keepAlive) {
     else if (name === 'connection') connection = fields[at + 1]
     else if (name !== 'content-length') lines += `${name}: ${fields[at + 1]}\r\n`
   }
-  const framed = framing(order)
+  const framed = framing(request)
   if (framed !== null) lines += `${framed[0]}: ${framed[1]}\r\n`
   return `${method} ${target.path} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}\r\n`
 }
 
 /**
  * The name and the value of the field that says how long the body is; null: there is no body.
- * @param {Order} order
+ * @param {FetchRequest} request
  * @returns {[name: string, value: string] | null}
  */
 function framing({ body, length, method }) {
@@ -131,14 +131,14 @@ function framing({ body, length, method }) {
 
 /**
  * What the runtime's own request is given.
- * @param {Order} order
+ * @param {FetchRequest} request
  */
-function requestHeaders(order) {
+function requestHeaders(request) {
   /** @type {Record<string, string>} */
   const headers = Object.create(null)
-  for (let at = 0; at < order.fields.length; at += 2) headers[order.fields[at]] = order.fields[at + 1]
+  for (let at = 0; at < request.fields.length; at += 2) headers[request.fields[at]] = request.fields[at + 1]
   delete headers['content-length']
-  const framed = framing(order)
+  const framed = framing(request)
   if (framed !== null) headers[framed[0]] = framed[1]
   // The runtime's request refuses to announce trailers where there can be none.
   if (headers['transfer-encoding'] === undefined) delete headers.trailer
@@ -147,7 +147,7 @@ function requestHeaders(order) {
 
 /**
  * `METHOD\0url\0name\0value…`: of whole bodies the client says the length by itself.
- * @param {Order} order
+ * @param {FetchRequest} request
  */
 function clientHead({ body, fields, length, method, target }) {
   let text = `${method}\0${target.href}`

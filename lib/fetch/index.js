@@ -3,14 +3,15 @@
 // fetch(): the standard's function, carried by the engine, with the runtime's own Response, Headers, Request and
 // AbortSignal. lib/fetch/ has its parts.
 
+const { anyRequest } = require('./any-request.js')
 const { HttpError, withDefaults } = require('./defaults.js')
 const { isDispatched } = require('./dispatcher.js')
 const { FetchExchange } = require('./exchange.js')
-const { foreignFetch } = require('./fallback.js')
+const { fallbackFetch, isForFallback, onlyRuntimeTakes } = require('./fallback.js')
 const { readInit } = require('./init.js')
 const { isBun } = require('./platform.js')
 const { checkClasses, findResponse, knowsResponse } = require('./response-class.js')
-const { anyOrder, isForeign, isOnlyTheirs, simpleOrder } = require('./request.js')
+const { simpleRequest } = require('./simple-request.js')
 
 /**
  * @param {any} input
@@ -40,14 +41,14 @@ function start(input, init, confined, place = null) {
     }
     if (typeof input === 'object' && !(input instanceof URL) && typeof input?.url !== 'string') input = `${input}`
     if (isSpecial(input, given) || isDispatched(input, given)) {
-      return place === null ? foreignFetch(input, init, given, confined) : place.theirs(input, init)
+      return place === null ? fallbackFetch(input, init, given, confined) : place.theirs(input, init)
     }
-    const order = simpleOrder(input, given)
-    if (order === null) {
-      if (place !== null && isOnlyTheirs(input)) return place.theirs(input, init)
-      return anyOrder(input, given).then((made) => begin(made, confined, place))
+    const request = simpleRequest(input, given)
+    if (request === null) {
+      if (place !== null && onlyRuntimeTakes(input)) return place.theirs(input, init)
+      return anyRequest(input, given).then((made) => begin(made, confined, place))
     }
-    return begin(order, confined, place)
+    return begin(request, confined, place)
   } catch (error) {
     return Promise.reject(error)
   }
@@ -60,20 +61,20 @@ function start(input, init, confined, place = null) {
 function isSpecial(input, init) {
   // The usual case is told by its first letters.
   if (init === null && typeof input === 'string' && input.startsWith('http')) return false
-  return isForeign(input, init)
+  return isForFallback(input, init)
 }
 
 /**
- * @param {import('./request.js').Order} order
+ * @param {import('./request.js').FetchRequest} request
  * @param {ReadonlySet<string> | null} confined
  * @param {import('./request.js').Place | null} place
  * @returns {Promise<Response>}
  */
-function begin(order, confined, place) {
-  order.confined = confined
-  order.place = place
-  if (!knowsResponse()) return findResponse().then(() => begin(order, confined, place))
-  return new Promise((resolve, reject) => new FetchExchange(order, resolve, reject).start())
+function begin(request, confined, place) {
+  request.confined = confined
+  request.place = place
+  if (!knowsResponse()) return findResponse().then(() => begin(request, confined, place))
+  return new Promise((resolve, reject) => new FetchExchange(request, resolve, reject).start())
 }
 
 fetch.withDefaults = (/** @type {any} */ defaults) => {

@@ -5,7 +5,7 @@
 
 const { notA } = require('../common/errors.js')
 const { proxyOf } = require('../common/proxies/option.js')
-const { foreignOptions } = require('./platform.js')
+const { runtimeOptions } = require('./platform.js')
 
 /** The members of the standard, in the order in which WebIDL reads them. */
 const STANDARD = /** @type {const} */ ([
@@ -87,7 +87,7 @@ class Init {
     this.timeout = init.timeout
     this.window = init.window
     /** Whether an option is given that only the runtime's own fetch understands. */
-    this.isForeign = foreignOptions.some((name) =>
+    this.isForFallback = runtimeOptions.some((name) =>
       isGiven(OURS.has(name) ? this[/** @type {'client'} */ (name)] : init[name], name),
     )
   }
@@ -143,7 +143,7 @@ function plainInit(init) {
   const plain = { ...init }
   for (const name of [
     ...STANDARD,
-    ...foreignOptions,
+    ...runtimeOptions,
     'agent',
     'client',
     'proxy',

@@ -37,7 +37,7 @@ class LazyResponse {
   #read(take, read) {
     const of = this.#of
     if (this.#real !== null) {
-      const { signal } = of.order
+      const { signal } = of.request
       // What had come by then is not to be read any more.
       if (signal?.aborted && !this.#real.bodyUsed && !of.isNull) return Promise.reject(signal.reason)
       of.limit()

@@ -40,7 +40,7 @@ const badPorts = new Set(
 )
 
 /** Options that only the runtime's own fetch understands: who gives one gets that one. */
-const foreignOptions = isBun
+const runtimeOptions = isBun
   ? ['proxy', 'tls', 'unix', 'verbose', 's3', 'decompress']
   : isDeno
     ? ['client']
@@ -80,7 +80,7 @@ function letManyListen(signal) {
 module.exports = {
   badPorts,
   defaultFields,
-  foreignOptions,
+  runtimeOptions,
   hasModes,
   immutableMessage,
   isBun,

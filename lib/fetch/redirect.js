@@ -8,7 +8,7 @@ const { fetchFailed } = require('./errors.js')
 const { referAgain } = require('./referrer.js')
 const { targetOf } = require('./target.js')
 
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 
 /** Redirects that one fetch follows. */
 const MOST_REDIRECTS = 20
@@ -26,59 +26,59 @@ const PRIVATE_FIELDS = new Set(['authorization', 'cookie', 'host', 'proxy-author
 
 /**
  * Whether a response leads elsewhere, or is to be taken for a failure.
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {number} status
  */
-function isRedirect(order, status) {
-  return STATUSES.has(status) && order.redirect !== 'manual'
+function isRedirect(request, status) {
+  return STATUSES.has(status) && request.redirect !== 'manual'
 }
 
 /**
- * The order that follows a redirect; null: it leads nowhere, and is the fetch's response.
- * @param {Order} order
+ * The request that follows a redirect; null: it leads nowhere, and is the fetch's response.
+ * @param {FetchRequest} request
  * @param {number} status
  * @param {string[]} lines of its head
- * @returns {Order | null}
+ * @returns {FetchRequest | null}
  */
-function redirected(order, status, lines) {
-  if (order.redirect === 'error') throw fetchFailed(new Error('unexpected redirect'))
+function redirected(request, status, lines) {
+  if (request.redirect === 'error') throw fetchFailed(new Error('unexpected redirect'))
   const location = locationOf(lines)
   if (location === undefined) return null
-  const { target } = order
+  const { target } = request
   const url = joined(location, target.href)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw fetchFailed(new Error('URL scheme must be a HTTP(S) scheme'))
   }
-  if (order.redirects >= MOST_REDIRECTS) throw fetchFailed(new Error('redirect count exceeded'))
+  if (request.redirects >= MOST_REDIRECTS) throw fetchFailed(new Error('redirect count exceeded'))
   const isElsewhere = url.origin !== target.origin
-  const isTainted = order.isTainted || isElsewhere
-  if (isElsewhere && order.mode === 'same-origin') {
+  const isTainted = request.isTainted || isElsewhere
+  if (isElsewhere && request.mode === 'same-origin') {
     throw fetchFailed(new Error('request mode cannot be "same-origin"'))
   }
-  if (isTainted && order.mode === 'cors' && (url.username !== '' || url.password !== '')) {
+  if (isTainted && request.mode === 'cors' && (url.username !== '' || url.password !== '')) {
     throw fetchFailed(new Error('cross origin not allowed for request mode "cors"'))
   }
   // Those of the same origin are known to the server that names them; they are not for URLs that are shown.
   url.username = ''
   url.password = ''
-  const isStream = order.body !== null && typeof order.body === 'object' && !(order.body instanceof Uint8Array)
-  if (status !== 303 && isStream && order.renew === null)
+  const isStream = request.body !== null && typeof request.body === 'object' && !(request.body instanceof Uint8Array)
+  if (status !== 303 && isStream && request.renew === null)
     throw fetchFailed(new Error("the body of the request can't be sent again"))
   if (url.hash === '') url.hash = new URL(target.href).hash
   const next = targetOf(url.href)
   if (next === null) throw fetchFailed(new Error('URL scheme must be a HTTP(S) scheme'))
-  const becomesGet = turnsIntoGet(status, order.method)
+  const becomesGet = turnsIntoGet(status, request.method)
   const drops = (/** @type {string} */ name) =>
-    (becomesGet && BODY_FIELDS.has(name)) || (isElsewhere && (isPrivate(name) || order.confined?.has(name) === true))
+    (becomesGet && BODY_FIELDS.has(name)) || (isElsewhere && (isPrivate(name) || request.confined?.has(name) === true))
   const after = {
-    ...order,
+    ...request,
     target: next,
-    method: becomesGet ? 'GET' : order.method,
-    fields: becomesGet || isElsewhere ? without(order.fields, drops) : order.fields,
-    body: becomesGet ? null : isStream && order.renew !== null ? order.renew() : order.body,
-    length: becomesGet ? -1 : order.length,
-    renew: becomesGet ? null : order.renew,
-    redirects: order.redirects + 1,
+    method: becomesGet ? 'GET' : request.method,
+    fields: becomesGet || isElsewhere ? without(request.fields, drops) : request.fields,
+    body: becomesGet ? null : isStream && request.renew !== null ? request.renew() : request.body,
+    length: becomesGet ? -1 : request.length,
+    renew: becomesGet ? null : request.renew,
+    redirects: request.redirects + 1,
     isTainted,
   }
   referAgain(after, lines)

@@ -5,7 +5,7 @@
 
 const { hasModes } = require('./platform.js')
 
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 
 const USUAL = 'strict-origin-when-cross-origin'
 const POLICIES = new Set([
@@ -24,29 +24,29 @@ const LOOPBACK = /^(?:127(?:\.\d+){3}|\[::1\]|(?:.*\.)?localhost)$/
 
 /**
  * Adds what a Request says of where it comes from. A `referer` among its fields is its user's, and stays.
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {Request} request
  */
-function refer(order, { referrer, referrerPolicy }) {
+function refer(request, { referrer, referrerPolicy }) {
   // What is local has no place in a network.
-  if (!hasModes || !/^https?:/.test(referrer) || order.fields.some(isReferer)) return
-  order.referrerPolicy = referrerPolicy || USUAL
-  order.referrer = reduced(referrer, order.referrerPolicy, order.target.href)
-  if (order.referrer !== '') order.fields.push('referer', order.referrer)
+  if (!hasModes || !/^https?:/.test(referrer) || request.fields.some(isReferer)) return
+  request.referrerPolicy = referrerPolicy || USUAL
+  request.referrer = reduced(referrer, request.referrerPolicy, request.target.href)
+  if (request.referrer !== '') request.fields.push('referer', request.referrer)
 }
 
 /**
  * The same after a redirect, which may have said how much is to be known.
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {string[]} lines of the redirect's head
  */
-function referAgain(order, lines) {
-  if (order.referrer === '') return
-  order.referrerPolicy = policyIn(lines) ?? order.referrerPolicy
-  order.referrer = reduced(order.referrer, order.referrerPolicy, order.target.href)
-  const at = order.fields.findIndex(isReferer)
-  const rest = order.fields.filter((_, index) => index !== at && index !== at + 1)
-  order.fields = order.referrer === '' ? rest : [...rest, 'referer', order.referrer]
+function referAgain(request, lines) {
+  if (request.referrer === '') return
+  request.referrerPolicy = policyIn(lines) ?? request.referrerPolicy
+  request.referrer = reduced(request.referrer, request.referrerPolicy, request.target.href)
+  const at = request.fields.findIndex(isReferer)
+  const rest = request.fields.filter((_, index) => index !== at && index !== at + 1)
+  request.fields = request.referrer === '' ? rest : [...rest, 'referer', request.referrer]
 }
 
 /**

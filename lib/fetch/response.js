@@ -16,25 +16,25 @@ const { isNode } = require('./platform.js')
 const EagerResponse = isNode ? null : require('./eager-response.js').EagerResponse
 
 /**
- * @param {import('./request.js').Order} order
+ * @param {import('./request.js').FetchRequest} request
  * @param {number} status
  * @param {Head} head
  * @param {Buffer | null} bytes
  * @param {BodyHandle | null} handle
  * @returns {Response}
  */
-function makeResponse(order, status, head, bytes, handle) {
-  const of = new Fetched(order, status, head, bytes, handle)
+function makeResponse(request, status, head, bytes, handle) {
+  const of = new Fetched(request, status, head, bytes, handle)
   return /** @type {any} */ (EagerResponse === null ? makeLazy(of, null) : new EagerResponse(of, of.body()))
 }
 
 /**
  * Whether nobody may see the response: in mode `no-cors`, that of another origin (fetch.spec.whatwg.org, "opaque filtered
  * response").
- * @param {import('./request.js').Order} order
+ * @param {import('./request.js').FetchRequest} request
  */
-function isOpaque(order) {
-  return order.isTainted && order.mode === 'no-cors'
+function isOpaque(request) {
+  return request.isTainted && request.mode === 'no-cors'
 }
 
 /** @type {Head} */
@@ -42,9 +42,9 @@ const NO_HEAD = /** @type {any} */ ({ lines: [], reason: '' })
 
 /** What is shown in place of such a response. */
 class Opaque extends Fetched {
-  /** @param {import('./request.js').Order} order */
-  constructor(order) {
-    super(order, 0, NO_HEAD, null, null)
+  /** @param {import('./request.js').FetchRequest} request */
+  constructor(request) {
+    super(request, 0, NO_HEAD, null, null)
   }
 
   get isNull() {
@@ -64,16 +64,16 @@ class Opaque extends Fetched {
   }
 
   copy() {
-    return new Opaque(this.order)
+    return new Opaque(this.request)
   }
 }
 
 /**
- * @param {import('./request.js').Order} order
+ * @param {import('./request.js').FetchRequest} request
  * @returns {Response}
  */
-function makeOpaque(order) {
-  return /** @type {any} */ (makeLazy(new Opaque(order), null))
+function makeOpaque(request) {
+  return /** @type {any} */ (makeLazy(new Opaque(request), null))
 }
 
 module.exports = { isOpaque, makeOpaque, makeResponse }

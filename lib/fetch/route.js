@@ -32,7 +32,7 @@ const { sendsControls } = require('./platform.js')
 /** @typedef {import('../agent/origin.js').Origin} Origin */
 /** @typedef {import('../agent/https-origin.js').SecureOrigin} SecureOrigin */
 /** @typedef {import('../common/proxies/agent-proxy.js').AgentProxy} AgentProxy */
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 /** @typedef {import('./handler.js').Owner} Owner */
 
 /** Why fetches fall back to the runtime's sockets while somebody answers requests in place of its class. */
@@ -43,7 +43,7 @@ const AWAY = new Set([LEGACY_SERVER, RENEGOTIATION, PERMISSION, SOCKETS_REPLACED
 
 /**
  * Why no fetch may pass by what somebody has put in the runtime's place: a mock, which would not hear of it.
- * @param {Order} order
+ * @param {FetchRequest} request
  */
 function mockReason({ place }) {
   if (replacedConnecting() !== undefined) return SOCKETS_REPLACED
@@ -64,7 +64,7 @@ function isForClient(target) {
 }
 
 /**
- * Over whose connections an order goes, and through what.
+ * Over whose connections a request goes, and through what.
  * @typedef {object} Way
  * @property {any} agent
  * @property {boolean} isGiven whether its user has named it
@@ -72,7 +72,7 @@ function isForClient(target) {
  */
 
 /**
- * @param {Order} order
+ * @param {FetchRequest} request
  * @returns {Way}
  */
 function wayOf({ agent: given, proxying, target }) {
@@ -87,32 +87,32 @@ function wayOf({ agent: given, proxying, target }) {
 }
 
 /**
- * Sends an order on its way.
- * @param {Order} order
+ * Sends a request on its way.
+ * @param {FetchRequest} request
  * @param {Owner} owner
  * @param {any} agent as wayOf() has it
  * @param {boolean} isGiven
  * @param {AgentProxy | undefined} proxy
  * @returns {Handler | ClientHandler | RuntimeHandler}
  */
-function send(order, owner, agent, isGiven, proxy) {
-  const { target } = order
-  if (isGiven || order.proxying !== null) return sendOver(agent, order, owner, proxy, !isGiven)
-  const mock = mockReason(order)
+function send(request, owner, agent, isGiven, proxy) {
+  const { target } = request
+  if (isGiven || request.proxying !== null) return sendOver(agent, request, owner, proxy, !isGiven)
+  const mock = mockReason(request)
   if (mock !== undefined || mayBeForbidden(proxy?.host ?? target.wanted.host, proxy?.port ?? target.wanted.port)) {
-    return sendOver(agent, order, owner, proxy)
+    return sendOver(agent, request, owner, proxy)
   }
   // The client knows no proxies.
-  if (order.isForClient && proxy === undefined) return sendByClient(order, owner)
-  if (target.protocol === 'https:') return sendSecurely(order, owner, proxy)
-  const handler = new Handler(order, agent, owner)
+  if (request.isForClient && proxy === undefined) return sendByClient(request, owner)
+  if (target.protocol === 'https:') return sendSecurely(request, owner, proxy)
+  const handler = new Handler(request, agent, owner)
   handler.start(plainOrigin(target), true)
   return handler
 }
 
 /**
  * @param {any} agent
- * @param {Order['target']} target
+ * @param {FetchRequest['target']} target
  */
 function checkAgent(agent, target) {
   if (!(agent instanceof Agent || agent instanceof HttpsAgent)) {
@@ -126,50 +126,50 @@ function checkAgent(agent, target) {
 
 /**
  * Without an agent, over TLS: an origin is looked for once, as long as nothing but its URL says where it is and who is trusted.
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {Owner} owner
  * @param {AgentProxy | undefined} proxy
  */
-function sendSecurely(order, owner, proxy) {
-  const { fields, target } = order
-  const isUsual = !isAltered() && (fields === PLAIN_FIELDS || fieldOf(order, 'host') === undefined)
+function sendSecurely(request, owner, proxy) {
+  const { fields, target } = request
+  const isUsual = !isAltered() && (fields === PLAIN_FIELDS || fieldOf(request, 'host') === undefined)
   const known = /** @type {SecureOrigin | null} */ (target.known)
   // One that was let go has no key.
   if (isUsual && known !== null && known.key !== 0 && known.fallbackReason(target.wanted) === undefined) {
-    const handler = new Handler(order, secureAgent(), owner)
+    const handler = new Handler(request, secureAgent(), owner)
     handler.start(known, true)
     return handler
   }
-  const handler = sendOver(secureAgent(), order, owner, proxy, true)
+  const handler = sendOver(secureAgent(), request, owner, proxy, true)
   if (isUsual && handler instanceof Handler && handler.isPlain) target.known = handler.origin
   return handler
 }
 
 /**
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {Owner} owner
  */
-function sendByClient(order, owner) {
-  const { protocol, wanted } = order.target
+function sendByClient(request, owner) {
+  const { protocol, wanted } = request.target
   const { host, port } = wanted
   const isSecure = protocol === 'https:'
-  const byEngine = () => sendOver(isSecure ? secureAgent() : plainAgent(), order, owner, undefined, true)
+  const byEngine = () => sendOver(isSecure ? secureAgent() : plainAgent(), request, owner, undefined, true)
   // The client can't ask the program who its peers are, nor what names stand for.
   if (isIdentityReplaced() || (isLookupReplaced() && net.isIP(host) === 0)) return byEngine()
-  const origin = isSecure && mayBeLegacy(host, port) ? secureOrigin(order) : null
+  const origin = isSecure && mayBeLegacy(host, port) ? secureOrigin(request) : null
   const known = origin?.legacyReason
-  if (origin && known !== undefined) return sendAway(secureAgent(), origin, known, order, owner)
-  const head = clientHead(order)
-  const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(order.target) && areSendable(order)
+  if (origin && known !== undefined) return sendAway(secureAgent(), origin, known, request, owner)
+  const head = clientHead(request)
+  const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(request.target) && areSendable(request)
   if (!isCarried) return byEngine()
-  const handler = new ClientHandler(order, owner, head)
+  const handler = new ClientHandler(request, owner, head)
   handler.start()
   return handler
 }
 
 /**
  * Whether the client takes the values of its fields: the engine says whatever the runtime's fetch does.
- * @param {Order} order
+ * @param {FetchRequest} request
  */
 function areSendable({ fields }) {
   return !sendsControls || fields.every((field) => SENDABLE.test(field))
@@ -177,17 +177,17 @@ function areSendable({ fields }) {
 
 /**
  * @param {any} agent
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {Owner} owner
  * @param {AgentProxy | undefined} proxy
  * @param {boolean} [mayLeave] whether the runtime's own sockets may carry whatever the engine can't
  */
-function sendOver(agent, order, owner, proxy, mayLeave = false) {
+function sendOver(agent, request, owner, proxy, mayLeave = false) {
   settlePending(agent)
-  const handler = new Handler(order, agent, owner)
+  const handler = new Handler(request, agent, owner)
   const { origin, plain, reason } = route(agent, handler, handler.options, proxy)
-  const away = mockReason(order) ?? reason
-  if (away !== undefined && (mayLeave || AWAY.has(away))) return sendAway(agent, origin, away, order, owner)
+  const away = mockReason(request) ?? reason
+  if (away !== undefined && (mayLeave || AWAY.has(away))) return sendAway(agent, origin, away, request, owner)
   if (reason !== undefined) throw refused(`can't carry it: only the runtime's own sockets could (${reason})`)
   handler.start(origin, plain !== undefined)
   return handler
@@ -199,28 +199,29 @@ function sendOver(agent, order, owner, proxy, mayLeave = false) {
  * @param {any} agent
  * @param {Origin} origin
  * @param {string} reason
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {Owner} owner
  */
-function sendAway(agent, origin, reason, order, owner) {
-  const handler = detour(agent, origin, reason, order, owner)
+function sendAway(agent, origin, reason, request, owner) {
+  const handler = detour(agent, origin, reason, request, owner)
   if (handler.isStream) owner.onReady()
   return handler
 }
 
 /**
- * Sends an order over the runtime's sockets, among an agent's connections.
+ * Sends a request over the runtime's sockets, among an agent's connections.
  * @param {any} agent
  * @param {Origin} origin
  * @param {string} reason why only they can carry it
- * @param {Order} order
+ * @param {FetchRequest} request
  * @param {Owner} owner who has been told that it may send a body that is a stream, or will be
  */
-function detour(agent, origin, reason, order, owner) {
+function detour(agent, origin, reason, request, owner) {
   const isMocked = reason === SOCKETS_REPLACED || reason === REQUESTS_REPLACED
   // The agent that fetches without one have in common is silent about the program's ways with agents.
-  if (isMocked || reason === CONTEXT_REPLACED) warnOfFallback(order.agent ? agent : null, reason, replacedConnecting())
-  const handler = new RuntimeHandler(order, owner)
+  if (isMocked || reason === CONTEXT_REPLACED)
+    warnOfFallback(request.agent ? agent : null, reason, replacedConnecting())
+  const handler = new RuntimeHandler(request, owner)
   handler.start(agent, origin, reason, isMocked)
   return handler
 }

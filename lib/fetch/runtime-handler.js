@@ -18,7 +18,7 @@ const { requestHeaders } = require('./head.js')
 
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
 /** @typedef {import('../agent/origin.js').Origin} Origin */
-/** @typedef {import('./request.js').Order} Order */
+/** @typedef {import('./request.js').FetchRequest} FetchRequest */
 /** @typedef {import('./handler.js').Owner} Owner */
 
 /** Statuses of responses that have no body. */
@@ -27,7 +27,7 @@ const BODYLESS = new Set([204, 304])
 class RuntimeHandler {
   /** Others may hold the memory of what comes. */
   ownsChunks = false
-  #order
+  #request
   #owner
   /** @type {import('node:http').ClientRequest | null} */
   #req = null
@@ -41,11 +41,11 @@ class RuntimeHandler {
   #fault = undefined
 
   /**
-   * @param {Order} order
+   * @param {FetchRequest} request
    * @param {Owner} owner
    */
-  constructor(order, owner) {
-    this.#order = order
+  constructor(request, owner) {
+    this.#request = request
     this.#owner = owner
   }
 
@@ -56,7 +56,7 @@ class RuntimeHandler {
   #tell(req, trace) {
     req.on('socket', (/** @type {any} */ socket) => {
       const tell = () => {
-        trace.sendHead(this.#order, socket, true)
+        trace.sendHead(this.#request, socket, true)
         // 'finish' can come after the response.
         if (this.#isComplete) trace.sendEnd()
       }
@@ -67,7 +67,7 @@ class RuntimeHandler {
 
   /** Whether the request's body is yet to be sent. */
   get isStream() {
-    const { body } = this.#order
+    const { body } = this.#request
     return body !== null && typeof body === 'object' && !(body instanceof Uint8Array)
   }
 
@@ -78,17 +78,17 @@ class RuntimeHandler {
    * @param {boolean} isMocked whether somebody mocks requests
    */
   start(agent, origin, reason, isMocked) {
-    const { body, method, target } = this.#order
+    const { body, method, target } = this.#request
     const { host, port } = target.wanted
     const { path, protocol } = target
-    const headers = requestHeaders(this.#order)
+    const headers = requestHeaders(this.#request)
     const options = { agent: takingAway(agent, origin, reason), protocol, host, port, method, path, headers }
     const req = requested(options, isMocked)
     this.#req = req
     req.on('error', (error) => this.#fail(causeFrom(error)))
     req.on('close', () => this.#onClose())
     req.on('response', (res) => this.#onResponse(res))
-    if (this.#order.trace !== null) this.#tell(req, this.#order.trace)
+    if (this.#request.trace !== null) this.#tell(req, this.#request.trace)
     if (this.isStream) return
     this.#isComplete = true
     if (body === null) req.end()
@@ -105,7 +105,7 @@ class RuntimeHandler {
     if (isLast) {
       this.#isComplete = true
       req.end(bytes)
-      this.#order.trace?.sendEnd()
+      this.#request.trace?.sendEnd()
     } else {
       req.write(bytes, (error) => {
         if (!error && this.#isOpen) this.#owner.onTaken()
@@ -146,7 +146,7 @@ class RuntimeHandler {
     res.on('error', (error) => {
       this.#fault = error
     })
-    if (this.#order.method === 'HEAD' || BODYLESS.has(status) || res.headers['content-length'] === '0') {
+    if (this.#request.method === 'HEAD' || BODYLESS.has(status) || res.headers['content-length'] === '0') {
       res.resume()
       this.#isOpen = false
       this.#owner.onResponse(status, head, null, true)
@@ -192,7 +192,7 @@ class RuntimeHandler {
     const hasResponse = this.#body !== null
     this.abandon()
     this.#owner.onFailed(
-      refusal(cause, this.#order.target) ?? fetchFailed(cause, hasResponse ? 'terminated' : undefined),
+      refusal(cause, this.#request.target) ?? fetchFailed(cause, hasResponse ? 'terminated' : undefined),
     )
   }
 }

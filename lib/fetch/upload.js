@@ -9,8 +9,8 @@ const NOTHING = Buffer.alloc(0)
 function nothing() {}
 
 class Upload {
-  /** @type {import('./request.js').Order} */
-  #order
+  /** @type {import('./request.js').FetchRequest} */
+  #request
   /** @type {(bytes: Uint8Array, isLast: boolean) => void} */
   #send
   /** @type {(error: unknown) => void} */
@@ -23,18 +23,18 @@ class Upload {
   #piece = null
 
   /**
-   * @param {import('./request.js').Order} order
+   * @param {import('./request.js').FetchRequest} request
    * @param {(bytes: Uint8Array, isLast: boolean) => void} send
    * @param {(error: unknown) => void} fail
    */
-  constructor(order, send, fail) {
-    this.#order = order
+  constructor(request, send, fail) {
+    this.#request = request
     this.#send = send
     this.#fail = fail
   }
 
   async start() {
-    const { body, length } = this.#order
+    const { body, length } = this.#request
     const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader()
     this.#reader = reader
     let left = length
