@@ -48,6 +48,39 @@ macro_rules! each {
 }
 
 impl Transport {
+    /// The TCP socket under whatever TLS there is; `None`: it is a Unix socket.
+    fn tcp(&self) -> Option<&Tcp> {
+        match self {
+            Transport::Tcp(stream, _) => Some(stream),
+            #[cfg(unix)]
+            Transport::Unix(_) => None,
+            Transport::Tls(stream) => stream.socket().tcp(),
+        }
+    }
+
+    /// The socket under whatever TLS there is.
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Transport::Tcp(stream, _) => SockRef::from(stream),
+            #[cfg(unix)]
+            Transport::Unix(stream) => SockRef::from(stream),
+            Transport::Tls(stream) => stream.socket().socket(),
+        }
+    }
+
+    /// The same connection over what `change` makes of its TCP socket; of a Unix socket, nothing is made.
+    fn map_tcp(self, change: fn(Tcp) -> io::Result<Tcp>) -> io::Result<Self> {
+        Ok(match self {
+            Transport::Tcp(stream, counted) => Transport::Tcp(change(stream)?, counted),
+            #[cfg(unix)]
+            Transport::Unix(_) => self,
+            Transport::Tls(stream) => {
+                let stream = stream.map_socket(|socket| socket.map_tcp(change))?;
+                Transport::Tls(Box::new(stream))
+            }
+        })
+    }
+
     /// Looks at an idle connection without taking a byte of data from it: one system call, no waiting.
     ///
     /// The kernel tells of a reset only once, so a connection that is not [`IdleState::Open`] is to be closed.
@@ -57,21 +90,14 @@ impl Transport {
     /// The system's, if the peer has reset it or it has failed otherwise, or in TLS what the peer has said of it.
     pub fn look(&mut self) -> io::Result<IdleState> {
         match self {
-            Transport::Tcp(stream, _) => judge(peek(SockRef::from(&*stream))),
-            #[cfg(unix)]
-            Transport::Unix(stream) => judge(peek(SockRef::from(&*stream))),
             Transport::Tls(stream) => stream.look(),
+            _ => judge(peek(self.socket())),
         }
     }
 
-    /// Whether [`Transport::detach`] can be.
+    /// Whether [`Transport::detach`] does anything.
     pub fn can_detach(&self) -> bool {
-        match self {
-            Transport::Tcp(..) => true,
-            #[cfg(unix)]
-            Transport::Unix(_) => false,
-            Transport::Tls(stream) => stream.socket().can_detach(),
-        }
+        self.tcp().is_some()
     }
 
     /// The same connection, no longer watched by tokio: it never waits, and wakes nobody.
@@ -80,12 +106,7 @@ impl Transport {
     ///
     /// The system's; the connection is closed.
     pub fn detach(self) -> io::Result<Self> {
-        Ok(match self {
-            Transport::Tcp(stream, counted) => Transport::Tcp(stream.detach()?, counted),
-            #[cfg(unix)]
-            Transport::Unix(_) => self,
-            Transport::Tls(stream) => Transport::Tls(Box::new(stream.map_socket(Self::detach)?)),
-        })
+        self.map_tcp(Tcp::detach)
     }
 
     /// The same connection, watched by tokio again. I/O thread only.
@@ -94,15 +115,10 @@ impl Transport {
     ///
     /// The system's; the connection is closed.
     pub fn attach(self) -> io::Result<Self> {
-        Ok(match self {
-            Transport::Tcp(stream, counted) => Transport::Tcp(stream.attach()?, counted),
-            #[cfg(unix)]
-            Transport::Unix(_) => self,
-            Transport::Tls(stream) => Transport::Tls(Box::new(stream.map_socket(Self::attach)?)),
-        })
+        self.map_tcp(Tcp::attach)
     }
 
-    /// Something has come, as whoever watches it has heard.
+    /// Whoever watches the detached socket has heard that there is something to read.
     pub fn has_more(&mut self) {
         match self {
             Transport::Tcp(stream, _) => stream.has_more(),
@@ -112,25 +128,14 @@ impl Transport {
         }
     }
 
-    /// What the system knows it by, where that is a number and it is detached.
+    /// The socket's file descriptor, while it is detached; `None` also where sockets have none.
     pub fn descriptor(&self) -> Option<i32> {
-        match self {
-            Transport::Tcp(stream, _) => stream.descriptor(),
-            #[cfg(unix)]
-            Transport::Unix(_) => None,
-            Transport::Tls(stream) => stream.socket().descriptor(),
-        }
+        self.tcp()?.descriptor()
     }
 
-    /// Whether the kernel has something to read, be it an end, that may not have been heard of yet. Takes nothing.
+    /// Whether the kernel has something to read, an end included, even if tokio does not know of it yet. Takes nothing.
     pub fn has_news(&self) -> bool {
-        let peeked = match self {
-            Transport::Tcp(stream, _) => peek(SockRef::from(stream)),
-            #[cfg(unix)]
-            Transport::Unix(stream) => peek(SockRef::from(stream)),
-            Transport::Tls(stream) => return stream.socket().has_news(),
-        };
-        !matches!(judge(peeked), Ok(IdleState::Open))
+        !matches!(judge(peek(self.socket())), Ok(IdleState::Open))
     }
 
     /// Whether the peer has asked for another TLS handshake, which the engine's TLS refuses.
@@ -148,67 +153,41 @@ impl Transport {
 
     /// Nagle's algorithm off (`true`) or on. A Unix socket has none, which is no error.
     pub fn set_nodelay(&self, no_delay: bool) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream, _) => SockRef::from(stream).set_tcp_nodelay(no_delay),
-            #[cfg(unix)]
-            Transport::Unix(_) => Ok(()),
-            Transport::Tls(stream) => stream.socket().set_nodelay(no_delay),
-        }
+        self.tcp().map_or(Ok(()), |stream| {
+            SockRef::from(stream).set_tcp_nodelay(no_delay)
+        })
     }
 
     /// TCP keep-alive probes. A Unix socket has none, which is no error.
     pub fn set_keepalive(&self, probes: KeepAlive) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream, _) => {
-                socket_options::set_keepalive(SockRef::from(stream), probes)
-            }
-            #[cfg(unix)]
-            Transport::Unix(_) => Ok(()),
-            Transport::Tls(stream) => stream.socket().set_keepalive(probes),
-        }
+        self.tcp().map_or(Ok(()), |stream| {
+            socket_options::set_keepalive(SockRef::from(stream), probes)
+        })
     }
 
     /// The type of service (IPv4) or traffic class (IPv6) of what is sent; `None`: it has none, as a Unix socket.
     pub fn set_type_of_service(&self, class: u8) -> Option<io::Result<()>> {
-        match self {
-            Transport::Tcp(stream, _) => Some(socket_options::set_type_of_service(
-                SockRef::from(stream),
-                class,
-            )),
-            #[cfg(unix)]
-            Transport::Unix(_) => None,
-            Transport::Tls(stream) => stream.socket().set_type_of_service(class),
-        }
+        let socket = SockRef::from(self.tcp()?);
+        Some(socket_options::set_type_of_service(socket, class))
     }
 
     /// What [`Transport::set_type_of_service`] has come to: the kernel keeps some of its bits to itself.
     pub fn type_of_service(&self) -> Option<io::Result<u8>> {
-        match self {
-            Transport::Tcp(stream, _) => {
-                Some(socket_options::type_of_service(SockRef::from(stream)))
-            }
-            #[cfg(unix)]
-            Transport::Unix(_) => None,
-            Transport::Tls(stream) => stream.socket().type_of_service(),
-        }
+        let socket = SockRef::from(self.tcp()?);
+        Some(socket_options::type_of_service(socket))
     }
 
     /// How long sent bytes may stay unacknowledged (RFC 5482), on Linux. Other systems have no such option, a Unix socket has
     /// no such wait: no error, and nothing changes.
     pub fn set_user_timeout(&self, ms: u32) -> io::Result<()> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Transport::Tcp(stream, _) => SockRef::from(stream)
-                .set_tcp_user_timeout(Some(std::time::Duration::from_millis(ms.into()))),
-            #[cfg(not(target_os = "linux"))]
-            Transport::Tcp(..) => {
-                let _ = ms;
-                Ok(())
-            }
-            #[cfg(unix)]
-            Transport::Unix(_) => Ok(()),
-            Transport::Tls(stream) => stream.socket().set_user_timeout(ms),
+        #[cfg(target_os = "linux")]
+        if let Some(stream) = self.tcp() {
+            let timeout = std::time::Duration::from_millis(ms.into());
+            return SockRef::from(stream).set_tcp_user_timeout(Some(timeout));
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = ms;
+        Ok(())
     }
 }
 
