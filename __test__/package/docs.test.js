@@ -164,6 +164,28 @@ test('every link between the pages leads somewhere', () => {
   assert.deepStrictEqual(lost, [])
 })
 
+/** Files of others, and those that only a package has. */
+const ELSEWHERE = ['lib/bundle.js', 'lib/bundle.later.js', 'client/stream.rs', 'h3_client/pool.rs']
+
+test('each file that a page names is there, whatever was moved', () => {
+  const folders = ['__test__', 'bench', 'bin', 'lib', 'scripts', 'src']
+  const files = folders.flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true }).map((file) =>
+      `/${folder}/${file}`.split(path.sep).join('/'),
+    ),
+  )
+  files.push('/index.js')
+  const ofOurs = pages.filter((page) => /^(?:ARCHITECTURE|CONTRIBUTING|docs.(?:decisions|internals).*)\.md$/.test(page))
+  const lost = ofOurs.flatMap((page) => {
+    const named = proseOf(page).matchAll(/`([\w./-]+\.(?:js|mjs|rs))`/g)
+    const lost = Array.from(named, ([, name]) => name)
+      .filter((name) => !ELSEWHERE.includes(name))
+      .filter((name) => !files.some((file) => file.endsWith(`/${name}`)))
+    return lost.map((name) => `${page}: ${name}`)
+  })
+  assert.deepStrictEqual(lost, [])
+})
+
 test("each of Node's own tests that may fail has a sentence that says why", () => {
   const flat = (/** @type {string} */ page) => textOf(page).replace(/\s+/g, ' ')
   assert.deepStrictEqual(
