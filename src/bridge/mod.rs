@@ -1,6 +1,8 @@
 //! Where Rust meets JavaScript: one port per JavaScript thread.
 //!
-//! * [`port`]: the ports, and the calls that are answered at once.
+//! * [`port`]: the ports, and what is asked by one: leases, check-ins, batches.
+//! * [`agents`]: agents and their origins.
+//! * [`profile`]: ways to connect, as JavaScript describes them.
 //! * `bell`: what wakes a JavaScript thread.
 //! * [`submission`]: commands that JavaScript wrote into a buffer, one call a tick.
 //! * [`completion`]: records that JavaScript reads out of a buffer, one wake-up a batch.
@@ -10,7 +12,7 @@
 //! * `in_loop`, `libuv`: exchanges that a JavaScript thread carries itself, in Node's event loop; `no_loop`: where it can't.
 //! * `copies`: large pieces of requests, copied into memory that was used before.
 //! * [`lending`]: buffers of JavaScript's that bodies are written to.
-//! * `tls`: TLS settings in, the facts of a handshake out.
+//! * `tls`: TLS settings in, by number from then on; the facts of a handshake out.
 //! * [`fetch`]: the `reqwest` clients of `fetch()`, by number.
 //! * [`content`]: content codings of responses that came over the runtime's own sockets.
 //! * [`overview`], [`stats`]: counters.
@@ -18,6 +20,7 @@
 //!
 //! The only room that knows napi. No panic leaves it: napi-rs turns one into a JavaScript error.
 
+pub mod agents;
 mod bell;
 pub mod completion;
 pub mod content;
@@ -37,6 +40,7 @@ pub mod lending;
 mod libuv;
 pub mod overview;
 pub mod port;
+pub mod profile;
 mod records;
 pub mod stats;
 pub mod submission;

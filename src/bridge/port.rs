@@ -1,13 +1,14 @@
-//! The calls that are answered at once: functions, since finding the instance behind a method's `this` costs more than
-//! most of them do.
+//! Ports, and what is asked by one: leases, check-ins, commands in, records out.
+//!
+//! These calls are answered at once. They are functions, since finding the instance behind a method's `this` costs more than most
+//! of them do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Function, Object, Uint32Array};
-use napi::{Env, Result, Status};
+use napi::{Env, Result};
 use napi_derive::napi;
 use once_cell::sync::{Lazy, OnceCell};
 
@@ -19,193 +20,15 @@ use super::in_loop;
 use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
 use super::submission::{self, Commands, Submission};
-use super::tls::settings;
-use crate::connect::{tls, Asks, CacheSettings, Login, Profile, Proxy, SocketOption, Version, Way};
+use crate::connect::SocketOption;
 use crate::engine::{connections, connections::Connections, ADOPTS, ENGINE};
 use crate::fetch;
 use crate::http1::reader;
 use crate::io_thread;
-use crate::pool::{
-    AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, PortId, Scheduling, Stay, WaiterId,
-};
+use crate::pool::{AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, PortId, Stay, WaiterId};
 
 /// What fits beside a connection in a double.
 const MOST_IDLE_MS: u64 = (1 << 21) - 1;
-
-/// An agent's limits. `Infinity` means none.
-#[napi(object)]
-pub struct BindingLimits {
-    pub keep_alive: bool,
-    pub max_sockets: f64,
-    pub max_total_sockets: f64,
-    pub max_free_sockets: f64,
-    pub fifo: bool,
-    pub free_socket_timeout_ms: f64,
-    pub socket_active_ttl_ms: f64,
-    pub max_requests_per_socket: f64,
-    pub max_pending: f64,
-    pub shared: bool,
-}
-
-impl From<BindingLimits> for Limits {
-    fn from(limits: BindingLimits) -> Self {
-        // `as` saturates: Infinity is the largest number, which the pool takes for "no limit".
-        Limits {
-            keep_alive: limits.keep_alive,
-            max_sockets: limits.max_sockets as u32,
-            max_total_sockets: limits.max_total_sockets as u32,
-            max_free_sockets: limits.max_free_sockets as u32,
-            scheduling: if limits.fifo {
-                Scheduling::Fifo
-            } else {
-                Scheduling::Lifo
-            },
-            free_socket_timeout_ms: limits.free_socket_timeout_ms as u64,
-            socket_active_ttl_ms: limits.socket_active_ttl_ms as u64,
-            max_requests_per_socket: limits.max_requests_per_socket as u32,
-            max_pending: limits.max_pending as u32,
-            shared: limits.shared,
-        }
-    }
-}
-
-/// How to connect.
-#[napi(object)]
-pub struct BindingProfile {
-    pub host: String,
-    pub port: u32,
-    pub socket_path: Option<String>,
-    pub family: u32,
-    pub local_address: Option<String>,
-    pub local_port: u32,
-    pub keep_alive: bool,
-    pub keep_alive_initial_delay_ms: f64,
-    pub no_delay: bool,
-    pub auto_select_family: bool,
-    pub first_family: u32,
-    pub attempt_timeout_ms: f64,
-    pub connect_timeout_ms: f64,
-    pub tls: Option<u32>,
-    pub servername: Option<String>,
-    pub keylog: Option<bool>,
-    pub tcp_user_timeout_ms: f64,
-    pub max_streams: Option<f64>,
-    pub asks: u32,
-    pub ping_after_ms: Option<f64>,
-    pub proxy: Option<BindingProxy>,
-}
-
-/// A proxy on the way.
-#[napi(object)]
-pub struct BindingProxy {
-    pub host: String,
-    pub port: u32,
-    /// How it is told where to: 0: by CONNECT, 1: by each request, 4, 5: by SOCKS.
-    pub way: u32,
-    /// Whether a SOCKS proxy looks names up.
-    pub resolves: bool,
-    /// Who asks a SOCKS proxy; `null`: nobody in particular.
-    pub user: Option<String>,
-    pub password: Option<String>,
-    /// How it is secured itself; `null`: it is not.
-    pub tls: Option<u32>,
-    pub servername: Option<String>,
-    /// Header lines for it.
-    pub fields: String,
-    /// Its URL, without credentials.
-    pub name: String,
-}
-
-impl TryFrom<BindingProfile> for Profile {
-    type Error = napi::Error;
-
-    fn try_from(profile: BindingProfile) -> Result<Self> {
-        let invalid = |what: &str| napi::Error::new(Status::InvalidArg, format!("invalid {what}"));
-        let local_address = profile.local_address.filter(|address| !address.is_empty());
-        let tls = match profile.tls {
-            None => None,
-            Some(id) => Some(tls::Endpoint {
-                tls: tls::get(id).ok_or_else(|| invalid("tls"))?,
-                servername: profile.servername.unwrap_or_default(),
-                keylog: profile.keylog.unwrap_or_default(),
-            }),
-        };
-        let given = profile.proxy;
-        let mut profile = Profile {
-            host: profile.host,
-            port: u16::try_from(profile.port).map_err(|_| invalid("port"))?,
-            socket_path: profile.socket_path,
-            family: u8::try_from(profile.family).map_err(|_| invalid("family"))?,
-            local_address: local_address
-                .map(|address| address.parse().map_err(|_| invalid("localAddress")))
-                .transpose()?,
-            local_port: u16::try_from(profile.local_port).map_err(|_| invalid("localPort"))?,
-            keep_alive: profile.keep_alive,
-            keep_alive_initial_delay_ms: profile.keep_alive_initial_delay_ms as u32,
-            no_delay: profile.no_delay,
-            auto_select_family: profile.auto_select_family,
-            first_family: u8::try_from(profile.first_family).map_err(|_| invalid("firstFamily"))?,
-            auto_select_family_attempt_timeout_ms: profile.attempt_timeout_ms as u32,
-            connect_timeout_ms: profile.connect_timeout_ms as u32,
-            tls,
-            tcp_user_timeout_ms: profile.tcp_user_timeout_ms as u32,
-            // Its agent's: the engine knows.
-            names: None,
-            spread: None,
-            http2: profile.max_streams.map(|most| most as u32),
-            asks: match profile.asks {
-                0 => Asks::AsOthers,
-                1 => Asks::ForNames,
-                2 => Asks::Always,
-                _ => Asks::AlwaysElse,
-            },
-            ping_after_ms: profile.ping_after_ms.unwrap_or_default() as u32,
-            proxy: None,
-        };
-        if let Some(given) = given {
-            let hop = Profile {
-                host: given.host,
-                port: u16::try_from(given.port).map_err(|_| invalid("port"))?,
-                tls: match given.tls {
-                    None => None,
-                    Some(id) => Some(tls::Endpoint {
-                        tls: tls::get(id).ok_or_else(|| invalid("tls"))?,
-                        servername: given.servername.unwrap_or_default(),
-                        keylog: false,
-                    }),
-                },
-                http2: None,
-                ..profile.clone()
-            };
-            let resolves = given.resolves;
-            let way = match given.way {
-                0 => Way::Tunnel,
-                1 => Way::Forward,
-                4 => Way::Socks {
-                    version: Version::V4,
-                    resolves,
-                },
-                5 => Way::Socks {
-                    version: Version::V5,
-                    resolves,
-                },
-                _ => return Err(invalid("way")),
-            };
-            profile.proxy = Some(Box::new(Proxy {
-                hop,
-                way,
-                fields: given.fields,
-                login: given.user.map(|user| Login {
-                    user,
-                    password: given.password.unwrap_or_default(),
-                }),
-                name: given.name,
-                book: None,
-            }));
-        }
-        Ok(profile)
-    }
-}
 
 /// One JavaScript thread's way into the engine.
 struct Port {
@@ -320,136 +143,6 @@ pub fn set_looks_up(port: PortId, on: bool) {
     }
 }
 
-/// Adds an agent.
-#[napi]
-pub fn create_agent(port: PortId, limits: BindingLimits) -> AgentId {
-    ENGINE.add_agent(port, limits.into())
-}
-
-/// What an agent remembers of names, in ms and entries, and how many threads may ask.
-#[napi(object)]
-pub struct BindingNames {
-    pub ttl: f64,
-    pub negative_ttl: f64,
-    pub max_stale: f64,
-    pub max_entries: f64,
-    pub max_threads: f64,
-    pub rotate: bool,
-}
-
-/// Has an agent remember names.
-#[napi]
-pub fn cache_names(agent: AgentId, names: BindingNames) {
-    // `as` saturates, as for limits.
-    let settings = CacheSettings {
-        ttl_ms: names.ttl as u64,
-        negative_ttl_ms: names.negative_ttl as u64,
-        max_stale_ms: names.max_stale as u64,
-        max_entries: names.max_entries as usize,
-        max_threads: names.max_threads as usize,
-        rotates: names.rotate,
-    };
-    ENGINE.cache_names(agent, settings);
-}
-
-/// Has an agent's connections go to each of a name's addresses.
-#[napi]
-pub fn spread_addresses(agent: AgentId) {
-    ENGINE.spread_addresses(agent);
-}
-
-/// A request waits for something else than a connection, or does so no more; for how many ms it has, unless it gave up (−1).
-#[napi]
-pub fn hold_back(agent: AgentId, key: KeyId, on: bool, waited_ms: f64) {
-    let waited = Duration::try_from_secs_f64(waited_ms / 1000.0).ok();
-    ENGINE.hold_back(agent, key, on, waited);
-}
-
-/// Entries, hits, stale answers, misses, answers dropped; `null`: the agent remembers no names.
-#[napi]
-pub fn cached_names(agent: AgentId) -> Option<Vec<f64>> {
-    let stats = ENGINE.cached_names(agent)?;
-    let counts = [stats.hits, stats.stale, stats.misses, stats.dropped];
-    let counts = counts.into_iter().map(|count| count as f64);
-    Some(
-        std::iter::once(stats.entries as f64)
-            .chain(counts)
-            .collect(),
-    )
-}
-
-/// Changes an agent's limits.
-#[napi]
-pub fn set_limits(agent: AgentId, limits: BindingLimits) {
-    ENGINE.set_limits(agent, limits.into());
-}
-
-/// Ends an agent.
-#[napi]
-pub fn drop_agent(agent: AgentId) {
-    ENGINE.remove_agent(agent);
-}
-
-/// Closes an agent's idle connections.
-#[napi]
-pub fn close_idle(agent: AgentId) {
-    ENGINE.close_idle(agent);
-}
-
-/// The key of an agent's origin, kept until it is closed. `route`: what it shares connections by with others; empty: nothing.
-#[napi]
-pub fn open_origin(
-    agent: AgentId,
-    identity: String,
-    name: String,
-    place: String,
-    route: String,
-) -> KeyId {
-    ENGINE.open_origin(agent, &identity, &name, &place, &route)
-}
-
-/// The origin is forgotten.
-#[napi]
-pub fn close_origin(agent: AgentId, key: KeyId) {
-    ENGINE.close_origin(agent, key);
-}
-
-/// The number of a way to connect, kept as long as its origin.
-#[napi]
-pub fn intern_profile(agent: AgentId, key: KeyId, profile: BindingProfile) -> Result<u32> {
-    Ok(ENGINE.intern_profile(agent, key, profile.try_into()?))
-}
-
-/// Counts a failure, or a request that fell back to the runtime's sockets (`fallback`), by name.
-#[napi]
-pub fn note(agent: AgentId, key: KeyId, fallback: bool, name: String) {
-    ENGINE.note(agent, key, fallback, name);
-}
-
-/// The number of texts in PEM, a NUL between any two, with trusted certificates: for the next `internTls`, or for all until
-/// there is another default. Whose verdicts count: 1 BoringSSL's, 2 webpki's, else OpenSSL's.
-#[napi]
-pub fn intern_trust(pem: String, partial_chains: bool, is_default: bool, dialect: u32) -> u32 {
-    let dialect = match dialect {
-        1 => tls::Dialect::BoringSsl,
-        2 => tls::Dialect::Webpki,
-        _ => tls::Dialect::OpenSsl,
-    };
-    tls::intern_trust(pem.as_bytes(), partial_chains, is_default, dialect)
-}
-
-/// The number of TLS settings; `null` if the engine can't use them. Whoever is to keep them must say so next.
-#[napi]
-pub fn intern_tls(given: Object<'_>) -> Result<Option<u32>> {
-    Ok(tls::intern(settings(&given)?).ok())
-}
-
-/// TLS settings are kept as long as an agent's origin.
-#[napi]
-pub fn hold_tls(agent: AgentId, key: KeyId, settings: u32) {
-    ENGINE.hold_tls(agent, key, settings);
-}
-
 /// The connection is its user's alone: it is never shared.
 #[napi]
 pub fn bind(conn: u32) {
@@ -484,18 +177,6 @@ pub fn type_of_service(conn: u32, class: i32) -> Option<i32> {
 pub fn cancel(port: PortId, exchange: f64) -> bool {
     let exchange = exchange as ExchangeId;
     ENGINE.cancel(WaiterId { port, exchange })
-}
-
-/// A socket of the runtime's own is gone.
-#[napi]
-pub fn release_fallback(agent: AgentId, key: KeyId) {
-    ENGINE.release_fallback(agent, key);
-}
-
-/// A socket of the runtime's own went idle, or is used again; false: destroy it.
-#[napi]
-pub fn fallback_idle(agent: AgentId, key: KeyId, idle: bool) -> bool {
-    ENGINE.fallback_idle(agent, key, idle)
 }
 
 /// Connections that closed while idle since the last call.

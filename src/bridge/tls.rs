@@ -1,13 +1,40 @@
-//! TLS at the border: settings in, the facts of a handshake out.
+//! TLS at the border: settings and trusted certificates in, by number from then on; the facts of a handshake out.
 
 use napi::bindgen_prelude::{JsObjectValue, Object};
 use napi::Result;
+use napi_derive::napi;
 use zeroize::Zeroizing;
 
-use crate::connect::tls::{Secured, Settings};
+use crate::connect::tls::{self, Secured, Settings};
+use crate::engine::ENGINE;
+use crate::pool::{AgentId, KeyId};
+
+/// The number of texts in PEM, a NUL between any two, with trusted certificates: for the next `internTls`, or for all until
+/// there is another default. Whose verdicts count: 1 BoringSSL's, 2 webpki's, else OpenSSL's.
+#[napi]
+pub fn intern_trust(pem: String, partial_chains: bool, is_default: bool, dialect: u32) -> u32 {
+    let dialect = match dialect {
+        1 => tls::Dialect::BoringSsl,
+        2 => tls::Dialect::Webpki,
+        _ => tls::Dialect::OpenSsl,
+    };
+    tls::intern_trust(pem.as_bytes(), partial_chains, is_default, dialect)
+}
+
+/// The number of TLS settings; `null` if the engine can't use them. Whoever is to keep them must say so next.
+#[napi]
+pub fn intern_tls(given: Object<'_>) -> Result<Option<u32>> {
+    Ok(tls::intern(settings(&given)?).ok())
+}
+
+/// TLS settings are kept as long as an agent's origin.
+#[napi]
+pub fn hold_tls(agent: AgentId, key: KeyId, settings: u32) {
+    ENGINE.hold_tls(agent, key, settings);
+}
 
 /// What connections with TLS have in common.
-pub(super) fn settings(given: &Object<'_>) -> Result<Settings> {
+fn settings(given: &Object<'_>) -> Result<Settings> {
     // Saturates: any number of sessions may be allowed.
     let sessions = given.get_named_property::<f64>("sessions")? as u32;
     let keys: Vec<String> = given.get_named_property("keys")?;

@@ -26,7 +26,7 @@ const OURS = new Set(['host', 'content-length', 'transfer-encoding', 'connection
  * @property {boolean} [resolves] whether a SOCKS proxy looks names up
  */
 
-/** As the engine counts them: src/bridge/port.rs. */
+/** As the engine counts them: src/bridge/profile.rs. */
 const TUNNEL = 0
 const FORWARD = 1
 const SOCKS4 = 4
