@@ -2,27 +2,32 @@
 //!
 //! Everything here is single-threaded: closures sent with [`run`] reach it in the order they were sent. What follows from
 //! what a connection tells is decided elsewhere ([`Leases`]).
+//!
+//! * `host`: what a connection's task asks of the engine, and how its end is told.
+//! * `rotation`: names that are asked for again while there are connections to them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::LAZY_WAKE;
 use crate::connect::tls::Secured;
-use crate::connect::{self, Profile, Rotation, SocketOption};
-use crate::contain::{contain, Contained};
-use crate::error::Failure;
-use crate::exchange::context::{Host, MayHttp2, Owner, Task};
+use crate::connect::{Profile, Rotation, SocketOption};
+use crate::contain::Contained;
+use crate::exchange::context::{MayHttp2, Owner, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
-use crate::exchange::surroundings::Remote;
 use crate::http2;
 use crate::io_thread;
 use crate::metrics::Metrics;
 use crate::pool::{AgentId, CloseReason, ConnId, ExchangeId, KeyId, LastAnswer, PortId, WaiterId};
+
+use self::host::{Ending, OnIoThread};
+
+mod host;
+mod rotation;
 
 /// The port of connections whose thread has ended.
 const NO_PORT: PortId = 0;
@@ -157,10 +162,7 @@ impl Connections {
             host: Box::new(OnIoThread(Rc::clone(&connection))),
             http2,
         };
-        let mut ending = Ending {
-            connection,
-            is_told: false,
-        };
+        let mut ending = Ending::new(connection);
         tokio::task::spawn_local(async move {
             match Contained::new(task.run()).await {
                 Ok(reason) => ending.tell(reason),
@@ -196,59 +198,6 @@ impl Connections {
         connection.is_wrapped.set(false);
         self.connections.borrow_mut().insert(conn, connection);
         leases.connected(conn);
-    }
-
-    /// Sees to it that the name of a connection is asked for again, if that is wanted.
-    fn rotate(&self, profile: &Profile, events: &Arc<dyn Events>) {
-        let Some(rotation) = Rotation::of(profile) else {
-            return;
-        };
-        let mut rotations = self.rotations.borrow_mut();
-        if !rotations.contains(&rotation) {
-            rotations.push(rotation.clone());
-            await_rotation(rotation, Arc::clone(events));
-        }
-    }
-
-    /// A name's time is over. False: no connection to it is left.
-    fn is_rotated(&self, rotation: &Rotation) -> bool {
-        let is_left =
-            self.connections.borrow().values().any(|connection| {
-                Rotation::of(&connection.owner.profile()).as_ref() == Some(rotation)
-            });
-        if !is_left {
-            self.rotations
-                .borrow_mut()
-                .retain(|other| other != rotation);
-        }
-        is_left
-    }
-
-    /// What a name stands for now: its other connections leave, not all at once.
-    fn relocate(&self, rotation: &Rotation, addresses: &Rc<Vec<IpAddr>>) {
-        let mut sessions: Vec<Rc<http2::Origin>> = Vec::new();
-        for connection in self.connections.borrow().values() {
-            let owner = &connection.owner;
-            let is_gone = owner.facts(|remote, _| {
-                remote.is_some_and(|remote| !addresses.contains(&remote.ip().to_canonical()))
-            });
-            if !is_gone || Rotation::of(&owner.profile()).as_ref() != Some(rotation) {
-                continue;
-            }
-            let wait = jitter(rotation.every, owner.conn());
-            if let Some(origin) = &connection.http2 {
-                if !sessions.iter().any(|other| Rc::ptr_eq(other, origin)) {
-                    sessions.push(Rc::clone(origin));
-                    let (origin, addresses) = (Rc::clone(origin), Rc::clone(addresses));
-                    io_thread::call_after(wait, move || origin.leave_all_but(&addresses));
-                }
-            }
-            let leaving = Rc::clone(connection);
-            io_thread::call_after(wait, move || {
-                let conn = leaving.owner.conn();
-                leaving.leases.retire(conn, CloseReason::AddressGone);
-            });
-        }
     }
 
     /// An agent has let an origin go.
@@ -446,134 +395,5 @@ impl Connections {
                 connection.owner.events().wake();
             }
         });
-    }
-}
-
-/// Asks for a name when its time is over, again and again while there are connections to it.
-fn await_rotation(rotation: Rotation, events: Arc<dyn Events>) {
-    io_thread::call_after(rotation.every, move || {
-        if !CONNECTIONS.with(|all| all.is_rotated(&rotation)) {
-            return;
-        }
-        // Somebody else says what names stand for, and is asked for connections alone.
-        if !events.looks_up() {
-            let of = rotation.clone();
-            connect::refresh(&rotation, move |addresses| {
-                run(move |all| all.relocate(&of, &Rc::new(addresses)));
-            });
-        }
-        await_rotation(rotation, events);
-    });
-}
-
-/// Within a tenth of `every`: connections that were opened together do not leave together.
-fn jitter(every: Duration, conn: ConnId) -> Duration {
-    (every / 10) * (conn.wrapping_mul(0x9E37_79B9) >> 22) / 1024
-}
-
-/// Tells a connection's end, however its task ends.
-struct Ending {
-    connection: Rc<Connection>,
-    is_told: bool,
-}
-
-impl Ending {
-    fn tell(&mut self, reason: CloseReason) {
-        self.is_told = true;
-        CONNECTIONS.with(|all| all.forget(&self.connection));
-        let owner = &self.connection.owner;
-        owner.count_closed(reason);
-        let idle = self.connection.leases.gone(owner.conn(), reason);
-        owner.events().closed(owner.conn(), reason, idle);
-    }
-
-    /// The same for one that ended otherwise than it should: its exchange, if it is not over, hears why.
-    fn fail(&mut self, failure: &Failure) {
-        let owner = &self.connection.owner;
-        owner.count(|metrics| metrics.errors.add(failure.code.clone()));
-        if !self.connection.is_over.get() {
-            let exchange = self.connection.exchange.get();
-            owner.events().failed(exchange, failure, false);
-        }
-        self.tell(CloseReason::Error);
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if !self.is_told {
-            drop(contain(|| self.fail(&io_thread::ended())));
-        }
-    }
-}
-
-/// The engine, as a connection's task sees it.
-struct OnIoThread(Rc<Connection>);
-
-impl Host for OnIoThread {
-    fn remind(&self) {
-        CONNECTIONS.with(|all| all.remind(Rc::clone(&self.0)));
-    }
-
-    fn connected(&self) {
-        self.0.leases.connected(self.0.owner.conn());
-    }
-
-    fn died(&self, reason: CloseReason, teaches: bool) -> bool {
-        self.0.leases.died(self.0.owner.conn(), reason, teaches)
-    }
-
-    fn close_after_response(&self, reason: CloseReason) {
-        self.0
-            .leases
-            .close_after_response(self.0.owner.conn(), reason);
-    }
-
-    fn answered(&self, says_close: bool) {
-        self.0.answered.note(self.0.leases.now(), says_close);
-        self.0.is_over.set(true);
-    }
-
-    fn ended_by_peer(&self) {
-        self.0.leases.ended_by_peer(self.0.owner.conn());
-    }
-
-    fn redial(&self) {
-        self.0.leases.redial(self.0.owner.conn());
-    }
-
-    fn resumes(&self, begin: &Begin) {
-        CONNECTIONS.with(|all| all.resume(&self.0, begin));
-    }
-
-    fn remote(&self) -> Arc<dyn Remote> {
-        // Its exchange is over: what comes late for that is for nobody, wherever the connection is.
-        CONNECTIONS.with(|all| all.end_exchange(&self.0));
-        Arc::new(Elsewhere {
-            conn: self.0.owner.conn(),
-            answered: Arc::clone(&self.0.answered),
-            leases: self.0.leases,
-        })
-    }
-}
-
-/// The engine, as a connection that is away sees it.
-struct Elsewhere {
-    conn: ConnId,
-    answered: Arc<LastAnswer>,
-    leases: &'static dyn Leases,
-}
-
-impl Remote for Elsewhere {
-    fn answered(&self, says_close: bool) {
-        self.answered.note(self.leases.now(), says_close);
-    }
-
-    fn close_after_response(&self, reason: CloseReason) {
-        self.leases.close_after_response(self.conn, reason);
-    }
-
-    fn ended_by_peer(&self) {
-        self.leases.ended_by_peer(self.conn);
     }
 }
