@@ -8,6 +8,7 @@
 //! * `client`: for whoever shakes hands by itself.
 //! * `sessions`: what later handshakes resume, never across settings or endpoints.
 //! * `stream`: the encrypted connection, and whether an idle one is still fit for a request.
+//! * `records`: which of the caller's bytes are in the kernel, and how many records a peer has begun.
 //! * `sha1`: signatures that only some runtimes take.
 //! * `fault`: alerts and refusals in OpenSSL's words.
 //!
@@ -32,6 +33,7 @@ mod fault;
 mod handshake_signature;
 mod names;
 mod pem;
+mod records;
 mod registry;
 mod revocation;
 mod sessions;

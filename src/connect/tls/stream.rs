@@ -21,21 +21,13 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::fault;
+use super::records::{Records, Unreported, RECORD};
 use super::SECRETS;
 use crate::config::TURN_BYTES;
 use crate::connect::{IdleState, Transport};
 
 /// Encrypted bytes taken from the kernel at once. rustls would ask for 4 KiB at a time.
 const SCRATCH: usize = 64 * 1024;
-
-/// The most that one record holds.
-const RECORD: usize = 16 * 1024;
-
-/// How many are handed to the kernel at once: a system call is dear beside sealing one.
-const BATCH: usize = 8;
-
-/// A record's header: its kind, a version, and how much follows.
-const RECORD_HEADER: usize = 5;
 
 /// What a record is in work beside its bytes, in bytes. A new session is more, a single byte of data less.
 const RECORD_WORK: usize = 512;
@@ -82,83 +74,6 @@ pub struct TlsStream {
     is_fragmented: bool,
     /// What was read since it was last asked for, in bytes.
     work: usize,
-}
-
-/// Records of the caller's bytes on their way to the kernel.
-#[derive(Default)]
-struct Unreported {
-    /// Of each record the caller's bytes, and where it ends in what is sent.
-    records: [(u16, u32); BATCH],
-    /// How many there are, and how many of them are reported.
-    count: usize,
-    reported: usize,
-    /// What the kernel has taken since the first of them was sealed.
-    sent: usize,
-}
-
-impl Unreported {
-    fn is_empty(&self) -> bool {
-        self.reported == self.count
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// A record of so many bytes was sealed; `end`: what is to be sent with it and all before it.
-    fn push(&mut self, bytes: usize, end: usize) {
-        self.records[self.count] = (bytes as u16, end as u32);
-        self.count += 1;
-    }
-
-    /// The caller's bytes in records that are in the kernel, once; `all`: that has everything.
-    fn take_sent(&mut self, all: bool) -> usize {
-        let mut bytes = 0;
-        while self.reported < self.count {
-            let (of_record, end) = self.records[self.reported];
-            if !all && end as usize > self.sent {
-                break;
-            }
-            bytes += usize::from(of_record);
-            self.reported += 1;
-        }
-        bytes
-    }
-}
-
-/// Finds the records in what a peer sends.
-#[derive(Default)]
-struct Records {
-    /// Bytes of the record under way that are still to come.
-    left: usize,
-    /// Its header, as far as it has come.
-    header: [u8; RECORD_HEADER],
-    known: usize,
-}
-
-impl Records {
-    /// How many begin in `bytes`.
-    fn count(&mut self, mut bytes: &[u8]) -> usize {
-        let mut count = 0;
-        loop {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes.advance(skipped);
-            let Some((&byte, rest)) = bytes.split_first() else {
-                return count;
-            };
-            if self.known == 0 {
-                count += 1;
-            }
-            self.header[self.known] = byte;
-            self.known += 1;
-            bytes = rest;
-            if self.known == RECORD_HEADER {
-                self.known = 0;
-                self.left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
-            }
-        }
-    }
 }
 
 impl std::fmt::Debug for TlsStream {
@@ -440,7 +355,7 @@ impl TlsStream {
     fn seal(&mut self, mut slices: &[IoSlice<'_>]) -> io::Result<()> {
         self.unreported.clear();
         let mut at = 0;
-        while self.unreported.count < BATCH {
+        while !self.unreported.is_full() {
             let Some((first, rest)) = slices.split_first() else {
                 break;
             };
@@ -621,37 +536,5 @@ impl AsyncWrite for TlsStream {
         this.session.send_close_notify();
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_is_reported_once_and_only_when_the_kernel_has_it_whole() {
-        let mut unreported = Unreported::default();
-        unreported.push(100, 122);
-        unreported.push(50, 194);
-        unreported.push(7, 223);
-        let mut reported = Vec::new();
-        for _ in 0..223 {
-            unreported.sent += 1;
-            let bytes = unreported.take_sent(false);
-            if bytes > 0 {
-                reported.push((unreported.sent, bytes));
-            }
-        }
-        assert_eq!(reported, [(122, 100), (194, 50), (223, 7)]);
-        assert!(unreported.is_empty());
-    }
-
-    #[test]
-    fn all_is_reported_when_nothing_waits_any_more() {
-        let mut unreported = Unreported::default();
-        unreported.push(100, 122);
-        unreported.push(50, usize::MAX);
-        assert_eq!(unreported.take_sent(true), 150);
-        assert_eq!(unreported.take_sent(true), 0);
     }
 }
