@@ -1,7 +1,7 @@
 //! One request on one connection, again and again.
 //!
 //! * [`connection`]: the task that owns a connection for its whole life, dialing included.
-//! * [`context`]: what that task works with.
+//! * [`context`]: what that task works with; [`owner`]: whose the connection is.
 //! * `state`: where an exchange is.
 //! * `wire`, `reading`: a transport of it, and the exchange on that; `surroundings`: what carrying it takes beside.
 //! * `driver`: who has those on the I/O thread; `seat`: on a thread that asks ([`event_loop`]).
@@ -20,6 +20,7 @@ mod driver;
 pub mod event_loop;
 pub mod events;
 pub mod mailbox;
+pub mod owner;
 mod reading;
 pub mod request_buffer;
 mod seat;

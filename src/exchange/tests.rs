@@ -14,10 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::context::{Host, Owner, Task};
+use super::context::{Host, Task};
 use super::event_loop::{Carrier, EventLoop};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
+use super::owner::Owner;
 use super::surroundings::Remote;
 use crate::config::{RESPONSE_PIECES, RESPONSE_WINDOW};
 use crate::connect::tests::profile;
