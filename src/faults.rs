@@ -3,7 +3,7 @@
 /// Where a panic can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Stage {
+pub enum FaultPoint {
     /// A job of the I/O thread.
     Job,
     /// A connection is opened.
@@ -26,7 +26,7 @@ pub enum Stage {
 
 #[cfg(not(any(test, feature = "fault-injection")))]
 #[inline(always)]
-pub(crate) fn at(_stage: Stage) {}
+pub(crate) fn at(_point: FaultPoint) {}
 
 #[cfg(any(test, feature = "fault-injection"))]
 pub use injected::*;
@@ -35,10 +35,10 @@ pub use injected::*;
 mod injected {
     use std::cell::Cell;
 
-    use super::Stage;
+    use super::FaultPoint;
 
-    impl Stage {
-        /// The stage of that name.
+    impl FaultPoint {
+        /// The point of that name.
         #[cfg(feature = "fault-injection")]
         pub(crate) fn named(name: &str) -> Option<Self> {
             [
@@ -53,24 +53,24 @@ mod injected {
                 Self::Thread,
             ]
             .into_iter()
-            .find(|stage| format!("{stage:?}") == name)
+            .find(|point| format!("{point:?}") == name)
         }
     }
 
     thread_local! {
-        static NEXT: Cell<Option<Stage>> = const { Cell::new(None) };
+        static NEXT: Cell<Option<FaultPoint>> = const { Cell::new(None) };
     }
 
-    /// The next time that this thread comes to `stage`, it panics.
-    pub fn inject(stage: Stage) {
-        NEXT.set(Some(stage));
+    /// The next time that this thread comes to `point`, it panics.
+    pub fn inject(point: FaultPoint) {
+        NEXT.set(Some(point));
     }
 
     #[allow(clippy::panic)]
-    pub(crate) fn at(stage: Stage) {
-        if NEXT.get() == Some(stage) {
+    pub(crate) fn at(point: FaultPoint) {
+        if NEXT.get() == Some(point) {
             NEXT.set(None);
-            panic!("injected at {stage:?}");
+            panic!("injected at {point:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 
 use crate::contain::contain;
 use crate::error::{Failure, ENGINE_FAILED};
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -147,10 +147,10 @@ async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>) {
     while let Some(job) = jobs.recv().await {
         // Whoever sent one that concerns somebody contains it by itself, or has its drop tell.
         drop(contain(|| {
-            faults::at(Stage::Job);
+            faults::at(FaultPoint::Job);
             job();
         }));
-        faults::at(Stage::Thread);
+        faults::at(FaultPoint::Thread);
     }
 }
 

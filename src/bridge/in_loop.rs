@@ -17,7 +17,7 @@ use super::libuv::{Calls, Loop};
 use super::submission::Command;
 use crate::contain::contain;
 use crate::engine::{connections, ENGINE};
-use crate::exchange::event_loop::{Carrier, EventLoop, Next, PATIENCE};
+use crate::exchange::event_loop::{Carrier, EventLoop, Next, LOOP_WAIT};
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// Connections that are looked at in one go.
@@ -57,8 +57,8 @@ impl EventLoop for InLoop {
     }
 }
 
-/// One that is under way.
-struct UnderWay {
+/// An exchange under way that the thread carries.
+struct Carried {
     port: PortId,
     exchange: ExchangeId,
     seat: Arc<dyn Carrier>,
@@ -69,7 +69,7 @@ struct Local {
     shared: Arc<InLoop>,
     poll: RefCell<Poll>,
     events: RefCell<Events>,
-    under_way: RefCell<Vec<UnderWay>>,
+    under_way: RefCell<Vec<Carried>>,
     /// How many of them are in the thread's count.
     counted: Cell<usize>,
     /// It rings soon.
@@ -199,7 +199,7 @@ impl Local {
             Command::Begin(conn, begin) if begin.in_loop => {
                 match self.shared.seat(conn).filter(|seat| seat.begin(begin)) {
                     Some(seat) => {
-                        self.under_way.borrow_mut().push(UnderWay {
+                        self.under_way.borrow_mut().push(Carried {
                             port,
                             exchange: begin.exchange,
                             seat: Arc::clone(&seat),
@@ -265,7 +265,7 @@ impl Local {
     }
 
     /// The exchanges on a connection are not under way here any more.
-    fn forget(&self, seat: &Arc<dyn Carrier>) -> Vec<UnderWay> {
+    fn forget(&self, seat: &Arc<dyn Carrier>) -> Vec<Carried> {
         let its = {
             let mut under_way = self.under_way.borrow_mut();
             let its = under_way.extract_if(.., |one| Arc::ptr_eq(&one.seat, seat));
@@ -347,7 +347,7 @@ impl Local {
         }
         self.is_set.set(true);
         if let Some(uv) = &*self.uv.borrow() {
-            uv.ring_in(PATIENCE.as_millis() as u64);
+            uv.ring_in(LOOP_WAIT.as_millis() as u64);
         }
     }
 }

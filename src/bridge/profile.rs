@@ -93,7 +93,7 @@ impl TryFrom<BindingProfile> for Profile {
             proxy: None,
         };
         if let Some(given) = given {
-            let hop = Profile {
+            let reached_by = Profile {
                 host: given.host,
                 port: u16::try_from(given.port).map_err(|_| invalid("port"))?,
                 tls: endpoint(given.tls, given.servername, false)?,
@@ -115,7 +115,7 @@ impl TryFrom<BindingProfile> for Profile {
                 _ => return Err(invalid("way")),
             };
             profile.proxy = Some(Box::new(Proxy {
-                hop,
+                profile: reached_by,
                 way,
                 fields: given.fields,
                 login: given.user.map(|user| Login {
@@ -123,7 +123,7 @@ impl TryFrom<BindingProfile> for Profile {
                     password: given.password.unwrap_or_default(),
                 }),
                 name: given.name,
-                book: None,
+                counters: None,
             }));
         }
         Ok(profile)

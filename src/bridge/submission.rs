@@ -14,7 +14,7 @@ use crate::engine::ENGINE;
 use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::timeouts::Timeouts;
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 use crate::fetch;
 use crate::fetch::request::{Body, FetchRequest, Wanted};
 use crate::io_thread;
@@ -305,11 +305,11 @@ pub fn deliver(connections: &Connections, port: PortId, exchange: ExchangeId, in
 
 /// Carries out a command of `port`.
 fn dispatch(connections: &Connections, port: PortId, command: Command) {
-    faults::at(Stage::Bridge);
+    faults::at(FaultPoint::Bridge);
     match command {
         Command::Begin(conn, begin) => {
             if begin.is_fetch {
-                fetch::stage::attach(connections, port, conn);
+                fetch::relay::attach(connections, port, conn);
             }
             connections.begin(port, conn, begin);
         }

@@ -15,7 +15,7 @@ use crate::connect::{tls, Connected, Profile};
 use crate::engine::{connections, ENGINE};
 use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 use crate::io_thread::{self, tests::turn};
 use crate::pool::{
     AgentId, CheckIn, CloseReason, ConnId, ExchangeId, KeyId, Kind, Lease, Limits, PortId,
@@ -218,7 +218,7 @@ fn encode(op: u8, flags: u8, exchange: ExchangeId, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Has the I/O thread panic when it comes to `stage`.
-fn arm(stage: Stage) {
+fn arm(stage: FaultPoint) {
     let (sender, armed) = channel();
     io_thread::run(move || {
         faults::inject(stage);
@@ -228,7 +228,7 @@ fn arm(stage: Stage) {
 }
 
 /// The next thousand requests of both succeed.
-fn go_on(scenes: &mut [Scene; 2], after: Stage) {
+fn go_on(scenes: &mut [Scene; 2], after: FaultPoint) {
     for _ in 0..1_000 {
         for scene in &mut *scenes {
             let told = scene.get();
@@ -243,20 +243,20 @@ fn a_panic_at_any_stage_fails_one_request_and_the_next_thousand_succeed_in_all_t
     let server = server();
     let mut scenes = [Scene::new(server), Scene::new(server)];
     for stage in [
-        Stage::Dial,
-        Stage::Job,
-        Stage::Head,
-        Stage::Body,
-        Stage::Decode,
-        Stage::Bridge,
+        FaultPoint::Dial,
+        FaultPoint::Job,
+        FaultPoint::Head,
+        FaultPoint::Body,
+        FaultPoint::Decode,
+        FaultPoint::Bridge,
     ] {
-        if matches!(stage, Stage::Dial | Stage::Job) {
+        if matches!(stage, FaultPoint::Dial | FaultPoint::Job) {
             // Without a connection that is there.
             scenes = [Scene::new(server), Scene::new(server)];
         }
         arm(stage);
         let flags = match stage {
-            Stage::Decode => command::FETCHED,
+            FaultPoint::Decode => command::FETCHED,
             _ => 0,
         };
         let told = scenes[0].get_as(flags);
@@ -271,9 +271,9 @@ fn a_panic_while_hands_are_shaken_fails_one_request_and_the_next_thousand_succee
     let _turn = turn();
     let secure = tls::tests::serve_all(answer);
     let mut scenes = [Scene::over(secure), Scene::new(server())];
-    arm(Stage::Handshake);
+    arm(FaultPoint::Handshake);
     assert_eq!(scenes[0].get(), Told::Failed(1, ENGINE_FAILED.to_owned()));
-    go_on(&mut scenes, Stage::Handshake);
+    go_on(&mut scenes, FaultPoint::Handshake);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_panic_in_the_client_fails_one_fetch_and_the_next_requests_succeed() {
     let server = server();
     let mut scenes = [Scene::new(server), Scene::new(server)];
     let fetch = |exchange| encode(command::FETCH, 0, exchange, b"GET\0https://127.0.0.1:1/");
-    arm(Stage::Client);
+    arm(FaultPoint::Client);
     scenes[0].submit(&[fetch(1), fetch(2)]);
     scenes[0].exchanges = 2;
     let told = [scenes[0].told(), scenes[0].told()];
@@ -293,7 +293,7 @@ fn a_panic_in_the_client_fails_one_fetch_and_the_next_requests_succeed() {
     assert!(is_failed(1) && is_failed(2), "{told:?}");
     let engine = |told: &&Told| matches!(told, Told::Failed(_, code) if code == ENGINE_FAILED);
     assert_eq!(told.iter().filter(engine).count(), 1, "{told:?}");
-    go_on(&mut scenes, Stage::Client);
+    go_on(&mut scenes, FaultPoint::Client);
 }
 
 #[test]
@@ -308,9 +308,9 @@ fn if_the_thread_ends_all_that_is_under_way_fails_and_the_next_requests_start_an
     waiting.send(0);
     let (mut socket, _) = silent.accept().unwrap();
     assert!(socket.read(&mut [0; 16]).unwrap() > 0);
-    io_thread::run(|| faults::inject(Stage::Thread));
+    io_thread::run(|| faults::inject(FaultPoint::Thread));
     assert_eq!(waiting.told(), Told::Failed(1, ENGINE_FAILED.to_owned()));
-    go_on(&mut scenes, Stage::Thread);
+    go_on(&mut scenes, FaultPoint::Thread);
     // Its connection has gone with it.
     while socket.read(&mut [0; 64]).unwrap_or_default() > 0 {}
 }

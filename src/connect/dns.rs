@@ -117,16 +117,19 @@ pub(crate) struct Rotation {
 impl Rotation {
     /// Of connections that are opened in this way; `None`: they stay where they are.
     pub fn of(profile: &Profile) -> Option<Self> {
-        let hop = profile.proxy.as_ref().map_or(profile, |proxy| &proxy.hop);
-        let names = hop.names.as_ref()?;
+        let dialed = profile
+            .proxy
+            .as_ref()
+            .map_or(profile, |proxy| &proxy.profile);
+        let names = dialed.names.as_ref()?;
         let every = names.rotation()?;
-        let by_system = matches!(hop.asks, Asks::AsOthers | Asks::Always);
-        if !by_system || hop.socket_path.is_some() || is_literal(host(hop)) {
+        let by_system = matches!(dialed.asks, Asks::AsOthers | Asks::Always);
+        if !by_system || dialed.socket_path.is_some() || is_literal(host(dialed)) {
             return None;
         }
         Some(Self {
             names: names.clone(),
-            question: question(hop),
+            question: question(dialed),
             every,
         })
     }

@@ -21,7 +21,7 @@ use tokio::time::{timeout, Instant};
 
 use crate::config::GRACE;
 use crate::error::Failure;
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 
 mod answer;
 mod dns;
@@ -44,7 +44,7 @@ pub(crate) mod tests;
 pub(crate) use dns::lookup;
 pub(crate) use dns::{refresh, Rotation};
 pub use name_cache::{CacheSettings, CacheStats, Names};
-pub use proxy::{Book, Proxy, Way};
+pub use proxy::{Proxy, ProxyCounters, Way};
 pub use socket_options::{KeepAlive, SocketOption, SocketOptions};
 pub use socks::{Login, Version};
 pub use spread::Spread;
@@ -235,7 +235,7 @@ async fn open<L: Future<Output = Vec<String>>>(
     offer: Offer,
     phase: &Phase,
 ) -> Result<Connected, Failure> {
-    faults::at(Stage::Dial);
+    faults::at(FaultPoint::Dial);
     let opened = match &profile.proxy {
         Some(proxy) => {
             let mut lookup = lookup;
@@ -252,14 +252,14 @@ async fn open<L: Future<Output = Vec<String>>>(
             proxy.count(&mut opened);
             opened?
         }
-        None => open_plain(profile, lookup).await?,
+        None => open_direct(profile, lookup).await?,
     };
     match &profile.tls {
         Some(endpoint) => {
             if profile.proxy.is_some() {
                 phase.set(TARGETS_TURN);
             }
-            faults::at(Stage::Handshake);
+            faults::at(FaultPoint::Handshake);
             tls::secure(endpoint, profile, opened, offer).await
         }
         None => Ok(opened),
@@ -275,12 +275,12 @@ async fn open_through<L: Future<Output = Vec<String>>>(
     phase: &Phase,
 ) -> Result<Connected, Failure> {
     phase.set("the proxy has not been reached");
-    let opened = open_plain(&proxy.hop, lookup).await?;
+    let opened = open_direct(&proxy.profile, lookup).await?;
     let opened = proxy::reach(proxy, opened, phase).await?;
     proxy::pass(proxy, profile, addresses, opened, phase).await
 }
 
-async fn open_plain<L: Future<Output = Vec<String>>>(
+async fn open_direct<L: Future<Output = Vec<String>>>(
     profile: &Profile,
     lookup: Option<impl Fn() -> L>,
 ) -> Result<Connected, Failure> {

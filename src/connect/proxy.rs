@@ -30,8 +30,8 @@ const LONGEST_LINE: usize = 256;
 /// A proxy on the way to a target.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
-    /// How to reach the proxy itself.
-    pub hop: Profile,
+    /// How to connect to the proxy itself.
+    pub profile: Profile,
     pub way: Way,
     /// Header lines for the proxy alone, each with its CRLF: among them its credentials.
     pub fields: String,
@@ -40,25 +40,25 @@ pub struct Proxy {
     /// What it is called in errors: its URL without credentials.
     pub name: String,
     /// Where what it does is counted; `None`: nowhere.
-    pub book: Option<Book>,
+    pub counters: Option<ProxyCounters>,
 }
 
 /// Where what a proxy does is counted: for an agent, and for the process.
 #[derive(Clone)]
-pub struct Book {
+pub struct ProxyCounters {
     pub own: Arc<Passages>,
     pub all: Arc<Passages>,
 }
 
-impl PartialEq for Book {
+impl PartialEq for ProxyCounters {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.own, &other.own)
     }
 }
 
-impl Eq for Book {}
+impl Eq for ProxyCounters {}
 
-impl Hash for Book {
+impl Hash for ProxyCounters {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.own).hash(state);
     }
@@ -270,7 +270,7 @@ impl Proxy {
         if let Err(failure) = came {
             failure.is_proxys = true;
         }
-        let Some(Book { own, all }) = &self.book else {
+        let Some(ProxyCounters { own, all }) = &self.counters else {
             return;
         };
         for counters in [own, all] {
@@ -357,13 +357,13 @@ pub(super) async fn reach(
     opened: Connected,
     phase: &Phase,
 ) -> Result<Connected, Failure> {
-    match &proxy.hop.tls {
+    match &proxy.profile.tls {
         None => Ok(opened),
         Some(endpoint) => {
             phase.set("the TLS handshake with the proxy is not over");
-            let opened = tls::secure(endpoint, &proxy.hop, opened, Offer::WithoutHttp2).await?;
+            let opened = tls::secure(endpoint, &proxy.profile, opened, Offer::WithoutHttp2).await?;
             let secured = opened.secured.as_ref();
-            if secured.is_some_and(|secured| !tls::is_meant(secured, endpoint, &proxy.hop)) {
+            if secured.is_some_and(|secured| !tls::is_meant(secured, endpoint, &proxy.profile)) {
                 let name = &proxy.name;
                 let why = match endpoint.tls.rules().ask_identity {
                     true => format!("Nobody can ask the tls.checkServerIdentity of this program about the certificate of the proxy {name}"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::owned::{Held, Holding, OpenConnection, OriginStats, Owned, ProxyStats};
 use super::{connections, Engine, Shared};
 use crate::connect::tls;
-use crate::connect::{Book, CacheSettings, CacheStats, Names, Profile, Spread};
+use crate::connect::{CacheSettings, CacheStats, Names, Profile, ProxyCounters, Spread};
 use crate::metrics::lifetime;
 use crate::metrics::proxies::{self, ByName};
 use crate::metrics::Metrics;
@@ -171,11 +171,11 @@ impl Engine {
             profile.names.clone_from(&owned.names);
             profile.spread.clone_from(&owned.spread);
             if let Some(proxy) = &mut profile.proxy {
-                proxy.hop.names.clone_from(&profile.names);
-                proxy.hop.spread.clone_from(&profile.spread);
+                proxy.profile.names.clone_from(&profile.names);
+                proxy.profile.spread.clone_from(&profile.spread);
                 let (name, own) = owned.proxies.of(&proxy.name);
                 let all = proxies::of_process(&proxy.name);
-                proxy.book = Some(Book { own, all });
+                proxy.counters = Some(ProxyCounters { own, all });
                 through = Some(name);
             }
         }

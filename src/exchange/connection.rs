@@ -40,8 +40,8 @@ impl Task {
         let mut only_http1 = false;
         loop {
             // Names, addresses, proxies and handshakes take ten times the room of what carries requests: it is given back.
-            let carrier = match Box::pin(self.open(only_http1, &mut replaces)).await {
-                Ok(carrier) => carrier,
+            let opened = match Box::pin(self.open(only_http1, &mut replaces)).await {
+                Ok(opened) => opened,
                 Err(NotOpen::Closed(reason)) => return reason,
                 Err(NotOpen::Failed(mut failure)) => {
                     if let Some(exchange) = &mut current {
@@ -67,9 +67,9 @@ impl Task {
                 }
             }
 
-            let is_place = matches!(carrier, Carrier::Place(_));
+            let is_place = matches!(opened, Opened::Place(_));
             let outcome;
-            (outcome, current) = self.drive(carrier, current).await;
+            (outcome, current) = self.drive(opened, current).await;
             match outcome {
                 Outcome::Closed(reason) => return reason,
                 Outcome::Failed(failure) => {
@@ -153,7 +153,7 @@ impl Task {
         &self,
         only_http1: bool,
         replaces: &mut Option<Replaces>,
-    ) -> Result<Carrier, NotOpen> {
+    ) -> Result<Opened, NotOpen> {
         let profile = self.owner.profile();
         let dial = match &self.http2 {
             None => None,
@@ -175,7 +175,7 @@ impl Task {
                             metrics.reused.fetch_add(1, Relaxed);
                         });
                         self.owner.join(place.session(), replaces.take());
-                        return Ok(Carrier::Place(place));
+                        return Ok(Opened::Place(place));
                     }
                     Way::Failed(failure) => return Err(NotOpen::Failed(failure)),
                     Way::Dial(dial) => Some(dial),
@@ -232,7 +232,7 @@ impl Task {
                 };
                 let opened = dial.opened(connected, secured, bounds);
                 match self.unless_killed(opened).await? {
-                    Ok(place) => Ok(Carrier::Place(place)),
+                    Ok(place) => Ok(Opened::Place(place)),
                     Err(failure) => Err(NotOpen::Failed(failure.into())),
                 }
             }
@@ -240,7 +240,7 @@ impl Task {
                 if let Some(dial) = dial {
                     dial.spoke_http1();
                 }
-                Ok(Carrier::Transport(connected.transport))
+                Ok(Opened::Transport(connected.transport))
             }
         }
     }
@@ -261,16 +261,16 @@ impl Task {
     /// Carries exchanges until something must be decided, and says what, and which one was under way.
     async fn drive(
         &self,
-        carrier: Carrier,
+        opened: Opened,
         current: Option<Exchange>,
     ) -> (Outcome, Option<Exchange>) {
-        let transport = match carrier {
-            Carrier::Place(place) => {
+        let transport = match opened {
+            Opened::Place(place) => {
                 let mut driver = Streams::new(self, place, current);
                 let outcome = unconstrained(poll_fn(|cx| driver.poll(cx))).await;
                 return (outcome, driver.current);
             }
-            Carrier::Transport(transport) => transport,
+            Opened::Transport(transport) => transport,
         };
         let mut driver = Driver::new(self, Wire::new(transport, current));
         // The driver yields by its own budget. By tokio's, what is ready would look pending in the middle of a turn.
@@ -331,8 +331,8 @@ impl Task {
     }
 }
 
-/// What carries exchanges.
-enum Carrier {
+/// What was opened to carry exchanges.
+enum Opened {
     /// A connection of its own, for HTTP/1.
     Transport(Transport),
     /// A place in a session of HTTP/2.

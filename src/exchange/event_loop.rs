@@ -7,8 +7,8 @@ use super::mailbox::{Begin, Input};
 use crate::error::Failure;
 use crate::pool::ConnId;
 
-/// A response that takes longer is waited for on the I/O thread.
-pub const PATIENCE: Duration = Duration::from_millis(25);
+/// How long a response is waited for in the event loop; one that takes longer is, from then on, on the I/O thread.
+pub const LOOP_WAIT: Duration = Duration::from_millis(25);
 
 /// The event loop of a thread that carries exchanges.
 pub trait EventLoop: Send + Sync {
@@ -30,7 +30,7 @@ pub trait Carrier: Send + Sync {
     ///
     /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
     fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>>;
-    /// A while has passed: whether its exchange waits on here, or has waited for [`PATIENCE`] and leaves.
+    /// A while has passed: whether its exchange waits on here, or has waited for [`LOOP_WAIT`] and leaves.
     fn remind(&self) -> Next;
 }
 

@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::backlog::Backlog;
 use super::events::Response;
-use super::state::{Answer, Exchange, Gathered, Outcome, Step};
+use super::state::{Answer, Exchange, Outcome, Pieces, Step};
 use super::surroundings::Surroundings;
 use super::wire::Wire;
 use crate::config::{INLINE_BODY, TURN_PIECES};
 use crate::error::Failure;
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 use crate::http1::head;
 use crate::http1::llhttp_errors::ParseFault;
 use crate::http1::reader::{Event, Fault};
@@ -37,7 +37,7 @@ impl Wire {
                 Poll::Ready(_) => return self.broken(around),
                 Poll::Pending => return Step::Wait,
             };
-            faults::at(Stage::Head);
+            faults::at(FaultPoint::Head);
             let Some(exchange) = self.current.as_mut() else {
                 return Step::Wait;
             };
@@ -70,8 +70,8 @@ impl Wire {
     }
 
     fn read_body(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Step {
-        faults::at(Stage::Body);
-        let mut gathered = Gathered::default();
+        faults::at(FaultPoint::Body);
+        let mut pieces = Pieces::default();
         for _ in 0..TURN_PIECES {
             let Some(Exchange {
                 answer: Answer::Body { backlog, .. },
@@ -81,9 +81,9 @@ impl Wire {
             else {
                 return Step::Wait;
             };
-            if backlog.is_full(gathered.len()) {
-                if gathered.len() > 0 {
-                    self.publish(around, gathered.take());
+            if backlog.is_full(pieces.len()) {
+                if pieces.len() > 0 {
+                    self.publish(around, pieces.take());
                 }
                 return Step::Wait;
             }
@@ -91,30 +91,30 @@ impl Wire {
             match polled {
                 Poll::Ready(Event::Data(piece)) => {
                     *received += piece.bytes.len() as u64;
-                    if !piece.is_first && gathered.len() > 0 {
+                    if !piece.is_first && pieces.len() > 0 {
                         // To the runtime, chunks are pieces of their own.
-                        self.publish(around, gathered.take());
+                        self.publish(around, pieces.take());
                     }
-                    gathered.push(piece.bytes);
-                    if gathered.len() >= INLINE_BODY {
-                        self.publish(around, gathered.take());
+                    pieces.push(piece.bytes);
+                    if pieces.len() >= INLINE_BODY {
+                        self.publish(around, pieces.take());
                     }
                 }
                 Poll::Ready(Event::End(trailers)) => {
-                    return self.message_end(cx, around, gathered.take(), &trailers);
+                    return self.message_end(cx, around, pieces.take(), &trailers);
                 }
                 Poll::Ready(Event::Head(_) | Event::Broken) => {
-                    self.publish(around, gathered.take());
+                    self.publish(around, pieces.take());
                     return self.broken(around);
                 }
                 Poll::Pending => {
-                    self.publish(around, gathered.take());
+                    self.publish(around, pieces.take());
                     return Step::Wait;
                 }
             }
         }
         // Others have their turn before the rest.
-        self.publish(around, gathered.take());
+        self.publish(around, pieces.take());
         cx.waker().wake_by_ref();
         Step::Wait
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::event_loop::{Carrier, Next, PATIENCE};
+use super::event_loop::{Carrier, Next, LOOP_WAIT};
 use super::events::Events;
 use super::mailbox::{Begin, Input};
 use super::state::{Answer, Outcome, Step};
@@ -43,7 +43,7 @@ pub struct Seat(Mutex<Option<Seated>>);
 /// The connection and what goes with it.
 pub(super) struct Seated {
     pub(super) wire: Wire,
-    around: Elsewhere,
+    around: SeatSurroundings,
     /// When its exchange began.
     pub(super) begun: Option<Instant>,
     /// Since when it waits for what it waits for.
@@ -69,7 +69,7 @@ impl Seat {
             waker: Waker::from(Arc::clone(&attention)),
             attention,
             wire,
-            around: Elsewhere {
+            around: SeatSurroundings {
                 events,
                 metrics,
                 remote,
@@ -168,7 +168,7 @@ impl Carrier for Seat {
             return Next::Rests;
         }
         // A thread that could not run for so long has the answer already, perhaps.
-        if seated.used.elapsed() >= PATIENCE && !seated.wire.reader.transport.has_news() {
+        if seated.used.elapsed() >= LOOP_WAIT && !seated.wire.reader.transport.has_news() {
             seated.is_leaving = true;
             return Next::Leaves;
         }
@@ -246,7 +246,7 @@ impl Seated {
 
 /// A failure behind a response's end is told at once: records wait for it ([`Events::hold`]). So is a body that is none, which is told
 /// along with what came before it.
-fn told_here(wire: &Wire, around: &Elsewhere, outcome: Outcome) -> Outcome {
+fn told_here(wire: &Wire, around: &SeatSurroundings, outcome: Outcome) -> Outcome {
     match (outcome, &wire.current) {
         (Outcome::Failed(failure), Some(exchange))
             if exchange.is_told() || (exchange.has_head() && failure.reason.is_some()) =>
@@ -271,15 +271,15 @@ impl Wake for Attention {
     }
 }
 
-/// What an exchange is carried in there.
-struct Elsewhere {
+/// What exchanges on a seat need beside their wire.
+struct SeatSurroundings {
     events: Arc<dyn Events>,
     metrics: Arc<Metrics>,
     remote: Arc<dyn Remote>,
     begun: Cell<Option<Instant>>,
 }
 
-impl Surroundings for Elsewhere {
+impl Surroundings for SeatSurroundings {
     fn events(&self) -> Arc<dyn Events> {
         Arc::clone(&self.events)
     }

@@ -281,12 +281,12 @@ fn unshared(body: Bytes) -> Bytes {
 
 /// Pieces of a body that are told as one. A single one is not copied.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct Pieces {
     single: Bytes,
     joined: BytesMut,
 }
 
-impl Gathered {
+impl Pieces {
     pub(super) fn len(&self) -> usize {
         self.single.len() + self.joined.len()
     }

@@ -29,7 +29,7 @@ pub const TOO_LARGE: &str = "ERR_KEEPWIRE_RESPONSE_TOO_LARGE";
 /// A response's body, decoded if need be.
 pub enum Incoming {
     /// As it came.
-    Plain(reqwest::Body),
+    Identity(reqwest::Body),
     /// Through decoders.
     Decoded(Box<Decoded>),
 }
@@ -62,11 +62,11 @@ impl Incoming {
     /// More codings than may be.
     pub fn new(body: reqwest::Body, headers: &HeaderMap) -> Result<Self, &'static str> {
         if !headers.contains_key(header::CONTENT_ENCODING) || body.is_end_stream() {
-            return Ok(Self::Plain(body));
+            return Ok(Self::Identity(body));
         }
         let codings = codings(headers)?;
         if codings.is_empty() {
-            return Ok(Self::Plain(body));
+            return Ok(Self::Identity(body));
         }
         Ok(Self::Decoded(Box::new(Decoded {
             encoded: body,
@@ -90,7 +90,7 @@ impl Incoming {
     /// Nothing is lost by dropping it.
     pub async fn piece(&mut self) -> Option<Result<Bytes, BoxError>> {
         match self {
-            Self::Plain(body) => frame(body).await,
+            Self::Identity(body) => frame(body).await,
             Self::Decoded(decoded) => match decoded.piece(true).await {
                 Poll::Ready(piece) => piece,
                 Poll::Pending => None,
@@ -109,14 +109,14 @@ impl Incoming {
     /// Nothing is lost by dropping it.
     pub async fn piece_now(&mut self) -> Poll<Option<Result<Bytes, BoxError>>> {
         match self {
-            Self::Plain(body) => now(frame(body)),
+            Self::Identity(body) => now(frame(body)),
             Self::Decoded(decoded) => decoded.piece(false).await,
         }
     }
 
     /// Whether it has no codings: its length is that of the message.
-    pub fn is_plain(&self) -> bool {
-        matches!(self, Self::Plain(_))
+    pub fn is_identity(&self) -> bool {
+        matches!(self, Self::Identity(_))
     }
 
     /// Puts all of it into room that was made for it: what is there already, and what is still to come.
@@ -148,7 +148,7 @@ impl Incoming {
     /// As [`Self::piece`]; more than `most` bytes altogether.
     pub async fn rest(&mut self, all: Vec<u8>, most: usize) -> Result<Vec<u8>, BoxError> {
         match self {
-            Self::Plain(body) => {
+            Self::Identity(body) => {
                 let mut all = Large::from(all);
                 while let Some(piece) = frame(body).await {
                     let piece = piece?;
@@ -366,7 +366,7 @@ mod tests {
         for (len, fits) in [(11, true), (10, false), (12, false), (5, false)] {
             let body = reqwest::Body::from("and so on");
             let mut incoming = Incoming::new(body, &HeaderMap::new()).unwrap();
-            assert!(incoming.is_plain());
+            assert!(incoming.is_identity());
             let place = Place(Mutex::new(vec![0; len]));
             let filled = incoming.fill(Bytes::from_static(b"1,"), &place).await;
             assert_eq!(filled.is_ok(), fits, "{len}");

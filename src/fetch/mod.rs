@@ -2,7 +2,7 @@
 //!
 //! A fetch over an agent's connections is an exchange of the engine. What is its own is here:
 //!
-//! * [`stage`]: between connection and JavaScript. A body that does not come with its head waits until it is read.
+//! * [`relay`]: between connection and JavaScript. A body that does not come with its head waits until it is read.
 //! * [`content`], [`decoding`], [`decoders`], `pace`: content codings, and the threads that take them off, at a bounded pace.
 //! * `gathered`: a body that is read whole, put together.
 //! * `under_way`: the fetches under way, of both kinds.
@@ -27,9 +27,9 @@ pub mod failure;
 mod gathered;
 mod pace;
 pub mod receiving;
+pub mod relay;
 pub mod request;
 pub mod sending;
-pub mod stage;
 pub mod stats;
 mod under_way;
 

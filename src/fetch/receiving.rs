@@ -126,7 +126,7 @@ pub async fn tell(
                 if expected > most as u64 || gathered.len() > most {
                     return Err(too_large(most));
                 }
-                if let Some(room) = channel.room(expected).filter(|_| body.is_plain()) {
+                if let Some(room) = channel.room(expected).filter(|_| body.is_identity()) {
                     body.fill(gathered.take(), &*room).await?;
                     channel.events.filled(channel.exchange, room.len());
                     return Ok(Rest::End);

@@ -19,7 +19,7 @@ use super::request::{Body, Channel, FetchRequest, RequestHead};
 use super::stats::Counted;
 use crate::config::MAX_MOVES;
 use crate::error::{Failure, Prospect};
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 
 /// Carries a request out, and tells its failure.
 ///
@@ -54,7 +54,7 @@ async fn exchange(request: &FetchRequest, channel: &Arc<Channel>) -> Result<(), 
 }
 
 async fn send(request: &FetchRequest, channel: &Arc<Channel>) -> Result<Response, Failure> {
-    faults::at(Stage::Client);
+    faults::at(FaultPoint::Client);
     let origin = &request.head.origin;
     let client = clients::get(request.client, false).map_err(unusable)?;
     let safe = is_safe(&request.head.method);

@@ -4,7 +4,7 @@ use std::io;
 
 use h2::{Error, Reason};
 
-use super::wire::Broken;
+use super::frame_meter::Broken;
 use crate::error::Failure;
 
 /// What became of it, and so what may be done about it.

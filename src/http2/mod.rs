@@ -2,17 +2,17 @@
 //!
 //! * `places`: of an origin, who gets a place in which session, who dials, and what was learned of its server.
 //! * `session`: one connection that speaks HTTP/2, and how many places it has.
-//! * `wire`: what comes over its connection: silence, noise, and how much a turn may take.
+//! * `frame_meter`: what comes over its connection: silence, noise, and how much a turn may take.
 //! * `request`: a request's bytes, as they would go over HTTP/1, made into a head and a body without framing.
 //! * `response`: heads and trailers as those of HTTP/1 are told.
 //! * `fault`: what became of a request whose stream has failed.
 
 mod fault;
+mod frame_meter;
 mod places;
 mod request;
 mod response;
 mod session;
-mod wire;
 
 pub use fault::Fate;
 pub use places::{Dial, Origin, Way};

@@ -23,7 +23,7 @@ use http::uri::Scheme;
 use tokio::time::{sleep_until, Instant, Sleep};
 
 use super::fault::{speaks_http1, Fate};
-use super::wire::{Broken, Carrier, Wire};
+use super::frame_meter::{Broken, FrameMeter, MeteredTransport};
 use crate::config::{
     GRACE, PING_TIMEOUT, SESSION_ERRORS, SESSION_FRAMES, SESSION_GOODBYE, SESSION_HEADERS,
     SESSION_LINGER, SESSION_RESETS, SESSION_RESET_TIME, SESSION_WINDOW, STREAM_WINDOW,
@@ -107,7 +107,7 @@ pub struct Session {
     /// The task that reads.
     reader: RefCell<Option<Waker>>,
     /// What has come over the connection.
-    wire: Rc<Wire>,
+    meter: Rc<FrameMeter>,
     peer: Cell<Peer>,
 }
 
@@ -125,8 +125,8 @@ impl Session {
         bounds: Bounds,
     ) -> Result<Rc<Self>, Failure> {
         let transport = Rc::new(RefCell::new(transport));
-        let wire = Rc::new(Wire::new());
-        let carrier = Carrier::new(Rc::clone(&transport), Rc::clone(&wire));
+        let meter = Rc::new(FrameMeter::new());
+        let metered = MeteredTransport::new(Rc::clone(&transport), Rc::clone(&meter));
         let handshake = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -140,7 +140,7 @@ impl Session {
             .max_local_error_reset_streams(Some(SESSION_ERRORS))
             // One stream may go out before the server has said how many it takes.
             .initial_max_send_streams(1)
-            .handshake::<_, Bytes>(carrier)
+            .handshake::<_, Bytes>(metered)
             .await;
         let (sender, connection) = handshake.map_err(|error| match error.get_io() {
             Some(error) => Failure::from_io(error, "write", None, None),
@@ -162,7 +162,7 @@ impl Session {
             lingers: Cell::default(),
             is_unwanted: Cell::default(),
             reader: RefCell::default(),
-            wire,
+            meter,
             peer: Cell::new(Peer::Trusted),
         });
         tokio::task::spawn_local(Rc::clone(&session).read(connection));
@@ -170,14 +170,14 @@ impl Session {
     }
 
     /// Reads until the connection ends.
-    async fn read(self: Rc<Self>, mut connection: Connection<Carrier, Bytes>) {
+    async fn read(self: Rc<Self>, mut connection: Connection<MeteredTransport, Bytes>) {
         let mut asking = Asking::new(connection.ping_pong());
         let mut lingering = None;
         let mut goodbye: Option<Pin<Box<Sleep>>> = None;
         let reading = std::future::poll_fn(|cx| {
             self.reader.replace(Some(cx.waker().clone()));
             self.linger(cx, &mut lingering);
-            self.wire.begin_turn();
+            self.meter.begin_turn();
             asking.ask(&self);
             let polled = Pin::new(&mut connection).poll(cx);
             if polled.is_pending() {
@@ -195,14 +195,14 @@ impl Session {
         });
         let reason = match Contained::new(reading).await {
             Ok(Ok(())) => CloseReason::PeerClosed,
-            Ok(Err(error)) if error.is_io() && self.wire.broken().is_none() => {
+            Ok(Err(error)) if error.is_io() && self.meter.broken().is_none() => {
                 CloseReason::PeerReset
             }
             Ok(Err(_)) | Err(_) => CloseReason::Error,
         };
         // Before its streams hear of it: they look for another place at once.
         self.sender.take();
-        if self.wire.broken() == Some(Broken::SpeaksHttp1) {
+        if self.meter.broken() == Some(Broken::SpeaksHttp1) {
             self.tell_giver(|giver| giver.refused(speaks_http1()));
         }
         self.turn(State::Ended(reason));
@@ -222,7 +222,7 @@ impl Session {
     }
 
     /// Looks what the server has said since.
-    fn look(&self, cx: &mut Context<'_>, connection: &Connection<Carrier, Bytes>) {
+    fn look(&self, cx: &mut Context<'_>, connection: &Connection<MeteredTransport, Bytes>) {
         if self.state.get() != State::Open {
             return;
         }
@@ -234,7 +234,7 @@ impl Session {
             self.turn(State::Leaving);
             return;
         }
-        if !self.wire.is_settled() {
+        if !self.meter.is_settled() {
             return;
         }
         let takes = connection.max_concurrent_send_streams();
@@ -408,11 +408,14 @@ impl Place {
     /// asked then, and the place woken when more is known.
     pub fn is_doubtful(&self) -> bool {
         let Session {
-            bounds, wire, peer, ..
+            bounds,
+            meter,
+            peer,
+            ..
         } = self.session();
         let is_late = bounds
             .ping_after
-            .is_some_and(|after| wire.heard().elapsed() >= after);
+            .is_some_and(|after| meter.heard().elapsed() >= after);
         if peer.get() == Peer::Trusted && is_late {
             self.doubt();
         }
@@ -435,22 +438,22 @@ impl Place {
 
     /// Whether the server has said nothing at all since then.
     pub fn has_heard_nothing_since(&self, moment: Instant) -> bool {
-        self.session.wire.heard() <= moment
+        self.session.meter.heard() <= moment
     }
 
     /// What the connection failed with, as the system said it.
     pub fn failure(&self) -> Option<Failure> {
-        self.session.wire.failure()
+        self.session.meter.failure()
     }
 
     /// What requests wait for goes on: what the server says beside it is part of that.
     pub fn note_progress(&self) {
-        self.session.wire.note_progress();
+        self.session.meter.note_progress();
     }
 
     /// Why the session was given up because of what its server said.
     pub fn given_up(&self) -> Option<Fate> {
-        self.session.wire.broken().map(Fate::of_broken)
+        self.session.meter.broken().map(Fate::of_broken)
     }
 
     /// The server has refused a stream although, by its own word, there was room.

@@ -7,7 +7,7 @@ fn through(way: Way, host: &str, port: u16) -> Profile {
     let mut through = profile(port);
     host.clone_into(&mut through.host);
     through.proxy = Some(Box::new(Proxy {
-        hop: profile(3128),
+        profile: profile(3128),
         way,
         fields: "proxy-authorization: Basic abc\r\n".to_owned(),
         login: Some(Login {
@@ -15,7 +15,7 @@ fn through(way: Way, host: &str, port: u16) -> Profile {
             password: "abc".to_owned(),
         }),
         name: "http://127.0.0.1:3128".to_owned(),
-        book: None,
+        counters: None,
     }));
     through
 }
@@ -63,7 +63,7 @@ fn nothing_that_is_printed_shows_credentials() {
 async fn no_proxy_is_told_of_a_host_that_would_be_more_than_a_host() {
     let (listener, port) = listener().await;
     let mut through = through(Way::Tunnel, "a.test\r\nx: y", 443);
-    through.proxy.as_mut().unwrap().hop.port = port;
+    through.proxy.as_mut().unwrap().profile.port = port;
     let failure = connect(&through).await.unwrap_err();
     assert_eq!(failure.code, "ERR_PROXY_TUNNEL");
     drop(listener);

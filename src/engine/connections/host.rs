@@ -97,7 +97,7 @@ impl Host for OnIoThread {
     fn remote(&self) -> Arc<dyn Remote> {
         // Its exchange is over: what comes late for that is for nobody, wherever the connection is.
         CONNECTIONS.with(|all| all.end_exchange(&self.0));
-        Arc::new(Elsewhere {
+        Arc::new(AwayHost {
             conn: self.0.owner.conn(),
             answered: Arc::clone(&self.0.answered),
             leases: self.0.leases,
@@ -106,13 +106,13 @@ impl Host for OnIoThread {
 }
 
 /// The engine, as a connection that is away sees it.
-struct Elsewhere {
+struct AwayHost {
     conn: ConnId,
     answered: Arc<LastAnswer>,
     leases: &'static dyn Leases,
 }
 
-impl Remote for Elsewhere {
+impl Remote for AwayHost {
     fn answered(&self, says_close: bool) {
         self.answered.note(self.leases.now(), says_close);
     }

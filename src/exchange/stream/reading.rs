@@ -10,11 +10,11 @@ use http::HeaderMap;
 use super::super::backlog::Backlog;
 use super::super::events::Response;
 use super::super::reading::{aborted, parse_failure};
-use super::super::state::{Answer, Gathered, Outcome, Step};
+use super::super::state::{Answer, Outcome, Pieces, Step};
 use super::Streams;
 use crate::config::{GATHERED_FRAMES, MAX_INFORMATIONAL, MAX_MOVES, TURN_PIECES};
 use crate::error::Failure;
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 use crate::http2::{self, Fate};
 use crate::pool::CloseReason;
 
@@ -75,7 +75,7 @@ impl Streams<'_> {
             Poll::Ready(Err(error)) => return self.failed(&error),
             Poll::Ready(Ok(response)) => response.into_parts(),
         };
-        faults::at(Stage::Head);
+        faults::at(FaultPoint::Head);
         let head = match http2::head(parts.status, &parts.headers, max_size) {
             Ok(head) => head,
             Err(fault) => {
@@ -107,8 +107,8 @@ impl Streams<'_> {
     }
 
     fn read_body(&mut self, cx: &mut Context<'_>) -> Step {
-        faults::at(Stage::Body);
-        let mut gathered = Gathered::default();
+        faults::at(FaultPoint::Body);
+        let mut pieces = Pieces::default();
         for _ in 0..TURN_PIECES {
             let (Some(exchange), Some(stream)) = (self.current.as_mut(), self.stream.as_mut())
             else {
@@ -119,13 +119,13 @@ impl Streams<'_> {
             else {
                 return Step::Wait;
             };
-            if gathered.len() >= GATHERED_FRAMES {
-                exchange.publish(self.task, gathered.take());
+            if pieces.len() >= GATHERED_FRAMES {
+                exchange.publish(self.task, pieces.take());
                 continue;
             }
-            if backlog.is_full(gathered.len()) {
-                if gathered.len() > 0 {
-                    exchange.publish(self.task, gathered.take());
+            if backlog.is_full(pieces.len()) {
+                if pieces.len() > 0 {
+                    exchange.publish(self.task, pieces.take());
                 }
                 return Step::Wait;
             }
@@ -138,34 +138,34 @@ impl Streams<'_> {
                     }
                     // What is told is counted by whoever reads it; the server may send as much again.
                     let _ = received.flow_control().release_capacity(piece.len());
-                    gathered.push(piece);
+                    pieces.push(piece);
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    exchange.publish(self.task, gathered.take());
+                    exchange.publish(self.task, pieces.take());
                     return self.failed(&error);
                 }
                 Poll::Ready(None) => match received.poll_trailers(cx) {
                     Poll::Ready(Ok(trailers)) => {
-                        return self.message_end(gathered.take(), trailers);
+                        return self.message_end(pieces.take(), trailers);
                     }
                     Poll::Ready(Err(error)) => {
-                        exchange.publish(self.task, gathered.take());
+                        exchange.publish(self.task, pieces.take());
                         return self.failed(&error);
                     }
                     Poll::Pending => {
-                        exchange.publish(self.task, gathered.take());
+                        exchange.publish(self.task, pieces.take());
                         return Step::Wait;
                     }
                 },
                 Poll::Pending => {
-                    exchange.publish(self.task, gathered.take());
+                    exchange.publish(self.task, pieces.take());
                     return Step::Wait;
                 }
             }
         }
         // Others have their turn before the rest.
         if let Some(exchange) = self.current.as_mut() {
-            exchange.publish(self.task, gathered.take());
+            exchange.publish(self.task, pieces.take());
         }
         cx.waker().wake_by_ref();
         Step::Wait

@@ -2,7 +2,7 @@
 //! by the test.
 
 use super::*;
-use crate::exchange::event_loop::{Carrier, Next, PATIENCE};
+use crate::exchange::event_loop::{Carrier, Next, LOOP_WAIT};
 
 impl Client {
     fn begins(&self, exchange: ExchangeId) -> Begin {
@@ -161,7 +161,7 @@ fn a_response_that_takes_its_time_is_waited_for_on_the_io_thread() {
         let (client, _listener, mut peer, seat) = Client::away().await;
         assert_eq!(client.send(&seat, 3, GET), Next::Waits);
         assert_eq!(seat.remind(), Next::Waits);
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(LOOP_WAIT).await;
         assert_eq!(seat.remind(), Next::Leaves);
         client.recall();
         client.recorder.line("resumes 3").await;
@@ -316,7 +316,7 @@ fn a_panic_ends_its_connection_and_nobody_goes_on_with_it() {
         assert_eq!(client.send(&seat, 3, GET), Next::Waits);
         expect(&mut peer, GET).await;
         peer.write_all(HELLO).await.unwrap();
-        crate::faults::inject(crate::faults::Stage::Head);
+        crate::faults::inject(crate::faults::FaultPoint::Head);
         let failed = loop {
             match seat.turn(true) {
                 Ok(_) => tokio::task::yield_now().await,

@@ -1,6 +1,6 @@
 //! Exchanges of the engine that are fetches: a body waits until it is read, and comes without its content codings.
 //!
-//! A connection that has carried a fetch tells its owner through a [`FetchStage`]. It passes on what it is told, except for a
+//! A connection that has carried a fetch tells its owner through a [`FetchRelay`]. It passes on what it is told, except for a
 //! response whose body is still coming, or has content codings: its bytes go to a task, and what JavaScript hears of the
 //! response comes from there, the connection's end, should it come first, included. What JavaScript acknowledges goes to
 //! that task as well, which acknowledges to the engine what it takes: neither side runs ahead of its reader.
@@ -27,18 +27,18 @@ use crate::error::Failure;
 use crate::exchange::event_loop::EventLoop;
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::exchange::mailbox::Input;
-use crate::faults::{self, Stage};
+use crate::faults::{self, FaultPoint};
 use crate::http1::head::{Framing, Head};
 use crate::http1::version::Version;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// A connection of the thread `port` is about to carry a fetch.
 pub fn attach(connections: &Connections, port: PortId, conn: ConnId) {
-    connections.wrap(conn, |inner| Arc::new(FetchStage::new(port, inner)));
+    connections.wrap(conn, |inner| Arc::new(FetchRelay::new(port, inner)));
 }
 
 /// Stands between a connection and whoever is told of it.
-struct FetchStage {
+struct FetchRelay {
     port: PortId,
     inner: Arc<dyn Events>,
     /// The exchange under way, if it is a fetch; 0: it is none.
@@ -58,7 +58,7 @@ enum Part {
     Closed(ConnId, CloseReason, bool),
 }
 
-impl FetchStage {
+impl FetchRelay {
     /// Tells `inner`, whose thread is `port`.
     fn new(port: PortId, inner: Arc<dyn Events>) -> Self {
         Self {
@@ -121,7 +121,7 @@ async fn tell(
     parts: Arc<Mutex<Parts>>,
     channel: Arc<Channel>,
 ) {
-    faults::at(Stage::Decode);
+    faults::at(FaultPoint::Decode);
     let locked = || parts.lock().unwrap_or_else(PoisonError::into_inner);
     let expected = match head.framing {
         _ if !headers.is_empty() => 0,
@@ -251,7 +251,7 @@ fn codings(head: &Head) -> HeaderMap {
     headers
 }
 
-impl Events for FetchStage {
+impl Events for FetchRelay {
     fn begins(&self, exchange: ExchangeId, is_fetch: bool) {
         let number = if is_fetch { exchange } else { 0 };
         self.exchange.store(number, Ordering::Relaxed);

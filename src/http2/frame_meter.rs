@@ -45,7 +45,7 @@ pub enum Broken {
 }
 
 /// What has come.
-pub(super) struct Wire {
+pub(super) struct FrameMeter {
     frames: Cell<Frames>,
     /// When something came last.
     heard: Cell<Instant>,
@@ -61,7 +61,7 @@ pub(super) struct Wire {
     failure: RefCell<Option<Failure>>,
 }
 
-impl Wire {
+impl FrameMeter {
     pub fn new() -> Self {
         let now = Instant::now();
         Self {
@@ -252,18 +252,18 @@ impl Frames {
 }
 
 /// A transport that others look at, too.
-pub(super) struct Carrier {
+pub(super) struct MeteredTransport {
     transport: Rc<RefCell<Transport>>,
-    wire: Rc<Wire>,
+    meter: Rc<FrameMeter>,
     /// What was read for somebody who had no room for it.
     ready: Vec<u8>,
 }
 
-impl Carrier {
-    pub fn new(transport: Rc<RefCell<Transport>>, wire: Rc<Wire>) -> Self {
+impl MeteredTransport {
+    pub fn new(transport: Rc<RefCell<Transport>>, meter: Rc<FrameMeter>) -> Self {
         Self {
             transport,
-            wire,
+            meter,
             ready: Vec::new(),
         }
     }
@@ -272,65 +272,65 @@ impl Carrier {
     fn poll_sifted(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         loop {
-            if self.wire.is_turn_over() {
+            if self.meter.is_turn_over() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            self.wire.hand_back(buf);
+            self.meter.hand_back(buf);
             let from = buf.filled().len();
             let mut transport = self.transport.borrow_mut();
             let polled = Pin::new(&mut *transport).poll_read(cx, buf);
             let read = buf.filled().len() - from;
             let work = transport.take_work();
             let left = self
-                .wire
+                .meter
                 .sift(&mut buf.filled_mut()[before..], read, work)?;
             let is_over = matches!(polled, Poll::Ready(Ok(()))) && read == 0;
             if is_over {
                 // What was held back will not be a header any more.
-                self.wire.let_go();
+                self.meter.let_go();
             } else {
                 buf.set_filled(before + left);
             }
             // To have nothing left is not the end.
             if left > 0 || is_over || !matches!(polled, Poll::Ready(Ok(()))) {
-                return self.wire.keep_failure(polled, "read");
+                return self.meter.keep_failure(polled, "read");
             }
         }
     }
 }
 
-impl AsyncRead for Carrier {
+impl AsyncRead for MeteredTransport {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let carrier = self.get_mut();
-        if carrier.ready.is_empty() {
+        let metered = self.get_mut();
+        if metered.ready.is_empty() {
             if buf.remaining() >= LEAST_ROOM {
-                return carrier.poll_sifted(cx, buf);
+                return metered.poll_sifted(cx, buf);
             }
             let mut room = [0; LEAST_ROOM];
             let mut own = ReadBuf::new(&mut room);
-            ready!(carrier.poll_sifted(cx, &mut own))?;
-            carrier.ready.extend_from_slice(own.filled());
+            ready!(metered.poll_sifted(cx, &mut own))?;
+            metered.ready.extend_from_slice(own.filled());
         }
-        let given = carrier.ready.len().min(buf.remaining());
-        buf.put_slice(&carrier.ready[..given]);
-        carrier.ready.drain(..given);
+        let given = metered.ready.len().min(buf.remaining());
+        buf.put_slice(&metered.ready[..given]);
+        metered.ready.drain(..given);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Carrier {
+impl AsyncWrite for MeteredTransport {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut *self.transport.borrow_mut()).poll_write(cx, bytes);
-        self.wire.keep_failure(polled, "write")
+        self.meter.keep_failure(polled, "write")
     }
 
     fn poll_write_vectored(
@@ -339,7 +339,7 @@ impl AsyncWrite for Carrier {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut *self.transport.borrow_mut()).poll_write_vectored(cx, slices);
-        self.wire.keep_failure(polled, "write")
+        self.meter.keep_failure(polled, "write")
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -365,10 +365,10 @@ mod tests {
         bytes
     }
 
-    fn note(wire: &Wire, bytes: &[u8], work: usize) -> io::Result<Vec<u8>> {
-        let Frames { held, have, .. } = wire.frames.get();
+    fn note(meter: &FrameMeter, bytes: &[u8], work: usize) -> io::Result<Vec<u8>> {
+        let Frames { held, have, .. } = meter.frames.get();
         let mut all = [&held[..have], bytes].concat();
-        let left = wire.sift(&mut all, bytes.len(), work)?;
+        let left = meter.sift(&mut all, bytes.len(), work)?;
         all.truncate(left);
         Ok(all)
     }
@@ -390,17 +390,17 @@ mod tests {
         let expected = [before, behind].concat();
         for first in 0..=said.len() {
             for second in [first, (first + 1).min(said.len()), said.len()] {
-                let wire = Wire::new();
+                let meter = FrameMeter::new();
                 let mut left = Vec::new();
                 for part in [&said[..first], &said[first..second], &said[second..]] {
-                    left.extend(note(&wire, part, 0).expect("no flood"));
+                    left.extend(note(&meter, part, 0).expect("no flood"));
                 }
                 assert_eq!(left, expected, "{first} {second}");
                 let Frames {
                     have, rest, count, ..
-                } = wire.frames.get();
+                } = meter.frames.get();
                 assert_eq!((have, rest, count), (0, 0, 10));
-                assert_eq!(wire.noise.get(), 8 * FRAME_WORK + 6 + 3 + 8);
+                assert_eq!(meter.noise.get(), 8 * FRAME_WORK + 6 + 3 + 8);
             }
         }
     }
@@ -419,11 +419,11 @@ mod tests {
                 .expect("it is taken");
             drop(far);
             let transport = Rc::new(RefCell::new(Transport::Unix(near)));
-            let mut carrier = Carrier::new(transport, Rc::new(Wire::new()));
+            let mut metered = MeteredTransport::new(transport, Rc::new(FrameMeter::new()));
             let mut read = Vec::new();
             loop {
                 let mut room = vec![0; size];
-                let bytes = tokio::io::AsyncReadExt::read(&mut carrier, &mut room)
+                let bytes = tokio::io::AsyncReadExt::read(&mut metered, &mut room)
                     .await
                     .expect("it is open");
                 if bytes == 0 {
@@ -439,70 +439,70 @@ mod tests {
     fn an_answer_of_http1_is_none_of_http2() {
         let said = b"HTTP/1.1 400 Bad Request\r\n";
         for first in [0, 3, 8, 9, 20] {
-            let wire = Wire::new();
-            let told = [&said[..first], &said[first..]].map(|part| note(&wire, part, 0).is_err());
+            let meter = FrameMeter::new();
+            let told = [&said[..first], &said[first..]].map(|part| note(&meter, part, 0).is_err());
             assert!(told.contains(&true), "{first}");
-            assert_eq!(wire.broken(), Some(Broken::SpeaksHttp1));
+            assert_eq!(meter.broken(), Some(Broken::SpeaksHttp1));
         }
     }
 
     #[test]
     fn settings_have_come_with_their_last_byte() {
-        let wire = Wire::new();
+        let meter = FrameMeter::new();
         let said = frame(4, 0, 6);
         for &byte in &said {
-            assert!(!wire.is_settled());
-            note(&wire, &[byte], 0).expect("no flood");
+            assert!(!meter.is_settled());
+            note(&meter, &[byte], 0).expect("no flood");
         }
-        assert!(wire.is_settled());
+        assert!(meter.is_settled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn noise_is_a_flood_unless_something_goes_on_or_it_takes_its_time() {
         let ping = frame(6, 0, 8);
         let pings = SESSION_NOISE / (FRAME_WORK + 8);
-        let wire = Wire::new();
+        let meter = FrameMeter::new();
         for _ in 0..4 * pings {
-            note(&wire, &ping, 0).expect("something goes on");
-            wire.note_progress();
+            note(&meter, &ping, 0).expect("something goes on");
+            meter.note_progress();
         }
         for _ in 0..4 * pings {
-            note(&wire, &ping, 0).expect("it takes its time");
+            note(&meter, &ping, 0).expect("it takes its time");
             tokio::time::advance(2 * SESSION_NOISE_TIME / pings as u32).await;
         }
-        let flood = (0..2 * pings).find_map(|_| note(&wire, &ping, 0).err());
-        assert!(flood.is_some() && wire.broken() == Some(Broken::Flooded));
+        let flood = (0..2 * pings).find_map(|_| note(&meter, &ping, 0).err());
+        assert!(flood.is_some() && meter.broken() == Some(Broken::Flooded));
     }
 
     #[test]
     fn what_is_read_later_is_no_noise_and_records_without_bytes_are() {
-        let wire = Wire::new();
+        let meter = FrameMeter::new();
         let bytes = vec![0; TURN_BYTES];
         for _ in 0..1000 {
             // Data of one frame that does not end.
-            wire.frames.set(Frames {
+            meter.frames.set(Frames {
                 rest: usize::MAX,
                 ..Frames::default()
             });
-            note(&wire, &bytes[..1], TURN_BYTES).expect("no noise");
-            note(&wire, &bytes[1..], 0).expect("no noise");
+            note(&meter, &bytes[..1], TURN_BYTES).expect("no noise");
+            note(&meter, &bytes[1..], 0).expect("no noise");
         }
-        let flood = (0..1000).find_map(|_| note(&wire, &[], TURN_BYTES).err());
+        let flood = (0..1000).find_map(|_| note(&meter, &[], TURN_BYTES).err());
         assert!(flood.is_some());
     }
 
     #[test]
     fn a_turn_is_over_after_few_large_frames_and_after_many_small_ones() {
         for (frame, most) in [(frame(6, 0, 8), 2000), (frame(DATA, 0, 255), 600)] {
-            let wire = Wire::new();
+            let meter = FrameMeter::new();
             let mut count = 0;
-            while !wire.is_turn_over() {
-                note(&wire, &frame, 0).expect("no flood");
+            while !meter.is_turn_over() {
+                note(&meter, &frame, 0).expect("no flood");
                 count += 1;
             }
             assert!(count > 200 && count < most, "{count}");
-            wire.begin_turn();
-            assert!(!wire.is_turn_over());
+            meter.begin_turn();
+            assert!(!meter.is_turn_over());
         }
     }
 }
