@@ -9,6 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 
+const { PAGE: FILES_PAGE, filesPage } = require('../../scripts/docs/files')
 const { lostLinks } = require('../../scripts/docs/links')
 const { PAGES, anchorOf } = require('../../scripts/docs/pages')
 const { EXPECTED } = require('../../scripts/node-suite')
@@ -184,6 +185,10 @@ test('each file that a page names is there, whatever was moved', () => {
     return lost.map((name) => `${page}: ${name}`)
   })
   assert.deepStrictEqual(lost, [])
+})
+
+test('the page of files says of each file what it says of itself', () => {
+  assert.ok(textOf(FILES_PAGE) === filesPage(), `run \`node scripts/docs/files.js\`: it writes ${FILES_PAGE} anew`)
 })
 
 test("each of Node's own tests that may fail has a sentence that says why", () => {

@@ -1,5 +1,7 @@
 'use strict'
 
+// Prototypes that shadow accessors of the runtime's classes, whose state our requests and responses do not have.
+
 /**
  * Gives a prototype under one of the runtime's classes the members of another one, and plain properties in place of the
  * accessors that it inherits: those look at state which its objects do not have.

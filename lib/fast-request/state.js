@@ -1,6 +1,7 @@
 'use strict'
 
-/** How far a fast exchange has come. */
+// How far a fast exchange has come.
+
 module.exports = Object.freeze({
   /** The request exists. */
   MADE: 0,
