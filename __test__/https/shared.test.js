@@ -175,8 +175,8 @@ test('threads share: six clients in turn need one handshake, and know their peer
   const own = await threads(scope, 2, { port: served.port, ca: root.pem, own: true })
   for (let round = 0; round < 5; round++) {
     for (const [at, { call }] of [...clients, ...own].entries()) {
-      const lean = at < clients.length ? 0 : 3
-      assert.deepStrictEqual(await call(3), { ok: 3, lean, authorized: true, subject })
+      const fast = at < clients.length ? 0 : 3
+      assert.deepStrictEqual(await call(3), { ok: 3, fast, authorized: true, subject })
     }
   }
   assert.deepStrictEqual([served.connections, served.handshakes], [1, 1])

@@ -9,7 +9,7 @@ const assert = require('node:assert')
 
 const keepwire = require('../..')
 const { request, sentOnce } = require('../support/client')
-const { LeanRecorder } = require('../support/lean-recorder')
+const { FastRecorder } = require('../support/fast-recorder')
 const { isDeno, isNode } = require('../support/runtime')
 const { KEEP_ALIVE, play, READS_AS_IT_LIKES, scenarios: usual, sent } = require('../support/scenarios')
 const { reply } = require('../support/peer')
@@ -60,7 +60,7 @@ const DENO_OVER_TLS = {
 
 /**
  * A request's log as it is compared. With TLS the runtime has sent a request some ticks later, when the record is out: that
- * it says so comes later as well. Deno's sockets close later, too. On a lent connection, what is not lean is sent when the
+ * it says so comes later as well. Deno's sockets close later, too. On a lent connection, what is not fast is sent when the
  * engine has told of the connection.
  */
 function comparable(scheme, name, whose, log) {
@@ -96,13 +96,13 @@ function compare(scheme, name, scenario, stage, whose) {
   test(`our ${scheme} request${whose} is like the runtime's: ${name}${when}`, { scheme, skip }, async (scope) => {
     const agentOptions = scenario.agent || KEEP_ALIVE
     const expected = await play(scope, scope.runtimeAgent(agentOptions), scenario, {
-      recorder: new LeanRecorder(stage),
+      recorder: new FastRecorder(stage),
       isWarm: true,
       send: (options) => sentOnce(request(options)),
     })
     const ourOptions = whose === OWN ? agentOptions : { ...agentOptions, shared: true }
     const actual = await play(scope, scope.agent(ourOptions), scenario, {
-      recorder: new LeanRecorder(stage),
+      recorder: new FastRecorder(stage),
       isWarm: true,
       opener: whose === LENT ? scope.agent(ourOptions) : undefined,
       send: keepwire[scheme].request,

@@ -1,6 +1,6 @@
 'use strict'
 
-// Our own request(): lean as long as nobody asks for more, one of the runtime's as soon as somebody does.
+// Our own request(): fast as long as nobody asks for more, one of the runtime's as soon as somebody does.
 
 const assert = require('node:assert')
 const { AsyncLocalStorage } = require('node:async_hooks')
@@ -10,7 +10,7 @@ const v8 = require('node:v8')
 
 const keepwire = require('../..')
 const { failure, read } = require('../support/client')
-const { isLean } = require('../support/lean-recorder')
+const { isFast } = require('../support/fast-recorder')
 const { chunkedReply, reply } = require('../support/peer')
 const { isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
@@ -27,7 +27,7 @@ async function warm(scope, peer, options = KEEP_ALIVE) {
   return agent
 }
 
-test('a request that is ended, and read by data and end, stays lean', async (scope) => {
+test('a request that is ended, and read by data and end, stays fast', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
   for (const [options, body] of [
@@ -40,7 +40,7 @@ test('a request that is ended, and read by data and end, stays lean', async (sco
     request.end(body)
     const { body: text, response, reused } = await read(request)
     assert.deepStrictEqual([text, reused], ['hello', true])
-    assert.ok(isLean(request) && isLean(response))
+    assert.ok(isFast(request) && isFast(response))
     assert.ok(request instanceof http.ClientRequest && response instanceof http.IncomingMessage)
   }
   assert.strictEqual(peer.accepted, 1)
@@ -58,7 +58,7 @@ test('URLs as strings and objects, with and without options', async (scope) => {
     (done) => keepwire.http.get(address, { agent, path: '/other' }, done),
   ]) {
     const response = await new Promise((resolve) => send(resolve))
-    assert.ok(isLean(response.req))
+    assert.ok(isFast(response.req))
     response.resume()
     await once(response, 'close')
   }
@@ -160,7 +160,7 @@ test('console.log shows what the runtime shows', async (scope) => {
 
 test("what became the runtime's has one shape, and quick properties", { skip: !isNode && 'asks V8' }, async (scope) => {
   v8.setFlagsFromString('--allow-natives-syntax')
-  const isFast = new Function('object', 'return %HasFastProperties(object)')
+  const isQuick = new Function('object', 'return %HasFastProperties(object)')
   const areAlike = new Function('one', 'other', 'return %HaveSameMap(one, other)')
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
@@ -180,9 +180,9 @@ test("what became the runtime's has one shape, and quick properties", { skip: !i
     }
     // The first ones show engines what becomes of such objects.
     const [[request, response], ...others] = made.slice(-4)
-    assert.ok(!isLean(request) && !isLean(response), when)
+    assert.ok(!isFast(request) && !isFast(response), when)
     for (const [other, answer] of others) {
-      assert.deepStrictEqual([isFast(other), isFast(answer)], [true, true], when)
+      assert.deepStrictEqual([isQuick(other), isQuick(answer)], [true, true], when)
       assert.deepStrictEqual([areAlike(request, other), areAlike(response, answer)], [true, true], when)
     }
   }
@@ -226,15 +226,15 @@ async function ticks(count) {
   for (let tick = 0; tick < count; tick += 1) await new Promise((resolve) => process.nextTick(resolve))
 }
 
-test('a large body is sent lean, and who listens meanwhile hears when the kernel has it', async (scope) => {
+test('a large body is sent fast, and who listens meanwhile hears when the kernel has it', async (scope) => {
   const body = Buffer.alloc(1024 * 1024, 'k')
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
   const send = () => keepwire.http.request({ host: '127.0.0.1', port: peer.port, method: 'PUT', agent })
-  const lean = send()
-  lean.end(body)
-  assert.strictEqual((await read(lean)).body, 'hello')
-  assert.ok(isLean(lean))
+  const fast = send()
+  fast.end(body)
+  assert.strictEqual((await read(fast)).body, 'hello')
+  assert.ok(isFast(fast))
 
   const told = []
   const request = send()
@@ -309,7 +309,7 @@ test("with the runtime's agent, or a foreign one, it is the runtime's request", 
   for (const agent of [scope.runtimeAgent(KEEP_ALIVE), false]) {
     const { body, request } = await read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, agent }))
     assert.strictEqual(body, 'hello')
-    assert.ok(!isLean(request))
+    assert.ok(!isFast(request))
   }
 })
 
@@ -334,7 +334,7 @@ test('listeners see the AsyncLocalStorage store of the request', async (scope) =
   for (const [event, expected, actual] of seen) assert.strictEqual(actual, expected, event)
 })
 
-test("an agent's timeout is told to a lean request", async (scope) => {
+test("an agent's timeout is told to a fast request", async (scope) => {
   const peer = await scope.peer((request, connection) => request.target === '/' && OK(request, connection))
   const agent = await warm(scope, peer, { keepAlive: true, timeout: 100 })
   const request = keepwire.http.get({ host: '127.0.0.1', port: peer.port, path: '/silent', agent })
@@ -344,7 +344,7 @@ test("an agent's timeout is told to a lean request", async (scope) => {
   assert.strictEqual((await failed).code, 'ECONNRESET')
 })
 
-test("an agent's deadlines, and what it re-sends, count for lean requests", async (scope) => {
+test("an agent's deadlines, and what it re-sends, count for fast requests", async (scope) => {
   const silent = {
     '/': OK,
     '/half': (_, connection) => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'),
@@ -355,12 +355,12 @@ test("an agent's deadlines, and what it re-sends, count for lean requests", asyn
     dropped.push(connection.id)
     connection.end()
   })
-  /** What a request comes to that is lean, as the one before it over the same connection. */
+  /** What a request comes to that is fast, as the one before it over the same connection. */
   const outcome = async (options, path) => {
     const agent = await warm(scope, peer, { ...KEEP_ALIVE, ...options })
     const request = keepwire.http.get({ host: '127.0.0.1', port: peer.port, path: '/', agent })
     await read(request)
-    assert.ok(isLean(request))
+    assert.ok(isFast(request))
     await turns(3)
     return (await failure(read(keepwire.http.get({ host: '127.0.0.1', port: peer.port, path, agent })))).code
   }
@@ -389,7 +389,7 @@ test('whoever looks at the agent sees the requests that were just made', async (
   assert.strictEqual(peer.accepted, 1)
 })
 
-test('agent.destroy() fails lean requests that are pending or under way', async (scope) => {
+test('agent.destroy() fails fast requests that are pending or under way', async (scope) => {
   const peer = await scope.peer((request, connection) => request.target === '/' && OK(request, connection))
   const agent = await warm(scope, peer)
   const options = { host: '127.0.0.1', port: peer.port, path: '/silent', agent }
@@ -433,14 +433,14 @@ test('a server that closes after each answer without announcing it costs no requ
   }
 })
 
-test('explain() tells of lean requests what it tells of others', async (scope) => {
+test('explain() tells of fast requests what it tells of others', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
   const told = []
   for (const { request } of [http, keepwire.http]) {
     const { request: sent } = await read(request({ host: '127.0.0.1', port: peer.port, agent }).end())
     const before = keepwire.explain(sent)
-    assert.strictEqual(isLean(sent), request === keepwire.http.request)
+    assert.strictEqual(isFast(sent), request === keepwire.http.request)
     sent.getHeader('host')
     assert.deepStrictEqual(keepwire.explain(sent), before)
     told.push({ ...before, idleMs: 0, useCount: 0 })

@@ -1,6 +1,6 @@
 'use strict'
 
-// Our own request() over TLS: lean on a connection that is open, with all that a TLS socket tells; what is asked for about
+// Our own request() over TLS: fast on a connection that is open, with all that a TLS socket tells; what is asked for about
 // security, for one request or by a change of the agent, counts from that request on.
 
 const assert = require('node:assert')
@@ -11,7 +11,7 @@ const tls = require('node:tls')
 const keepwire = require('../..')
 const { makeAuthority } = require('../support/authority')
 const { failure, read } = require('../support/client')
-const { isLean } = require('../support/lean-recorder')
+const { isFast } = require('../support/fast-recorder')
 const { reply } = require('../support/peer')
 const { isDeno } = require('../support/runtime')
 const { plainServer, secureServer, tellError, tellSocket } = require('../support/secure')
@@ -31,12 +31,12 @@ async function setUp(scope, { trusts = true, ...options } = {}, serverOptions = 
   return { root, server, ours, runtimes, target }
 }
 
-test('on a connection that is open, a request over TLS stays lean', async (scope) => {
+test('on a connection that is open, a request over TLS stays fast', async (scope) => {
   const { ours: agent, server, target } = await setUp(scope)
   for (const path of ['/first', '/second', '/second', '/third?a=b']) {
     const { body, request, response, reused } = await read(keepwire.https.get({ ...target, path, agent }))
     assert.deepStrictEqual([body, reused], [path, path !== '/first'])
-    assert.strictEqual(isLean(request) && isLean(response), path !== '/first')
+    assert.strictEqual(isFast(request) && isFast(response), path !== '/first')
     assert.ok(request instanceof http.ClientRequest && response instanceof http.IncomingMessage)
     assert.strictEqual(request.protocol, 'https:')
     await turns(3)
@@ -46,7 +46,7 @@ test('on a connection that is open, a request over TLS stays lean', async (scope
   assert.deepStrictEqual([server.connections, server.handshakes], [1, 1])
 })
 
-test("a lean request's socket tells of TLS what the runtime's tells", async (scope) => {
+test("a fast request's socket tells of TLS what the runtime's tells", async (scope) => {
   const { ours, runtimes, target } = await setUp(
     scope,
     { ALPNProtocols: ['http/1.1'] },
@@ -66,7 +66,7 @@ test("a lean request's socket tells of TLS what the runtime's tells", async (sco
       const { subject, issuer, fingerprint256, subjectaltname } = socket.getPeerCertificate()
       const facts = { ...tellSocket(socket), subject, issuer, fingerprint256, subjectaltname }
       if (i === 1) told.push(facts)
-      assert.strictEqual(isLean(request), get === keepwire.https.get && i === 1)
+      assert.strictEqual(isFast(request), get === keepwire.https.get && i === 1)
       response.resume()
       await once(response, 'close')
     }
@@ -115,7 +115,7 @@ test('what a request says about security counts for it alone', async (scope) => 
   ]) {
     const { body, request, reused, socket } = await read(get(options))
     assert.deepStrictEqual([body, reused], ['/', false])
-    assert.ok(!isLean(request))
+    assert.ok(!isFast(request))
     assert.strictEqual(socket.authorized, options.rejectUnauthorized !== false)
     assert.strictEqual((await failure(read(get()))).code, untrusted.code)
     await turns(3)
@@ -129,7 +129,7 @@ test('what an agent is told about security counts from the next request on', asy
   const get = () => read(keepwire.https.get({ ...target, agent }))
   await get()
   await turns(3)
-  assert.ok(isLean((await get()).request))
+  assert.ok(isFast((await get()).request))
   agent.options.ca = undefined
   assert.ok((await failure(get())).code)
   agent.options.rejectUnauthorized = false
@@ -139,7 +139,7 @@ test('what an agent is told about security counts from the next request on', asy
   const handshakes = server.handshakes
   await turns(3)
   const { request, reused, socket } = await get()
-  assert.deepStrictEqual([isLean(request), reused, socket.authorized], [true, true, true])
+  assert.deepStrictEqual([isFast(request), reused, socket.authorized], [true, true, true])
   assert.strictEqual(server.handshakes, handshakes)
 })
 
@@ -169,7 +169,7 @@ test('the name that a Host header says is the name that is asked for', async (sc
   await get({ Host: `localhost:${target.port}` })
   for (let i = 0; i < 2; i++) {
     const { request, reused } = await get({ Host: 'example.com' })
-    assert.deepStrictEqual([isLean(request), reused], [i === 1, i === 1])
+    assert.deepStrictEqual([isFast(request), reused], [i === 1, i === 1])
     await turns(3)
   }
   assert.deepStrictEqual(names, ['localhost', 'example.com'])
@@ -236,6 +236,6 @@ test("with the runtime's agent, or none, it is the runtime's request", async (sc
   for (const agent of [runtimes, false]) {
     const { body, request } = await read(keepwire.https.get({ ...target, agent, ca: root.pem }))
     assert.strictEqual(body, '/')
-    assert.ok(!isLean(request))
+    assert.ok(!isFast(request))
   }
 })

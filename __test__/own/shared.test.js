@@ -1,13 +1,13 @@
 'use strict'
 
-// Our own request() over agents that share: lean on whatever connection is idle, the agent's own or a lent one, and shared
+// Our own request() over agents that share: fast on whatever connection is idle, the agent's own or a lent one, and shared
 // by the same rules as the runtime's requests over these agents.
 
 const assert = require('node:assert')
 
 const keepwire = require('../..')
 const { read, request: runtimeRequest } = require('../support/client')
-const { isLean } = require('../support/lean-recorder')
+const { isFast } = require('../support/fast-recorder')
 const { reply } = require('../support/peer')
 const { test, testBoth } = require('../support/suite')
 const { turns, until } = require('../support/wait')
@@ -23,7 +23,7 @@ function get(scope, peer, agent, { send = keepwire[scope.scheme].request, ...opt
   return read(request)
 }
 
-testBoth('agents that share use one connection in turn, by lean requests', async (scope) => {
+testBoth('agents that share use one connection in turn, by fast requests', async (scope) => {
   const peer = await scope.peer(OK)
   const [one, other] = [scope.agent(SHARED), scope.agent(SHARED)]
   await get(scope, peer, one)
@@ -31,7 +31,7 @@ testBoth('agents that share use one connection in turn, by lean requests', async
     // Each has its turn on the other's connection, and on its own.
     const [agent, idle] = i % 4 < 2 ? [other, one] : [one, other]
     const { request, response, reused, body } = await get(scope, peer, agent)
-    assert.ok(isLean(request) && isLean(response))
+    assert.ok(isFast(request) && isFast(response))
     assert.deepStrictEqual([body, reused, keepwire.explain(request).reused], ['ok', true, true])
     assert.strictEqual(request.socket.remotePort, peer.port)
     assert.strictEqual(request.socket.encrypted, scope.scheme === 'https' ? true : undefined)
@@ -41,7 +41,7 @@ testBoth('agents that share use one connection in turn, by lean requests', async
   assert.strictEqual(peer.accepted, 1)
 })
 
-testBoth("stats() counts lean requests of agents that share as the runtime's", async (scope) => {
+testBoth("stats() counts fast requests of agents that share as the runtime's", async (scope) => {
   const counted = []
   for (const send of [keepwire[scope.scheme].request, runtimeRequest]) {
     const peer = await scope.peer(OK)
@@ -82,12 +82,12 @@ for (const [what, headers, answer] of [
     const [one, other] = [scope.agent(SHARED), scope.agent(SHARED)]
     await get(scope, peer, one)
     const { request } = await get(scope, peer, one, { path: '/bind', headers })
-    assert.ok(isLean(request))
+    assert.ok(isFast(request))
     assert.strictEqual((await get(scope, peer, other)).reused, false)
     assert.strictEqual(peer.accepted, 2)
     // The other one's is free for all; what is bound stays bound.
     const again = await get(scope, peer, one)
-    assert.ok(isLean(again.request) && again.reused)
+    assert.ok(isFast(again.request) && again.reused)
     assert.strictEqual((await get(scope, peer, other)).reused, true)
     assert.strictEqual(peer.accepted, 2)
   })
@@ -101,14 +101,14 @@ testBoth("credentials that are the request's bind nothing", async (scope) => {
   assert.strictEqual(peer.accepted, 1)
 })
 
-testBoth('what tells connections apart is not shared by lean requests', async (scope) => {
+testBoth('what tells connections apart is not shared by fast requests', async (scope) => {
   const peer = await scope.peer(OK)
   const options = [SHARED, { keepAlive: true }, { ...SHARED, noDelay: false }, { ...SHARED, tcpUserTimeout: 5_000 }]
   const agents = options.map((option) => scope.agent(option))
   for (const agent of agents) assert.strictEqual((await get(scope, peer, agent)).reused, false)
   for (const agent of agents) {
     const { request, reused } = await get(scope, peer, agent)
-    assert.ok(isLean(request) && reused)
+    assert.ok(isFast(request) && reused)
   }
   assert.strictEqual(peer.accepted, options.length)
 })
@@ -124,10 +124,10 @@ testBoth('a request on a lent connection is sent, whenever somebody looks', asyn
   const answer = read(request)
   // It is on its way, and this thread has not heard of the connection yet.
   await new Promise((resolve) => process.nextTick(() => process.nextTick(resolve)))
-  assert.ok(isLean(request))
+  assert.ok(isFast(request))
   assert.deepStrictEqual([request.writableFinished, request.reusedSocket], [true, true])
   assert.ok(request._header.startsWith('GET /held '))
-  assert.ok(!isLean(request))
+  assert.ok(!isFast(request))
   assert.deepStrictEqual([request.writableFinished, request.reusedSocket], [true, true])
   await until(() => held.length === 1)
   held[0].write(reply('late'))
@@ -153,7 +153,7 @@ testBoth('a lent connection that the server drops unanswered: a GET is sent agai
   }
 })
 
-test('the end of an agent does not touch what it has lent to a lean request', async (scope) => {
+test('the end of an agent does not touch what it has lent to a fast request', async (scope) => {
   const held = []
   const peer = await scope.peer((request, connection) =>
     request.target === '/held' ? held.push(connection) : OK(request, connection),
@@ -167,6 +167,6 @@ test('the end of an agent does not touch what it has lent to a lean request', as
   await until(() => held.length === 1)
   held[0].write(reply('mine'))
   const { body, request } = await answer
-  assert.deepStrictEqual([body, isLean(request)], ['mine', true])
+  assert.deepStrictEqual([body, isFast(request)], ['mine', true])
   assert.strictEqual(peer.accepted, 1)
 })

@@ -7,7 +7,7 @@ const assert = require('node:assert')
 const http = require('node:http')
 
 const keepwire = require('../..')
-const { isLean } = require('../support/lean-recorder')
+const { isFast } = require('../support/fast-recorder')
 const { reply } = require('../support/peer')
 const { baseline, isNode } = require('../support/runtime')
 const { test } = require('../support/suite')
@@ -47,7 +47,7 @@ async function play(scope, request, agent, { act = () => {}, body, options = {},
   second.end(body)
   await turns(3)
   await act(second, agent, log)
-  const wasLean = isLean(second)
+  const wasFast = isFast(second)
   isHeld = false
   open()
   await until(() => log.includes('close') && log.includes('first closed'))
@@ -55,15 +55,15 @@ async function play(scope, request, agent, { act = () => {}, body, options = {},
   const { aborted, destroyed, reusedSocket } = second
   const order = log.filter((line) => line !== 'first closed')
   const waiting = Object.values(agent.requests).flat().length
-  return { wasLean, seen: { order, aborted, destroyed, reusedSocket, waiting, opened: peer.accepted } }
+  return { wasFast, seen: { order, aborted, destroyed, reusedSocket, waiting, opened: peer.accepted } }
 }
 
 for (const [what, scenario] of Object.entries({
-  'is served': { isLean: true },
-  'is served with a body': { isLean: true, body: 'text', options: { method: 'POST' } },
-  'is served by a connection that is opened in place of one that closed': { isLean: true, head: 'Connection: close' },
+  'is served': { isFast: true },
+  'is served with a body': { isFast: true, body: 'text', options: { method: 'POST' } },
+  'is served by a connection that is opened in place of one that closed': { isFast: true, head: 'Connection: close' },
   'is looked at': {
-    isLean: true,
+    isFast: true,
     act({ destroyed, headersSent, method, path, reusedSocket, socket, writableEnded }, _, log) {
       log.push({ destroyed, headersSent, method, path, reusedSocket, socket, writableEnded })
     },
@@ -74,14 +74,14 @@ for (const [what, scenario] of Object.entries({
   'is destroyed by what its agent shows': { act: (_, agent) => void Object.values(agent.requests)[0][0].destroy() },
   'gets a timeout that does not come': { act: (req) => void req.setTimeout(60_000) },
   'has listeners of its socket': {
-    isLean: true,
+    isFast: true,
     act(req, _, log) {
       req.on('socket', (socket) => log.push(`socket ${socket.destroyed} ${req.reusedSocket}`))
       req.on('finish', () => log.push('finish'))
     },
   },
   'is destroyed as its response comes': {
-    isLean: true,
+    isFast: true,
     act: (req) => void req.prependListener('response', () => req.destroy()),
   },
 })) {
@@ -90,7 +90,7 @@ for (const [what, scenario] of Object.entries({
     const ours = await play(scope, keepwire.http.request, scope.agent(options), scenario)
     const theirs = await play(scope, http.request, scope.runtimeAgent(options), scenario)
     assert.deepStrictEqual(ours.seen, theirs.seen)
-    assert.strictEqual(ours.wasLean, scenario.isLean ?? false)
+    assert.strictEqual(ours.wasFast, scenario.isFast ?? false)
   })
 }
 
@@ -127,7 +127,7 @@ test('a request that waits hears of its timeout', OURS, async (scope) => {
   const first = keepwire.http.get(target).on('error', () => {})
   const second = keepwire.http.get(target).on('error', () => {})
   await turns(3)
-  assert.ok(isLean(second))
+  assert.ok(isFast(second))
   await new Promise((resolve) => second.setTimeout(1, resolve))
   const closed = new Promise((resolve) => second.on('close', resolve))
   second.destroy()

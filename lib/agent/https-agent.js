@@ -16,7 +16,7 @@ const { merge, nameOf } = require('../common/options/merge.js')
 const { kProxy, suffixOf } = require('../common/proxies/option.js')
 const { invalidValue } = require('../common/errors.js')
 const { SecureOrigin } = require('./https-origin.js')
-const { isAltered, isPlain, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
+const { isAltered, saysNothingOfTls, isSame, nameSuffix, recordOf, secureOf } = require('../tls/settings.js')
 
 const RuntimeAgent = runtimeSecureAgent()
 
@@ -65,7 +65,7 @@ function getName(options = NO_OPTIONS) {
  */
 function find(agent, origins, req, wanted, plain, proxy) {
   const servername = servernameOf(agent.options, wanted, req)
-  if (agent.getName !== getName || !isPlain(wanted) || settingsOf(agent) === undefined) {
+  if (agent.getName !== getName || !saysNothingOfTls(wanted) || settingsOf(agent) === undefined) {
     return open(agent, origins, wanted, servername, proxy)
   }
   /** @type {Known} */

@@ -14,7 +14,7 @@ const { ignoresAgents, isDeno } = require('../runtime/probes.js')
 const { crypto } = require('../runtime/late.js')
 const { shadow } = require('../exchange/queue.js')
 const { isBeyondEngine, LEGACY_SERVER, recallLegacy, rememberLegacy, RENEGOTIATION } = require('../tls/legacy.js')
-const { saysNothing } = require('../tls/settings.js')
+const { isDefaultCheck } = require('../tls/settings.js')
 const { createTlsSocket } = require('../socket/tls-socket.js')
 
 /** @typedef {import('./origins.js').Origins} Origins */
@@ -105,7 +105,7 @@ class SecureOrigin extends Origin {
   fallbackReason(wanted) {
     if (typeof this.secure === 'string') return `tls-${this.secure}`
     // It may know of its request alone, so no other may have its connection: newer runtimes see to that.
-    if (!saysNothing(wanted.checkServerIdentity)) return 'tls-request-identity'
+    if (!isDefaultCheck(wanted.checkServerIdentity)) return 'tls-request-identity'
     if (isSecureContextReplaced() && this.#mayLeave) return CONTEXT_REPLACED
     return this.legacyReason
   }

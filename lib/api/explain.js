@@ -89,10 +89,10 @@ function differing(origin) {
 function nameOfPart({ options }, at) {
   const isSecure = options.servername !== undefined
   // The family is there only if one was asked for.
-  const plain = 3 + Number(options.family === 4 || options.family === 6)
-  if (at < (isSecure ? plain : NAME_PARTS.length) && !options.socketPath) return NAME_PARTS[at]
+  const parts = 3 + Number(options.family === 4 || options.family === 6)
+  if (at < (isSecure ? parts : NAME_PARTS.length) && !options.socketPath) return NAME_PARTS[at]
   if (!isSecure || options.socketPath) return 'socketPath'
-  return NAMED[at - plain] ?? 'tls'
+  return NAMED[at - parts] ?? 'tls'
 }
 
 module.exports = { explain }

@@ -33,7 +33,7 @@ function honoursTls() {
 }
 
 /** @param {any} input */
-function isPlain(input) {
+function isHttp(input) {
   const spelled = typeof input === 'string' ? input : input instanceof URL ? input.href : input?.url
   return typeof spelled === 'string' && /^\s*http:/i.test(spelled)
 }
@@ -63,7 +63,7 @@ function globalFetch(aside, isOut) {
       warnOfFallback(null, 'sockets-replaced', mock)
       return theirs(input, init)
     }
-    if (!isPlain(input) && !honoursTls()) return theirs(input, init)
+    if (!isHttp(input) && !honoursTls()) return theirs(input, init)
     return start(input, init, null, { theirs, isWrapped: globalThis.fetch !== fetch })
   }
 

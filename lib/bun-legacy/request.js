@@ -25,7 +25,7 @@ const WITHOUT_BODY = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE', 'CONN
  * @param {Record<string, any>} options
  * @param {any} callback
  */
-function PlainRequest(agent, options, callback) {
+function LegacyRequest(agent, options, callback) {
   /** @type {any} */
   EventEmitter.call(this)
   if (options.path && INVALID_PATH.test(String(options.path))) {
@@ -83,8 +83,8 @@ function PlainRequest(agent, options, callback) {
   agent.addRequest(this, { ...options, host: this.host, port, signal: undefined })
   if (this.hasHeader('expect')) this.flushHeaders()
 }
-PlainRequest.prototype = Object.create(ClientRequest.prototype)
-shadowAccessors(PlainRequest.prototype, ClientRequest.prototype, Stream.prototype)
+LegacyRequest.prototype = Object.create(ClientRequest.prototype)
+shadowAccessors(LegacyRequest.prototype, ClientRequest.prototype, Stream.prototype)
 
 /**
  * @param {any} req
@@ -267,7 +267,7 @@ const methods = {
 }
 
 for (const [name, value] of Object.entries(methods)) {
-  Object.defineProperty(PlainRequest.prototype, name, { value, writable: true, configurable: true })
+  Object.defineProperty(LegacyRequest.prototype, name, { value, writable: true, configurable: true })
 }
 
 /** @type {Record<string, (req: any) => unknown>} */
@@ -282,7 +282,7 @@ const shown = {
   closed: (req) => req._closed,
 }
 for (const [name, look] of Object.entries(shown)) {
-  Object.defineProperty(PlainRequest.prototype, name, {
+  Object.defineProperty(LegacyRequest.prototype, name, {
     /** @this {any} */
     get() {
       return look(this)
@@ -291,4 +291,4 @@ for (const [name, look] of Object.entries(shown)) {
   })
 }
 
-module.exports = { PlainRequest }
+module.exports = { LegacyRequest }

@@ -35,7 +35,7 @@ const SINGLE = new Set([
  * @this {any}
  * @param {any} socket
  */
-function PlainResponse(socket) {
+function LegacyResponse(socket) {
   Readable.call(this, { highWaterMark: socket?.readableHighWaterMark })
   this.socket = socket
   this.client = socket
@@ -58,8 +58,8 @@ function PlainResponse(socket) {
   this.statusMessage = null
   this._dumped = false
 }
-PlainResponse.prototype = Object.create(http.IncomingMessage.prototype)
-shadowAccessors(PlainResponse.prototype, http.IncomingMessage.prototype, Readable.prototype)
+LegacyResponse.prototype = Object.create(http.IncomingMessage.prototype)
+shadowAccessors(LegacyResponse.prototype, http.IncomingMessage.prototype, Readable.prototype)
 
 const methods = {
   /**
@@ -138,9 +138,9 @@ const methods = {
 }
 
 for (const [name, value] of Object.entries(methods)) {
-  Object.defineProperty(PlainResponse.prototype, name, { value, writable: true, configurable: true })
+  Object.defineProperty(LegacyResponse.prototype, name, { value, writable: true, configurable: true })
 }
-Object.defineProperty(PlainResponse.prototype, 'connection', {
+Object.defineProperty(LegacyResponse.prototype, 'connection', {
   /** @this {any} */
   get() {
     return this.socket
@@ -148,4 +148,4 @@ Object.defineProperty(PlainResponse.prototype, 'connection', {
   configurable: true,
 })
 
-module.exports = { PlainResponse }
+module.exports = { LegacyResponse }

@@ -77,7 +77,7 @@ class ClientExchange extends Exchange {
    * From here on it carries this request, one of the runtime's.
    * @param {any} req
    */
-  carry(req) {
+  attach(req) {
     this.req = req
     this.outgoing = new Outgoing(this)
     req[kExchange] = this
@@ -444,7 +444,7 @@ function onRequestTimeout() {
 function exchangeFor(req, agent, origin, options) {
   const exchange = new ClientExchange(agent, origin, options)
   exchange.open()
-  exchange.carry(req)
+  exchange.attach(req)
   return exchange
 }
 

@@ -28,7 +28,7 @@ const { kExchange, maySpeakHttp2 } = require('../socket/socket.js')
 const errors = lazy(() => require('../exchange/errors.js'))
 
 /** @type {new (socket: any) => any} */
-const IncomingMessage = ignoresAgents ? require('../bun-legacy/response.js').PlainResponse : http.IncomingMessage
+const IncomingMessage = ignoresAgents ? require('../bun-legacy/response.js').LegacyResponse : http.IncomingMessage
 
 const responseFinishes = diagnostics.channel('http.client.response.finish')
 

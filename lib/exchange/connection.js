@@ -43,7 +43,7 @@ class Connection {
   isConnected = false
   /** Whether it was not opened for its request: it is a place in a session that others have places in, or was another agent's. */
   isJoined = false
-  /** What its TLS handshake came to; null: it is plain, or not that far. @type {import('../tls/secured.js').Secured | null} */
+  /** What its TLS handshake came to; null: it has none, or is not that far. @type {import('../tls/secured.js').Secured | null} */
   secured = null
   idleSince = 0
   /** When its dial began. */

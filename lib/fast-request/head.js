@@ -21,7 +21,7 @@ const SPECIAL = new Set([
   'x-idempotency-key',
 ])
 
-const PLAIN = 1
+const ORDINARY = 1
 const HOST = 2
 const CONTENT_LENGTH = 3
 const CREDENTIALS = 4
@@ -62,7 +62,7 @@ function nameOf(name) {
   if (known !== undefined) return known
   const lower = name.toLowerCase()
   if (!NAME.test(name) || SPECIAL.has(lower)) known = null
-  else known = { kind: KINDS.get(lower) ?? PLAIN, lower }
+  else known = { kind: KINDS.get(lower) ?? ORDINARY, lower }
   if (name.length > LONGEST_NAME) return known
   if (names.size >= MOST_NAMES) names.clear()
   names.set(name, known)

@@ -22,7 +22,7 @@ const { kFast } = require('./symbols.js')
 
 const Emitter = /** @type {any} */ (EventEmitter)
 /** @type {any} */
-const PlainRequest = ignoresAgents ? require('../bun-legacy/request.js').PlainRequest : undefined
+const LegacyRequest = ignoresAgents ? require('../bun-legacy/request.js').LegacyRequest : undefined
 
 /**
  * @this {any}
@@ -101,7 +101,7 @@ function fastRequest(scheme, agent, options, callback) {
  * @param {any} callback
  * @returns {any} undefined: the agent is not ours, or the request takes a real socket
  */
-function plainRequest({ Agent, refuses }, agent, options, callback) {
+function legacyRequest({ Agent, refuses }, agent, options, callback) {
   const { headers, method } = options
   if (!(agent instanceof Agent) || options.createConnection !== undefined) return undefined
   const names = Array.isArray(headers) ? headers.flat() : Object.keys(headers ?? {})
@@ -111,7 +111,7 @@ function plainRequest({ Agent, refuses }, agent, options, callback) {
   // What goes through a proxy would go past it over the runtime's sockets.
   const mayLeave = !mayBeProxied(agent, target)
   if (mayLeave && (fallbackReason(agent, wanted, target, false, undefined) ?? refuses(agent, target))) return undefined
-  return new PlainRequest(agent, options, callback)
+  return new LegacyRequest(agent, options, callback)
 }
 
 /**
@@ -134,7 +134,7 @@ function requestOver(scheme) {
     if (wanted._defaultAgent && scheme.protocol === 'http:') return undefined
     const agent = wanted.agent ?? defaultAgent
     if (agent === false) return undefined
-    return (ignoresAgents ? plainRequest : fastRequest)(scheme, agent, wanted, done)
+    return (ignoresAgents ? legacyRequest : fastRequest)(scheme, agent, wanted, done)
   }
 }
 

@@ -27,20 +27,20 @@ function promote(fast) {
     if (fast.answer < 0) {
       agent.addRequest(req, options)
     } else {
-      carry(fast, options)
+      attach(fast, options)
       lease(fast, false, startSoon, fast.answer)
     }
     if (fast.isEnded) req.end(fast.body)
     return
   }
   if (phase === WAITING) {
-    carry(fast, options)
+    attach(fast, options)
     fast.wait?.watch()
     req.end(fast.body)
     return
   }
   const { socket } = /** @type {import('../exchange/connection.js').Connection} */ (fast.connection)
-  if (phase < ENDED) carry(fast, options)
+  if (phase < ENDED) attach(fast, options)
   const { isSent } = fast
   const callbacks = pretendSent(req, fast.body, isSent || phase >= ENDED)
   req.socket = socket
@@ -56,9 +56,9 @@ function promote(fast) {
  * @param {FastExchange} fast
  * @param {Record<string, any>} options as addRequest() got them
  */
-function carry(fast, options) {
+function attach(fast, options) {
   fast.options = options
-  fast.carry(fast.req)
+  fast.attach(fast.req)
 }
 
 /**

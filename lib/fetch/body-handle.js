@@ -21,13 +21,13 @@ const OWNED = 2
 
 /** What a response and its stream hold of a body that is still coming. */
 class BodyHandle {
-  /** @type {import('./exchange.js').FetchExchange} */
-  #exchange
+  /** @type {import('./controller.js').FetchController} */
+  #fetch
 
-  /** @param {import('./exchange.js').FetchExchange} exchange */
-  constructor(exchange) {
-    this.#exchange = exchange
-    unread.register(this, exchange)
+  /** @param {import('./controller.js').FetchController} fetch */
+  constructor(fetch) {
+    this.#fetch = fetch
+    unread.register(this, fetch)
   }
 
   /**
@@ -35,7 +35,7 @@ class BodyHandle {
    * @returns {Promise<Buffer>}
    */
   all() {
-    return this.#exchange.read(this, WHOLE).then(orNothing)
+    return this.#fetch.read(this, WHOLE).then(orNothing)
   }
 
   /**
@@ -43,7 +43,7 @@ class BodyHandle {
    * @returns {Promise<ArrayBuffer>}
    */
   buffer() {
-    return this.#exchange.read(this, OWNED).then(toBuffer)
+    return this.#fetch.read(this, OWNED).then(toBuffer)
   }
 
   /**
@@ -51,7 +51,7 @@ class BodyHandle {
    * @returns {Promise<Uint8Array | null>}
    */
   next() {
-    return this.#exchange.read(this, PIECE).then(toBytes)
+    return this.#fetch.read(this, PIECE).then(toBytes)
   }
 
   /**
@@ -59,17 +59,17 @@ class BodyHandle {
    * @param {ReadableByteStreamController} controller
    */
   watch(controller) {
-    this.#exchange.stream = new WeakRef(controller)
+    this.#fetch.stream = new WeakRef(controller)
   }
 
   /** Nobody wants the rest. */
   cancel() {
-    this.#exchange.cancel()
+    this.#fetch.cancel()
   }
 
   /** What is read piece by piece is put together by its reader. */
   limit() {
-    this.#exchange.limitWhole()
+    this.#fetch.limitWhole()
   }
 }
 
@@ -89,8 +89,8 @@ function toBytes(bytes) {
 }
 
 /** Nobody can read these any more: their connections are freed. */
-const unread = new FinalizationRegistry((/** @type {import('./exchange.js').FetchExchange} */ exchange) =>
-  exchange.cancel(),
+const unread = new FinalizationRegistry((/** @type {import('./controller.js').FetchController} */ fetch) =>
+  fetch.cancel(),
 )
 
 module.exports = { BodyHandle, OWNED, PIECE, WHOLE }

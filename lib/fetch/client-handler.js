@@ -15,7 +15,7 @@ const native = require('../bridge/native.js')
 const { isSecureContextReplaced } = require('../runtime/genuine.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 const { BaseHandler } = require('./base-handler.js')
-const { secureAgent, secureOrigin } = require('./common.js')
+const { httpsAgent, httpsOrigin } = require('./common.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 
 /** @typedef {import('./request.js').FetchRequest} FetchRequest */
@@ -132,11 +132,11 @@ class ClientHandler extends BaseHandler {
   onError(flags, errno, text) {
     this.settle()
     const error = bodyFailed(flags, text, errno)
-    if ((flags & RENEGOTIATES) !== 0) secureOrigin(this.#request).noteRenegotiation()
+    if ((flags & RENEGOTIATES) !== 0) httpsOrigin(this.#request).noteRenegotiation()
     if ((flags & (MAY_DO | MIGHT_DO)) !== 0) {
-      const origin = secureOrigin(this.#request)
+      const origin = httpsOrigin(this.#request)
       if (origin.handsOver((flags & MAY_DO) !== 0)) {
-        this.#owner.onUnmatched(secureAgent(), origin)
+        this.#owner.onUnmatched(httpsAgent(), origin)
         return
       }
       origin.noteError(/** @type {Error} */ (error.cause))

@@ -32,27 +32,27 @@ function environment(protocol) {
 }
 
 /** @type {any} */
-let plain
+let http
 /** @type {any} */
-let secure
+let https
 
 /** Over whose connections those for `http:` go. It shares its idle connections with the other threads'. */
-function plainAgent() {
-  plain ??= new Agent({ ...OPTIONS, proxyEnv: environment('http:') })
-  return plain
+function httpAgent() {
+  http ??= new Agent({ ...OPTIONS, proxyEnv: environment('http:') })
+  return http
 }
 
 /** Over whose connections those for `https:` go: over HTTP/2 with servers that choose it. */
-function secureAgent() {
-  secure ??= new HttpsAgent({ ...OPTIONS, http2: true, proxyEnv: environment('https:') })
-  return secure
+function httpsAgent() {
+  https ??= new HttpsAgent({ ...OPTIONS, http2: true, proxyEnv: environment('https:') })
+  return https
 }
 
 /** @param {import('./target.js').Target} target */
-function plainOrigin(target) {
+function httpOrigin(target) {
   // One that was let go has no key.
   if (target.known !== null && target.known.key !== 0) return target.known
-  const agent = plainAgent()
+  const agent = httpAgent()
   const origins = originsOf(agent)
   const { wanted } = target
   const name = `${wanted.host}:${wanted.port}:`
@@ -62,12 +62,12 @@ function plainOrigin(target) {
 }
 
 /** @param {FetchRequest} request */
-function secureOrigin(request) {
+function httpsOrigin(request) {
   const asking = { method: request.method, getHeader: (/** @type {string} */ name) => fieldOf(request, name) }
-  const agent = secureAgent()
+  const agent = httpsAgent()
   const { href, wanted } = request.target
   const proxy = /** @type {AgentProxy | undefined} */ (proxyFor(agent, wanted, () => href))
   return route(agent, asking, wanted, proxy).origin
 }
 
-module.exports = { plainAgent, plainOrigin, secureAgent, secureOrigin }
+module.exports = { httpAgent, httpOrigin, httpsAgent, httpsOrigin }

@@ -12,7 +12,7 @@ const { clearTimeout, setTimeout } = require('../runtime/captured.js')
 const { Deadline } = require('../common/deadline.js')
 const { notA, notANumber, outOfRange } = require('../common/errors.js')
 const { askedPause } = require('../exchange/retry-after.js')
-const { plainInit } = require('./init.js')
+const { membersOf } = require('./init.js')
 
 const EXCERPT_BYTES = 2048
 /** How long the beginning of an error's body is waited for. */
@@ -87,7 +87,7 @@ function checkedRetry(retry) {
  * @param {Layer[]} [outer] the fields of the fetch that this one has its other defaults of
  */
 function withDefaults(fetch, defaults = {}, outer = []) {
-  const { baseUrl, headers, retry, allowOtherOrigins = false, ...rest } = plainInit(defaults)
+  const { baseUrl, headers, retry, allowOtherOrigins = false, ...rest } = membersOf(defaults)
   const rules = checkedRetry(retry)
   checkAllowed(allowOtherOrigins)
   const base = baseUrl === undefined ? null : new URL(baseUrl)
@@ -100,7 +100,7 @@ function withDefaults(fetch, defaults = {}, outer = []) {
    * @param {any} [init]
    */
   async function fetchWithDefaults(input, init) {
-    const { retry: ownRetry, allowOtherOrigins: isAllowed = allowOtherOrigins, ...own } = plainInit(init)
+    const { retry: ownRetry, allowOtherOrigins: isAllowed = allowOtherOrigins, ...own } = membersOf(init)
     checkAllowed(isAllowed)
     const rule = ownRetry === undefined ? rules : checkedRetry(ownRetry === false ? false : { ...rules, ...ownRetry })
     const isRequest = input instanceof Request
@@ -134,7 +134,7 @@ function withDefaults(fetch, defaults = {}, outer = []) {
     }
   }
   fetchWithDefaults.withDefaults = (/** @type {any} */ more) => {
-    return withDefaults(fetch, { baseUrl, retry, allowOtherOrigins, ...rest, ...plainInit(more) }, layers)
+    return withDefaults(fetch, { baseUrl, retry, allowOtherOrigins, ...rest, ...membersOf(more) }, layers)
   }
   return fetchWithDefaults
 }

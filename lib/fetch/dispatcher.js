@@ -8,7 +8,7 @@ const { types } = require('node:util')
 
 const native = require('../bridge/native.js')
 const { warnOfDispatcher } = require('../common/warnings.js')
-const { plainOrigin, secureOrigin } = require('./common.js')
+const { httpOrigin, httpsOrigin } = require('./common.js')
 const { targetOf } = require('./target.js')
 const { isNode } = require('./platform.js')
 
@@ -95,7 +95,7 @@ function targetIn(input) {
 /** @param {import('./target.js').Target} target */
 function count(target) {
   const request = /** @type {any} */ ({ target, method: 'GET', fields: [] })
-  const { key, origins } = target.protocol === 'https:' ? secureOrigin(request) : plainOrigin(target)
+  const { key, origins } = target.protocol === 'https:' ? httpsOrigin(request) : httpOrigin(target)
   origins.fallbackReasons.set(DISPATCHER_REPLACED, (origins.fallbackReasons.get(DISPATCHER_REPLACED) ?? 0) + 1)
   native.note(origins.id, key, true, DISPATCHER_REPLACED)
 }

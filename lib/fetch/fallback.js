@@ -4,7 +4,7 @@
 // the program has put in place of its own.
 
 const { coded, invalidValue } = require('../common/errors.js')
-const { plainInit } = require('./init.js')
+const { membersOf } = require('./init.js')
 const { mostOf } = require('../exchange/response-size.js')
 const { timeoutOf } = require('./request.js')
 const { isPrivate } = require('./redirect.js')
@@ -37,7 +37,7 @@ function fallbackFetch(input, init, read, confined) {
   ) {
     return runtimeFetch(input, init)
   }
-  const { agent, timeout, maxResponseSize, ...rest } = plainInit(init)
+  const { agent, timeout, maxResponseSize, ...rest } = membersOf(init)
   const most = mostOf(maxResponseSize)
   refuseAgent(input, agent)
   if (typeof read.client === 'string') throw invalidValue('client', read.client, MISFIT)

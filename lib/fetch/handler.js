@@ -246,7 +246,7 @@ class Handler extends BaseHandler {
    * @param {number} flags of a RESPONSE
    */
   #isSecond(flags) {
-    const { socket } = /** @type {any} */ (this.connection)
+    const { socket } = /** @type {Connection} */ (this.connection)
     return httpVersion(flags) === '2.0' && maySpeakHttp2(socket)
   }
 

@@ -17,7 +17,7 @@ const FORBIDDEN = new Set(['expect', 'keep-alive', 'transfer-encoding', 'upgrade
 const CONDITIONS = new Set(['if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since'])
 
 /** Fields of a request whose user has set none. */
-const PLAIN_FIELDS = completed([], '')
+const DEFAULT_FIELDS = completed([], '')
 
 /** @param {string} name whether it is for the runtime to say, not for a user */
 function isOurs(name) {
@@ -94,9 +94,9 @@ function fieldOf({ fields }, name) {
  */
 function wireHead(request, keepAlive) {
   const { body, fields, method, target } = request
-  if (fields !== PLAIN_FIELDS || body !== null || method !== 'GET' || !keepAlive) return makeHead(request, keepAlive)
-  if (target.plainHead === '') target.plainHead = makeHead(request, true)
-  return target.plainHead
+  if (fields !== DEFAULT_FIELDS || body !== null || method !== 'GET' || !keepAlive) return makeHead(request, keepAlive)
+  if (target.bareHead === '') target.bareHead = makeHead(request, true)
+  return target.bareHead
 }
 
 /**
@@ -165,7 +165,7 @@ module.exports = {
   clientHead,
   completed,
   fieldOf,
-  PLAIN_FIELDS,
+  DEFAULT_FIELDS,
   requestHeaders,
   wireHead,
 }

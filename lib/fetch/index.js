@@ -6,7 +6,7 @@
 const { anyRequest } = require('./any-request.js')
 const { HttpError, withDefaults } = require('./defaults.js')
 const { isDispatched } = require('./dispatcher.js')
-const { FetchExchange } = require('./exchange.js')
+const { FetchController } = require('./controller.js')
 const { fallbackFetch, isForFallback, onlyRuntimeTakes } = require('./fallback.js')
 const { readInit } = require('./init.js')
 const { isBun } = require('./platform.js')
@@ -74,7 +74,7 @@ function begin(request, confined, place) {
   request.confined = confined
   request.place = place
   if (!knowsResponse()) return findResponse().then(() => begin(request, confined, place))
-  return new Promise((resolve, reject) => new FetchExchange(request, resolve, reject).start())
+  return new Promise((resolve, reject) => new FetchController(request, resolve, reject).start())
 }
 
 fetch.withDefaults = (/** @type {any} */ defaults) => {

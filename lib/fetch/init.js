@@ -133,14 +133,14 @@ function readInit(init) {
 }
 
 /**
- * The members of an init as own properties of a plain object, those that nobody knows by name included if they are own.
+ * The members of an init as own properties of one object, those that nobody knows by name included if they are own.
  * @param {any} init
  * @returns {any}
  */
-function plainInit(init) {
+function membersOf(init) {
   if (init === undefined || init === null) return {}
   if (typeof init !== 'object' && typeof init !== 'function') throw notA('object', 'init', init)
-  const plain = { ...init }
+  const members = { ...init }
   for (const name of [
     ...STANDARD,
     ...runtimeOptions,
@@ -155,11 +155,11 @@ function plainInit(init) {
     'retry',
     'allowOtherOrigins',
   ]) {
-    if (Object.hasOwn(plain, name)) continue
+    if (Object.hasOwn(members, name)) continue
     const value = init[name]
-    if (value !== undefined) plain[name] = value
+    if (value !== undefined) members[name] = value
   }
-  return plain
+  return members
 }
 
-module.exports = { Init, plainInit, readInit }
+module.exports = { Init, membersOf, readInit }

@@ -23,8 +23,8 @@ const { warnOfFallback } = require('../common/warnings.js')
 const { kProxy, proxyFor } = require('../common/proxies/option.js')
 const { canCarry } = require('../bridge/native.js')
 const { ClientHandler } = require('./client-handler.js')
-const { plainAgent, plainOrigin, secureAgent, secureOrigin } = require('./common.js')
-const { SENDABLE, PLAIN_FIELDS, clientHead, fieldOf } = require('./head.js')
+const { httpAgent, httpOrigin, httpsAgent, httpsOrigin } = require('./common.js')
+const { SENDABLE, DEFAULT_FIELDS, clientHead, fieldOf } = require('./head.js')
 const { Handler } = require('./handler.js')
 const { RuntimeHandler } = require('./runtime-handler.js')
 const { sendsControls } = require('./platform.js')
@@ -80,7 +80,7 @@ function wayOf({ agent: given, proxying, target }) {
   const chosen = typeof given === 'function' ? given(new URL(href)) : given
   const isGiven = chosen !== undefined && chosen !== null
   if (isGiven) checkAgent(chosen, target)
-  const agent = isGiven ? chosen : protocol === 'https:' ? secureAgent() : plainAgent()
+  const agent = isGiven ? chosen : protocol === 'https:' ? httpsAgent() : httpAgent()
   // Nearly all go where they lead.
   if (proxying === null && agent[kProxy] === undefined) return { agent, isGiven, proxy: undefined }
   return { agent, isGiven, proxy: proxyFor(agent, proxying === null ? wanted : { ...wanted, ...proxying }, () => href) }
@@ -106,7 +106,7 @@ function send(request, owner, agent, isGiven, proxy) {
   if (request.isForClient && proxy === undefined) return sendByClient(request, owner)
   if (target.protocol === 'https:') return sendSecurely(request, owner, proxy)
   const handler = new Handler(request, agent, owner)
-  handler.start(plainOrigin(target), true)
+  handler.start(httpOrigin(target), true)
   return handler
 }
 
@@ -132,15 +132,15 @@ function checkAgent(agent, target) {
  */
 function sendSecurely(request, owner, proxy) {
   const { fields, target } = request
-  const isUsual = !isAltered() && (fields === PLAIN_FIELDS || fieldOf(request, 'host') === undefined)
+  const isUsual = !isAltered() && (fields === DEFAULT_FIELDS || fieldOf(request, 'host') === undefined)
   const known = /** @type {SecureOrigin | null} */ (target.known)
   // One that was let go has no key.
   if (isUsual && known !== null && known.key !== 0 && known.fallbackReason(target.wanted) === undefined) {
-    const handler = new Handler(request, secureAgent(), owner)
+    const handler = new Handler(request, httpsAgent(), owner)
     handler.start(known, true)
     return handler
   }
-  const handler = sendOver(secureAgent(), request, owner, proxy, true)
+  const handler = sendOver(httpsAgent(), request, owner, proxy, true)
   if (isUsual && handler instanceof Handler && handler.isPlain) target.known = handler.origin
   return handler
 }
@@ -153,12 +153,12 @@ function sendByClient(request, owner) {
   const { protocol, wanted } = request.target
   const { host, port } = wanted
   const isSecure = protocol === 'https:'
-  const byEngine = () => sendOver(isSecure ? secureAgent() : plainAgent(), request, owner, undefined, true)
+  const byEngine = () => sendOver(isSecure ? httpsAgent() : httpAgent(), request, owner, undefined, true)
   // The client can't ask the program who its peers are, nor what names stand for.
   if (isIdentityReplaced() || (isLookupReplaced() && net.isIP(host) === 0)) return byEngine()
-  const origin = isSecure && mayBeLegacy(host, port) ? secureOrigin(request) : null
+  const origin = isSecure && mayBeLegacy(host, port) ? httpsOrigin(request) : null
   const known = origin?.legacyReason
-  if (origin && known !== undefined) return sendAway(secureAgent(), origin, known, request, owner)
+  if (origin && known !== undefined) return sendAway(httpsAgent(), origin, known, request, owner)
   const head = clientHead(request)
   const isCarried = head.length <= MOST_CLIENT_HEAD && isForClient(request.target) && areSendable(request)
   if (!isCarried) return byEngine()

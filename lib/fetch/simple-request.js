@@ -6,7 +6,7 @@
 const { Buffer } = require('node:buffer')
 
 const { mostOf } = require('../exchange/response-size.js')
-const { completed, PLAIN_FIELDS } = require('./head.js')
+const { completed, DEFAULT_FIELDS } = require('./head.js')
 const { addFields, isClient, makeRequest, timeoutOf } = require('./request.js')
 const { targetOf } = require('./target.js')
 
@@ -31,7 +31,7 @@ function simpleRequest(input, init) {
   }
   const target = targetOf(input)
   if (target === null) return null
-  if (init === null) return makeRequest(target, 'GET', PLAIN_FIELDS, null, -1)
+  if (init === null) return makeRequest(target, 'GET', DEFAULT_FIELDS, null, -1)
   if (init.isJudged) return null
   const {
     agent,
@@ -52,7 +52,7 @@ function simpleRequest(input, init) {
   const given = headers === undefined ? NO_FIELDS : fieldsOf(headers)
   if (given === null) return null
   const type = typeof body === 'string' ? 'text/plain;charset=UTF-8' : ''
-  const fields = given.length === 0 && type === '' ? PLAIN_FIELDS : completed(given, type)
+  const fields = given.length === 0 && type === '' ? DEFAULT_FIELDS : completed(given, type)
   const request = makeRequest(target, method, fields, bytes, bytes === null ? -1 : Buffer.byteLength(bytes))
   request.redirect = redirect
   request.signal = signal

@@ -15,7 +15,7 @@ const { badPorts } = require('./platform.js')
  * @property {string} authority as a request's `host` says it
  * @property {Record<string, any>} wanted what to connect to
  * @property {boolean | null} isForClient whether reqwest's client can make sense of it; null: it was not asked
- * @property {string} plainHead a GET of it without anything special; '': not made yet
+ * @property {string} bareHead a GET of it without anything special; '': not made yet
  * @property {import('../agent/origin.js').Origin | null} known where fetches without an agent have their connections to it
  */
 
@@ -62,7 +62,7 @@ function describe({ host, hostname, href, origin, pathname, port, protocol, sear
       path: null,
     },
     isForClient: null,
-    plainHead: '',
+    bareHead: '',
     known: null,
   }
 }

@@ -125,7 +125,7 @@ function nameSuffix(options) {
   for (const key of UNNAMED) if (isGiven(options[key])) suffix += `:${key}=${String(options[key])}`
   for (const key of TAGGED) {
     const value = options[key]
-    if (saysNothing(value)) continue
+    if (isDefaultCheck(value)) continue
     if (value && (typeof value === 'function' || typeof value === 'object')) suffix += `:${key}=${tagOf(value)}`
   }
   if (isIdentityReplaced()) suffix += `:identity=${tagOf(tls.checkServerIdentity)}`
@@ -234,7 +234,7 @@ function secureOf(options, sessions, http2 = false) {
   const ciphers = suitesOf(options.ciphers)
   if (ciphers === undefined) return 'ciphers'
   const { ALPNProtocols, ca } = options
-  const checkServerIdentity = saysNothing(options.checkServerIdentity) ? undefined : options.checkServerIdentity
+  const checkServerIdentity = isDefaultCheck(options.checkServerIdentity) ? undefined : options.checkServerIdentity
   if (ALPNProtocols && !isTextList(ALPNProtocols)) return 'ALPNProtocols'
   const servername = options.servername || ''
   if (servername !== '' && !isSendable(servername)) return 'servername'
@@ -295,7 +295,7 @@ function offers(ciphers, version) {
  * Whether options say nothing about TLS: nearly always for a request. Constant names cost a fraction of a loop's.
  * @param {Options} options
  */
-function isPlain(options) {
+function saysNothingOfTls(options) {
   return (
     options.ca === undefined &&
     options.cert === undefined &&
@@ -303,7 +303,7 @@ function isPlain(options) {
     options.passphrase === undefined &&
     options.pfx === undefined &&
     options.rejectUnauthorized === undefined &&
-    saysNothing(options.checkServerIdentity) &&
+    isDefaultCheck(options.checkServerIdentity) &&
     options.minVersion === undefined &&
     options.maxVersion === undefined &&
     options.ciphers === undefined &&
@@ -338,7 +338,7 @@ function isPlain(options) {
  * @param {Options} options
  */
 function isSilent(options) {
-  return options.servername === undefined && isPlain(options)
+  return options.servername === undefined && saysNothingOfTls(options)
 }
 
 /**
@@ -400,7 +400,7 @@ function isSame(now, then) {
  * Whether a request's or an agent's check is the one that counts without it: got names the runtime's own in each request.
  * @param {unknown} check
  */
-function saysNothing(check) {
+function isDefaultCheck(check) {
   return check === undefined || isRuntimesCheck(check)
 }
 
@@ -412,12 +412,12 @@ function isAltered() {
 module.exports = {
   CIPHERS,
   isAltered,
-  isPlain,
+  saysNothingOfTls,
   isSame,
   isSilent,
   NAMED,
   nameSuffix,
   recordOf,
-  saysNothing,
+  isDefaultCheck,
   secureOf,
 }

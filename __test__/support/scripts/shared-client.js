@@ -1,12 +1,12 @@
 'use strict'
 
 // A worker thread of the tests of agents that share: makes as many sequential requests as it is told, by the runtime's
-// get() or by ours, and says how many were answered and how many of them were lean, over TLS also who answered.
+// get() or by ours, and says how many were answered and how many of them were fast, over TLS also who answered.
 
 const { parentPort, workerData } = require('node:worker_threads')
 
 const keepwire = require('../../..')
-const { isLean } = require('../lean-recorder')
+const { isFast } = require('../fast-recorder')
 
 const { Agent, HttpsAgent } = keepwire
 const { host = '127.0.0.1', port, secure = false, ca, own = false } = workerData
@@ -15,7 +15,7 @@ const runtime = secure ? require('node:https') : require('node:http')
 const ours = secure ? keepwire.https : keepwire.http
 const { get } = own ? ours : runtime
 
-/** @returns {Promise<{ lean: boolean }>} who answered */
+/** @returns {Promise<{ fast: boolean }>} who answered */
 function ask() {
   return new Promise((resolve, reject) => {
     const request = get({ host, port, path: '/length', agent }, (response) => {
@@ -25,7 +25,7 @@ function ask() {
       response.on('data', (chunk) => chunks.push(chunk))
       response.on('end', () => {
         const body = Buffer.concat(chunks).toString('latin1')
-        if (body === 'hello world') resolve({ lean: isLean(request) && isLean(response), ...peer })
+        if (body === 'hello world') resolve({ fast: isFast(request) && isFast(response), ...peer })
         else reject(new Error(`got ${body}`))
       })
     })
@@ -35,11 +35,11 @@ function ask() {
 
 parentPort.on('message', async ({ requests }) => {
   let peer
-  let lean = 0
+  let fast = 0
   for (let i = 0; i < requests; i++) {
     peer = await ask()
-    lean += Number(peer.lean)
+    fast += Number(peer.fast)
   }
-  parentPort.postMessage({ ok: requests, ...peer, lean })
+  parentPort.postMessage({ ok: requests, ...peer, fast })
 })
 parentPort.postMessage('ready')

@@ -1,6 +1,6 @@
 'use strict'
 
-// As recorder.js, but it looks at no more than what users of small requests look at, so that these stay as lean as they
+// As recorder.js, but it looks at no more than what users of small requests look at, so that these stay as fast as they
 // are; and once, at a chosen event, at everything.
 
 const { Recorder, REQUEST_FIELDS, RESPONSE_FIELDS, describe, fullHead, tell } = require('./recorder')
@@ -11,9 +11,9 @@ const SOME_REQUEST_FIELDS = ['aborted', 'destroyed', 'finished', 'headersSent', 
 const SOME_RESPONSE_FIELDS = ['aborted', 'complete']
 
 /** Whether a request or response is still without the runtime's state. */
-const isLean = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
+const isFast = (object) => !Object.hasOwn(object, '_header') && !Object.hasOwn(object, '_readableState')
 
-class LeanRecorder extends Recorder {
+class FastRecorder extends Recorder {
   #look
 
   /** @param {string} [look] the event at which everything is looked at: 'sent', 'response', 'data', 'end', 'close' */
@@ -69,4 +69,4 @@ function afterTicks(count, action) {
   else process.nextTick(afterTicks, count - 1, action)
 }
 
-module.exports = { isLean, LeanRecorder }
+module.exports = { isFast, FastRecorder }

@@ -1,9 +1,11 @@
 'use strict'
 
-// One fetch: from its request, over redirects, to its last byte.
+// One fetch: from what is asked for, over redirects, to the last byte that somebody reads. It settles the fetch's promise, heeds its
+// signal, its timeout and its limits, and has whatever has come of the body until it is read.
 //
-// Each of its requests is a handler, which knows how it is carried. Whoever reads the body holds a BodyHandle, and nothing here
-// holds that: when nobody can read the body any more, the handle is collected, and the fetch is given up.
+// Each of its requests is carried by a handler, one after another: an exchange of the engine's (handler.js, client-handler.js) or a
+// request of the runtime's (runtime-handler.js). Whoever reads the body holds a BodyHandle, and nothing here holds that: when nobody
+// can read the body any more, the handle is collected, and the fetch is given up.
 
 const { Buffer } = require('node:buffer')
 
@@ -39,7 +41,7 @@ const LONG_PIECE = 32 * 1024
 
 function nothing() {}
 
-class FetchExchange {
+class FetchController {
   /** What is asked for at the moment. @type {import('./request.js').FetchRequest} */
   request
   /** Of the stream that shows the body, which nothing here keeps. @type {WeakRef<ReadableByteStreamController> | undefined} */
@@ -562,4 +564,4 @@ function timedOut() {
   return new DOMException('The operation was aborted due to timeout', 'TimeoutError')
 }
 
-module.exports = { FetchExchange }
+module.exports = { FetchController }
