@@ -1,7 +1,7 @@
 'use strict'
 
-// From the engine to the runtime's sockets, while no byte of a request has been sent: to a server with which the engine's TLS has
-// nothing in common.
+// Takes a request back from the engine, for the runtime's sockets: no byte of it has been sent, since the engine's TLS has nothing
+// in common with its server's.
 
 /**
  * Takes a request back from a connection that never opened: as it was before it had a socket, with all that it has said.

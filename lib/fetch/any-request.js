@@ -1,6 +1,6 @@
 'use strict'
 
-// Any call of fetch(), by way of the runtime's own Request, which checks it and throws the runtime's own errors.
+// Reads any call of fetch(), by way of the runtime's own Request, which checks it and throws the runtime's own errors.
 
 const { Buffer } = require('node:buffer')
 

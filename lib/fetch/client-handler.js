@@ -15,7 +15,7 @@ const native = require('../bridge/native.js')
 const { isSecureContextReplaced } = require('../runtime/genuine.js')
 const { isAltered, secureOf } = require('../tls/settings.js')
 const { BaseHandler } = require('./base-handler.js')
-const { httpsAgent, httpsOrigin } = require('./common.js')
+const { httpsAgent, httpsOrigin } = require('./default-agents.js')
 const { bodyFailed, fetchFailed } = require('./errors.js')
 
 /** @typedef {import('./request.js').FetchRequest} FetchRequest */

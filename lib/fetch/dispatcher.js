@@ -8,7 +8,7 @@ const { types } = require('node:util')
 
 const native = require('../bridge/native.js')
 const { warnOfDispatcher } = require('../common/warnings.js')
-const { httpOrigin, httpsOrigin } = require('./common.js')
+const { httpOrigin, httpsOrigin } = require('./default-agents.js')
 const { targetOf } = require('./target.js')
 const { isNode } = require('./platform.js')
 

@@ -1,7 +1,7 @@
 'use strict'
 
-// Most calls of fetch() are simple: a URL, perhaps a method, a few headers, a string or bytes. They are read here, without a
-// Request of the runtime's.
+// Reads simple calls of fetch(), as most are, without a Request of the runtime's: a URL, perhaps a method, a few headers, a string or
+// bytes.
 
 const { Buffer } = require('node:buffer')
 

@@ -1,6 +1,6 @@
 'use strict'
 
-// What of the options says how the engine is to connect, and what of that it can't know.
+// How the engine is to connect, as net.connect takes the same options, and which of them only net.connect can make sense of.
 
 const net = require('node:net')
 

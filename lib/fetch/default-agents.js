@@ -1,6 +1,6 @@
 'use strict'
 
-// What fetches without an agent have in common.
+// The agents that fetches without one have in common, and the origins of their requests.
 
 const { Agent, originsOf, route } = require('../agent/agent.js')
 const { Agent: HttpsAgent } = require('../agent/https-agent.js')
