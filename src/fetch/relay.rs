@@ -201,7 +201,8 @@ impl http_body::Body for Source {
         match std::task::ready!(parts.coming.poll_recv(cx)) {
             Some(Part::Bytes(bytes)) => {
                 let (port, exchange, taken) = (parts.port, parts.exchange, bytes.len());
-                connections::run(move |all| drop(all.input(port, exchange, Input::Ack(taken))));
+                // Its task polls it, and tasks of fetches are the I/O thread's.
+                connections::here(|all| drop(all.input(port, exchange, Input::Ack(taken))));
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Some(Part::End {

@@ -42,6 +42,12 @@ pub fn run(job: impl FnOnce(&Connections) + Send + 'static) {
     io_thread::run(move || CONNECTIONS.with(job));
 }
 
+/// Runs `job` at once, before what was sent with [`run`], for a task of the I/O thread: nobody else may.
+pub fn here<R>(job: impl FnOnce(&Connections) -> R) -> R {
+    debug_assert!(io_thread::is_current());
+    CONNECTIONS.with(job)
+}
+
 /// Forgets what lived on an I/O thread that has ended.
 pub fn forget_all() {
     CONNECTIONS.with(|all| {
