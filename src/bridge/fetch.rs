@@ -3,7 +3,7 @@
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::fetch::{clients, request};
+use crate::fetch::reqwest::{clients, request};
 
 /// The number of the client that has the TLS settings of a number.
 #[napi]

@@ -13,7 +13,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use once_cell::sync::Lazy;
 
-use crate::fetch::request::Room;
+use crate::fetch::channel::Room;
 use crate::pool::{ExchangeId, PortId};
 
 struct Lent {

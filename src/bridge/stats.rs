@@ -125,7 +125,7 @@ pub struct BindingHeld {
 pub fn stats(agent: Option<u32>) -> Vec<BindingOrigin> {
     let mut origins = ENGINE.stats(agent);
     if agent.is_none() {
-        origins.extend(fetch::stats::all());
+        origins.extend(fetch::reqwest::stats::all());
     }
     origins.into_iter().map(told).collect()
 }
@@ -187,7 +187,7 @@ pub fn totals() -> Vec<BindingPlace> {
 pub(super) fn holdings() -> BTreeMap<Arc<str>, Holding> {
     let mut held: BTreeMap<Arc<str>, Holding> = BTreeMap::new();
     let all = ENGINE.holdings().into_iter();
-    for holding in all.chain(fetch::stats::holdings()) {
+    for holding in all.chain(fetch::reqwest::stats::holdings()) {
         let place = Arc::clone(&holding.place);
         let sum = match held.remove(&place) {
             Some(other) => together(other, holding),

@@ -16,7 +16,8 @@ use crate::exchange::mailbox::{Begin, Input};
 use crate::exchange::timeouts::Timeouts;
 use crate::faults::{self, FaultPoint};
 use crate::fetch;
-use crate::fetch::request::{Body, FetchRequest, Wanted};
+use crate::fetch::channel::Wanted;
+use crate::fetch::reqwest::request::{Body, FetchRequest};
 use crate::io_thread;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
@@ -319,7 +320,7 @@ fn dispatch(connections: &Connections, port: PortId, command: Command) {
         Command::Close(conn) => connections.kill(conn, CloseReason::UserAbort),
         Command::Fetch(request) => {
             if let Some(events) = ENGINE.events(port) {
-                fetch::begin(port, *request, events);
+                fetch::reqwest::begin(port, *request, events);
             }
         }
         Command::FetchAbort(exchange) => fetch::abort(port, exchange),

@@ -8,15 +8,16 @@ use std::task::{ready, Poll};
 
 use bytes::Bytes;
 use http::{header, HeaderMap};
-use http_body::Body as _;
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 
+use super::channel::Room;
 use super::content::{codings, Content, Progress, PIECE};
 use super::decoders::{self, Worked};
 use super::gathered::{now, Gathered};
 use super::pace::Pace;
-use super::request::Room;
 use crate::error::Failure;
 use crate::large::Large;
 
@@ -26,17 +27,20 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What JavaScript's words for a body beyond its limit go by.
 pub const TOO_LARGE: &str = "ERR_KEEPWIRE_RESPONSE_TOO_LARGE";
 
+/// A body as it comes over a connection.
+type Encoded = UnsyncBoxBody<Bytes, BoxError>;
+
 /// A response's body, decoded if need be.
 pub enum Incoming {
     /// As it came.
-    Identity(reqwest::Body),
+    Identity(Encoded),
     /// Through decoders.
     Decoded(Box<Decoded>),
 }
 
 /// A body on its way through its decoders.
 pub struct Decoded {
-    encoded: reqwest::Body,
+    encoded: Encoded,
     state: State,
     /// Of what is told piece by piece.
     pace: Pace,
@@ -60,7 +64,11 @@ impl Incoming {
     /// # Errors
     ///
     /// More codings than may be.
-    pub fn new(body: reqwest::Body, headers: &HeaderMap) -> Result<Self, &'static str> {
+    pub fn new<B>(body: B, headers: &HeaderMap) -> Result<Self, &'static str>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let body = body.map_err(Into::into).boxed_unsync();
         if !headers.contains_key(header::CONTENT_ENCODING) || body.is_end_stream() {
             return Ok(Self::Identity(body));
         }
@@ -177,7 +185,7 @@ fn misfit() -> BoxError {
 }
 
 /// The next bytes of a body as it came.
-async fn frame(body: &mut reqwest::Body) -> Option<Result<Bytes, BoxError>> {
+async fn frame(body: &mut Encoded) -> Option<Result<Bytes, BoxError>> {
     loop {
         match body.frame().await? {
             Ok(frame) => match frame.into_data() {
@@ -185,7 +193,7 @@ async fn frame(body: &mut reqwest::Body) -> Option<Result<Bytes, BoxError>> {
                 Ok(bytes) => return Some(Ok(bytes)),
                 Err(_trailers) => {}
             },
-            Err(error) => return Some(Err(error.into())),
+            Err(error) => return Some(Err(error)),
         }
     }
 }
@@ -364,7 +372,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_fills_the_room_that_was_made_for_it_and_no_other() {
         for (len, fits) in [(11, true), (10, false), (12, false), (5, false)] {
-            let body = reqwest::Body::from("and so on");
+            let body = http_body_util::Full::from("and so on");
             let mut incoming = Incoming::new(body, &HeaderMap::new()).unwrap();
             assert!(incoming.is_identity());
             let place = Place(Mutex::new(vec![0; len]));

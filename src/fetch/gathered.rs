@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::request::Channel;
+use super::channel::Channel;
 
 /// What `future` has to say without waiting.
 pub fn now<F: Future>(future: F) -> Poll<F::Output> {

@@ -16,10 +16,10 @@ use http::{header, HeaderMap, HeaderValue};
 use http_body::Frame;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use super::channel::Channel;
 use super::decoding::Incoming;
-use super::request::Channel;
 use super::under_way::accompany;
-use super::{failure, receiving};
+use super::{failure, response};
 use crate::connect::tls::Secured;
 use crate::connect::Connected;
 use crate::engine::connections::{self, Connections};
@@ -130,13 +130,12 @@ async fn tell(
         Framing::None if head.version == Version::Http20 => announced(&head),
         _ => 0,
     };
-    let body = reqwest::Body::wrap(Source(Arc::clone(&parts)));
-    let told = match Incoming::new(body, &headers) {
-        Ok(mut body) => receiving::tell(&head, &mut body, &channel, written, expected)
+    let told = match Incoming::new(Source(Arc::clone(&parts)), &headers) {
+        Ok(mut body) => response::tell(&head, &mut body, &channel, written, expected)
             .await
             .map_err(|error| {
                 let own = locked().failure.take();
-                own.map_or_else(|| failure::describe(&*error, "", 0, true), |own| *own)
+                own.map_or_else(|| failure::of_body(&*error), |own| *own)
             }),
         Err(message) => Err(Failure::new("", message)),
     };

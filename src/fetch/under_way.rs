@@ -6,14 +6,13 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::task::AbortHandle;
 
-use super::request::{self, Channel, FetchRequest};
-use super::sending;
+use super::channel::{Channel, Room, Wanted};
 use crate::contain::{contain, Contained};
 use crate::engine::connections;
 use crate::error::Failure;
-use crate::exchange::events::Events;
 use crate::exchange::mailbox::Input;
 use crate::io_thread;
 use crate::pool::{CloseReason, ExchangeId, PortId};
@@ -23,41 +22,14 @@ thread_local! {
     static UNDER_WAY: RefCell<HashMap<(PortId, ExchangeId), UnderWay>> = RefCell::default();
 }
 
+/// What a fetch does once it has its request's body.
+type Start = Box<dyn FnOnce(Bytes) -> AbortHandle>;
+
 struct UnderWay {
     channel: Arc<Channel>,
     task: Option<AbortHandle>,
-    /// Not begun yet: its body comes with the next command.
-    request: Option<FetchRequest>,
-}
-
-/// Takes a request of a thread; it begins when its body is there. I/O thread only.
-pub fn begin(port: PortId, request: FetchRequest, events: Arc<dyn Events>) {
-    let exchange = request.exchange;
-    let uploads = matches!(request.body, request::Body::Stream);
-    let channel = Arc::new(Channel::new(exchange, uploads, events));
-    let waits = request.waits_for_body();
-    let mut under_way = UnderWay {
-        channel,
-        task: None,
-        request: Some(request),
-    };
-    if !waits {
-        under_way.start(port);
-    }
-    UNDER_WAY.with_borrow_mut(|all| all.insert((port, exchange), under_way));
-}
-
-impl UnderWay {
-    fn start(&mut self, port: PortId) {
-        let Some(request) = self.request.take() else {
-            return;
-        };
-        let channel = Arc::clone(&self.channel);
-        let carried_out = Arc::clone(&channel);
-        self.task = Some(spawn(port, channel, async move {
-            sending::carry_out(request, &carried_out).await;
-        }));
-    }
+    /// Not begun yet: its request's body comes with the next command.
+    start: Option<Start>,
 }
 
 /// Does `work` for a fetch, which fails with it.
@@ -109,18 +81,35 @@ impl Drop for Ending {
     }
 }
 
-/// Does `work` for an exchange whose response is told by `channel`, until it is given up.
+/// Does `work` for an exchange whose response is told by `channel`, until it is given up. I/O thread only.
 pub(super) fn accompany(
     port: PortId,
     channel: Arc<Channel>,
     work: impl Future<Output = ()> + Send + 'static,
 ) {
-    let exchange = channel.exchange;
     let task = Some(spawn(port, Arc::clone(&channel), work));
+    insert(port, channel, task, None);
+}
+
+/// The same once a piece of the request's body is there, which is all of it: `work` gets it.
+pub(super) fn accompany_with_body<F>(
+    port: PortId,
+    channel: Arc<Channel>,
+    work: impl FnOnce(Bytes) -> F + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let told = Arc::clone(&channel);
+    let start: Start = Box::new(move |body| spawn(port, told, work(body)));
+    insert(port, channel, None, Some(start));
+}
+
+fn insert(port: PortId, channel: Arc<Channel>, task: Option<AbortHandle>, start: Option<Start>) {
+    let exchange = channel.exchange;
     let under_way = UnderWay {
         channel,
         task,
-        request: None,
+        start,
     };
     UNDER_WAY.with_borrow_mut(|all| all.insert((port, exchange), under_way));
 }
@@ -141,12 +130,7 @@ pub fn acknowledge(port: PortId, exchange: ExchangeId, bytes: usize) -> bool {
 }
 
 /// Somebody reads the body of a response that is told from here, and may have made room for it. I/O thread only.
-pub fn read(
-    port: PortId,
-    exchange: ExchangeId,
-    wanted: request::Wanted,
-    room: Option<Arc<dyn request::Room>>,
-) {
+pub fn read(port: PortId, exchange: ExchangeId, wanted: Wanted, room: Option<Arc<dyn Room>>) {
     UNDER_WAY.with_borrow(|all| {
         if let Some(fetch) = all.get(&(port, exchange)) {
             fetch.channel.want(wanted, room);
@@ -163,11 +147,8 @@ pub fn input(port: PortId, exchange: ExchangeId, input: Input) {
         let Some(fetch) = all.get_mut(&(port, exchange)) else {
             return;
         };
-        match &mut fetch.request {
-            Some(request) => {
-                request.body = request::Body::Whole(bytes);
-                fetch.start(port);
-            }
+        match fetch.start.take() {
+            Some(start) => fetch.task = Some(start(bytes)),
             None => fetch.channel.feed(bytes, end),
         }
     });

@@ -1,65 +1,20 @@
-//! The response's way to JavaScript.
+//! A response's way to JavaScript.
 //!
 //! What is there at once goes with the head, in one record; the rest when somebody reads it, whole or piece by piece. The end
-//! is told when the connection is back in the pool.
+//! is left to whoever knows when the connection is free for the next request.
 
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::ext::ReasonPhrase;
-use reqwest::Response;
 
-use super::clients;
+use super::channel::{Channel, Wanted};
 use super::content::PIECE;
 use super::decoding::{too_large, BoxError, Incoming};
-use super::failure;
 use super::gathered::Gathered;
-use super::request::{Channel, FetchRequest, RequestHead, Wanted};
 use crate::config::{INLINE_BODY, RESPONSE_WINDOW};
-use crate::error::Failure;
 use crate::exchange::events;
-use crate::http1::head::{Framing, Head};
-use crate::http1::version::Version;
-use crate::metrics::method_number;
-
-/// Tells a response, from its head to its end, to a request that began at `begun`.
-///
-/// # Errors
-///
-/// What breaks it off.
-pub async fn deliver(
-    response: Response,
-    request: &FetchRequest,
-    channel: &Arc<Channel>,
-    begun: Instant,
-) -> Result<(), Failure> {
-    let head = head(&response);
-    let expected = response.content_length().unwrap_or_default();
-    let response = http::Response::<reqwest::Body>::from(response);
-    let (parts, body) = response.into_parts();
-    let mut body =
-        Incoming::new(body, &parts.headers).map_err(|message| Failure::new("", message))?;
-    let written = true;
-    let rest = tell(&head, &mut body, channel, written, expected)
-        .await
-        .map_err(|error| broken(&*error, request))?;
-    // Nothing is told before the connection is where the next request looks for it.
-    drop(body);
-    clients::settled().await;
-    let RequestHead {
-        counters, method, ..
-    } = &*request.head;
-    let method = method_number(method.as_str().as_bytes());
-    counters
-        .metrics
-        .durations
-        .record(method, head.status, begun.elapsed());
-    rest.tell(&head, channel, written, true);
-    Ok(())
-}
+use crate::http1::head::Head;
 
 /// What is still to be told of a response that is complete.
 pub enum Rest {
@@ -197,36 +152,4 @@ fn tell_head(channel: &Channel, head: &Head, body: &[u8], end: bool, request_wri
         request_written,
     };
     channel.events.response(channel.exchange, response);
-}
-
-fn broken(error: &(dyn std::error::Error + 'static), request: &FetchRequest) -> Failure {
-    let host = request.head.url.host_str().unwrap_or_default();
-    failure::describe(error, host, 0, true)
-}
-
-/// `name\0value…`, the reason.
-fn head(response: &Response) -> Head {
-    let mut text = Vec::with_capacity(512);
-    for (name, value) in response.headers() {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.push(0);
-        text.extend_from_slice(value.as_bytes());
-        text.push(0);
-    }
-    let status = response.status();
-    match response.extensions().get::<ReasonPhrase>() {
-        Some(reason) => text.extend_from_slice(reason.as_bytes()),
-        // HTTP/2 has none; over HTTP/1 hyper keeps the ones that are not the usual.
-        None if response.version() == http::Version::HTTP_2 => {}
-        None => text.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes()),
-    }
-    Head {
-        status: status.as_u16(),
-        version: Version::Http11,
-        keep_alive: true,
-        framing: Framing::None,
-        upgrades: false,
-        len: text.len(),
-        text,
-    }
 }

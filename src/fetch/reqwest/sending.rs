@@ -15,11 +15,12 @@ use super::clients;
 use super::dial_coalescing::Attempt;
 use super::failure;
 use super::receiving;
-use super::request::{Body, Channel, FetchRequest, RequestHead};
+use super::request::{Body, FetchRequest, RequestHead};
 use super::stats::Counted;
 use crate::config::MAX_MOVES;
 use crate::error::{Failure, Prospect};
 use crate::faults::{self, FaultPoint};
+use crate::fetch::channel::Channel;
 
 /// Carries a request out, and tells its failure.
 ///
