@@ -27,7 +27,7 @@ use crate::http1::reader;
 use crate::io_thread;
 use crate::pool::{AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, PortId, Stay, WaiterId};
 
-/// What fits beside a connection in a double.
+/// The longest idle time that [`lease`] can report: a double has 53 bits, and 32 are the connection's.
 const MOST_IDLE_MS: u64 = (1 << 21) - 1;
 
 /// One JavaScript thread's way into the engine.
@@ -90,7 +90,7 @@ pub fn close_port(env: Env, port: PortId) -> Result<()> {
 
 /// Nobody is woken any more, and what the port held is closed.
 ///
-/// Returns what it kept the event loop alive by.
+/// Returns its bell if that keeps the event loop alive on its behalf.
 fn shut(id: PortId) -> Option<Arc<Bell>> {
     let port = ports().remove(&id)?;
     close_contents(id);
@@ -111,8 +111,8 @@ fn shut_all(bell: &Arc<Bell>) {
     }
 }
 
-/// Has the port carry exchanges of BEGINs that allow it by itself, in the event loop of its environment; false: there is none that
-/// could. `wake` as for `openPort`.
+/// Lets the port carry exchanges by itself, in its environment's event loop, if their BEGIN allows that. False: there is no such
+/// loop. `wake` as for `openPort`.
 #[napi]
 pub fn open_loop(env: Env, port: PortId, wake: Function<'_, PortId, ()>) -> bool {
     let opened = completions(port).zip(in_loop::open(&env, port, &wake));
@@ -135,7 +135,7 @@ pub fn set_active(env: Env, port: PortId, active: bool) -> Result<()> {
     bell.set_active(&env, active)
 }
 
-/// Whether whoever has the port looks names up: LOOKUP asks it. Else the system does.
+/// Whether JavaScript looks names up for this port, asked by LOOKUP. Else the system's resolver does.
 #[napi]
 pub fn set_looks_up(port: PortId, on: bool) {
     if let Some(completions) = completions(port) {
@@ -165,7 +165,7 @@ pub fn type_of_service(conn: u32, class: i32) -> Option<i32> {
         };
         drop(tell.send(now));
     });
-    // Dropped unsent with its job, where there is no thread any more.
+    // An error: there is no I/O thread any more, and the job was dropped.
     match told.recv().ok()?? {
         Ok(class) => Some(class.into()),
         Err(err) => err.raw_os_error().map(|raw| -raw),

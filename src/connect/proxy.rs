@@ -24,7 +24,7 @@ const NO_HOST: &str = "Failed to establish tunnel: no proxy can be told of such 
 
 const AUTHORIZATION: &[u8] = b"proxy-authorization:";
 
-/// Of a line that was meant to be a status line, an error tells so much.
+/// How much of a malformed status line an error quotes, in bytes.
 const LONGEST_LINE: usize = 256;
 
 /// A proxy on the way to a target.
@@ -208,7 +208,7 @@ async fn tunnel<T: AsyncRead + AsyncWrite + Unpin>(
                     "Proxy response headers exceeded {PROXY_HEAD} bytes"
                 )));
             }
-            // A server says nothing before it is asked, so more than a head can be nobody's but the proxy's.
+            // The target says nothing before it is asked, so bytes behind the head are the proxy's own.
             Answer::Head { status, len } if (200..300).contains(&status) => {
                 return match read.len() - len {
                     0 => Ok(()),
@@ -265,7 +265,7 @@ fn authority(profile: &Profile) -> Option<String> {
 }
 
 impl Proxy {
-    /// Counts what it has come to.
+    /// Counts how a connection through it came out.
     pub(super) fn count(&self, came: &mut Result<Connected, Failure>) {
         if let Err(failure) = came {
             failure.is_proxys = true;
@@ -316,7 +316,7 @@ impl Proxy {
             out.extend_from_slice(target);
         }
         out.extend_from_slice(b"\r\n");
-        // A request's own credentials count.
+        // Credentials in the request itself take precedence.
         let has_own = says(&bytes[line..], AUTHORIZATION);
         for field in self.fields.split_inclusive('\n') {
             if !(has_own && starts(field.as_bytes(), AUTHORIZATION)) {

@@ -36,21 +36,21 @@ impl Task {
     pub async fn run(self) -> CloseReason {
         let mut current: Option<Exchange> = None;
         let mut replaces: Option<Replaces> = None;
-        // The request that it has can't go over HTTP/2.
+        // The waiting request can't go over HTTP/2.
         let mut only_http1 = false;
         loop {
-            // Names, addresses, proxies and handshakes take ten times the room of what carries requests: it is given back.
+            // Boxed: the state of a dial is ten times as large as that of carrying requests, and is freed when the dial is over.
             let opened = match Box::pin(self.open(only_http1, &mut replaces)).await {
                 Ok(opened) => opened,
                 Err(NotOpen::Closed(reason)) => return reason,
                 Err(NotOpen::Failed(mut failure)) => {
                     if let Some(exchange) = &mut current {
                         failure = exchange.spared.take().unwrap_or(failure);
-                        // Of a request that went on from another connection, the runtime has not all.
+                        // The runtime can't try what was begun on another connection: it does not have all of the request.
                         failure.prospect = Prospect::None;
                     }
                     if failure.prospect == Prospect::None {
-                        // Else whoever hears of it decides whether it is an error.
+                        // Else the runtime's own TLS may try, and JavaScript decides whether this is an error.
                         self.count_error(&failure);
                     }
                     let exchange = self.exchange_id(current.as_ref());
@@ -60,7 +60,7 @@ impl Task {
             };
             only_http1 = false;
             self.host.remind();
-            // On the first connection the caller itself keeps back what is to be written.
+            // With the first connection, the caller itself holds the request back. From the second one on, this does.
             if is_guarded(current.as_ref()) {
                 if let Err(reason) = poll_fn(|cx| self.poll_approved(cx)).await {
                     return reason;
@@ -90,7 +90,7 @@ impl Task {
                         resent: false,
                         asks: false,
                     });
-                    // What ends a session says nothing of how long its places may be idle.
+                    // The end of an HTTP/2 session teaches nothing about how long its places may be idle.
                     if self.host.died(reason, !is_place) {
                         return reason;
                     }
@@ -284,12 +284,12 @@ impl Task {
         (outcome, current)
     }
 
-    /// Has whoever the connection is opened for look its name up.
+    /// Asks the thread that the connection is opened for what its name stands for.
     async fn lookup(&self) -> Vec<String> {
-        // An answer to what an earlier transport asked is none to this.
+        // A late answer to an earlier transport's question does not count.
         self.mailbox.take_addresses();
         self.owner.events().lookup(self.owner.conn());
-        // Whoever polls the dial listens to the mailbox, and to orders to close.
+        // Wakes by itself: whoever polls the dial has registered with the mailbox.
         poll_fn(|_| match self.mailbox.take_addresses() {
             Some(addresses) => Poll::Ready(addresses),
             None => Poll::Pending,
@@ -297,7 +297,7 @@ impl Task {
         .await
     }
 
-    /// Waits for what whoever was asked says of the connection.
+    /// Waits until JavaScript approves of the connection, or has it closed.
     fn poll_approved(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         self.mailbox.register(cx);
         match self.mailbox.killed() {
@@ -307,7 +307,7 @@ impl Task {
         }
     }
 
-    /// The transport is gone but the lease goes on: waits for what its holder does.
+    /// The transport is gone but the lease goes on: waits until its holder begins an exchange, or has it closed.
     fn poll_leased_dead(&self, cx: &mut Context<'_>) -> Poll<Result<Begin, CloseReason>> {
         self.mailbox.register(cx);
         if let Some(reason) = self.mailbox.killed() {
@@ -357,7 +357,7 @@ impl From<CloseReason> for NotOpen {
     }
 }
 
-/// What a request hears of a transport that ended before it.
+/// The failure of a request whose transport ended before the request came.
 fn died_of(reason: CloseReason) -> Option<Failure> {
     match reason {
         CloseReason::PeerClosed => Some(Failure::hang_up()),
@@ -369,7 +369,7 @@ fn died_of(reason: CloseReason) -> Option<Failure> {
     }
 }
 
-/// In plain text nobody asks: whoever may speak it does.
+/// Without TLS there is nothing to agree by, so HTTP/2 is spoken wherever it is allowed.
 fn speaks_http2(dial: &Dial, secured: Option<&Secured>) -> bool {
     secured.map_or(dial.offers_http2, |secured| secured.alpn == http2::ALPN)
 }

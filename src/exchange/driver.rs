@@ -24,10 +24,10 @@ use crate::pool::CloseReason;
 /// Turns of one poll before the task yields to the others.
 const BUDGET: u32 = 64;
 
-/// A connection that rests longer than this between two exchanges is not worth giving away: its next one has to take it back.
+/// A connection that rests longer than this between two exchanges is not worth lending: it would have to be taken back.
 const SHORT_REST: Duration = Duration::from_millis(50);
 
-/// How long a connection stays whose exchange was more than its own thread could carry.
+/// How long a connection is not lent again after an exchange that was more than the other thread could carry.
 const STAY: Duration = if cfg!(test) {
     Duration::from_millis(1)
 } else {
@@ -80,7 +80,7 @@ impl<'a> Driver<'a> {
             wire.count_bytes(self.task);
         }
         if polled.is_ready() {
-            // What it was away for is nobody's any more.
+            // If it is away, it is closed there. Nobody waits for an exchange under way on it any more.
             self.task.owner.give_up();
         }
         polled
@@ -103,7 +103,7 @@ impl<'a> Driver<'a> {
         let cell = Rc::clone(&self.wire);
         let mut held = cell.borrow_mut();
         let Some(wire) = held.as_mut() else {
-            // It got lost between the threads.
+            // It was lost on the other thread, or on its way back.
             return Poll::Ready(Outcome::Closed(CloseReason::Error));
         };
         if let Some(since) = wire.back.take() {
@@ -153,10 +153,10 @@ impl<'a> Driver<'a> {
         Poll::Pending
     }
 
-    /// The connection is back: if with an exchange under way, that was more than its thread could carry.
+    /// The connection is back. If an exchange is under way on it, that was more than the other thread could carry.
     fn returned(&mut self, wire: &Wire, since: Instant) {
         self.clock.stands();
-        // Idle, it leaves again behind the next exchange that follows at once.
+        // It is lent again after the next exchange that follows another one at once.
         self.is_busy = false;
         let under_way = wire.current.as_ref().filter(|exchange| !exchange.is_told());
         if let Some(exchange) = under_way {
@@ -167,7 +167,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Whether the thread whose requests it carries may do that by itself.
+    /// Whether the connection may be lent to the thread whose requests it carries.
     fn may_leave(&mut self, wire: &Wire) -> bool {
         let Some(exchange) = wire.current.as_ref().filter(|exchange| exchange.is_told()) else {
             return false;
@@ -251,7 +251,7 @@ impl<'a> Driver<'a> {
 
 impl Drop for Driver<'_> {
     fn drop(&mut self) {
-        // The thread ends that should not.
+        // The I/O thread ends, which it never should.
         if let Some(exchange) = self.task.owner.give_up() {
             let events = self.task.owner.events();
             events.failed(exchange, &io_thread::ended(), false);

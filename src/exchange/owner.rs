@@ -27,7 +27,7 @@ pub struct Owner {
     conn: Cell<ConnId>,
     events: RefCell<Arc<dyn Events>>,
     metrics: RefCell<Arc<Metrics>>,
-    /// Where it goes, as its owner wants it.
+    /// How its owner wants it opened.
     profile: RefCell<Arc<Profile>>,
     /// What there is to tell of it once it is open.
     facts: RefCell<Facts>,
@@ -89,7 +89,7 @@ impl Owner {
         Arc::clone(&self.events.borrow())
     }
 
-    /// Somebody else is told from now on, on behalf of whoever was.
+    /// Redirects events to another listener.
     pub fn tell(&self, events: Arc<dyn Events>) {
         self.events.replace(events);
     }
@@ -100,7 +100,7 @@ impl Owner {
         self.events.borrow().begins(begin.exchange, begin.is_fetch);
     }
 
-    /// Counts where it counts.
+    /// Counts in its owner's counters.
     pub fn count(&self, what: impl FnOnce(&Metrics)) {
         what(&self.metrics.borrow());
     }
@@ -141,7 +141,7 @@ impl Owner {
         });
     }
 
-    /// Counts the end of a transport, or of what was to become one.
+    /// Counts the end of a transport, also of one that was never opened.
     pub fn count_closed(&self, reason: CloseReason) {
         self.count(|metrics| {
             metrics.closed[reason as usize].fetch_add(1, Relaxed);
@@ -165,7 +165,7 @@ impl Owner {
         tell(facts.remote, facts.secured.as_deref())
     }
 
-    /// How it was opened, or would be anew.
+    /// How it is opened.
     pub fn profile(&self) -> Arc<Profile> {
         Arc::clone(&self.profile.borrow())
     }
@@ -214,7 +214,7 @@ impl Owner {
         self.away.borrow().is_some()
     }
 
-    /// Whether it has been away for longer than it is of use there.
+    /// Whether it should be back by now.
     pub(super) fn is_missed(&self) -> bool {
         let away = self.away.borrow();
         away.as_ref().is_none_or(|away| away.seat.is_missed())
@@ -247,7 +247,7 @@ impl Owner {
                 begin
             }
             Err(error) => {
-                // Its task finds nothing to go on with.
+                // The task finds no wire, and closes.
                 if let Some(begin) = begin {
                     let failure = Failure::from_io(&error, "read", None, None);
                     self.events().failed(begin.exchange, &failure, false);
@@ -269,7 +269,7 @@ impl Owner {
         self.transport(Transport::has_news)
     }
 
-    /// `None`: there is nothing yet to set it on, or nothing that has it. A socket that is closing may refuse it.
+    /// `None`: there is no transport yet, or it has no such option. A socket that is closing may refuse it.
     fn apply(&self, option: SocketOption) -> Option<io::Result<()>> {
         self.transport(|transport| match option {
             SocketOption::NoDelay(on) => Some(transport.set_nodelay(on)),
@@ -291,7 +291,7 @@ impl Owner {
         self.transport(Transport::type_of_service)?
     }
 
-    /// Its next user finds the socket as their profile says.
+    /// Undoes its user's socket options, so that the next one finds the socket as their profile says.
     fn reset_options(&self, profile: &Profile) {
         for option in self.options.take().noted() {
             let original = match option {
@@ -310,7 +310,7 @@ impl Owner {
     pub(super) fn note(&self, connected: &mut Connected) -> Option<Rc<Secured>> {
         let mut secured = connected.secured.take();
         if let Some(secured) = &mut secured {
-            // Answered, and told to whom it was for.
+            // The question was answered, and the key log told, when it was opened.
             secured.ask = false;
             secured.keylog = Vec::new();
         }

@@ -21,7 +21,7 @@ use crate::pool::CloseReason;
 impl Wire {
     pub(super) fn read(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Step {
         match self.current.as_ref().map(|exchange| &exchange.answer) {
-            // Leased, nothing to send yet: a connection that dies now is replaced when there is.
+            // Leased, with nothing to send yet. Should the connection die now, it is replaced once there is something to send.
             Some(Answer::NotAsked) => Step::Wait,
             Some(Answer::Awaited) => self.read_head(cx, around),
             Some(Answer::Body { .. }) => self.read_body(cx, around),
@@ -54,7 +54,7 @@ impl Wire {
                 continue;
             }
             if head.upgrades {
-                // Nobody asked for another protocol: such requests fall back to the runtime's sockets.
+                // The request can't have asked for another protocol: those that do fall back to the runtime's sockets.
                 return Step::Over(Outcome::Failed(Box::new(Failure::hang_up())));
             }
             if let Some(asked) = exchange.asked {
@@ -92,7 +92,7 @@ impl Wire {
                 Poll::Ready(Event::Data(piece)) => {
                     *received += piece.bytes.len() as u64;
                     if !piece.is_first && pieces.len() > 0 {
-                        // To the runtime, chunks are pieces of their own.
+                        // The runtime emits 'data' for each chunk, so pieces of different chunks are not joined.
                         self.publish(around, pieces.take());
                     }
                     pieces.push(piece.bytes);
@@ -113,7 +113,7 @@ impl Wire {
                 }
             }
         }
-        // Others have their turn before the rest.
+        // Other connections have their turn before the rest is read.
         self.publish(around, pieces.take());
         cx.waker().wake_by_ref();
         Step::Wait
@@ -141,7 +141,7 @@ impl Wire {
         }
         let has_ended = self.reader.poll_silence(cx).is_ready();
         if !self.reader.surplus().is_empty() {
-            // Before the end is told: the caller may check the connection in as soon as he hears of it.
+            // Before the end is told: whoever hears of the end may check the connection in at once.
             around.close_after_response(CloseReason::UnsolicitedBytes);
         }
         let is_clean = self.reader.surplus().is_empty();
@@ -158,7 +158,7 @@ impl Wire {
             _ => None,
         };
         if fault.is_some() {
-            // Of one read, as the response's end: else its request is over before it hears of them.
+            // They came in one read with the response's end. Told apart, the request would be over before it hears of them.
             around.events().hold();
         }
         if exchange.tell_end(around, rest, trailers).is_none() {
@@ -168,7 +168,7 @@ impl Wire {
             None if surplus.is_empty() && !has_ended => Step::Wait,
             None if surplus.is_empty() => Step::Again,
             None => Step::Over(Outcome::Closed(CloseReason::UnsolicitedBytes)),
-            // They came along with the response, so its request hears of them, as from the runtime.
+            // As with the runtime, what comes in one read with the response is an error of its request.
             Some(fault) => Step::Over(Outcome::Failed(Box::new(parse_failure(
                 fault,
                 reader.packet(),
@@ -176,7 +176,7 @@ impl Wire {
         }
     }
 
-    /// Nothing is due: the connection may only stay silent.
+    /// No response is due, so whatever comes, data or an end, makes the connection useless.
     fn watch(&mut self, cx: &mut Context<'_>) -> Step {
         if self.reader.poll_silence(cx).is_pending() {
             return Step::Wait;
@@ -215,8 +215,8 @@ impl Wire {
             }
             (Some(Fault::Io(error)), _) => Failure::from_io(&error, "read", None, None),
             (_, Some((error, has_waited))) => {
-                // The kernel tells of a reset once, to whoever comes first. While bytes wait to be written, that is the reader
-                // on the runtimes' sockets.
+                // The kernel reports a reset once, to the first call that meets it. On the runtimes' sockets that is a read
+                // while bytes wait to be written, so the error is worded as theirs.
                 let is_reset = error.kind() == io::ErrorKind::ConnectionReset;
                 let syscall = if is_reset && has_waited {
                     "read"
@@ -255,7 +255,8 @@ impl Wire {
         if lost {
             around.ended_by_peer();
         }
-        // A fresh transport may have ended before the request came. That of one opened for this very request is the answer.
+        // A fresh transport may end before its request comes: then another one is tried. One that was opened for this very request
+        // is not replaced: its end is the answer.
         let late = !asked && !self.is_second;
         if (lost || late) && (unsent || !exchange.resent) && exchange.request.rewind() {
             exchange.resent |= !unsent;
@@ -269,13 +270,13 @@ impl Wire {
     }
 }
 
-/// What the runtime says of bytes that came along behind a response of this kind. Of empty lines, which old servers send behind
-/// bodies, and of a second response it says nothing: it drops the connection.
+/// The runtime's error for bytes that came in one read behind such a response. `None`: it drops the connection without an
+/// error, as for empty lines, which old servers send behind bodies, or for a second response.
 fn surplus_fault(surplus: &[u8], keep_alive: bool, status: u16) -> Option<ParseFault> {
     let is_empty = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let at = surplus.iter().position(|byte| !is_empty(byte))?;
     match status {
-        // They are of the protocol that nobody has asked to switch to.
+        // They belong to another protocol, which the request had not asked for.
         101 => None,
         _ if keep_alive => head::parse(&surplus[at..], false, usize::MAX).err(),
         _ => Some(ParseFault::new(

@@ -27,11 +27,11 @@ use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pool::CloseReason;
 
-/// How often a connection that is away is looked after: so long it may be idle there, or wait for a response while its thread is
-/// busy, before the I/O thread sees what has become of it.
+/// How often the I/O thread looks after a connection that is away. So long one may be idle there, or have its response wait
+/// while its thread is busy.
 pub(super) const ABSENCE: Duration = Duration::from_millis(100);
 
-/// Deadlines that are shorter are watched from the beginning.
+/// Deadlines in ms that are shorter are the I/O thread's to watch from the beginning.
 const SHORTEST_DEADLINE: u32 = 500;
 
 /// Turns of the carrier in one go.
@@ -46,7 +46,7 @@ pub(super) struct Seated {
     around: SeatSurroundings,
     /// When its exchange began.
     pub(super) begun: Option<Instant>,
-    /// Since when it waits for what it waits for.
+    /// Since when it waits for what is due next.
     pub(super) used: Instant,
     awaited: Awaited,
     /// The I/O thread was asked to take it back.
@@ -93,7 +93,7 @@ impl Seat {
         Some(what(&seat.as_ref()?.wire.reader.transport))
     }
 
-    /// Whether it is of no use here.
+    /// Whether the I/O thread should take it back: it is gone, or nothing has happened on it for long.
     pub(super) fn is_missed(&self) -> bool {
         let seat = self.lock();
         seat.as_ref()
@@ -167,7 +167,7 @@ impl Carrier for Seat {
         if seated.wire.under_way().is_none() {
             return Next::Rests;
         }
-        // A thread that could not run for so long has the answer already, perhaps.
+        // A thread that was busy for so long may have the answer already, and not have looked.
         if seated.used.elapsed() >= LOOP_WAIT && !seated.wire.reader.transport.has_news() {
             seated.is_leaving = true;
             return Next::Leaves;
@@ -189,7 +189,7 @@ impl Seated {
         let Some(exchange) = wire.current.as_ref().filter(|exchange| !exchange.is_told()) else {
             return Next::Leaves;
         };
-        // Bodies that are still to come, and connections that have ended, are the I/O thread's.
+        // Requests whose bodies are still to come, and connections that have ended, are the I/O thread's.
         let is_new = matches!(exchange.answer, Answer::NotAsked);
         let is_whole = exchange.request.is_complete();
         if wire.has_word() || *is_too_much || !is_whole || (is_new && !wire.is_fit()) {
@@ -244,8 +244,8 @@ impl Seated {
     }
 }
 
-/// A failure behind a response's end is told at once: records wait for it ([`Events::hold`]). So is a body that is none, which is told
-/// along with what came before it.
+/// Tells some failures here instead of on the I/O thread: those behind a response's end, which records wait for
+/// ([`Events::hold`]), and malformed bodies, told along with what came before them.
 fn told_here(wire: &Wire, around: &SeatSurroundings, outcome: Outcome) -> Outcome {
     match (outcome, &wire.current) {
         (Outcome::Failed(failure), Some(exchange))
@@ -261,7 +261,7 @@ fn told_here(wire: &Wire, around: &SeatSurroundings, outcome: Outcome) -> Outcom
     }
 }
 
-/// Hears that somebody wants another turn, which nobody gives here.
+/// The waker of turns here: it only remembers that another turn is wanted, which makes the connection leave.
 #[derive(Default)]
 struct Attention(AtomicBool);
 

@@ -24,7 +24,8 @@ pub(super) enum Outcome {
     Died(CloseReason),
     /// The exchange failed; tell its caller.
     Failed(Box<Failure>),
-    /// The transport is dead and the current exchange goes to a fresh one; true: for the second time.
+    /// The transport is dead and the current exchange goes to a fresh one. True: bytes of its request had been written, which
+    /// are sent a second time.
     Replace(CloseReason, bool),
     /// The current exchange goes to a fresh transport that speaks HTTP/1.1; nothing of it has been looked at.
     NeedsHttp1,
@@ -34,7 +35,7 @@ pub(super) enum Outcome {
 pub(super) enum Answer {
     /// The connection was not handed over yet: not a byte of the request may be written.
     NotAsked,
-    /// Its head is due.
+    /// The request was begun; the response's head is due.
     Awaited,
     /// The head is known; its body follows.
     Body {
@@ -56,19 +57,19 @@ pub(super) struct Exchange {
     /// When it was handed over.
     pub(super) asked: Option<Instant>,
     pub(super) want_ack: bool,
-    /// Bytes up to here were told as written.
+    /// How many of the request's bytes the caller knows to be written.
     pub(super) told_written: u64,
     /// It has been moved once already after bytes of it were written.
     pub(super) resent: bool,
     /// How often it has been moved because servers said that they had not looked at it.
     pub(super) moves: u32,
     pub(super) write_error: Option<io::Error>,
-    /// What it would have failed with, had it not been moved from a fresh transport: the peer's answer, if there is no other
-    /// transport to be had.
+    /// The failure that moving it from a fresh transport has spared it. If no other transport can be opened, this is what it
+    /// fails with.
     pub(super) spared: Option<Box<Failure>>,
-    /// The transport has not taken all of it at once.
+    /// Some of the request's bytes had to wait because the kernel's buffer was full.
     pub(super) has_waited: bool,
-    /// Bytes of the request that are not its caller's: they are for a proxy.
+    /// Bytes of the request that were added for a proxy; the caller does not count them.
     pub(super) added: u64,
     /// It was told that the connection ends with it.
     pub(super) is_last: bool,
@@ -111,7 +112,7 @@ impl Exchange {
             || matches!(&self.answer, Answer::Body { head, .. } if !head.keep_alive)
     }
 
-    /// Whether it may be sent once more although it was written; it begins from its first byte then.
+    /// Whether it may be sent once more although bytes of it were written. If so, sending begins from its first byte.
     pub(super) fn may_resend(&mut self) -> bool {
         self.begin.idempotent && !self.resent && self.request.is_kept() && self.request.rewind()
     }
@@ -120,7 +121,7 @@ impl Exchange {
         matches!(self.answer, Answer::Told)
     }
 
-    /// The request's first bytes, as a proxy wants them that forwards requests.
+    /// The request's first bytes, in the form that a proxy wants which forwards requests.
     pub(super) fn rewritten(&mut self, bytes: Bytes, profile: &Profile) -> Bytes {
         let Some(proxy) = &profile.proxy else {
             return bytes;
@@ -159,7 +160,8 @@ impl Exchange {
         }
     }
 
-    /// Tells the caller that its bytes are on their way: at once if it waits for that, else by a reminder.
+    /// Tells the caller that all of its bytes so far are in the kernel: `now`, or a little later, so that a response that
+    /// comes soon makes a message of its own unnecessary.
     pub(super) fn tell_written(&mut self, around: &impl Surroundings, now: bool) {
         let written = self.request.written();
         if written == self.told_written || !self.request.is_drained() {
@@ -178,10 +180,10 @@ impl Exchange {
         }
     }
 
-    /// Answers who wants to know when all is on its way.
+    /// Tells the caller that all is in the kernel, if it has asked to hear of that.
     pub(super) fn acknowledge(&mut self, around: &impl Surroundings) {
         if std::mem::take(&mut self.want_ack) {
-            // Who asks is answered, also if it could know.
+            // Even if it could know that from something else it was told.
             self.told_written = u64::MAX;
             self.tell_written(around, true);
         }
@@ -242,7 +244,7 @@ impl Exchange {
         };
         let events = around.events();
         let keep_alive = head.keep_alive;
-        // Before it is told: whoever hears of it may look.
+        // Counted before it is told: a program may read counters as soon as it hears of the end.
         around.count_response(self.request.method(), head.status);
         if !published {
             let end = trailers.is_empty();
@@ -270,7 +272,7 @@ impl Exchange {
     }
 }
 
-/// A small piece by itself: whoever keeps it shall not keep all that it was read with.
+/// Copies a small piece: a program that keeps it would else keep the whole buffer that it was read into.
 fn unshared(body: Bytes) -> Bytes {
     if body.len() < INLINE_BODY {
         Bytes::copy_from_slice(&body)

@@ -22,11 +22,11 @@ pub(super) struct Wire {
     pub(super) is_second: bool,
     /// Bytes written since they were counted.
     sent: u64,
-    /// What it has come to where it can't be told.
+    /// How it ended on another thread, for the I/O thread to tell.
     verdict: Option<Outcome>,
-    /// What a look at the idle connection has come to, for whoever decides on it: the kernel tells of a reset only once.
+    /// What the last look at the idle connection found, kept for the next one who asks: the kernel reports a reset only once.
     seen: Option<io::Result<IdleState>>,
-    /// It has just come back; since when it has waited.
+    /// Set when it has just come back from another thread: since when its exchange has waited.
     pub(super) back: Option<Instant>,
 }
 
@@ -62,12 +62,12 @@ impl Wire {
         (!exchange.is_told()).then_some(exchange.begin)
     }
 
-    /// Has whoever gets it next hear what has come of it.
+    /// Keeps how it ended for whoever gets it next.
     pub(super) fn leave_word(&mut self, outcome: Outcome) {
         self.verdict.get_or_insert(outcome);
     }
 
-    /// Whether whoever gets it next will.
+    /// Whether it has ended, and that is still to be told.
     pub(super) fn has_word(&self) -> bool {
         self.verdict.is_some()
     }
@@ -99,7 +99,7 @@ impl Wire {
         };
         self.write(cx, around);
         let step = if asked && !self.has_write_error() {
-            // There was nothing to read a moment ago: the first bytes are heard of.
+            // There was nothing to read a moment ago, and the task is woken when there is.
             Step::Wait
         } else {
             self.read(cx, around)
@@ -113,7 +113,7 @@ impl Wire {
     /// What the exchange under way waits for.
     pub(super) fn awaited(&self, exchange: &Exchange) -> Awaited {
         match &exchange.answer {
-            // While all bytes so far are sent, the next ones are the caller's to give.
+            // Not while all bytes so far are sent and the request is unfinished: then the caller is to go on.
             Answer::Awaited if exchange.request.is_finished() || !exchange.request.is_drained() => {
                 let informed = u64::from(self.reader.informational());
                 Awaited::Head(exchange.request.written() + informed)
@@ -123,11 +123,11 @@ impl Wire {
         }
     }
 
-    /// Takes a command of the exchange under way, or the next one's first. An outcome: it can't go on here.
+    /// Takes a command of the exchange under way, or the BEGIN of the next one. An outcome: the exchange can't go on here.
     pub(super) fn take(&mut self, input: Input) -> Option<Outcome> {
         match (input, &mut self.current) {
             (Input::Begin(begin), current) => {
-                // An unfinished request before it: its bytes would run into the new one's.
+                // The request before it is unfinished: what is left of it would run into the new one.
                 let unfinished = current
                     .as_ref()
                     .is_some_and(|before| !before.is_told() || !before.request.is_finished());
@@ -156,13 +156,13 @@ impl Wire {
         // tokio may not have heard yet of what the kernel knows, so the kernel is asked itself.
         let fit = match self.look() {
             Ok(IdleState::Open) => true,
-            // A server that talks first answers the first request.
+            // A server that talks before it is asked: what it says counts as the answer to the first request.
             Ok(IdleState::TalkingUnasked) => first,
             Ok(IdleState::Closed) => false,
             Err(error) => {
                 let failure = Failure::from_io(&error, "read", None, None);
                 return Err(if first && error.kind() == io::ErrorKind::InvalidData {
-                    // What it says of the handshake, it would say again.
+                    // The peer refuses the handshake, and would refuse another one.
                     Outcome::Failed(Box::new(failure))
                 } else {
                     self.replace_or(around, CloseReason::PeerReset, || failure)
@@ -188,7 +188,7 @@ impl Wire {
         seen.unwrap_or_else(|| self.reader.transport.look())
     }
 
-    /// Whether the connection is fit for a request. If not, whoever asks next is told the same.
+    /// Whether the connection is fit for a request. What it finds is kept for the next look.
     pub(super) fn is_fit(&mut self) -> bool {
         let seen = self.look();
         let is_fit = matches!(seen, Ok(IdleState::Open));

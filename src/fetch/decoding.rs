@@ -24,7 +24,7 @@ use crate::large::Large;
 /// What ends a body early.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What JavaScript's words for a body beyond its limit go by.
+/// The code by which JavaScript knows a body beyond its limit.
 pub const TOO_LARGE: &str = "ERR_KEEPWIRE_RESPONSE_TOO_LARGE";
 
 /// A body as it comes over a connection.
@@ -42,14 +42,14 @@ pub enum Incoming {
 pub struct Decoded {
     encoded: Encoded,
     state: State,
-    /// Of what is told piece by piece.
+    /// How fast pieces may be told.
     pace: Pace,
     /// It can't go on without more encoded bytes.
     is_hungry: bool,
     is_over: bool,
-    /// A decoder's, told when what came before it has been.
+    /// A decoder's error, told after what was decoded before it.
     fault: Option<BoxError>,
-    /// How the message has broken off, told when the decoders have had what came before.
+    /// The connection's error, told after what came before it is decoded.
     broken: Option<BoxError>,
 }
 
@@ -178,7 +178,7 @@ pub fn too_large(most: usize) -> BoxError {
     Failure::new(TOO_LARGE, message).into()
 }
 
-/// A body that is not as long as its message says, which whoever has read the message sees to.
+/// A body that is not as long as its message says. HTTP's framing does not let that happen.
 fn misfit() -> BoxError {
     let message = "the response's body has another length than its head says";
     Failure::new("", message).into()
@@ -238,7 +238,7 @@ impl Decoded {
     }
 
     async fn rest(&mut self, all: Vec<u8>, most: usize) -> Result<Vec<u8>, BoxError> {
-        // What was begun for a single piece.
+        // First, the piece that is being decoded.
         if matches!(self.state, State::Working(_)) {
             self.work(PIECE).await;
         }
@@ -337,7 +337,7 @@ impl Decoded {
         }
     }
 
-    /// The message may go on where its content ends: the connection is free only after all of it.
+    /// Reads what follows the content's end: the connection is free only after the whole message.
     async fn surplus(&mut self) -> Result<(), BoxError> {
         while let Some(bytes) = frame(&mut self.encoded).await {
             bytes?;

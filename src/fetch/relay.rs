@@ -126,7 +126,7 @@ async fn tell(
     let expected = match head.framing {
         _ if !headers.is_empty() => 0,
         Framing::Length(length) => length,
-        // HTTP/2 frames by other means, and holds its server to what it says.
+        // HTTP/2 has no such framing, and sees to it that a body is as long as its head says.
         Framing::None if head.version == Version::Http20 => announced(&head),
         _ => 0,
     };
@@ -147,7 +147,7 @@ async fn tell(
             rest.tell(&head, &channel, written || written_by_end, keep_alive);
         }
         Err(failure) => {
-            // What can't be decoded has left its connection open.
+            // After content that can't be decoded the connection is still open, in the middle of the message.
             let (port, exchange) = (locked().port, channel.exchange);
             connections::run(move |all| all.kill_exchange(port, exchange, CloseReason::Error));
             let after_head = channel.head_told.load(Ordering::Relaxed);
@@ -171,7 +171,7 @@ struct Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        // Whatever became of the response, the connection's end is told.
+        // The connection's end is told even if nobody takes the response any more.
         self.coming.close();
         while let Ok(part) = self.coming.try_recv() {
             if let Part::Closed(conn, reason, idle) = part {
@@ -273,7 +273,7 @@ impl Events for FetchRelay {
     fn data(&self, exchange: ExchangeId, bytes: Bytes, end: bool) {
         let Some(Part::Bytes(bytes)) = self.pass(Part::Bytes(bytes)) else {
             if end {
-                // DATA does not tell; the head did.
+                // DATA does not say whether the connection stays; the head has.
                 let _ = self.pass(Part::End {
                     keep_alive: true,
                     request_written: false,

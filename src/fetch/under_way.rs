@@ -39,7 +39,7 @@ fn spawn(
     work: impl Future<Output = ()> + Send + 'static,
 ) -> AbortHandle {
     let ending = Ending { port, channel };
-    // Not a task of the thread's LocalSet: all that takes part then waits in one queue, first come, first served.
+    // Not on the thread's LocalSet, so that it shares one queue with the client's own tasks: first come, first served.
     let task = tokio::spawn(async move {
         match Contained::new(work).await {
             Ok(()) => drop(ending.forget()),

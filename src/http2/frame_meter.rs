@@ -1,9 +1,9 @@
-//! What comes over a session's connection, frame by frame, before anybody acts on it: when something came last, how much of it is
-//! no part of any response, and how much work it is.
+//! What a session's connection brings, looked at frame by frame before `h2` acts on it: when something came last, how much of it
+//! is part of no response ("noise"), and how much work it is.
 //!
 //! `h2` reads as long as there is something. A frame of a few bytes costs as much as one of thousands, so a turn ends after so much
-//! work, and a server that says nothing but such frames is left. Frames of data without data, by which some servers flush, stay
-//! here: `h2` takes a hundred in a connection's life for an attack, also if years lie between them.
+//! work, and a connection that brings too much noise is closed. DATA frames without data, by which some servers flush, are taken
+//! out here: `h2` takes a hundred of them in a connection's life for an attack, even if years lie between them.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -21,10 +21,10 @@ use crate::error::Failure;
 /// A frame's header: how much follows, its kind, flags and stream.
 const FRAME_HEADER: usize = 9;
 
-/// Whoever wants to read less is given it out of a buffer, so that a header that is held back has room.
+/// Reads of less go through a buffer, so that there is room for a header that is held back.
 const LEAST_ROOM: usize = 64;
 
-/// More than TLS holds of what it has decrypted.
+/// More work than TLS may have done for bytes that are decrypted and not read yet.
 const MOST_UNREAD: usize = 2 * TURN_BYTES;
 
 const DATA: u8 = 0;
@@ -38,7 +38,7 @@ const HTTP1: &[u8] = b"HTTP/1.";
 /// Why a connection is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Broken {
-    /// There was more noise than anybody makes who means well.
+    /// It brought more noise than any honest server makes.
     Flooded,
     /// Its server has answered over HTTP/1.
     SpeaksHttp1,
@@ -54,7 +54,7 @@ pub(super) struct FrameMeter {
     /// Work since then that was no part of a response.
     noise: Cell<usize>,
     noise_since: Cell<Instant>,
-    /// Work below that has not come to bytes yet.
+    /// Work of the transport below, in bytes, that has not come out as bytes yet.
     unread: Cell<usize>,
     broken: Cell<Option<Broken>>,
     /// What the connection failed with.
@@ -76,7 +76,7 @@ impl FrameMeter {
         }
     }
 
-    /// Others had their turn.
+    /// A new turn begins.
     pub fn begin_turn(&self) {
         self.work.set(0);
     }
@@ -163,7 +163,7 @@ impl FrameMeter {
         }
         self.work
             .set(self.work.get() + work.max(read) + all * FRAME_WORK);
-        // What was decrypted and is not read yet is no noise; what never comes is.
+        // Work for bytes that are decrypted and not read yet is no noise. Beyond what TLS may hold, nothing comes of it: noise.
         let unread = (self.unread.get() + work).saturating_sub(read);
         let below = unread.saturating_sub(MOST_UNREAD);
         self.unread.set(unread - below);
@@ -232,7 +232,7 @@ impl Frames {
             let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
             self.count += 1;
             sifted.all += 1;
-            // A head is noise until somebody has got it: they may be many, and for nobody.
+            // A head counts as noise until a request gets it (`note_progress`): a server may send many that are for no request.
             let is_part = match kind {
                 DATA => length > 0 || flags & END_STREAM != 0,
                 CONTINUATION => true,
@@ -255,7 +255,7 @@ impl Frames {
 pub(super) struct MeteredTransport {
     transport: Rc<RefCell<Transport>>,
     meter: Rc<FrameMeter>,
-    /// What was read for somebody who had no room for it.
+    /// What was read for a reader that had no room for it.
     ready: Vec<u8>,
 }
 
@@ -287,12 +287,12 @@ impl MeteredTransport {
                 .sift(&mut buf.filled_mut()[before..], read, work)?;
             let is_over = matches!(polled, Poll::Ready(Ok(()))) && read == 0;
             if is_over {
-                // What was held back will not be a header any more.
+                // The rest of the header that was held back will not come any more.
                 self.meter.let_go();
             } else {
                 buf.set_filled(before + left);
             }
-            // To have nothing left is not the end.
+            // To `h2`, no bytes would mean the end.
             if left > 0 || is_over || !matches!(polled, Poll::Ready(Ok(()))) {
                 return self.meter.keep_failure(polled, "read");
             }

@@ -32,10 +32,10 @@ const SCRATCH: usize = 64 * 1024;
 /// What a record is in work beside its bytes, in bytes. A new session is more, a single byte of data less.
 const RECORD_WORK: usize = 512;
 
-/// What is read of a peer that takes nothing more, in bytes: more than a kernel keeps.
+/// How much is read from a peer that takes nothing more, in bytes: more than the kernel buffers.
 const LAST_WORDS: usize = 64 * TURN_BYTES;
 
-/// Taken from the kernel at once while records are small: as soon as they are read, they are work that can't be put off.
+/// Bytes taken from the kernel at once while records are small: the work of what is read can't be put off any more.
 const SMALL_READ: usize = 4 * 1024;
 
 thread_local! {
@@ -142,7 +142,7 @@ impl TlsStream {
         &self.session
     }
 
-    /// Whether the peer has asked to shake hands again. Nobody else can have: that is encrypted.
+    /// Whether the peer has asked to shake hands again. It must have been the peer: such a request is encrypted.
     pub(in crate::connect) fn was_asked_again(&self) -> bool {
         self.asked_again
     }
@@ -231,7 +231,7 @@ impl TlsStream {
     pub(in crate::connect) fn look(&mut self) -> io::Result<IdleState> {
         let before = self.work;
         loop {
-            // Whoever says so much that is nothing has nothing good in mind.
+            // So much that is no data comes from no honest peer.
             if !self.surplus.is_empty() || self.work - before >= TURN_BYTES {
                 return Ok(IdleState::TalkingUnasked);
             }
@@ -246,7 +246,7 @@ impl TlsStream {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(IdleState::Open),
                     io::ErrorKind::Interrupted => {}
-                    // After what came before it.
+                    // Reported once what came before it is read.
                     _ => self.failed = Some(error),
                 },
             }
@@ -285,7 +285,7 @@ impl TlsStream {
             let unsent = self.unsent();
             self.session.read_tls(&mut bytes)?;
             let verdict = self.session.process_new_packets();
-            // Also what came before a record that is none.
+            // Also if `verdict` is an error: what came before the broken record counts.
             self.pass_on(out);
             let state = verdict
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, fault::of(&error)))?;

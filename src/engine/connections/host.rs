@@ -35,7 +35,7 @@ impl Ending {
         owner.events().closed(owner.conn(), reason, idle);
     }
 
-    /// The same for one that ended otherwise than it should: its exchange, if it is not over, hears why.
+    /// The same for a task that panicked or was dropped: its exchange, if it is not over, fails.
     pub(super) fn fail(&mut self, failure: &Failure) {
         let owner = &self.connection.owner;
         owner.count(|metrics| metrics.errors.add(failure.code.clone()));
@@ -95,7 +95,7 @@ impl Host for OnIoThread {
     }
 
     fn remote(&self) -> Arc<dyn Remote> {
-        // Its exchange is over: what comes late for that is for nobody, wherever the connection is.
+        // Its exchange is over: commands that come late for it must not find the connection while it is away.
         CONNECTIONS.with(|all| all.end_exchange(&self.0));
         Arc::new(AwayHost {
             conn: self.0.owner.conn(),

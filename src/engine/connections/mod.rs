@@ -123,7 +123,7 @@ struct Connection {
     leases: &'static dyn Leases,
     /// What it may be a place of.
     http2: Option<Rc<http2::Origin>>,
-    /// Somebody has been put between it and its owner.
+    /// [`Connections::wrap`] has been done.
     is_wrapped: Cell<bool>,
 }
 
@@ -235,8 +235,8 @@ impl Connections {
         self.end_exchange(connection);
     }
 
-    /// Forgets who has used a connection last. Numbers come again after some thousands of exchanges, so the same one may
-    /// be another connection's by now.
+    /// Forgets the exchange that a connection had last, unless its number, which comes again after some thousands of
+    /// exchanges, is another connection's by now.
     fn end_exchange(&self, connection: &Connection) {
         let exchange = (connection.port.get(), connection.exchange.get());
         let mut exchanges = self.exchanges.borrow_mut();
@@ -263,7 +263,7 @@ impl Connections {
         connection.mailbox.push(Input::Begin(begin));
     }
 
-    /// Puts what `make` makes between a connection and whoever is told of it, once.
+    /// Has a connection tell what `make` makes of its listener, once.
     pub fn wrap(&self, conn: ConnId, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) {
         if let Some(connection) = self.connections.borrow().get(&conn) {
             if !connection.is_wrapped.replace(true) {
@@ -386,7 +386,7 @@ impl Connections {
         }
     }
 
-    /// Has `connection` say a little later what it has not said by then; one timer serves all.
+    /// A little later, wakes whoever is told of `connection`, which tells by then what was written. One timer serves all.
     fn remind(&self, connection: Rc<Connection>) {
         let mut reminders = self.reminders.borrow_mut();
         reminders.push(connection);

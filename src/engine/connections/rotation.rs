@@ -26,7 +26,7 @@ impl Connections {
         }
     }
 
-    /// A name's time is over. False: no connection to it is left.
+    /// Whether a name is to be asked for again; if no connection to it is left, it is forgotten.
     fn is_rotated(&self, rotation: &Rotation) -> bool {
         let is_left =
             self.connections.borrow().values().any(|connection| {
@@ -40,7 +40,7 @@ impl Connections {
         is_left
     }
 
-    /// What a name stands for now: its other connections leave, not all at once.
+    /// A name stands for these addresses now: connections to any other leave, not all at once.
     fn relocate(&self, rotation: &Rotation, addresses: &Rc<Vec<IpAddr>>) {
         let mut sessions: Vec<Rc<http2::Origin>> = Vec::new();
         for connection in self.connections.borrow().values() {
@@ -74,7 +74,7 @@ fn await_rotation(rotation: Rotation, events: Arc<dyn Events>) {
         if !CONNECTIONS.with(|all| all.is_rotated(&rotation)) {
             return;
         }
-        // Somebody else says what names stand for, and is asked for connections alone.
+        // A thread with a `lookup` of its own is asked when it opens a connection, and not in between.
         if !events.looks_up() {
             let of = rotation.clone();
             connect::refresh(&rotation, move |addresses| {
