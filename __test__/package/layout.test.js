@@ -56,6 +56,7 @@ const NAMES = {
     QUEUE_FULL: 4,
     ADOPTING: 'ADOPTING',
   },
+  looked: { HAS_RECORDS: 'LOOKED_RECORDS', WAITS: 'LOOKED_WAITS' },
   check_in: {
     UNUSED: 'UNUSED',
     CLOSED: 'CHECKED_IN_CLOSED',

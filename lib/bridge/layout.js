@@ -104,6 +104,10 @@ module.exports = Object.freeze({
   FALLBACK: 3,
   ADOPTING: 5,
 
+  // What look() answers: bits.
+  LOOKED_RECORDS: 1,
+  LOOKED_WAITS: 2,
+
   /** What checkIn() is told of a connection on which nothing was sent: its idle time goes on. */
   UNUSED: -2,
 

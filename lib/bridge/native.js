@@ -178,7 +178,8 @@ const BUILT = path.join(__dirname, '../native')
  * @property {() => { keys: number, profiles: number, trusts: number, settings: number, lent: number }} held
  * @property {NativeContexts} contexts
  * @property {(wake: (port: number) => void) => number} openPort
- * @property {(port: number, wake: (port: number) => void) => boolean} openLoop
+ * @property {(port: number, wake: (port: number) => void, looks: boolean) => boolean} openLoop
+ * @property {(port: number, microseconds: number) => number} look
  * @property {(port: number) => void} closePort
  * @property {(port: number, active: boolean) => void} setActive
  * @property {(port: number, on: boolean) => void} setLooksUp

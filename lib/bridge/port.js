@@ -11,10 +11,11 @@
 
 const { nextTick, queueMicrotask, setImmediate } = require('../runtime/captured.js')
 const { coded, throwSoon } = require('../common/errors.js')
-const { hasEventLoop, wakesBeforeTicks } = require('../runtime/probes.js')
+const { hasEventLoop, looksItself, wakesBeforeTicks } = require('../runtime/probes.js')
 const native = require('./native.js')
 const { Completion } = require('./records.js')
 const { Submission } = require('./commands.js')
+const { LOOKED_RECORDS, LOOKED_WAITS } = require('./layout.js')
 const { NONE, Numbers } = require('./numbers.js')
 
 /** Batches read in one go; more wait for the event loop's next turn, so that timers and other sockets have theirs. */
@@ -23,7 +24,13 @@ const MOST_BATCHES = 16
 const MOST_BYTES = 128 * 1024
 
 /** From how many requests under way on this thread leaves them to the I/O thread, and from how few on it takes them back. */
-const CALM = { mostCarried: 10, carriesAt: 6 }
+const CALM = looksItself ? { mostCarried: 1, carriesAt: 1 } : { mostCarried: 10, carriesAt: 6 }
+
+/**
+ * How long this thread looks for a response, in microseconds, before the I/O thread waits for it: a server nearby has answered by then, and
+ * this thread is busy for no longer.
+ */
+const LOOKS_FOR_US = 200
 
 /** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
@@ -62,7 +69,8 @@ class Port {
   submission = new Submission(this.id)
   #isCalm = false
   /** Whether this thread can carry exchanges itself; undefined: nobody has asked. @type {boolean | undefined} */
-  #hasLoop = hasEventLoop ? undefined : false
+  #hasLoop = hasEventLoop || looksItself ? undefined : false
+  #isLooking = false
 
   constructor() {
     native.contexts.watch(this.id, this.#wake)
@@ -136,8 +144,24 @@ class Port {
   isCalm() {
     const { carriesAt, mostCarried } = CALM
     this.#isCalm = this.#exchanges.count <= (this.#isCalm ? mostCarried : carriesAt)
-    if (this.#isCalm && this.#hasLoop === undefined) this.#hasLoop = native.openLoop(this.id, native.contexts.wake)
-    return this.#isCalm && this.#hasLoop === true
+    if (!this.#isCalm || this.#hasLoop === false) return false
+    this.#hasLoop ??= native.openLoop(this.id, native.contexts.wake, looksItself)
+    if (looksItself && this.#hasLoop && !this.#isLooking) {
+      this.#isLooking = true
+      setImmediate(look, this)
+    }
+    return this.#hasLoop
+  }
+
+  /**
+   * Once in each turn of the loop, until the response is here or the I/O thread waits for it (src/bridge/in_loop.rs).
+   * @param {Port} port
+   */
+  static look(port) {
+    const found = native.look(port.id, LOOKS_FOR_US)
+    port.#isLooking = (found & LOOKED_WAITS) !== 0
+    if (port.#isLooking) setImmediate(look, port)
+    if ((found & LOOKED_RECORDS) !== 0) port.drain()
   }
 
   /** @param {boolean} on whether this thread looks names up for the engine (lookup.js), and not the system */
@@ -240,7 +264,7 @@ class Port {
   }
 }
 
-const { drainInTick, endLingering, goOn, settle } = Port
+const { drainInTick, endLingering, goOn, look, settle } = Port
 
 /** @param {Port} port */
 function drain(port) {

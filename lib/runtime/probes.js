@@ -274,6 +274,9 @@ const wakesBeforeTicks = isDeno
 /** Whether the engine may find libuv in the process and use its loop: only Node has it, and tells what Linux's epoll is told of. */
 const hasEventLoop = isNode && process.platform === 'linux'
 
+/** Whether this thread may look for responses itself, where its loop tells the engine nothing. */
+const looksItself = !isNode && process.platform === 'linux'
+
 /** Whether sockets have a type of service: Node from 24.14 on, Bun. */
 const knowsTypeOfService = typeof (/** @type {any} */ (net.Socket.prototype).setTypeOfService) === 'function'
 
@@ -311,6 +314,7 @@ module.exports = {
   kNeedDrain,
   knowsTypeOfService,
   hasEventLoop,
+  looksItself,
   measuresRequests,
   quietly,
   parsesLeniently: parsesLeniently(),

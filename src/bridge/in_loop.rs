@@ -1,5 +1,8 @@
 //! Exchanges that the JavaScript thread carries in its own event loop ([`crate::exchange::event_loop`]): which of them a batch begins, what
 //! comes for them, and when the I/O thread takes them over.
+//!
+//! Node's loop tells when something comes. That of other runtimes tells nobody: there JavaScript looks again and again, in each turn of
+//! its loop, for as long as a fast server takes ([`look`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,6 +16,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use napi::bindgen_prelude::Function;
 use napi::Env;
 
+use super::layout::looked;
 use super::libuv::{Calls, Loop};
 use super::submission::Command;
 use crate::contain::contain;
@@ -25,7 +29,8 @@ const MOST_EVENTS: usize = 64;
 
 /// What other threads know of a loop: the connections that its thread has, and where it hears of them.
 pub struct InLoop {
-    registry: Registry,
+    /// None: it hears of nothing, and looks.
+    registry: Option<Registry>,
     seats: Mutex<HashMap<ConnId, Arc<dyn Carrier>>>,
 }
 
@@ -42,17 +47,18 @@ impl InLoop {
 impl EventLoop for InLoop {
     fn watch(&self, conn: ConnId, socket: i32, seat: &Arc<dyn Carrier>) -> bool {
         self.seats().insert(conn, Arc::clone(seat));
+        let Some(registry) = &self.registry else {
+            return true;
+        };
         let token = Token(conn as usize);
-        let watched = self
-            .registry
-            .register(&mut SourceFd(&socket), token, Interest::READABLE);
+        let watched = registry.register(&mut SourceFd(&socket), token, Interest::READABLE);
         watched.is_ok()
     }
 
     fn unwatch(&self, conn: ConnId, socket: Option<i32>) {
         self.seats().remove(&conn);
-        if let Some(socket) = socket {
-            drop(self.registry.deregister(&mut SourceFd(&socket)));
+        if let Some((registry, socket)) = self.registry.as_ref().zip(socket) {
+            drop(registry.deregister(&mut SourceFd(&socket)));
         }
     }
 }
@@ -64,11 +70,17 @@ struct Carried {
     seat: Arc<dyn Carrier>,
 }
 
+/// Which connections something has come on.
+struct Told {
+    poll: Poll,
+    events: Events,
+}
+
 /// A thread's own part of its loop.
 struct Local {
     shared: Arc<InLoop>,
-    poll: RefCell<Poll>,
-    events: RefCell<Events>,
+    /// What tells of connections; none: JavaScript looks.
+    told: Option<RefCell<Told>>,
     under_way: RefCell<Vec<Carried>>,
     /// How many of them are in the thread's count.
     counted: Cell<usize>,
@@ -89,13 +101,18 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Has the port carry exchanges itself from now on; false: there is no loop that could.
-pub fn open(env: &Env, port: PortId, wake: &Function<'_, PortId, ()>) -> Option<Arc<InLoop>> {
+/// Has the port carry exchanges itself from now on, in Node's loop, which calls `wake`, or by [`look`]. None: it can't.
+pub fn open(
+    env: &Env,
+    port: PortId,
+    wake: Option<&Function<'_, PortId, ()>>,
+) -> Option<Arc<InLoop>> {
     let key = env.raw() as usize;
     let found = LOOPS.with_borrow(|loops| loops.get(&key).cloned());
-    let local = match found {
-        Some(local) => local,
-        None => start(env, key, wake)?,
+    let local = match (found, wake) {
+        (Some(local), _) => local,
+        (None, Some(wake)) => start(env, key, wake)?,
+        (None, None) => keep(env, key, Rc::new(Local::new(None, None)))?,
     };
     let shared = Arc::clone(&local.shared);
     PORTS.with_borrow_mut(|ports| ports.insert(port, local));
@@ -104,20 +121,9 @@ pub fn open(env: &Env, port: PortId, wake: &Function<'_, PortId, ()>) -> Option<
 
 fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Local>> {
     let poll = Poll::new().ok()?;
-    let shared = Arc::new(InLoop {
-        registry: poll.registry().try_clone().ok()?,
-        seats: Mutex::default(),
-    });
+    let registry = poll.registry().try_clone().ok()?;
     let descriptor = poll.as_raw_fd();
-    let local = Rc::new(Local {
-        shared,
-        poll: RefCell::new(poll),
-        events: RefCell::new(Events::with_capacity(MOST_EVENTS)),
-        under_way: RefCell::default(),
-        counted: Cell::new(0),
-        is_set: Cell::new(false),
-        uv: RefCell::new(None),
-    });
+    let local = Rc::new(Local::new(Some(poll), Some(registry)));
     let (ready, rings) = (Rc::downgrade(&local), Rc::downgrade(&local));
     let calls = Calls {
         ready: Box::new(move || collect(|| ready.upgrade().map(|local| local.ready()))),
@@ -125,6 +131,11 @@ fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Lo
     };
     let uv = Loop::new(env, descriptor, wake, calls)?;
     local.uv.replace(Some(uv));
+    keep(env, key, local)
+}
+
+/// Until its environment ends.
+fn keep(env: &Env, key: usize, local: Rc<Local>) -> Option<Rc<Local>> {
     LOOPS.with_borrow_mut(|loops| loops.insert(key, Rc::clone(&local)));
     env.add_env_cleanup_hook((), move |()| {
         // The thread's own may have gone before.
@@ -133,6 +144,23 @@ fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Lo
     })
     .ok()?;
     LOOPS.with_borrow(|loops| loops.get(&key).cloned())
+}
+
+/// Looks whether something has come for what the port has under way. What has been waited for longer goes to the I/O thread.
+pub fn look(port: PortId, wait: Duration) -> u32 {
+    let Some(local) = PORTS.with_borrow(|ports| ports.get(&port).cloned()) else {
+        return 0;
+    };
+    let told = collect(|| local.look(port, wait));
+    let is_awaited = !local.seats_of(port).is_empty();
+    let mut found = 0;
+    if !told.is_empty() {
+        found |= looked::HAS_RECORDS;
+    }
+    if is_awaited {
+        found |= looked::WAITS;
+    }
+    found
 }
 
 /// The port is closed.
@@ -193,6 +221,22 @@ pub fn carry_out(port: PortId, commands: impl Iterator<Item = Command>) -> Vec<C
 }
 
 impl Local {
+    /// With both it is told of its connections.
+    fn new(poll: Option<Poll>, registry: Option<Registry>) -> Self {
+        let events = Events::with_capacity(MOST_EVENTS);
+        Self {
+            shared: Arc::new(InLoop {
+                registry,
+                seats: Mutex::default(),
+            }),
+            told: poll.map(|poll| RefCell::new(Told { poll, events })),
+            under_way: RefCell::default(),
+            counted: Cell::new(0),
+            is_set: Cell::new(false),
+            uv: RefCell::new(None),
+        }
+    }
+
     /// Takes a command that is for this thread; which connection has something to do now.
     fn take(&self, port: PortId, command: Command) -> Result<Arc<dyn Carrier>, Command> {
         match command {
@@ -303,12 +347,9 @@ impl Local {
         }
         let mut ready = Vec::new();
         {
-            let mut events = self.events.borrow_mut();
-            let polled = self
-                .poll
-                .borrow_mut()
-                .poll(&mut events, Some(Duration::ZERO));
-            if polled.is_ok() {
+            let Some(told) = &self.told else { return };
+            let Told { poll, events } = &mut *told.borrow_mut();
+            if poll.poll(events, Some(Duration::ZERO)).is_ok() {
                 let seat = |event: &mio::event::Event| {
                     let seat = self.shared.seat(event.token().0 as ConnId)?;
                     Some((seat, event.is_read_closed()))
@@ -325,6 +366,22 @@ impl Local {
         }
     }
 
+    /// Whether something has come for what the port has under way.
+    fn look(&self, port: PortId, wait: Duration) {
+        for seat in self.seats_of(port) {
+            if self.turn(&seat, true) == Some(Next::Waits) {
+                self.after(&seat, seat.remind(wait));
+            }
+        }
+    }
+
+    /// Where a port's exchanges are under way.
+    fn seats_of(&self, port: PortId) -> Vec<Arc<dyn Carrier>> {
+        let under_way = self.under_way.borrow();
+        let its = under_way.iter().filter(|one| one.port == port);
+        its.map(|one| Arc::clone(&one.seat)).collect()
+    }
+
     /// Those who have waited for a while.
     fn rings(&self) {
         self.is_set.set(false);
@@ -333,7 +390,7 @@ impl Local {
             under_way.iter().map(|one| Arc::clone(&one.seat)).collect()
         };
         for seat in seats {
-            self.after(&seat, seat.remind());
+            self.after(&seat, seat.remind(LOOP_WAIT));
         }
         self.set_timer();
     }

@@ -98,6 +98,14 @@ pub mod leased {
     pub const ADOPTING: u32 = 5;
 }
 
+/// What `look` answers: bits.
+pub mod looked {
+    /// The port has records.
+    pub const HAS_RECORDS: u32 = 1;
+    /// Something is still waited for on this thread.
+    pub const WAITS: u32 = 2;
+}
+
 /// How a lease ends.
 pub mod check_in {
     /// In place of a limit: nothing was sent on the connection. Any other negative number: it has no limit.

@@ -1,6 +1,7 @@
 //! Where no event loop can be had: the I/O thread carries every exchange.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use napi::bindgen_prelude::Function;
 use napi::Env;
@@ -20,8 +21,16 @@ impl EventLoop for InLoop {
     fn unwatch(&self, _conn: ConnId, _socket: Option<i32>) {}
 }
 
-pub fn open(_env: &Env, _port: PortId, _wake: &Function<'_, PortId, ()>) -> Option<Arc<InLoop>> {
+pub fn open(
+    _env: &Env,
+    _port: PortId,
+    _wake: Option<&Function<'_, PortId, ()>>,
+) -> Option<Arc<InLoop>> {
     None
+}
+
+pub fn look(_port: PortId, _wait: Duration) -> u32 {
+    0
 }
 
 pub fn close(_port: PortId) {}

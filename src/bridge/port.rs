@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Function, Object, Uint32Array};
@@ -111,15 +112,23 @@ fn shut_all(bell: &Arc<Bell>) {
     }
 }
 
-/// Lets the port carry exchanges by itself, in its environment's event loop, if their BEGIN allows that. False: there is no such
-/// loop. `wake` as for `openPort`.
+/// Lets the port carry exchanges by itself if their BEGIN allows that: in its environment's event loop, or, if it `looks`, by [`look`].
+/// False: it can't. `wake` as for `openPort`.
 #[napi]
-pub fn open_loop(env: Env, port: PortId, wake: Function<'_, PortId, ()>) -> bool {
-    let opened = completions(port).zip(in_loop::open(&env, port, &wake));
+pub fn open_loop(env: Env, port: PortId, wake: Function<'_, PortId, ()>, looks: bool) -> bool {
+    let wake = (!looks).then_some(&wake);
+    let opened = completions(port).zip(in_loop::open(&env, port, wake));
     if let Some((completions, in_loop)) = &opened {
         completions.carry_by(Arc::clone(in_loop));
     }
     opened.is_some()
+}
+
+/// Looks whether something has come for exchanges that the port carries by itself. What has waited for longer than that goes to the I/O
+/// thread. Bits of [`layout::looked`].
+#[napi]
+pub fn look(port: PortId, microseconds: u32) -> u32 {
+    in_loop::look(port, Duration::from_micros(microseconds.into()))
 }
 
 /// While `active` the event loop stays alive.

@@ -17,7 +17,7 @@ use super::mailbox::Input;
 use super::seat::ABSENCE;
 use super::state::{Exchange, Outcome, Step};
 use super::timeouts::{Clock, Timeouts};
-use super::wire::Wire;
+use super::wire::{Back, Wire};
 use crate::io_thread;
 use crate::pool::CloseReason;
 
@@ -27,12 +27,18 @@ const BUDGET: u32 = 64;
 /// A connection that rests longer than this between two exchanges is not worth lending: it would have to be taken back.
 const SHORT_REST: Duration = Duration::from_millis(50);
 
-/// How long a connection is not lent again after an exchange that was more than the other thread could carry.
+/// How long a connection is not lent again, at most, after an exchange that was more than the other thread could carry.
 const STAY: Duration = if cfg!(test) {
     Duration::from_millis(1)
 } else {
     Duration::from_millis(250)
 };
+
+/// As often in a row it comes back with fewer than [`MANY`] before it stays for so long: half as long each time before.
+const MISSES: u32 = 6;
+
+/// So many exchanges are worth the way there and back.
+const MANY: u32 = 8;
 
 /// The exchanges on one transport.
 pub(super) struct Driver<'a> {
@@ -48,6 +54,8 @@ pub(super) struct Driver<'a> {
     is_busy: bool,
     /// Until when it is not given away.
     stays: Option<Instant>,
+    /// How often in a row that was not worth it, at most [`MISSES`].
+    misses: u32,
 }
 
 impl<'a> Driver<'a> {
@@ -62,6 +70,7 @@ impl<'a> Driver<'a> {
             rested: None,
             is_busy: false,
             stays: None,
+            misses: 0,
         }
     }
 
@@ -106,9 +115,9 @@ impl<'a> Driver<'a> {
             // It was lost on the other thread, or on its way back.
             return Poll::Ready(Outcome::Closed(CloseReason::Error));
         };
-        if let Some(since) = wire.back.take() {
+        if let Some(back) = wire.back.take() {
             self.absence = None;
-            self.returned(wire, since);
+            self.returned(wire, &back);
         }
         wire.reader.begin_turn();
         for _ in 0..BUDGET {
@@ -154,15 +163,16 @@ impl<'a> Driver<'a> {
     }
 
     /// The connection is back. If an exchange is under way on it, that was more than the other thread could carry.
-    fn returned(&mut self, wire: &Wire, since: Instant) {
+    fn returned(&mut self, wire: &Wire, back: &Back) {
         self.clock.stands();
         // It is lent again after the next exchange that follows another one at once.
         self.is_busy = false;
         let under_way = wire.current.as_ref().filter(|exchange| !exchange.is_told());
         if let Some(exchange) = under_way {
-            self.stays = Some(Instant::now() + STAY);
+            self.misses = misses_after(self.misses, back.carried);
+            self.stays = Some(Instant::now() + stay(self.misses));
             if exchange.timeouts != Timeouts::default() {
-                self.clock.runs_since(since);
+                self.clock.runs_since(back.waits_since);
             }
         }
     }
@@ -256,5 +266,38 @@ impl Drop for Driver<'_> {
             let events = self.task.owner.events();
             events.failed(exchange, &io_thread::ended(), false);
         }
+    }
+}
+
+/// How often in a row it was not worth it to give the connection away, now that it has come back with so many carried.
+fn misses_after(before: u32, carried: u32) -> u32 {
+    if carried >= MANY {
+        0
+    } else {
+        MISSES.min(before + 1)
+    }
+}
+
+fn stay(misses: u32) -> Duration {
+    STAY / (1 << (MISSES - misses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_stays_for_longer_each_time_it_was_given_away_for_little() {
+        let mut misses = 0;
+        let mut stays = Vec::new();
+        for _ in 0..MISSES + 2 {
+            misses = misses_after(misses, MANY - 1);
+            stays.push(stay(misses));
+        }
+        assert!(stays.is_sorted());
+        assert_eq!(stays[0], STAY / 32);
+        assert_eq!(stays[stays.len() - 3..], [STAY; 3]);
+        assert_eq!(misses_after(misses, MANY), 0);
+        assert_eq!(stay(0), STAY / 64);
     }
 }

@@ -30,8 +30,8 @@ pub trait Carrier: Send + Sync {
     ///
     /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
     fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>>;
-    /// A while has passed: whether its exchange waits on here, or has waited for [`LOOP_WAIT`] and leaves.
-    fn remind(&self) -> Next;
+    /// A while has passed: whether its exchange waits on here, or has waited for so long and leaves.
+    fn remind(&self, wait: Duration) -> Next;
 }
 
 /// What is to be done with the connection after a turn.

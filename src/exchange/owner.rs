@@ -14,7 +14,7 @@ use super::events::{Events, Replaces};
 use super::mailbox::Begin;
 use super::seat::{Seat, Seated};
 use super::surroundings::Remote;
-use super::wire::Wire;
+use super::wire::{Back, Wire};
 use crate::connect::tls::Secured;
 use crate::connect::{Connected, KeepAlive, Profile, SocketOption, SocketOptions, Transport};
 use crate::error::Failure;
@@ -234,9 +234,13 @@ impl Owner {
             mut wire,
             begun,
             used,
+            carried,
             ..
         } = self.vacate()?;
-        wire.back = Some(used);
+        wire.back = Some(Back {
+            waits_since: used,
+            carried,
+        });
         let begin = wire.under_way();
         match wire.attach() {
             Ok(wire) => {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::event_loop::{Carrier, Next, LOOP_WAIT};
+use super::event_loop::{Carrier, Next};
 use super::events::Events;
 use super::mailbox::{Begin, Input};
 use super::state::{Answer, Outcome, Step};
@@ -44,6 +44,8 @@ pub struct Seat(Mutex<Option<Seated>>);
 pub(super) struct Seated {
     pub(super) wire: Wire,
     around: SeatSurroundings,
+    /// How many exchanges have come to their end here.
+    pub(super) carried: u32,
     /// When its exchange began.
     pub(super) begun: Option<Instant>,
     /// Since when it waits for what is due next.
@@ -75,6 +77,7 @@ impl Seat {
                 remote,
                 begun: Cell::new(None),
             },
+            carried: 0,
             begun: None,
             used: Instant::now(),
             awaited: Awaited::Nothing,
@@ -149,6 +152,7 @@ impl Carrier for Seat {
         match contain(|| seated.turn()) {
             Ok(next) => {
                 seated.is_leaving = next == Next::Leaves;
+                seated.carried = seated.carried.saturating_add((next == Next::Rests).into());
                 Ok(next)
             }
             Err(failure) => {
@@ -159,7 +163,7 @@ impl Carrier for Seat {
         }
     }
 
-    fn remind(&self) -> Next {
+    fn remind(&self, wait: Duration) -> Next {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
             return Next::IsGone;
@@ -168,7 +172,7 @@ impl Carrier for Seat {
             return Next::Rests;
         }
         // A thread that was busy for so long may have the answer already, and not have looked.
-        if seated.used.elapsed() >= LOOP_WAIT && !seated.wire.reader.transport.has_news() {
+        if seated.used.elapsed() >= wait && !seated.wire.reader.transport.has_news() {
             seated.is_leaving = true;
             return Next::Leaves;
         }

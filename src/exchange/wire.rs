@@ -26,8 +26,16 @@ pub(super) struct Wire {
     verdict: Option<Outcome>,
     /// What the last look at the idle connection found, kept for the next one who asks: the kernel reports a reset only once.
     seen: Option<io::Result<IdleState>>,
-    /// Set when it has just come back from another thread: since when its exchange has waited.
-    pub(super) back: Option<Instant>,
+    /// Set when it has just come back from another thread.
+    pub(super) back: Option<Back>,
+}
+
+/// What a transport comes back with from the thread that carried its exchanges.
+pub(super) struct Back {
+    /// Since when its exchange has waited.
+    pub(super) waits_since: Instant,
+    /// How many exchanges have come to their end there.
+    pub(super) carried: u32,
 }
 
 impl Wire {

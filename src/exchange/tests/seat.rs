@@ -160,9 +160,9 @@ fn a_response_that_takes_its_time_is_waited_for_on_the_io_thread() {
     run(async {
         let (client, _listener, mut peer, seat) = Client::away().await;
         assert_eq!(client.send(&seat, 3, GET), Next::Waits);
-        assert_eq!(seat.remind(), Next::Waits);
+        assert_eq!(seat.remind(LOOP_WAIT), Next::Waits);
         tokio::time::sleep(LOOP_WAIT).await;
-        assert_eq!(seat.remind(), Next::Leaves);
+        assert_eq!(seat.remind(LOOP_WAIT), Next::Leaves);
         client.recall();
         client.recorder.line("resumes 3").await;
         peer.write_all(HELLO).await.unwrap();
