@@ -42,3 +42,29 @@ pub fn chain<'e>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_fails_with_the_engines_error_the_systems_or_a_decoders() {
+        let wrapped = io::Error::other(Failure::new("Z_BUF_ERROR", "unexpected end of file"));
+        let refused = io::Error::from_raw_os_error(104);
+        let broken = io::Error::other("the response broke off");
+        let coded = [wrapped, refused, broken].map(|error| of_body(&error).code);
+        assert_eq!(coded[0], "Z_BUF_ERROR");
+        #[cfg(target_os = "linux")]
+        assert_eq!(coded[1], "ECONNRESET");
+        assert_eq!(coded[2], "Z_DATA_ERROR");
+    }
+
+    #[test]
+    fn what_failed_a_body_is_nothing_for_the_runtimes_tls_to_try() {
+        let failure = Failure {
+            prospect: Prospect::Faint,
+            ..Failure::new("ECONNRESET", "aborted")
+        };
+        assert_eq!(of_body(&failure).prospect, Prospect::None);
+    }
+}
