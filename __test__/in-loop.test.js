@@ -8,6 +8,8 @@ const assert = require('node:assert')
 const { readdirSync, readFileSync } = require('node:fs')
 
 const { http: ownHttp, https: ownHttps } = require('..')
+const { Submission } = require('../lib/bridge/commands')
+const { BEGIN_IN_LOOP } = require('../lib/bridge/layout')
 const native = require('../lib/bridge/native')
 const { hasEventLoop, looksItself } = require('../lib/runtime/probes')
 const { runScript } = require('./support/child')
@@ -100,6 +102,33 @@ testBoth('few requests cost the I/O thread next to nothing, many are its own', I
   const began = ran()
   await parallel(600, () => ({ port: peer.port, path: '/5/0', agent }))
   assert.ok(ran() - began > 3, 'many at a time')
+})
+
+test('many clients in step are not taken for few where they begin anew', IN_LOOP, async (scope) => {
+  const peer = await echo(scope)
+  const agent = scope.agent({ keepAlive: true })
+  const { begin } = Submission.prototype
+  let carried = 0
+  Submission.prototype.begin = function (exchange, flags, ...rest) {
+    if ((flags & BEGIN_IN_LOOP) !== 0) carried += 1
+    begin.call(this, exchange, flags, ...rest)
+  }
+  scope.defer(() => {
+    Submission.prototype.begin = begin
+  })
+  const one = { port: peer.port, path: '/5/0', agent }
+  const client = async () => {
+    for (let i = 0; i < 20; i += 1) await read(ownHttp.request(one).end())
+  }
+  const all = () => Promise.all(Array.from({ length: 50 }, client))
+  await all()
+  carried = 0
+  await all()
+  // At the end there are few.
+  assert.ok(carried < 50, `${carried} of 1,000`)
+  carried = 0
+  for (let i = 0; i < 200; i += 1) await send(one)
+  assert.ok(carried > 50, `${carried} of the last 200`)
 })
 
 test('io is one of its values, at construction and later', { ours: 'has no such option' }, async (scope) => {

@@ -27,10 +27,16 @@ const MOST_BYTES = 128 * 1024
 const CALM = looksItself ? { mostCarried: 1, carriesAt: 1 } : { mostCarried: 10, carriesAt: 6 }
 
 /**
+ * What is left of a peak with each request that begins. Many clients whose responses come in one batch begin anew from none under way: a
+ * fifth of their requests would be taken for few.
+ */
+const PEAK_KEEPS = 31 / 32
+
+/**
  * How long this thread looks for a response, in microseconds, before the I/O thread waits for it: a server nearby has answered by then, and
  * this thread is busy for no longer.
  */
-const LOOKS_FOR_US = 200
+const LOOKS_FOR_US = 300
 
 /** @typedef {import('../exchange/exchange.js').Exchange} Exchange */
 /** @typedef {import('../exchange/connection.js').Connection} Connection */
@@ -68,6 +74,8 @@ class Port {
   })
   submission = new Submission(this.id)
   #isCalm = false
+  /** How many requests have been under way of late. */
+  #peak = 0
   /** Whether this thread can carry exchanges itself; undefined: nobody has asked. @type {boolean | undefined} */
   #hasLoop = hasEventLoop || looksItself ? undefined : false
   #isLooking = false
@@ -143,7 +151,8 @@ class Port {
   /** Whether so few requests are under way that this thread carries them itself. */
   isCalm() {
     const { carriesAt, mostCarried } = CALM
-    this.#isCalm = this.#exchanges.count <= (this.#isCalm ? mostCarried : carriesAt)
+    this.#peak = Math.max(this.#exchanges.count, this.#peak * PEAK_KEEPS)
+    this.#isCalm = this.#peak <= (this.#isCalm ? mostCarried : carriesAt)
     if (!this.#isCalm || this.#hasLoop === false) return false
     this.#hasLoop ??= native.openLoop(this.id, native.contexts.wake, looksItself)
     if (looksItself && this.#hasLoop && !this.#isLooking) {
