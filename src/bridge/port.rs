@@ -125,7 +125,7 @@ pub fn open_loop(env: Env, port: PortId, wake: Function<'_, PortId, ()>, looks: 
 }
 
 /// Looks whether something has come for exchanges that the port carries by itself. What has waited for longer than that goes to the I/O
-/// thread. Bits of [`layout::looked`].
+/// thread. Bits of [`super::layout::looked`].
 #[napi]
 pub fn look(port: PortId, microseconds: u32) -> u32 {
     in_loop::look(port, Duration::from_micros(microseconds.into()))
