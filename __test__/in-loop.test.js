@@ -6,8 +6,9 @@
 
 const assert = require('node:assert')
 const { readdirSync, readFileSync } = require('node:fs')
+const { gzipSync } = require('node:zlib')
 
-const { http: ownHttp, https: ownHttps } = require('..')
+const { fetch, http: ownHttp, https: ownHttps } = require('..')
 const { Submission } = require('../lib/bridge/commands')
 const { BEGIN_IN_LOOP } = require('../lib/bridge/layout')
 const native = require('../lib/bridge/native')
@@ -162,6 +163,80 @@ testBoth('whatever a response is like, it is whole, wherever it was carried to i
     }
   }
   await Promise.all(Array.from({ length: 6 }, (_, number) => worker(number)))
+})
+
+testBoth('fetches cost the I/O thread next to nothing, too, while they are few', IN_LOOP, async (scope) => {
+  const peer = await echo(scope)
+  if (looksItself) lookForLonger(scope)
+  const rounds = (agent) => async () => {
+    for (let i = 0; i < 200; i += 1) {
+      const response = await fetch(`${scope.scheme}://127.0.0.1:${peer.port}/5/0`, { agent })
+      assert.strictEqual(await response.text(), 'xxxxx')
+    }
+  }
+  const [few, all] = [rounds(scope.agent({ keepAlive: true })), rounds(scope.agent({ keepAlive: true, io: 'thread' }))]
+  await repeatedly(async () => {
+    await few()
+    const [ofFew, ofAll] = [await restsDuring(few), await restsDuring(all)]
+    assert.ok(ofFew < ofAll / 2, `${ofFew}, ${ofAll} with io: 'thread'`)
+  })
+})
+
+testBoth('a fetched body is whole, wherever it was carried, decoded and read', IN_LOOP, async (scope) => {
+  const bodyOf = (/** @type {number} */ length) => 'x'.repeat(length / 2) + 'y'.repeat(length - Math.floor(length / 2))
+  const peer = await scope.peer(async ({ target }, connection) => {
+    const [, length, wait, kind] = target.split('/')
+    const body = bodyOf(Number(length))
+    const zipped = gzipSync(body).toString('latin1')
+    const cut = zipped.length >> 1
+    const whole = {
+      plain: () => reply(body),
+      chunked: () => chunkedReply([body.slice(0, 9), body.slice(9)].filter(Boolean)),
+      gzip: () => reply(zipped, ['Content-Encoding: gzip']),
+      both: () => chunkedReply([zipped.slice(0, cut), zipped.slice(cut)], ['Content-Encoding: gzip']),
+    }[kind]()
+    // In two pieces: behind the head, within it, or within the body.
+    const at = Number(wait) === 0 ? whole.length : Math.floor((whole.length * Number(wait)) / 10)
+    connection.write(whole.slice(0, at))
+    if (at === whole.length) return
+    await delay(Number(wait) % 3)
+    connection.write(whole.slice(at))
+  })
+  const next = random(11)
+  const agent = scope.agent({ keepAlive: true, maxSockets: 3 })
+  const reads = {
+    text: (response) => response.text(),
+    bytes: async (response) => Buffer.from(await response.arrayBuffer()).toString('latin1'),
+    pieces: async (response) => {
+      let text = ''
+      for await (const piece of response.body) text += Buffer.from(piece).toString('latin1')
+      return text
+    },
+    late: async (response) => {
+      await delay(2)
+      return response.text()
+    },
+  }
+  const client = async () => {
+    for (let i = 0; i < 150; i += 1) {
+      const length = next() < 0.9 ? Math.floor(next() * 3_000) : Math.floor(next() * 300_000)
+      const wait = next() < 0.6 ? 0 : 1 + Math.floor(next() * 9)
+      const kind = ['plain', 'chunked', 'gzip', 'both'][Math.floor(next() * 4)]
+      const url = `${scope.scheme}://127.0.0.1:${peer.port}/${length}/${wait}/${kind}`
+      if (next() < 0.1) {
+        const gone = new AbortController()
+        const given = fetch(url, { agent, signal: gone.signal }).then((response) => response.text())
+        setTimeout(() => gone.abort(), Math.floor(next() * 3))
+        await given.catch((error) => assert.strictEqual(error.name, 'AbortError'))
+        continue
+      }
+      const response = await fetch(url, { agent })
+      const read = Object.values(reads)[Math.floor(next() * 4)]
+      assert.strictEqual(await read(response), bodyOf(length), url)
+    }
+  }
+  await client()
+  await Promise.all([client(), client(), client()])
 })
 
 testBoth('deadlines hold, also while the thread computes', IN_LOOP, async (scope) => {

@@ -137,7 +137,7 @@ class Exchange {
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && isIdempotent) flags |= BEGIN_IDEMPOTENT
     if (connection.isGuarded) flags |= BEGIN_GUARDED
-    else if (inLoop && kind === 0 && port.isCalm()) flags |= BEGIN_IN_LOOP
+    else if (inLoop && port.isCalm()) flags |= BEGIN_IN_LOOP
     port.submission.begin(id, flags, maxHeaderSize, connection.id)
     if (deadlines !== null) port.submission.timeouts(id, deadlines.headersMs, deadlines.bodyMs)
   }

@@ -97,6 +97,8 @@ thread_local! {
     static PORTS: RefCell<HashMap<PortId, Rc<Local>>> = RefCell::default();
     /// Ports that have records, while those are told by whoever collects them.
     static TOLD: RefCell<Option<Vec<PortId>>> = const { RefCell::new(None) };
+    /// The port that looks: others that are told something meanwhile are woken.
+    static LOOKS: Cell<Option<PortId>> = const { Cell::new(None) };
     /// How many exchanges are under way.
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
@@ -151,7 +153,9 @@ pub fn look(port: PortId, wait: Duration) -> u32 {
     let Some(local) = PORTS.with_borrow(|ports| ports.get(&port).cloned()) else {
         return 0;
     };
+    LOOKS.set(Some(port));
     let told = collect(|| local.look(port, wait));
+    LOOKS.set(None);
     let is_awaited = !local.seats_of(port).is_empty();
     let mut found = 0;
     if !told.is_empty() {
@@ -183,6 +187,12 @@ fn collect<R>(work: impl FnOnce() -> R) -> Vec<PortId> {
 
 /// Whether the port is called anyway, as soon as this thread is through.
 pub fn is_called(port: PortId) -> bool {
+    if LOOKS
+        .try_with(Cell::get)
+        .is_ok_and(|looks| looks.is_some_and(|looks| looks != port))
+    {
+        return false;
+    }
     let noted = TOLD.try_with(|told| {
         let mut told = told.borrow_mut();
         told.as_mut().map(|ports| {
@@ -370,7 +380,7 @@ impl Local {
     fn look(&self, port: PortId, wait: Duration) {
         for seat in self.seats_of(port) {
             if self.turn(&seat, true) == Some(Next::Waits) {
-                self.after(&seat, seat.remind(wait));
+                self.after(&seat, seat.looked(wait));
             }
         }
     }
@@ -390,7 +400,7 @@ impl Local {
             under_way.iter().map(|one| Arc::clone(&one.seat)).collect()
         };
         for seat in seats {
-            self.after(&seat, seat.remind(LOOP_WAIT));
+            self.after(&seat, seat.remind());
         }
         self.set_timer();
     }

@@ -3,7 +3,7 @@
 //! Why it is needed: whoever answers a request on the thread that asked must be called by that thread's loop, and Node-API has no
 //! call for that but the loop itself. Why it is sound:
 //! * libuv's functions are looked up when they are first needed, by name and with the types of its headers, which are stable within
-//!   libuv 1. Where one is missing (Deno, Bun, other builds) there is no loop, and the I/O thread does it all.
+//!   libuv 1. Where one is missing (Deno, Bun, other builds) there is no loop: that thread looks by itself, or the I/O thread does it all.
 //! * Handles and what belongs to them are used on the thread of their loop only: [`Loop`] can't leave it. They are libuv's
 //!   from `uv_*_init` until the callback of `uv_close`, which frees them.
 //! * No panic and no exception leaves a callback.

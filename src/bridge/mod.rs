@@ -9,7 +9,7 @@
 //! * `records`: what happens in the engine, written as such records.
 //! * [`head_cache`]: response heads that repeat, told once.
 //! * [`layout`]: the numbers both sides share (tested for equality with `lib/bridge/layout.js`).
-//! * `in_loop`, `libuv`: exchanges that a JavaScript thread carries itself, in Node's event loop; `no_loop`: where it can't.
+//! * `in_loop`, `libuv`: exchanges that a JavaScript thread carries itself, in Node's event loop or by looking; `no_loop`: where it can't.
 //! * `copies`: large pieces of requests, copied into memory that was used before.
 //! * [`lending`]: buffers of JavaScript's that bodies are written to.
 //! * `tls`: TLS settings in, by number from then on; the facts of a handshake out.

@@ -167,6 +167,9 @@ impl<'a> Driver<'a> {
         self.clock.stands();
         // It is lent again after the next exchange that follows another one at once.
         self.is_busy = false;
+        if back.carried >= MANY {
+            self.misses = 0;
+        }
         let under_way = wire.current.as_ref().filter(|exchange| !exchange.is_told());
         if let Some(exchange) = under_way {
             self.misses = misses_after(self.misses, back.carried);

@@ -12,7 +12,8 @@ pub const LOOP_WAIT: Duration = Duration::from_millis(25);
 
 /// The event loop of a thread that carries exchanges.
 pub trait EventLoop: Send + Sync {
-    /// [`Carrier::turn`] is called when something comes on the connection, whose socket this is. False: it can't be watched.
+    /// [`Carrier::turn`] is called when something comes on the connection, whose socket this is, or again and again while something is
+    /// awaited there. False: it can't be watched.
     fn watch(&self, conn: ConnId, socket: i32, carrier: &Arc<dyn Carrier>) -> bool;
     /// No more. No socket: it is closed already.
     fn unwatch(&self, conn: ConnId, socket: Option<i32>);
@@ -30,8 +31,10 @@ pub trait Carrier: Send + Sync {
     ///
     /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
     fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>>;
-    /// A while has passed: whether its exchange waits on here, or has waited for so long and leaves.
-    fn remind(&self, wait: Duration) -> Next;
+    /// A while has passed: whether its exchange waits on here, or has waited for [`LOOP_WAIT`] and leaves.
+    fn remind(&self) -> Next;
+    /// It was looked at in vain: whether its exchange waits on here, or has been under way for so long and leaves, whatever has come of it.
+    fn looked(&self, wait: Duration) -> Next;
 }
 
 /// What is to be done with the connection after a turn.

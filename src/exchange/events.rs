@@ -100,4 +100,14 @@ pub trait Events: Send + Sync {
     fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
         None
     }
+    /// Whether it can be told of fetches.
+    fn takes_fetches(&self) -> bool {
+        false
+    }
+    /// Whether it goes on with what it was told only when the connection is back on the I/O thread.
+    fn awaits_return(&self) -> bool {
+        false
+    }
+    /// The connection is back on the I/O thread, or closed.
+    fn returned(&self) {}
 }

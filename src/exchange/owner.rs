@@ -223,6 +223,7 @@ impl Owner {
     fn vacate(&self) -> Option<Seated> {
         let Away { seat, event_loop } = self.away.take()?;
         let seated = seat.vacate();
+        self.events().returned();
         let transport = seated.as_ref().map(|seated| &seated.wire.reader.transport);
         event_loop.unwatch(self.conn(), transport.and_then(Transport::descriptor));
         seated

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::event_loop::{Carrier, Next};
+use super::event_loop::{Carrier, Next, LOOP_WAIT};
 use super::events::Events;
 use super::mailbox::{Begin, Input};
 use super::state::{Answer, Outcome, Step};
@@ -117,6 +117,9 @@ impl Carrier for Seat {
         };
         let now = Instant::now();
         let events = &seated.around.events;
+        if begin.is_fetch && !events.takes_fetches() {
+            return false;
+        }
         events.begins(begin.exchange, begin.is_fetch);
         if let Some(outcome) = seated.wire.take(Input::Begin(begin)) {
             seated.wire.leave_word(outcome);
@@ -163,7 +166,7 @@ impl Carrier for Seat {
         }
     }
 
-    fn remind(&self, wait: Duration) -> Next {
+    fn remind(&self) -> Next {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
             return Next::IsGone;
@@ -172,7 +175,22 @@ impl Carrier for Seat {
             return Next::Rests;
         }
         // A thread that was busy for so long may have the answer already, and not have looked.
-        if seated.used.elapsed() >= wait && !seated.wire.reader.transport.has_news() {
+        if seated.used.elapsed() >= LOOP_WAIT && !seated.wire.reader.transport.has_news() {
+            seated.is_leaving = true;
+            return Next::Leaves;
+        }
+        Next::Waits
+    }
+
+    fn looked(&self, wait: Duration) -> Next {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
+            return Next::IsGone;
+        };
+        if seated.wire.under_way().is_none() {
+            return Next::Rests;
+        }
+        if seated.begun.is_none_or(|begun| begun.elapsed() >= wait) {
             seated.is_leaving = true;
             return Next::Leaves;
         }
@@ -211,6 +229,7 @@ impl Seated {
                     wire.leave_word(outcome);
                     return Next::Leaves;
                 }
+                _ if around.events.awaits_return() => return Next::Leaves,
                 Step::Again if wire.under_way().is_some() => {}
                 // Something has come behind the response.
                 Step::Again => return Next::Leaves,
@@ -238,6 +257,10 @@ impl Seated {
             } else {
                 Next::Rests
             };
+        }
+        if self.awaited == Awaited::Nothing {
+            // Its reader takes its time.
+            return Next::Leaves;
         }
         let is_large = exchange.received >= INLINE_BODY as u64;
         let is_wanted = self.attention.0.load(Relaxed);

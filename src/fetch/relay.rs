@@ -30,6 +30,7 @@ use crate::exchange::mailbox::Input;
 use crate::faults::{self, FaultPoint};
 use crate::http1::head::{Framing, Head};
 use crate::http1::version::Version;
+use crate::io_thread;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// A connection of the thread `port` is about to carry a fetch.
@@ -45,6 +46,17 @@ struct FetchRelay {
     exchange: AtomicU64,
     /// Where the present response goes while a task tells it.
     feed: Mutex<Option<UnboundedSender<Part>>>,
+    /// A response that needs a task, which the I/O thread alone can have: until the connection is back there.
+    put_off: Mutex<Option<PutOff>>,
+}
+
+/// A response that a task is to tell, and what has come of it.
+struct PutOff {
+    exchange: ExchangeId,
+    head: Head,
+    headers: HeaderMap,
+    request_written: bool,
+    parts: UnboundedReceiver<Part>,
 }
 
 /// What the engine says of a response that a task tells.
@@ -66,7 +78,12 @@ impl FetchRelay {
             inner,
             exchange: AtomicU64::new(0),
             feed: Mutex::default(),
+            put_off: Mutex::default(),
         }
+    }
+
+    fn put_off(&self) -> MutexGuard<'_, Option<PutOff>> {
+        self.put_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn feed(&self) -> MutexGuard<'_, Option<UnboundedSender<Part>>> {
@@ -81,8 +98,8 @@ impl FetchRelay {
         }
     }
 
-    /// Has a task tell the response.
-    fn accompany(&self, exchange: ExchangeId, headers: HeaderMap, response: &Response<'_>) {
+    /// Has a task tell the response, once it can.
+    fn hand_on(&self, exchange: ExchangeId, headers: HeaderMap, response: &Response<'_>) {
         let (feed, parts) = mpsc::unbounded_channel();
         let body = Bytes::copy_from_slice(response.body);
         // It can't fail: the receiver is here.
@@ -94,6 +111,29 @@ impl FetchRelay {
             });
         }
         *self.feed() = Some(feed);
+        let response = PutOff {
+            exchange,
+            head: response.head.clone(),
+            headers,
+            request_written: response.request_written,
+            parts,
+        };
+        if io_thread::is_current() {
+            self.accompany(response);
+        } else {
+            *self.put_off() = Some(response);
+        }
+    }
+
+    /// Has a task tell the response. I/O thread only.
+    fn accompany(&self, response: PutOff) {
+        let PutOff {
+            exchange,
+            head,
+            headers,
+            request_written,
+            parts,
+        } = response;
         let parts = Arc::new(Mutex::new(Parts {
             coming: parts,
             port: self.port,
@@ -103,12 +143,10 @@ impl FetchRelay {
             failure: None,
         }));
         let channel = Arc::new(Channel::new(exchange, false, Arc::clone(&self.inner)));
-        let head = response.head.clone();
-        let written = response.request_written;
         accompany(
             self.port,
             Arc::clone(&channel),
-            tell(head, headers, written, parts, channel),
+            tell(head, headers, request_written, parts, channel),
         );
     }
 }
@@ -263,7 +301,7 @@ impl Events for FetchRelay {
             let headers = codings(response.head);
             let has_codings = !headers.is_empty() && !response.body.is_empty();
             if has_codings || !response.end {
-                self.accompany(exchange, headers, &response);
+                self.hand_on(exchange, headers, &response);
                 return;
             }
         }
@@ -351,6 +389,28 @@ impl Events for FetchRelay {
 
     fn event_loop(&self) -> Option<Arc<dyn EventLoop>> {
         self.inner.event_loop()
+    }
+
+    fn hold(&self) {
+        // What a task tells of a fetch comes later, and all others' records would wait for it.
+        if self.exchange.load(Ordering::Relaxed) == 0 {
+            self.inner.hold();
+        }
+    }
+
+    fn takes_fetches(&self) -> bool {
+        true
+    }
+
+    fn awaits_return(&self) -> bool {
+        self.put_off().is_some()
+    }
+
+    fn returned(&self) {
+        let put_off = self.put_off().take();
+        if let Some(response) = put_off {
+            self.accompany(response);
+        }
     }
 
     fn wake(&self) {

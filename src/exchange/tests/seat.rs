@@ -160,9 +160,9 @@ fn a_response_that_takes_its_time_is_waited_for_on_the_io_thread() {
     run(async {
         let (client, _listener, mut peer, seat) = Client::away().await;
         assert_eq!(client.send(&seat, 3, GET), Next::Waits);
-        assert_eq!(seat.remind(LOOP_WAIT), Next::Waits);
+        assert_eq!(seat.remind(), Next::Waits);
         tokio::time::sleep(LOOP_WAIT).await;
-        assert_eq!(seat.remind(LOOP_WAIT), Next::Leaves);
+        assert_eq!(seat.remind(), Next::Leaves);
         client.recall();
         client.recorder.line("resumes 3").await;
         peer.write_all(HELLO).await.unwrap();
@@ -330,5 +330,51 @@ fn a_panic_ends_its_connection_and_nobody_goes_on_with_it() {
         assert_eq!(client.task.await.unwrap(), CloseReason::Error);
         let log = recorder.log.lock().unwrap().join("\n");
         assert!(!log.contains("resumes 3"), "{log}");
+    });
+}
+
+#[test]
+fn who_looks_gives_up_in_time_whatever_comes_meanwhile() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        peer.set_nodelay(true).unwrap();
+        assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+        expect(&mut peer, GET).await;
+        assert_eq!(seat.looked(Duration::from_secs(60)), Next::Waits);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+            .await
+            .unwrap();
+        assert_eq!(seat.turn(true).unwrap(), Next::Waits);
+        assert_eq!(seat.looked(Duration::from_millis(1)), Next::Leaves);
+        assert_eq!(seat.looked(Duration::from_secs(60)), Next::IsGone);
+        client.recall();
+        client.recorder.line("resumes 3").await;
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_not_waited_for_where_it_was_asked_for() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        peer.set_nodelay(true).unwrap();
+        assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+        expect(&mut peer, GET).await;
+        peer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await
+            .unwrap();
+        let mut turns = Vec::new();
+        for _ in 0..20 {
+            peer.write_all("1\r\nx\r\n".repeat(100).as_bytes())
+                .await
+                .unwrap();
+            turns.push(seat.turn(true).unwrap());
+            if turns.last() != Some(&Next::Waits) {
+                break;
+            }
+        }
+        assert_eq!(turns.pop(), Some(Next::Leaves), "{turns:?} before");
+        client.close().await;
     });
 }
