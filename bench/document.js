@@ -6,6 +6,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 
 const { root } = require('../scripts/process.js')
+const { UserError } = require('../scripts/report.js')
 const { ratiosOf } = require('./summary.js')
 
 const PAGE = path.join(root, 'docs', 'performance.md')
@@ -58,21 +59,44 @@ function lines(report) {
   ]
 }
 
-/** @param {object} report of one run @returns {string} the file that was written */
-function document(report) {
+/**
+ * @param {object} report of one run
+ * @param {boolean} isWhole false: of some cases only, whose rows take the place of those that are there
+ * @returns {string} the file that was written
+ */
+function document(report, isWhole) {
   const { runtime, pin } = report
   const name = `${runtime.name} ${runtime.version.split('.')[0]}${pin === undefined ? '' : `, ${pin}`}`
   const [begin, end] = [`<!-- survey: ${name} -->`, `<!-- end of survey: ${name} -->`]
   const text = fs.readFileSync(PAGE, 'utf8')
-  const section = [begin, `### ${name}`, '', ...lines(report), '', end].join('\n')
-  const from = text.indexOf(begin)
-  const to = text.indexOf(end)
-  const now =
-    from < 0 || to < 0
-      ? `${text.trimEnd()}\n\n${section}\n`
-      : text.slice(0, from) + section + text.slice(to + end.length)
-  fs.writeFileSync(PAGE, now)
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
+  const isThere = from >= 0 && to >= 0
+  const table = lines(report)
+  if (!isWhole) {
+    if (!isThere) throw new UserError(`docs/performance.md has no survey of ${name} yet: the first one is of all cases`)
+    fs.writeFileSync(PAGE, text.slice(0, from) + replaceRows(text.slice(from, to), table) + text.slice(to))
+    return PAGE
+  }
+  const section = [begin, `### ${name}`, '', ...table, '', end].join('\n')
+  if (isThere) {
+    fs.writeFileSync(PAGE, text.slice(0, from) + section + text.slice(to + end.length))
+    return PAGE
+  }
+  // Behind the surveys that are there.
+  const last = text.lastIndexOf('<!-- end of survey: ')
+  const at = last < 0 ? text.length : text.indexOf('-->', last) + '-->'.length
+  fs.writeFileSync(PAGE, `${text.slice(0, at)}\n\n${section}${text.slice(at)}`)
   return PAGE
+}
+
+/** @param {string} section @param {string[]} table */
+function replaceRows(section, table) {
+  const titleOf = (/** @type {string} */ row) => row.split(' | ')[0]
+  const rows = new Map(table.filter((line) => /^\| [^-|]/.test(line)).map((row) => [titleOf(row), row]))
+  return section
+    .split('\n')
+    .map((line) => rows.get(titleOf(line)) ?? line)
+    .join('\n')
 }
 
 module.exports = { document }

@@ -64,7 +64,7 @@ async function main() {
   console.log([...startLines(started), ...idleLines(idle)].join('\n'))
   const report = { runtime, pace, pin, cpus: os.cpus().length, cases: results, starts: started, idle }
   const written = save(report)
-  if (options.document) written.push(document(report))
+  if (options.document) written.push(document(report, options.cases.length === 0))
   say(`wrote ${written.map((file) => path.relative(process.cwd(), file)).join(' and ')}`)
 }
 

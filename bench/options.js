@@ -27,7 +27,7 @@ const usage = `npm run bench -- [options]
   --quick           ${PACES.quick.rounds} short rounds: ends within a minute
   --survey          every case, 1 to 250 clients, slow servers, uploads, idle connections …: ours and the runtime's
   --pin REGIME      ${REGIMES.join(' or ')}: the client's threads share a core, or have one each (Linux)
-  --document        writes the figures of --survey into docs/performance.md
+  --document        writes the figures of --survey into docs/performance.md; with --case, of those cases only
   --case NAME       only this case; may be repeated: ${NAMES.join(', ')}
   --against FOLDER  keepwire only, beside the built checkout in FOLDER: what a change costs or gains
   --compare REV     the same beside another revision, which is built for it (and kept, in bench/revisions)
