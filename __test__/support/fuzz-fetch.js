@@ -307,7 +307,7 @@ const NAMED = [
   {
     why: 'a list whose last value is empty ends with a comma; the space behind it is no part of it (RFC 9110, section 5.5)',
     is: ({ path, theirs, ours }) =>
-      /^requests\.\d+\.fields\./.test(path) && /, $/.test(theirs) && theirs.trimEnd() === ours,
+      /^requests\.\d+\.fields\./.test(path) && /,$/.test(theirs) && theirs === String(ours).trimEnd(),
   },
   {
     why: "a body that is empty has a length as well (the standard's source is not null)",
