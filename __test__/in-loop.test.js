@@ -239,6 +239,20 @@ testBoth('a fetched body is whole, wherever it was carried, decoded and read', I
   await Promise.all([client(), client(), client()])
 })
 
+testBoth('content that can not be decoded gives its place back, wherever it was carried', IN_LOOP, async (scope) => {
+  const peer = await scope.peer(({ target }, connection) =>
+    connection.write(target === '/broken' ? reply('no gzip', ['Content-Encoding: gzip']) : reply()),
+  )
+  const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
+  const text = async (path) => (await fetch(`${scope.scheme}://127.0.0.1:${peer.port}${path}`, { agent })).text()
+  for (let round = 0; round < 5; round += 1) {
+    for (let i = 0; i < 10; i += 1) assert.strictEqual(await text('/'), 'ok')
+    await assert.rejects(text('/broken'))
+  }
+  // The place is free, else this waits for ever.
+  assert.strictEqual(await text('/'), 'ok')
+})
+
 testBoth('deadlines hold, also while the thread computes', IN_LOOP, async (scope) => {
   const peer = await echo(scope)
   const agent = scope.agent({ keepAlive: true, headersTimeout: 600 })

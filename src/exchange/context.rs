@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::events::Events;
-use super::mailbox::{Begin, Mailbox};
-use super::owner::Owner;
+use super::mailbox::Mailbox;
+use super::owner::{Owner, Resumed};
 use super::surroundings::{Remote, Surroundings};
 use crate::http2;
 use crate::metrics::Metrics;
@@ -54,8 +54,8 @@ pub trait Host {
     fn ended_by_peer(&self);
     /// A dead transport is being replaced under the same lease.
     fn redial(&self);
-    /// The connection is back with this exchange under way, which began elsewhere.
-    fn resumes(&self, begin: &Begin);
+    /// The connection is back with this exchange, which began elsewhere.
+    fn resumes(&self, resumed: Resumed);
     /// What is asked of it from another thread.
     fn remote(&self) -> Arc<dyn Remote>;
 }

@@ -105,8 +105,8 @@ impl<'a> Driver<'a> {
             if self.poll_absence(cx).is_pending() {
                 return Poll::Pending;
             }
-            if let Some(begin) = self.task.owner.recall() {
-                self.task.host.resumes(&begin);
+            if let Some(resumed) = self.task.owner.recall() {
+                self.task.host.resumes(resumed);
             }
         }
         let cell = Rc::clone(&self.wire);
@@ -204,8 +204,8 @@ impl<'a> Driver<'a> {
         let is_gone = self.task.owner.leaves(wire, self.task.host.remote());
         if !is_gone {
             self.stays = Some(Instant::now() + STAY);
-            if let Some(begin) = self.task.owner.recall() {
-                self.task.host.resumes(&begin);
+            if let Some(resumed) = self.task.owner.recall() {
+                self.task.host.resumes(resumed);
             }
         }
         if !is_gone || self.poll_absence(cx).is_ready() {

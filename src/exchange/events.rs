@@ -104,10 +104,16 @@ pub trait Events: Send + Sync {
     fn takes_fetches(&self) -> bool {
         false
     }
+    /// Whether it still tells others of a response that was complete before.
+    fn is_telling(&self) -> bool {
+        false
+    }
     /// Whether it goes on with what it was told only when the connection is back on the I/O thread.
     fn awaits_return(&self) -> bool {
         false
     }
-    /// The connection is back on the I/O thread, or closed.
-    fn returned(&self) {}
+    /// The connection is back on the I/O thread, or closed. Returns whether it goes on with what it was told.
+    fn returned(&self) -> bool {
+        false
+    }
 }

@@ -43,6 +43,15 @@ pub struct Owner {
     away: RefCell<Option<Away>>,
 }
 
+/// The exchange that a connection has come back with.
+#[derive(Clone, Copy)]
+pub struct Resumed {
+    /// How it began.
+    pub begin: Begin,
+    /// It is complete, and its response still being told.
+    pub is_over: bool,
+}
+
 /// With whom a transport is away.
 struct Away {
     seat: Arc<Seat>,
@@ -191,7 +200,10 @@ impl Owner {
     /// Whether the thread that is told of the connection could carry exchanges on it itself.
     pub(super) fn may_leave(&self) -> bool {
         // A proxy that forwards requests wants them in its own form.
-        self.profile.borrow().proxy.is_none() && self.events.borrow().event_loop().is_some()
+        let events = self.events.borrow();
+        self.profile.borrow().proxy.is_none()
+            && !events.is_telling()
+            && events.event_loop().is_some()
     }
 
     /// The thread that is told of the connection carries exchanges on it itself from now on. False: it can't.
@@ -223,14 +235,13 @@ impl Owner {
     fn vacate(&self) -> Option<Seated> {
         let Away { seat, event_loop } = self.away.take()?;
         let seated = seat.vacate();
-        self.events().returned();
         let transport = seated.as_ref().map(|seated| &seated.wire.reader.transport);
         event_loop.unwatch(self.conn(), transport.and_then(Transport::descriptor));
         seated
     }
 
-    /// Takes the connection back from wherever it is. Returns what is under way on it, if anything is.
-    pub fn recall(&self) -> Option<Begin> {
+    /// Takes the connection back from wherever it is. Returns what is under way on it, or is still told, if anything is.
+    pub fn recall(&self) -> Option<Resumed> {
         let Seated {
             mut wire,
             begun,
@@ -242,18 +253,26 @@ impl Owner {
             waits_since: used,
             carried,
         });
-        let begin = wire.under_way();
+        let is_told_on = self.events().returned();
+        let current = wire.current.as_ref();
+        let resumed = current.and_then(|exchange| {
+            let resumed = Resumed {
+                begin: exchange.begin,
+                is_over: exchange.is_told(),
+            };
+            (is_told_on || !resumed.is_over).then_some(resumed)
+        });
         match wire.attach() {
             Ok(wire) => {
                 self.begun.set(begun);
                 if let Some(cell) = self.wire.borrow().upgrade() {
                     cell.replace(Some(wire));
                 }
-                begin
+                resumed
             }
             Err(error) => {
                 // The task finds no wire, and closes.
-                if let Some(begin) = begin {
+                if let Some(Resumed { begin, .. }) = resumed {
                     let failure = Failure::from_io(&error, "read", None, None);
                     self.events().failed(begin.exchange, &failure, false);
                 }
@@ -264,8 +283,9 @@ impl Owner {
 
     /// The connection is closed where it is, if it is away. Returns what was under way on it.
     pub(super) fn give_up(&self) -> Option<ExchangeId> {
-        let begin = self.vacate()?.wire.under_way()?;
-        Some(begin.exchange)
+        let seated = self.vacate()?;
+        self.events().returned();
+        Some(seated.wire.under_way()?.exchange)
     }
 
     /// Whether something has come on its transport.

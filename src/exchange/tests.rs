@@ -18,7 +18,7 @@ use super::context::{Host, Task};
 use super::event_loop::{Carrier, EventLoop};
 use super::events::{Assigned, Events, Replaces, Response};
 use super::mailbox::{Begin, Input, Mailbox};
-use super::owner::Owner;
+use super::owner::{Owner, Resumed};
 use super::surroundings::Remote;
 use crate::config::{RESPONSE_PIECES, RESPONSE_WINDOW};
 use crate::connect::tests::profile;
@@ -189,8 +189,8 @@ impl Host for Leased {
     fn redial(&self) {
         self.1.note("redial".into());
     }
-    fn resumes(&self, begin: &Begin) {
-        self.1.note(format!("resumes {}", begin.exchange));
+    fn resumes(&self, resumed: Resumed) {
+        self.1.note(format!("resumes {}", resumed.begin.exchange));
     }
     fn remote(&self) -> Arc<dyn Remote> {
         Arc::clone(&self.1) as _
@@ -287,8 +287,9 @@ impl Client {
 
     /// What the engine does when the thread that has the connection asks for it.
     fn recall(&self) {
-        if let Some(begin) = self.owner.recall() {
-            self.recorder.note(format!("resumes {}", begin.exchange));
+        if let Some(resumed) = self.owner.recall() {
+            let exchange = resumed.begin.exchange;
+            self.recorder.note(format!("resumes {exchange}"));
         }
         self.mailbox.wake();
     }

@@ -402,15 +402,21 @@ impl Events for FetchRelay {
         true
     }
 
+    fn is_telling(&self) -> bool {
+        self.feed().is_some()
+    }
+
     fn awaits_return(&self) -> bool {
         self.put_off().is_some()
     }
 
-    fn returned(&self) {
+    fn returned(&self) -> bool {
         let put_off = self.put_off().take();
+        let is_told_on = put_off.is_some();
         if let Some(response) = put_off {
             self.accompany(response);
         }
+        is_told_on
     }
 
     fn wake(&self) {

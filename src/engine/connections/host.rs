@@ -7,7 +7,7 @@ use super::{Connection, Leases, CONNECTIONS};
 use crate::contain::contain;
 use crate::error::Failure;
 use crate::exchange::context::Host;
-use crate::exchange::mailbox::Begin;
+use crate::exchange::owner::Resumed;
 use crate::exchange::surroundings::Remote;
 use crate::io_thread;
 use crate::pool::{CloseReason, ConnId, LastAnswer};
@@ -90,8 +90,8 @@ impl Host for OnIoThread {
         self.0.leases.redial(self.0.owner.conn());
     }
 
-    fn resumes(&self, begin: &Begin) {
-        CONNECTIONS.with(|all| all.resume(&self.0, begin));
+    fn resumes(&self, resumed: Resumed) {
+        CONNECTIONS.with(|all| all.resume(&self.0, resumed));
     }
 
     fn remote(&self) -> Arc<dyn Remote> {

@@ -19,7 +19,7 @@ use crate::contain::Contained;
 use crate::exchange::context::{MayHttp2, Task};
 use crate::exchange::events::Events;
 use crate::exchange::mailbox::{Begin, Input, Mailbox};
-use crate::exchange::owner::Owner;
+use crate::exchange::owner::{Owner, Resumed};
 use crate::http2;
 use crate::io_thread;
 use crate::metrics::Metrics;
@@ -278,17 +278,17 @@ impl Connections {
         let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
             return;
         };
-        if let Some(begin) = connection.owner.recall() {
-            self.resume(&connection, &begin);
+        if let Some(resumed) = connection.owner.recall() {
+            self.resume(&connection, resumed);
         }
         connection.mailbox.wake();
     }
 
     /// An exchange that has begun elsewhere goes on here.
-    fn resume(&self, connection: &Rc<Connection>, begin: &Begin) {
+    fn resume(&self, connection: &Rc<Connection>, Resumed { begin, is_over }: Resumed) {
         self.end_exchange(connection);
         connection.exchange.set(begin.exchange);
-        connection.is_over.set(false);
+        connection.is_over.set(is_over);
         let exchange = (connection.port.get(), begin.exchange);
         self.exchanges
             .borrow_mut()
