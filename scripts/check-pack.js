@@ -28,8 +28,8 @@ const REQUIRED = [
 const ALLOWED =
   /^(LICENSE|README\.md|index\.js|index\.d\.ts|package\.json|bin\/keepwire\.js|docs\/[\w-]+\.md|docs\/grafana\/[\w-]+\.json|types\/[\w-]+\.d\.ts|lib\/([\w-]+\/)*[\w-]+\.m?js|lib\/bundle\.\w+\.js|lib\/dashboard\/page\/[\w-]+\.(html|css|svg)|lib\/bundle\.(\w+\.)?js\.map)$/
 /** All modules are in it twice, as files and without comments in one: 90 KB for the dashboard's server. Its page is in it once, 55 KB;
- * `keepwire bench` and `keepwire/otel`'s spans are 60 KB of it, the pages of docs/ 120 KB. */
-const MAX_UNPACKED_BYTES = 1.75 * 1024 * 1024
+ * `keepwire bench` and `keepwire/otel`'s spans are 60 KB of it, the pages of docs/ 120 KB. Each file of `lib` costs half a KB in both. */
+const MAX_UNPACKED_BYTES = 1.8 * 1024 * 1024
 
 const USE_REQUIRE = `
 const http = require('node:http')
