@@ -55,6 +55,8 @@ pub(super) struct Seated {
     is_leaving: bool,
     /// Its exchange can't be carried here.
     is_too_much: bool,
+    /// Nobody goes on with what a panic left behind.
+    is_broken: bool,
     attention: Arc<Attention>,
     waker: Waker,
 }
@@ -83,6 +85,7 @@ impl Seat {
             awaited: Awaited::Nothing,
             is_leaving: false,
             is_too_much: false,
+            is_broken: false,
         })))
     }
 
@@ -105,7 +108,7 @@ impl Seat {
 
     /// Takes the connection away.
     pub(super) fn vacate(&self) -> Option<Seated> {
-        self.lock().take()
+        self.lock().take().filter(|seated| !seated.is_broken)
     }
 }
 
@@ -159,8 +162,10 @@ impl Carrier for Seat {
                 Ok(next)
             }
             Err(failure) => {
-                // Nobody goes on with what a panic leaves behind.
-                *seat = None;
+                // It stays until whoever asked has heard why: found missing, it would be told as closed before.
+                seated.is_leaving = true;
+                seated.is_broken = true;
+                seated.used = Instant::now();
                 Err(failure)
             }
         }
