@@ -27,8 +27,8 @@ const MOST_BYTES = 128 * 1024
 const CALM = looksItself ? { mostCarried: 1, carriesAt: 1 } : { mostCarried: 10, carriesAt: 6 }
 
 /**
- * What is left of a peak with each request that begins. Many clients whose responses come in one batch begin anew from none under way: a
- * fifth of their requests would be taken for few.
+ * What is left of a peak with each request that begins. Many clients whose responses come in one batch begin anew from none under way:
+ * the first ten of them would be taken for few.
  */
 const PEAK_KEEPS = 31 / 32
 

@@ -167,12 +167,11 @@ impl<'a> Driver<'a> {
         self.clock.stands();
         // It is lent again after the next exchange that follows another one at once.
         self.is_busy = false;
-        if back.carried >= MANY {
-            self.misses = 0;
-        }
         let under_way = wire.current.as_ref().filter(|exchange| !exchange.is_told());
-        if let Some(exchange) = under_way {
+        if under_way.is_some() || back.carried >= MANY {
             self.misses = misses_after(self.misses, back.carried);
+        }
+        if let Some(exchange) = under_way {
             self.stays = Some(Instant::now() + stay(self.misses));
             if exchange.timeouts != Timeouts::default() {
                 self.clock.runs_since(back.waits_since);

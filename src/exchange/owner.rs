@@ -232,28 +232,32 @@ impl Owner {
         away.as_ref().is_none_or(|away| away.seat.is_missed())
     }
 
-    fn vacate(&self) -> Option<Seated> {
-        let Away { seat, event_loop } = self.away.take()?;
+    /// The connection, unless it was lost where it was, and whether its response is still told ([`Events::returned`]).
+    fn vacate(&self) -> (Option<Seated>, bool) {
+        let Some(Away { seat, event_loop }) = self.away.take() else {
+            return (None, false);
+        };
         let seated = seat.vacate();
+        let is_told_on = self.events().returned();
         let transport = seated.as_ref().map(|seated| &seated.wire.reader.transport);
         event_loop.unwatch(self.conn(), transport.and_then(Transport::descriptor));
-        seated
+        (seated, is_told_on)
     }
 
     /// Takes the connection back from wherever it is. Returns what is under way on it, or is still told, if anything is.
     pub fn recall(&self) -> Option<Resumed> {
+        let (seated, is_told_on) = self.vacate();
         let Seated {
             mut wire,
             begun,
             used,
             carried,
             ..
-        } = self.vacate()?;
+        } = seated?;
         wire.back = Some(Back {
             waits_since: used,
             carried,
         });
-        let is_told_on = self.events().returned();
         let current = wire.current.as_ref();
         let resumed = current.and_then(|exchange| {
             let resumed = Resumed {
@@ -283,9 +287,8 @@ impl Owner {
 
     /// The connection is closed where it is, if it is away. Returns what was under way on it.
     pub(super) fn give_up(&self) -> Option<ExchangeId> {
-        let seated = self.vacate()?;
-        self.events().returned();
-        Some(seated.wire.under_way()?.exchange)
+        let (seated, _) = self.vacate();
+        Some(seated?.wire.under_way()?.exchange)
     }
 
     /// Whether something has come on its transport.
