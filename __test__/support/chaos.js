@@ -271,8 +271,8 @@ async function chaos({ agent, hurried, remote, requests, seed, isProxied = false
 /** @param {{ abort: number, moment: string | undefined }} plan */
 const isGivenUp = ({ abort, moment }) => abort >= 0 || moment !== undefined
 
-/** What ends a connection that a POST was on its way on. */
-const CONNECTION_ENDED = /^(ECONNRESET$|UND_ERR_SOCKET$|ERR_SSL_|EPROTO$)/
+/** What ends a connection that a POST was on its way on: EPIPE if it came in pieces. */
+const CONNECTION_ENDED = /^(ECONNRESET$|EPIPE$|UND_ERR_SOCKET$|ERR_SSL_|EPROTO$)/
 
 /** Returns whether the connection ended while a POST was on its way: nobody can tell then whether it was read (I5). */
 function judge(plan, settled, error) {
