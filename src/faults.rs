@@ -14,6 +14,8 @@ pub enum FaultPoint {
     Head,
     /// Its body is.
     Body,
+    /// A part of it has been told.
+    Told,
     /// The body of a fetch is told, without its content codings.
     Decode,
     /// The client of HTTP/2 sends a request.
@@ -47,6 +49,7 @@ mod injected {
                 Self::Handshake,
                 Self::Head,
                 Self::Body,
+                Self::Told,
                 Self::Decode,
                 Self::Client,
                 Self::Bridge,

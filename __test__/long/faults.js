@@ -21,6 +21,11 @@ const home = isMainThread ? path.resolve(process.argv[2]) : workerData.home
 const keepwire = require(home)
 const native = require(path.join(home, 'lib', 'bridge', 'native.js'))
 
+const SHORT = 'failing1'
+const LONG = 'failing0'
+
+const codeOf = (/** @type {any} */ error) => error.code ?? error.cause?.code ?? String(error)
+
 /** Bodies that come with the head, and ones that don't. */
 const bodyOf = (/** @type {string} */ name) => name.repeat(name.endsWith('0') ? 5_000 : 1)
 
@@ -104,8 +109,11 @@ const STAGES = [
   { stage: 'Decode', ways: WAYS.filter(isFetch) },
   { stage: 'Client', ways: ['https, client'] },
   { stage: 'Bridge', ways: ALL },
+  { stage: 'Told', ways: WAYS, name: LONG },
   // Of requests that their own thread carries.
-  ...['Head', 'Body'].map((stage) => ({ stage, ways: WAYS.filter((way) => !isFetch(way)), inLoop: true })),
+  { stage: 'Head', ways: WAYS, inLoop: true },
+  { stage: 'Body', ways: WAYS, inLoop: true },
+  { stage: 'Told', ways: WAYS, inLoop: true, name: LONG },
 ]
 
 /** Requests that have to go before one that its thread carries itself, and how often a busy machine may let none be. */
@@ -127,29 +135,29 @@ class Thread {
   }
 
   /** A request of that way, with a panic on its way: what it fails with. */
-  async fail({ stage, way, fresh, inLoop }) {
-    if (inLoop) return this.#failInLoop(stage, way)
+  async fail({ stage, way, fresh, inLoop, name = inLoop ? SHORT : LONG }) {
+    if (inLoop) return this.#failInLoop(stage, way, name)
     if (fresh) {
       this.#ways.destroy()
       this.#ways = new Ways(this.#urls, 'thread')
     }
     assert.ok(native.injectFault(stage))
     try {
-      await this.#ways.send(way, 'failing0')
+      await this.#ways.send(way, name)
     } catch (error) {
-      return error.code ?? error.cause?.code ?? String(error)
+      return codeOf(error)
     }
     return 'it succeeded'
   }
 
-  async #failInLoop(/** @type {string} */ stage, /** @type {string} */ way) {
+  async #failInLoop(/** @type {string} */ stage, /** @type {string} */ way, /** @type {string} */ name) {
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-      for (let i = 0; i < BEFORE; i += 1) await this.#inLoop.send(way, 'failing1')
+      for (let i = 0; i < BEFORE; i += 1) await this.#inLoop.send(way, SHORT)
       native.injectFault(stage, true)
       try {
-        await this.#inLoop.send(way, 'failing1')
+        await this.#inLoop.send(way, name)
       } catch (error) {
-        return error.code ?? String(error)
+        return codeOf(error)
       }
     }
     return 'it succeeded'
@@ -248,15 +256,14 @@ async function main() {
   const threads = [new Thread(urls), ...Array.from({ length: THREADS - 1 }, () => new Remote(urls))]
   await succeedEverywhere(threads, requests, 'before any panic')
   let turn = 0
-  for (const { stage, ways, fresh = false, inLoop = false } of STAGES) {
+  for (const { ways, ...stage } of STAGES) {
+    const told = `${stage.stage}${stage.inLoop ? ', on its own thread' : ''}`
     for (const way of ways) {
-      const code = await threads[turn++ % threads.length].fail({ stage, way, fresh, inLoop })
-      assert.strictEqual(code, 'ERR_KEEPWIRE_ENGINE', `${stage}, ${way}`)
-      await succeedEverywhere(threads, requests, `after ${stage}, ${way}`)
+      const code = await threads[turn++ % threads.length].fail({ ...stage, way })
+      assert.strictEqual(code, 'ERR_KEEPWIRE_ENGINE', `${told}, ${way}`)
+      await succeedEverywhere(threads, requests, `after ${told}, ${way}`)
     }
-    console.log(
-      `${stage}${inLoop ? ', on its own thread' : ''}: ${ways.length} requests failed, ${ways.length * requests} after them succeeded`,
-    )
+    console.log(`${told}: ${ways.length} requests failed, ${ways.length * requests} after them succeeded`)
   }
   native.injectFault('Thread')
   const codes = await Promise.all(threads.map((thread) => thread.succeed({ count: 1 })))

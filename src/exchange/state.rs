@@ -14,6 +14,7 @@ use super::timeouts::Timeouts;
 use crate::config::INLINE_BODY;
 use crate::connect::Profile;
 use crate::error::Failure;
+use crate::faults::{self, FaultPoint};
 use crate::http1::head::Head;
 use crate::pool::CloseReason;
 
@@ -220,6 +221,7 @@ impl Exchange {
         } else if !body.is_empty() {
             around.events().data(id, unshared(body), false);
         }
+        faults::at(FaultPoint::Told);
     }
 
     /// Tells the message's end, and what is left of it. Returns its head.

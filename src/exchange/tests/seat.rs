@@ -324,6 +324,12 @@ fn a_panic_ends_its_connection_and_nobody_goes_on_with_it() {
             }
         };
         assert_eq!(failed.code, "ERR_KEEPWIRE_ENGINE");
+        // Whoever asked hears of it before anybody hears of the connection's end, should the I/O thread look after it just now.
+        client.mailbox.wake();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!client.task.is_finished());
         assert_closed(&mut peer).await;
         client.recall();
         let recorder = Arc::clone(&client.recorder);
