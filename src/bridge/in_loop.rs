@@ -284,7 +284,8 @@ impl Local {
 
     /// Does what can be done on a connection.
     fn turn(&self, seat: &Arc<dyn Carrier>, has_news: bool) -> Option<Next> {
-        match seat.turn(has_news) {
+        let is_lone = self.told.is_some() && self.under_way.borrow().len() == 1;
+        match seat.turn(has_news, is_lone) {
             Ok(next) => {
                 self.after(seat, next);
                 Some(next)

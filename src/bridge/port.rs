@@ -24,7 +24,6 @@ use super::submission::{self, Commands, Submission};
 use crate::connect::SocketOption;
 use crate::engine::{connections, connections::Connections, ADOPTS, ENGINE};
 use crate::fetch;
-use crate::http1::reader;
 use crate::io_thread;
 use crate::pool::{AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, PortId, Stay, WaiterId};
 
@@ -223,9 +222,7 @@ pub fn take_chunk<'env>(
         None => Bytes::new(),
     };
     let chunk = if owned {
-        let copy = BufferSlice::copy_from(env, &bytes);
-        reader::recycle(bytes);
-        copy
+        BufferSlice::copy_from(env, &bytes)
     } else {
         BufferSlice::from_data(env, bytes)
     };

@@ -25,12 +25,12 @@ pub trait Carrier: Send + Sync {
     fn begin(&self, begin: Begin) -> bool;
     /// A command of the exchange under way. It comes back if it is under way here no more.
     fn input(&self, input: Input) -> Option<Input>;
-    /// Does what can be done; `has_news`: something has come.
+    /// Does what can be done; `has_news`: something has come. `is_lone`: whoever carries it carries nothing else.
     ///
     /// # Errors
     ///
     /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
-    fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>>;
+    fn turn(&self, has_news: bool, is_lone: bool) -> Result<Next, Box<Failure>>;
     /// A while has passed: whether its exchange waits on here, or has waited for [`LOOP_WAIT`] and leaves.
     fn remind(&self) -> Next;
     /// It was looked at in vain: whether its exchange waits on here, or has been under way for so long and leaves, whatever has come of it.

@@ -24,6 +24,7 @@ use crate::config::INLINE_BODY;
 use crate::connect::Transport;
 use crate::contain::contain;
 use crate::error::Failure;
+use crate::http1::head::Framing;
 use crate::metrics::Metrics;
 use crate::pool::CloseReason;
 
@@ -33,6 +34,10 @@ pub(super) const ABSENCE: Duration = Duration::from_millis(100);
 
 /// Deadlines in ms that are shorter are the I/O thread's to watch from the beginning.
 const SHORTEST_DEADLINE: u32 = 500;
+
+/// Response bodies up to this size are read here while nothing else is: to hand one over, and its pieces back, costs both threads more than
+/// reading it. It is what an event loop is held up for at most.
+const LARGEST_BODY: u64 = 2 * 1024 * 1024;
 
 /// Turns of the carrier in one go.
 const BUDGET: u32 = 16;
@@ -147,7 +152,7 @@ impl Carrier for Seat {
         None
     }
 
-    fn turn(&self, has_news: bool) -> Result<Next, Box<Failure>> {
+    fn turn(&self, has_news: bool, is_lone: bool) -> Result<Next, Box<Failure>> {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
             return Ok(Next::IsGone);
@@ -155,7 +160,7 @@ impl Carrier for Seat {
         if has_news {
             seated.wire.reader.transport.has_more();
         }
-        match contain(|| seated.turn()) {
+        match contain(|| seated.turn(is_lone)) {
             Ok(next) => {
                 seated.is_leaving = next == Next::Leaves;
                 seated.carried = seated.carried.saturating_add((next == Next::Rests).into());
@@ -180,7 +185,9 @@ impl Carrier for Seat {
             return Next::Rests;
         }
         // A thread that was busy for so long may have the answer already, and not have looked.
-        if seated.used.elapsed() >= LOOP_WAIT && !seated.wire.reader.transport.has_news() {
+        let is_read_slowly = seated.awaited == Awaited::Nothing;
+        let has_news = || seated.wire.reader.transport.has_news();
+        if seated.used.elapsed() >= LOOP_WAIT && (is_read_slowly || !has_news()) {
             seated.is_leaving = true;
             return Next::Leaves;
         }
@@ -204,7 +211,7 @@ impl Carrier for Seat {
 }
 
 impl Seated {
-    fn turn(&mut self) -> Next {
+    fn turn(&mut self, is_lone: bool) -> Next {
         let Self {
             wire,
             around,
@@ -238,6 +245,11 @@ impl Seated {
                 Step::Again if wire.under_way().is_some() => {}
                 // Something has come behind the response.
                 Step::Again => return Next::Leaves,
+                // There is more than one turn may read.
+                Step::Wait if is_lone && attention.is_wanted() && reads_body(wire) => {
+                    attention.0.store(false, Relaxed);
+                    wire.reader.begin_turn();
+                }
                 Step::Wait => {
                     let under_way = wire.current.as_ref();
                     let awaited = under_way.map_or(Awaited::Nothing, |one| wire.awaited(one));
@@ -245,14 +257,14 @@ impl Seated {
                         self.awaited = awaited;
                         self.used = Instant::now();
                     }
-                    return self.after_turn();
+                    return self.after_turn(is_lone);
                 }
             }
         }
         Next::Leaves
     }
 
-    fn after_turn(&self) -> Next {
+    fn after_turn(&self, is_lone: bool) -> Next {
         let Some(exchange) = &self.wire.current else {
             return Next::Rests;
         };
@@ -263,17 +275,32 @@ impl Seated {
                 Next::Rests
             };
         }
+        let stays = is_lone && reads_body(&self.wire);
         if self.awaited == Awaited::Nothing {
-            // Its reader takes its time.
-            return Next::Leaves;
+            // Its reader has enough for now.
+            return if stays { Next::Waits } else { Next::Leaves };
         }
-        let is_large = exchange.received >= INLINE_BODY as u64;
-        let is_wanted = self.attention.0.load(Relaxed);
-        if is_wanted || is_large || !exchange.request.is_finished() {
+        let is_large = exchange.received >= INLINE_BODY as u64 && !stays;
+        if self.attention.is_wanted() || is_large || !exchange.request.is_finished() {
             return Next::Leaves;
         }
         Next::Waits
     }
+}
+
+/// Whether a response's body has begun that may be read here if nothing else is.
+fn reads_body(wire: &Wire) -> bool {
+    let Some(exchange) = &wire.current else {
+        return false;
+    };
+    let is_short = match &exchange.answer {
+        Answer::Body { head, .. } => match head.framing {
+            Framing::Length(length) => length <= LARGEST_BODY,
+            _ => exchange.received < LARGEST_BODY,
+        },
+        _ => false,
+    };
+    is_short && exchange.request.is_finished()
 }
 
 /// Tells some failures here instead of on the I/O thread: those behind a response's end, which records wait for
@@ -296,6 +323,12 @@ fn told_here(wire: &Wire, around: &SeatSurroundings, outcome: Outcome) -> Outcom
 /// The waker of turns here: it only remembers that another turn is wanted, which makes the connection leave.
 #[derive(Default)]
 struct Attention(AtomicBool);
+
+impl Attention {
+    fn is_wanted(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
 
 impl Wake for Attention {
     fn wake(self: Arc<Self>) {

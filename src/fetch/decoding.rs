@@ -19,7 +19,6 @@ use super::decoders::{self, Worked};
 use super::gathered::{now, Gathered};
 use super::pace::Pace;
 use crate::error::Failure;
-use crate::http1::reader;
 use crate::large::Large;
 
 /// What ends a body early.
@@ -141,7 +140,6 @@ impl Incoming {
                 return Err(misfit());
             }
             filled += piece.len();
-            reader::recycle(piece);
             next = self.piece().await.transpose()?;
         }
         if filled == room.len() {
@@ -166,7 +164,6 @@ impl Incoming {
                         return Err(too_large(most));
                     }
                     all.extend_from_slice(&piece);
-                    reader::recycle(piece);
                 }
                 Ok(all.into_vec())
             }

@@ -1,17 +1,16 @@
 //! Reads one connection's transport: the responses on it, and what an idle one is told unasked.
 //!
-//! A read goes into a buffer of the thread and stays there while it is decoded, so an idle connection owns none. A large one
-//! takes its buffer along: its bytes are the piece that is told.
+//! A read goes into a buffer of the thread and stays there while it is decoded, so an idle connection owns none. Large ones have a buffer
+//! each, which is the thread's again when nobody has a piece of it any more.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::{pin, Pin};
 use std::task::{ready, Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::decoder::{Decoder, Event as Decoded, Piece};
 use super::head::Head;
@@ -34,57 +33,31 @@ const MOST_NOISE: usize = 2 * TURN_BYTES;
 thread_local! {
     /// Where reads of the usual size go, one behind the other until it is full.
     static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
-    /// Where a larger one goes, which takes it along.
-    static LARGE_BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+    /// Where larger ones go.
+    static LARGE_BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers(Vec::new())) };
 }
 
-/// Buffers whose bytes were copied to JavaScript's memory, for reads to come: the pages of a fresh one cost as much as what goes
-/// into it.
-struct Spare(Mutex<Vec<BytesMut>>);
+/// Buffers of [`LARGEST_READ`]. One that nobody has bytes of any more is read into again: the pages of a fresh one cost as much as what
+/// goes into it.
+struct Buffers(Vec<Bytes>);
 
-static SPARE: Spare = Spare::new();
+/// As many are kept: 2 MiB at most. What others still need beyond that is theirs alone.
+const MOST_BUFFERS: usize = 8;
 
-/// As many are kept: 2 MiB at most.
-const MOST_SPARE: usize = 8;
-
-impl Spare {
-    const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+impl Buffers {
+    fn take(&mut self) -> BytesMut {
+        let free = self.0.iter().position(Bytes::is_unique);
+        free.and_then(|at| self.0.remove(at).try_into_mut().ok())
+            .unwrap_or_else(|| BytesMut::zeroed(LARGEST_READ))
     }
 
-    fn buffers(&self) -> MutexGuard<'_, Vec<BytesMut>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the buffer of a piece that nobody needs any more, unless somebody has other bytes of it.
-    fn put(&self, piece: Bytes) {
-        let Ok(mut buffer) = piece.try_into_mut() else {
-            return;
-        };
-        buffer.clear();
-        if buffer.try_reclaim(2 * READ) && buffer.capacity() <= LARGEST_READ {
-            let mut buffers = self.buffers();
-            if buffers.len() < MOST_SPARE {
-                buffers.push(buffer);
-            }
+    /// Takes one back, of whose first bytes others may have a part.
+    fn put(&mut self, buffer: Bytes) {
+        if self.0.len() == MOST_BUFFERS {
+            self.0.remove(0);
         }
+        self.0.push(buffer);
     }
-
-    /// An empty buffer for so many bytes.
-    fn take(&self, bytes: usize) -> BytesMut {
-        let mut buffers = self.buffers();
-        let found = buffers
-            .iter_mut()
-            .position(|buffer| buffer.try_reclaim(bytes))
-            .map(|at| buffers.swap_remove(at));
-        drop(buffers);
-        found.unwrap_or_else(|| BytesMut::with_capacity(bytes))
-    }
-}
-
-/// Nobody needs a piece of a body any more: if it was the last of its buffer, others are read into that.
-pub fn recycle(piece: Bytes) {
-    SPARE.put(piece);
 }
 
 /// Why nothing more is read.
@@ -286,30 +259,11 @@ impl<T: AsyncRead + Unpin> Reader<T> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let is_large = self.room > READ;
-        let kept = if is_large { &LARGE_BUFFER } else { &BUFFER };
-        let mut buffer = kept.take();
-        if !buffer.try_reclaim(self.room) {
-            // It is full, or was taken along; somebody has bytes of it.
-            buffer = SPARE.take(self.room.max(2 * READ));
-        }
-        let read = {
-            let mut room = (&mut buffer).limit(self.room);
-            let reading = pin!(self.transport.read_buf(&mut room));
-            reading.poll(cx)
-        };
-        let packet = if buffer.is_empty() {
-            Bytes::new()
-        } else if !is_large {
-            buffer.split().freeze()
-        } else if buffer.len() >= buffer.capacity() / 2 {
-            std::mem::take(&mut buffer).freeze()
+        let (packet, read) = if self.room > READ {
+            self.poll_large(cx)
         } else {
-            let packet = Bytes::copy_from_slice(&buffer);
-            buffer.clear();
-            packet
+            self.poll_usual(cx)
         };
-        kept.set(buffer);
         self.received += packet.len() as u64;
         let mut work = (self.work_of)(&mut self.transport);
         if read.is_ready() {
@@ -327,42 +281,75 @@ impl<T: AsyncRead + Unpin> Reader<T> {
         }
         Poll::Ready(Ok(packet))
     }
+
+    fn poll_usual(&mut self, cx: &mut Context<'_>) -> (Bytes, Poll<io::Result<()>>) {
+        let mut buffer = BUFFER.take();
+        if !buffer.try_reclaim(self.room) {
+            // It is full, and somebody has bytes of it.
+            buffer = BytesMut::with_capacity(2 * READ);
+        }
+        let read = {
+            let mut room = (&mut buffer).limit(self.room);
+            let reading = pin!(self.transport.read_buf(&mut room));
+            reading.poll(cx).map_ok(drop)
+        };
+        let packet = if buffer.is_empty() {
+            Bytes::new()
+        } else {
+            buffer.split().freeze()
+        };
+        BUFFER.set(buffer);
+        (packet, read)
+    }
+
+    fn poll_large(&mut self, cx: &mut Context<'_>) -> (Bytes, Poll<io::Result<()>>) {
+        let mut buffer = LARGE_BUFFERS.with_borrow_mut(Buffers::take);
+        let mut room = ReadBuf::new(&mut buffer[..self.room]);
+        let read = Pin::new(&mut self.transport).poll_read(cx, &mut room);
+        let len = room.filled().len();
+        let buffer = buffer.freeze();
+        let packet = if len >= buffer.len() / 2 {
+            buffer.slice(..len)
+        } else {
+            // Whoever keeps it must not keep all of the buffer.
+            Bytes::copy_from_slice(&buffer[..len])
+        };
+        LARGE_BUFFERS.with_borrow_mut(|buffers| buffers.put(buffer));
+        (packet, read)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::task::Waker;
-
-    use tokio::io::ReadBuf;
 
     use super::*;
 
     #[test]
     fn a_buffer_is_used_again_once_nobody_has_bytes_of_it_and_few_are_kept() {
-        let spare = Spare::new();
-        let mut buffer = spare.take(LARGEST_READ);
-        let place = buffer.as_ptr();
-        buffer.put_bytes(b'x', 3 * READ);
-        let first = buffer.split_to(READ).freeze();
-        let second = buffer.freeze();
-        spare.put(first.clone());
-        spare.put(second);
-        assert_eq!(spare.buffers().len(), 0, "somebody has bytes of it");
-        spare.put(first);
-        assert_eq!(spare.buffers().len(), 1);
-        let again = spare.take(LARGEST_READ);
-        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        let mut buffers = Buffers(Vec::new());
+        let read = |buffers: &mut Buffers| {
+            let buffer = buffers.take().freeze();
+            assert_eq!(buffer.len(), LARGEST_READ);
+            let pieces = (buffer.slice(..READ), buffer.slice(READ..2 * READ));
+            buffers.put(buffer);
+            pieces
+        };
+        let (first, second) = read(&mut buffers);
+        let place = first.as_ptr();
+        drop(first);
+        assert_ne!(
+            read(&mut buffers).0.as_ptr(),
+            place,
+            "somebody has bytes of it"
+        );
+        drop(second);
+        assert_eq!(read(&mut buffers).0.as_ptr(), place);
 
-        spare.put(Bytes::from(vec![0; READ]));
-        spare.put(Bytes::from(vec![0; 2 * LARGEST_READ]));
-        assert_eq!(spare.buffers().len(), 0, "too small, and too large");
-        for _ in 0..2 * MOST_SPARE {
-            spare.put(BytesMut::zeroed(2 * READ).freeze());
-        }
-        assert_eq!(spare.buffers().len(), MOST_SPARE);
-        assert!(spare.take(LARGEST_READ).capacity() >= LARGEST_READ);
-        assert_eq!(spare.buffers().len(), MOST_SPARE, "they are too small");
+        let kept: Vec<_> = (0..2 * MOST_BUFFERS).map(|_| read(&mut buffers)).collect();
+        assert_eq!(buffers.0.len(), MOST_BUFFERS);
+        drop(kept);
+        assert!(buffers.0.iter().all(Bytes::is_unique));
     }
 
     /// Has so many bytes, then no more for now.
@@ -477,11 +464,14 @@ mod tests {
         drop((first, second));
         let usual = read(READ, READ);
         assert!(!usual.is_unique());
-        for len in [10, LARGEST_READ / 2, LARGEST_READ] {
-            let large = read(len, LARGEST_READ);
-            assert!(large.is_unique());
-            let memory = Vec::from(large).capacity();
-            assert!(memory <= 2 * len, "{memory} for {len}");
-        }
+        let places: Vec<_> = [LARGEST_READ / 2, LARGEST_READ]
+            .map(|len| {
+                let large = read(len, LARGEST_READ);
+                assert!(!large.is_unique(), "it is used again");
+                large.as_ptr()
+            })
+            .into();
+        assert_eq!(places[0], places[1]);
+        assert!(read(10, LARGEST_READ).is_unique());
     }
 }

@@ -46,7 +46,7 @@ impl Client {
             want_ack: false,
         };
         assert!(seat.input(write).is_none());
-        seat.turn(false).unwrap()
+        seat.turn(false, false).unwrap()
     }
 
     async fn is_watched(&self) -> bool {
@@ -58,7 +58,7 @@ impl Client {
 /// What its event loop does when bytes come, until the exchange is over or leaves.
 async fn receive(seat: &Arc<dyn Carrier>) -> Next {
     loop {
-        match seat.turn(true).unwrap() {
+        match seat.turn(true, false).unwrap() {
             Next::Waits => tokio::time::sleep(Duration::from_millis(1)).await,
             next => return next,
         }
@@ -106,10 +106,10 @@ fn every_split_of_a_response_ends_the_same_wherever_its_connection_is_by_then() 
                 assert_eq!(client.send(&seat, 3, GET), Next::Waits);
                 expect(&mut peer, GET).await;
                 peer.write_all(&raw[..split]).await.unwrap();
-                assert_eq!(seat.turn(true).unwrap(), Next::Waits);
+                assert_eq!(seat.turn(true, false).unwrap(), Next::Waits);
                 if is_recalled {
                     client.recall();
-                    assert_eq!(seat.turn(true).unwrap(), Next::IsGone);
+                    assert_eq!(seat.turn(true, false).unwrap(), Next::IsGone);
                     peer.write_all(&raw[split..]).await.unwrap();
                 } else {
                     peer.write_all(&raw[split..]).await.unwrap();
@@ -138,7 +138,7 @@ fn what_is_more_than_a_thread_carries_leaves_it_and_goes_on() {
             want_ack: false,
         };
         assert!(seat.input(write(head, false)).is_none());
-        assert_eq!(seat.turn(false).unwrap(), Next::Leaves);
+        assert_eq!(seat.turn(false, false).unwrap(), Next::Leaves);
         assert!(!seat.begin(client.begins(4)), "it is leaving");
         client.recall();
         client.mailbox.push(write(body, true));
@@ -179,7 +179,7 @@ fn what_happens_to_an_idle_connection_that_is_away_is_seen_in_time() {
         drop(peer);
         // Nobody looks at it where it is.
         assert_eq!(client.task.await.unwrap(), CloseReason::PeerClosed);
-        assert_eq!(seat.turn(true).unwrap(), Next::IsGone);
+        assert_eq!(seat.turn(true, false).unwrap(), Next::IsGone);
     });
 }
 
@@ -216,7 +216,7 @@ fn commands_that_come_to_the_io_thread_bring_the_connection_back() {
     run(async {
         let (client, _listener, mut peer, seat) = Client::away().await;
         client.round(3, &mut peer).await;
-        assert_eq!(seat.turn(true).unwrap(), Next::IsGone);
+        assert_eq!(seat.turn(true, false).unwrap(), Next::IsGone);
         client.close().await;
     });
 }
@@ -274,10 +274,10 @@ fn two_threads_at_one_connection_lose_no_exchange() {
                 if let Some(input) = seat.input(write) {
                     return Some(input);
                 }
-                let mut next = seat.turn(false).unwrap();
+                let mut next = seat.turn(false, false).unwrap();
                 while next == Next::Waits {
                     std::thread::yield_now();
-                    next = seat.turn(true).unwrap();
+                    next = seat.turn(true, false).unwrap();
                 }
                 assert!(matches!(next, Next::Rests | Next::IsGone), "{next:?}");
                 None
@@ -318,7 +318,7 @@ fn a_panic_ends_its_connection_and_nobody_goes_on_with_it() {
         peer.write_all(HELLO).await.unwrap();
         crate::faults::inject(crate::faults::FaultPoint::Head);
         let failed = loop {
-            match seat.turn(true) {
+            match seat.turn(true, false) {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(failure) => break failure,
             }
@@ -351,7 +351,7 @@ fn who_looks_gives_up_in_time_whatever_comes_meanwhile() {
         peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
             .await
             .unwrap();
-        assert_eq!(seat.turn(true).unwrap(), Next::Waits);
+        assert_eq!(seat.turn(true, false).unwrap(), Next::Waits);
         assert_eq!(seat.looked(Duration::from_millis(1)), Next::Leaves);
         assert_eq!(seat.looked(Duration::from_secs(60)), Next::IsGone);
         client.recall();
@@ -375,7 +375,7 @@ fn a_body_that_nobody_reads_is_not_waited_for_where_it_was_asked_for() {
             peer.write_all("1\r\nx\r\n".repeat(100).as_bytes())
                 .await
                 .unwrap();
-            turns.push(seat.turn(true).unwrap());
+            turns.push(seat.turn(true, false).unwrap());
             if turns.last() != Some(&Next::Waits) {
                 break;
             }
