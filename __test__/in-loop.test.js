@@ -17,7 +17,7 @@ const { runScript } = require('./support/child')
 const { failure, parallel, random, read, request, send } = require('./support/client')
 const { chunkedReply, reply } = require('./support/peer')
 const { test, testBoth } = require('./support/suite')
-const { delay, repeatedly } = require('./support/wait')
+const { delay, once, repeatedly } = require('./support/wait')
 
 const IN_LOOP = {
   skip: !hasEventLoop && !looksItself && 'the I/O thread carries all here',
@@ -163,6 +163,91 @@ testBoth('whatever a response is like, it is whole, wherever it was carried to i
     }
   }
   await Promise.all(Array.from({ length: 6 }, (_, number) => worker(number)))
+})
+
+/** Large bodies, which show whether a part of them is missing, doubled or elsewhere. */
+const PATTERN = Array.from({ length: 700_000 }, (_, at) => at.toString(36).padStart(4, '0')).join(' ')
+
+/** A server of PATTERN's beginning: `/length`, `/length/chunked`. */
+const patterns = (scope) =>
+  scope.peer(({ target }, connection) => {
+    const [, length, isChunked] = target.split('/')
+    const body = PATTERN.slice(0, Number(length))
+    if (!isChunked) return connection.write(reply(body))
+    const cuts = Array.from({ length: Math.ceil(body.length / 30_000) }, (_, at) => at * 30_000)
+    return connection.write(chunkedReply(cuts.map((at) => body.slice(at, at + 30_000))))
+  })
+
+testBoth(
+  'a body of up to 2 MiB costs the I/O thread next to nothing while nothing else is under way',
+  { ...IN_LOOP, skip: IN_LOOP.skip || (!hasEventLoop && 'who looks for it has it waited for on the I/O thread') },
+  async (scope) => {
+    const peer = await patterns(scope)
+    const rounds = (agent) => async () => {
+      for (let i = 0; i < 30; i += 1) await send({ port: peer.port, path: '/5', agent })
+      for (let i = 0; i < 20; i += 1) {
+        const { body } = await send({ port: peer.port, path: '/1000000', agent })
+        assert.ok(body === PATTERN.slice(0, 1_000_000))
+      }
+    }
+    const [lone, all] = [
+      rounds(scope.agent({ keepAlive: true })),
+      rounds(scope.agent({ keepAlive: true, io: 'thread' })),
+    ]
+    await repeatedly(async () => {
+      await lone()
+      const [ofLone, ofAll] = [await restsDuring(lone), await restsDuring(all)]
+      assert.ok(ofLone < ofAll / 3, `${ofLone}, ${ofAll} with io: 'thread'`)
+    })
+  },
+)
+
+testBoth('a large body is whole whatever its reader does, and whatever begins beside it', IN_LOOP, async (scope) => {
+  const peer = await patterns(scope)
+  const agent = scope.agent({ keepAlive: true, maxSockets: 2 })
+  const options = { host: '127.0.0.1', port: peer.port, agent, ca: scope.identity?.cert }
+  const next = random(13)
+  const small = () => send({ port: peer.port, path: '/5', agent })
+  const begun = []
+  const readers = {
+    flows: () => {},
+    pauses: (response) => {
+      response.once('data', () => {
+        response.pause()
+        setTimeout(() => response.resume(), Math.floor(next() * 80))
+      })
+    },
+    'pauses for a turn': (response) => {
+      response.on('data', () => {
+        response.pause()
+        setImmediate(() => response.resume())
+      })
+    },
+    'gives up': (response) => {
+      response.once('data', () => response.destroy())
+    },
+    'asks for more': (response) => {
+      response.once('data', () => begun.push(small()))
+    },
+  }
+  const names = Object.keys(readers)
+  for (let i = 0; i < 120; i += 1) {
+    if (i % 10 === 0) for (let k = 0; k < 10; k += 1) await small()
+    const length = Math.floor(next() * (next() < 0.2 ? 3_400_000 : 900_000))
+    const path = `/${length}${next() < 0.3 ? '/chunked' : ''}`
+    const reader = names[Math.floor(next() * names.length)]
+    const sent = i % 2 === 0 ? request({ ...options, path }) : own(scope).request({ ...options, path })
+    const what = `${path} ${reader}`
+    sent.on('response', readers[reader])
+    if (reader === 'gives up') {
+      sent.on('error', () => {}).end()
+      await once(sent, 'close')
+      continue
+    }
+    const { body } = await read(sent.end())
+    assert.ok(body === PATTERN.slice(0, length), `${what}: ${body.length}`)
+  }
+  await Promise.all(begun)
 })
 
 testBoth('fetches cost the I/O thread next to nothing, too, while they are few', IN_LOOP, async (scope) => {

@@ -384,3 +384,127 @@ fn a_body_that_nobody_reads_is_not_waited_for_where_it_was_asked_for() {
         client.close().await;
     });
 }
+
+/// Large, but not too large to be read where it was asked for.
+const BODY: usize = 1024 * 1024;
+
+/// A response has begun to come whose body has so many bytes, chunked if none are given, and is written on another task.
+async fn large(length: Option<usize>) -> (Client, TcpListener, Arc<dyn Carrier>) {
+    let (client, listener, mut peer, seat) = Client::away().await;
+    assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+    expect(&mut peer, GET).await;
+    tokio::task::spawn_local(async move {
+        let framing = length.map_or("Transfer-Encoding: chunked".to_owned(), |length| {
+            format!("Content-Length: {length}")
+        });
+        let head = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n");
+        peer.write_all(head.as_bytes()).await.unwrap();
+        if let Some(length) = length {
+            drop(peer.write_all(&vec![b'x'; length]).await);
+        } else {
+            let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            while peer.write_all(chunk.as_bytes()).await.is_ok() {}
+        }
+        // Until the client closes.
+        drop(peer.read(&mut [0]).await);
+    });
+    (client, listener, seat)
+}
+
+impl Client {
+    fn received(&self) -> usize {
+        *self.recorder.received.lock().unwrap()
+    }
+
+    /// What its thread does when bytes come: it reads them all at once. What comes of the exchange, and how much came.
+    async fn read_here(&self, seat: &Arc<dyn Carrier>) -> (Next, usize) {
+        let mut acknowledged = 0;
+        loop {
+            match seat.turn(true, true).unwrap() {
+                Next::Waits => tokio::task::yield_now().await,
+                next => return (next, self.received()),
+            }
+            let received = self.received();
+            assert!(seat.input(Input::Ack(received - acknowledged)).is_none());
+            acknowledged = received;
+        }
+    }
+}
+
+#[test]
+fn a_body_is_read_where_it_was_asked_for_if_nothing_else_is_carried_there() {
+    run(async {
+        let (client, _listener, seat) = large(Some(BODY)).await;
+        let before = client.received();
+        assert_eq!(client.read_here(&seat).await, (Next::Rests, before + BODY));
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_body_that_is_very_large_leaves_as_soon_as_that_is_known() {
+    run(async {
+        let (client, _listener, seat) = large(Some(4 * BODY)).await;
+        let (next, received) = client.read_here(&seat).await;
+        assert_eq!(next, Next::Leaves);
+        assert!(received < BODY, "{received}");
+        client.close().await;
+
+        let (client, _listener, seat) = large(None).await;
+        let (next, received) = client.read_here(&seat).await;
+        assert_eq!(next, Next::Leaves);
+        assert!((2 * BODY..3 * BODY).contains(&received), "{received}");
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_body_beside_which_another_exchange_begins_goes_on_on_the_io_thread() {
+    run(async {
+        let (client, _listener, seat) = large(Some(BODY)).await;
+        let before = client.received();
+        let mut lone = 0;
+        let mut acknowledged = before;
+        while client.received() < before + BODY / 2 {
+            assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
+            lone += 1;
+            let received = client.received();
+            assert!(seat.input(Input::Ack(received - acknowledged)).is_none());
+            acknowledged = received;
+            tokio::task::yield_now().await;
+        }
+        assert!(lone > 0);
+        assert_eq!(seat.turn(true, false).unwrap(), Next::Leaves);
+        client.recall();
+        while client.received() < before + BODY {
+            client.mailbox.push(Input::Ack(1 << 16));
+            tokio::task::yield_now().await;
+        }
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_body_whose_reader_pauses_leaves_after_a_while_whatever_waits_to_be_read() {
+    run(async {
+        let (client, _listener, seat) = large(Some(BODY)).await;
+        let before = client.received();
+        while client.received() < before + RESPONSE_WINDOW {
+            assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
+            tokio::task::yield_now().await;
+        }
+        // Nobody has read any of it, so no more is.
+        let told = client.received();
+        assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
+        assert_eq!(client.received(), told);
+        assert_eq!(seat.remind(), Next::Waits);
+        tokio::time::sleep(LOOP_WAIT).await;
+        assert_eq!(seat.remind(), Next::Leaves);
+        client.recall();
+        while client.received() < before + BODY {
+            client.mailbox.push(Input::Ack(1 << 16));
+            tokio::task::yield_now().await;
+        }
+        client.close().await;
+    });
+}
