@@ -18,6 +18,7 @@
 //! * `error`: the one error type.
 //! * `faults`: panics on demand, for tests.
 //! * `metrics`: counters.
+//! * `random`: the same random numbers on every run, for tests.
 //! * `config`: constants.
 
 // Elsewhere no event loop carries exchanges (`bridge/no_loop.rs`).
@@ -40,6 +41,8 @@ mod io_thread;
 mod large;
 mod metrics;
 mod pool;
+#[cfg(test)]
+mod random;
 
 /// What the fuzz targets in `fuzz/` call.
 #[cfg(feature = "fuzzing")]

@@ -341,6 +341,7 @@ fn dispatch(connections: &Connections, port: PortId, command: Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn command(op: u8, flags: u8, aux: u16, id: u64, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![op, flags];
@@ -421,13 +422,8 @@ mod tests {
     /// The short version of `fuzz/fuzz_targets/batches.rs`.
     #[test]
     fn in_any_batch_the_good_commands_are_found_and_the_bad_ones_refused() {
-        let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        let mut next = |most: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % most
-        };
+        let mut random = Random::new(1);
+        let mut next = |end: u64| random.next() % end;
         for _ in 0..2_000 {
             let mut batch = Vec::new();
             let mut expected = Vec::new();
@@ -457,16 +453,9 @@ mod tests {
 
     #[test]
     fn any_bytes_decode_without_panic() {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = Random::new(1);
         for _ in 0..20_000 {
-            let bytes: Vec<u8> = (0..64)
-                .map(|_| {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    (state % 9) as u8
-                })
-                .collect();
+            let bytes: Vec<u8> = (0..64).map(|_| random.below(9) as u8).collect();
             let decoded = Commands::new(bytes.into()).count();
             assert!(decoded <= 64 / COMMAND_HEADER);
         }

@@ -3,28 +3,10 @@
 
 use super::fuzz_model::{Model, ModelConn, AGENTS, BESIDE_IDLE, KEYS};
 use super::*;
+use crate::random::Random;
 
 const SEEDS: u64 = 8;
 const STEPS: u32 = 10_000;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
 
 struct Fuzzer {
     random: Random,
@@ -50,7 +32,7 @@ impl Fuzzer {
         let mut model = Model::default();
         model.limits = vec![base; AGENTS];
         model.ids = std::array::from_fn(|_| pool.add_agent(base));
-        let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let random = Random::new(seed);
         let (effects, orphans) = (Vec::new(), Vec::new());
         Fuzzer {
             random,

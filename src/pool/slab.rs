@@ -267,6 +267,7 @@ impl Hasher for IdHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     #[test]
     fn an_id_comes_back_only_after_all_others() {
@@ -284,19 +285,16 @@ mod tests {
     #[test]
     fn a_living_values_id_is_passed_over_and_a_former_one_names_nothing() {
         let mut slab = IdSlab::new(3, 2);
-        let mut state = 0x9e37_79b9_u32;
+        let mut random = Random::new(1);
         let mut living: Vec<(u32, u32, u32)> = Vec::new();
         for step in 0..10_000 {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            if !slab.is_full() && (living.is_empty() || state.is_multiple_of(2)) {
+            if !slab.is_full() && (living.is_empty() || random.one_in(2)) {
                 let (index, id) = slab.insert(step);
                 assert!((1..=7).contains(&id));
                 assert!(living.iter().all(|other| other.0 != index && other.1 != id));
                 living.push((index, id, step));
             } else {
-                let (index, id, value) = living.swap_remove(state as usize % living.len());
+                let (index, id, value) = living.swap_remove(random.below(living.len()));
                 assert_eq!((slab.find(id), slab[index]), (Some(index), value));
                 slab.remove(index);
                 assert_eq!(slab.find(id), None);

@@ -10,24 +10,12 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::{Dialect, Trust};
+use crate::random::Random;
 
 const SEEDS: u64 = 8;
 const ROUNDS: usize = 400;
 
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
     /// Changes some bytes, or takes some away, or adds some.
     fn change(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(3) {
@@ -109,7 +97,7 @@ fn what_was_changed_on_its_way_is_not_trusted() {
             "{dialect:?}"
         );
         for seed in 1..=SEEDS {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             for _ in 0..ROUNDS {
                 let mut changed = chain.sent.clone();
                 let at = random.below(changed.len());
@@ -129,7 +117,7 @@ fn there_is_a_verdict_whatever_is_trusted_and_listed() {
     let chain = chain();
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
     for seed in 1..=SEEDS {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         for _ in 0..ROUNDS / 4 {
             let (mut root, mut list) = (
                 chain.root.clone().into_bytes(),
@@ -137,7 +125,7 @@ fn there_is_a_verdict_whatever_is_trusted_and_listed() {
             );
             random.change(&mut root);
             random.change(&mut list);
-            let trust = Trust::from_pem(&root, random.below(2) == 0, Dialect::OpenSsl);
+            let trust = Trust::from_pem(&root, random.one_in(2), Dialect::OpenSsl);
             let _ = trust.judge(&sent(&chain.sent), &[&list], now);
             // Nobody has said that the root holds still.
             let whole = Trust::from_pem(chain.root.as_bytes(), false, Dialect::OpenSsl);

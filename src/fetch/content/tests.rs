@@ -9,6 +9,7 @@ use flate2::Compression;
 use super::gzip::{FIXED, HAS_COMMENT, HAS_CRC, HAS_EXTRA, HAS_NAME};
 use super::*;
 use crate::error::Failure;
+use crate::random::Random;
 
 /// What `BR` stands for, 40 times.
 const UNIT: &str = "keepwire ";
@@ -192,13 +193,8 @@ fn a_call_does_little_however_much_the_bytes_stand_for() {
 
 #[test]
 fn any_bytes_come_to_an_end_without_a_panic() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
+    let mut random = Random::new(1);
+    let mut next = |end| random.below(end);
     let samples = samples();
     for _ in 0..4_000 {
         let (coding, encoded) = &samples[next(samples.len())];
