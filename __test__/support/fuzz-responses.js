@@ -6,18 +6,8 @@
 const http = require('node:http')
 const net = require('node:net')
 
+const { random } = require('./client')
 const keepwire = require('../..')
-
-/** @param {number} seed numbers in [0, 1), the same for the same seed (mulberry32) */
-function randomFrom(seed) {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let value = Math.imul(state ^ (state >>> 15), 1 | state)
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 const STATUS_LINES = [
   'HTTP/1.1 200 OK',
@@ -411,7 +401,7 @@ async function fuzzResponses({ seed, first = 0, until }) {
     while (!until(next - first)) {
       const number = next
       next += 1
-      const made = caseFrom(randomFrom(seed * 1_000_003 + number))
+      const made = caseFrom(random(seed * 1_000_003 + number))
       cases.set(number, made)
       const theirs = await ask(http.request, http.Agent, number, made)
       const ours = {
