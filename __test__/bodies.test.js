@@ -41,7 +41,8 @@ function hashOf(...parts) {
 }
 
 /** Writes `total` bytes made of BLOCK, never more than the socket takes; counts what it has written. */
-function pour(connection, total, state = { sent: 0 }) {
+function pour(connection, total) {
+  const state = { sent: 0 }
   const next = () => {
     while (state.sent < total && !connection.socket.destroyed) {
       const part = BLOCK.subarray(0, Math.min(BLOCK.length, total - state.sent))
@@ -53,6 +54,23 @@ function pour(connection, total, state = { sent: 0 }) {
   return state
 }
 
+/** A server whose responses have bodies of `total` bytes; `sent()`: of the last one, so far. */
+async function pouring(scope, total) {
+  let state
+  const peer = await scope.peer((_, connection) => {
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
+    state = pour(connection, total)
+  })
+  return { peer, sent: () => state.sent }
+}
+
+/** A response of which nothing is read yet. */
+async function begin({ port }, agent) {
+  const request = http.get({ host: '127.0.0.1', port, agent })
+  const [response] = await once(request, 'response')
+  return { request, response }
+}
+
 function expectedHash(total) {
   const hash = createHash('sha1')
   for (let sent = 0; sent < total; sent += BLOCK.length)
@@ -61,46 +79,32 @@ function expectedHash(total) {
 }
 
 test('a paused body of 1 GB stops its server, and memory stays bounded', { timeout: 60_000 }, async (scope) => {
-  let state
-  const peer = await scope.peer((_, connection) => {
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${GB}\r\n\r\n`)
-    state = pour(connection, GB)
-  })
-  const request = http.get({ host: '127.0.0.1', port: peer.port, agent: scope.agent(KEEP_ALIVE) })
-  const [response] = await once(request, 'response')
+  const { peer, sent } = await pouring(scope, GB)
+  const { request, response } = await begin(peer, scope.agent(KEEP_ALIVE))
   response.on('error', () => {})
   await once(response, 'data')
   response.pause()
   const before = process.memoryUsage().rss
-  await settled(() => state.sent, 400)
-  assert.ok(state.sent < HELD_BACK, `the server could send ${state.sent} bytes`)
+  await settled(sent, 400)
+  assert.ok(sent() < HELD_BACK, `the server could send ${sent()} bytes`)
   const grown = process.memoryUsage().rss - before
   assert.ok(grown < MOST_GROWTH, `memory grew by ${grown} bytes`)
   request.destroy()
 })
 
 test('a body that is never listened to holds its server back too', async (scope) => {
-  let state
-  const peer = await scope.peer((_, connection) => {
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${GB}\r\n\r\n`)
-    state = pour(connection, GB)
-  })
-  const request = http.get({ host: '127.0.0.1', port: peer.port, agent: scope.agent(KEEP_ALIVE) })
-  const [response] = await once(request, 'response')
+  const { peer, sent } = await pouring(scope, GB)
+  const { request, response } = await begin(peer, scope.agent(KEEP_ALIVE))
   response.on('error', () => {})
-  await settled(() => state.sent, 400)
-  assert.ok(state.sent < HELD_BACK, `the server could send ${state.sent} bytes`)
+  await settled(sent, 400)
+  assert.ok(sent() < HELD_BACK, `the server could send ${sent()} bytes`)
   request.destroy()
 })
 
 test('a body that was paused arrives whole when it is resumed, again and again', async (scope) => {
   const total = 48 * MB
-  const peer = await scope.peer((_, connection) => {
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
-    pour(connection, total)
-  })
-  const request = http.get({ host: '127.0.0.1', port: peer.port, agent: scope.agent(KEEP_ALIVE) })
-  const [response] = await once(request, 'response')
+  const { peer } = await pouring(scope, total)
+  const { response } = await begin(peer, scope.agent(KEEP_ALIVE))
   const hash = createHash('sha1')
   let received = 0
   let pauses = 0
@@ -121,12 +125,8 @@ test('a body that was paused arrives whole when it is resumed, again and again',
 
 test('a slow consumer by for await gets every byte', async (scope) => {
   const total = 8 * MB
-  const peer = await scope.peer((_, connection) => {
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
-    pour(connection, total)
-  })
-  const request = http.get({ host: '127.0.0.1', port: peer.port, agent: scope.agent(KEEP_ALIVE) })
-  const [response] = await once(request, 'response')
+  const { peer } = await pouring(scope, total)
+  const { response } = await begin(peer, scope.agent(KEEP_ALIVE))
   const hash = createHash('sha1')
   for await (const chunk of response) {
     hash.update(chunk)
@@ -137,16 +137,12 @@ test('a slow consumer by for await gets every byte', async (scope) => {
 
 test('20 large bodies at once arrive whole', async (scope) => {
   const total = 4 * MB + 3
-  const peer = await scope.peer((_, connection) => {
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
-    pour(connection, total)
-  })
+  const { peer } = await pouring(scope, total)
   const agent = scope.agent({ keepAlive: true, maxSockets: 5 })
   const expected = expectedHash(total)
   await Promise.all(
     Array.from({ length: 20 }, async () => {
-      const request = http.get({ host: '127.0.0.1', port: peer.port, agent })
-      const [response] = await once(request, 'response')
+      const { response } = await begin(peer, agent)
       const hash = createHash('sha1')
       for await (const chunk of response) hash.update(chunk)
       assert.strictEqual(hash.digest('hex'), expected)
@@ -362,14 +358,10 @@ test('uploads and downloads at once on 8 connections, mixed sizes by seed', asyn
 
 test('600 MB through one connection do not stay in memory', async (scope) => {
   const total = 20 * MB
-  const peer = await scope.peer((_, connection) => {
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
-    pour(connection, total)
-  })
+  const { peer } = await pouring(scope, total)
   const agent = scope.agent(KEEP_ALIVE)
   const round = async () => {
-    const request = http.get({ host: '127.0.0.1', port: peer.port, agent })
-    const [response] = await once(request, 'response')
+    const { response } = await begin(peer, agent)
     let received = 0
     response.on('data', (chunk) => (received += chunk.length))
     await once(response, 'end')
