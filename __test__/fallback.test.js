@@ -17,6 +17,7 @@ const { once, turns, until } = require('./support/wait')
 
 const Agent = agentUnderTest()
 const KEEP_ALIVE = { keepAlive: true }
+const UPGRADE = { Connection: 'Upgrade', Upgrade: 'echo' }
 const OK = (_, connection) => connection.write(reply('ok'))
 
 /** Answers upgrades with 101 and echoes what follows; the rest with 'ok'. */
@@ -51,13 +52,7 @@ async function echoThrough(socket, head) {
 test('an upgrade: the user gets a socket that talks both ways', async (scope) => {
   const peer = await scope.peer(upgrading())
   const agent = scope.agent(KEEP_ALIVE)
-  const request = http.request({
-    host: '127.0.0.1',
-    port: peer.port,
-    headers: { Connection: 'Upgrade', Upgrade: 'echo' },
-    agent,
-  })
-  request.end()
+  const request = http.get({ host: '127.0.0.1', port: peer.port, headers: UPGRADE, agent })
   const [response, socket, head] = await once(request, 'upgrade')
   assert.strictEqual(response.statusCode, 101)
   assert.ok(socket instanceof net.Socket)
@@ -70,7 +65,7 @@ test('an upgrade that the server answers as a plain request', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = scope.agent(KEEP_ALIVE)
   for (let i = 0; i < 2; i++) {
-    const answer = await send({ port: peer.port, headers: { Connection: 'Upgrade', Upgrade: 'echo' }, agent })
+    const answer = await send({ port: peer.port, headers: UPGRADE, agent })
     assert.strictEqual(answer.body, 'ok')
   }
   assert.strictEqual((await send({ port: peer.port, agent })).body, 'ok')
@@ -98,13 +93,7 @@ test('CONNECT: a tunnel through the agent', async (scope) => {
 test('an upgraded connection frees its place under maxSockets', async (scope) => {
   const peer = await scope.peer(upgrading())
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
-  const request = http.request({
-    host: '127.0.0.1',
-    port: peer.port,
-    headers: { Connection: 'Upgrade', Upgrade: 'echo' },
-    agent,
-  })
-  request.end()
+  const request = http.get({ host: '127.0.0.1', port: peer.port, headers: UPGRADE, agent })
   const queued = send({ port: peer.port, agent })
   const [, socket, head] = await once(request, 'upgrade')
   assert.strictEqual((await queued).body, 'ok')
@@ -323,9 +312,8 @@ test('plain requests and ones with a connection of their own share one limit', a
   const held = []
   const peer = await scope.peer((request, connection) => held.push(() => connection.write(reply(request.target))))
   const agent = scope.agent({ keepAlive: true, maxSockets: 2 })
-  const upgrade = { Connection: 'Upgrade', Upgrade: 'echo' }
   const answers = [0, 1, 2, 3, 4, 5].map((i) =>
-    send({ port: peer.port, path: `/${i}`, agent, headers: i % 2 ? upgrade : {} }),
+    send({ port: peer.port, path: `/${i}`, agent, headers: i % 2 ? UPGRADE : {} }),
   )
   for (let i = 0; i < 6; i++) {
     await until(() => held.length > i)
@@ -386,12 +374,7 @@ test('insecureHTTPParser lets through what the strict parser refuses', {
 test('a request that ends late is read by its own parser only', async (scope) => {
   const peer = await scope.peer(upgrading())
   const agent = scope.agent({ keepAlive: true, maxSockets: 1 })
-  const upgrade = http.request({
-    host: '127.0.0.1',
-    port: peer.port,
-    headers: { Connection: 'Upgrade', Upgrade: 'echo' },
-    agent,
-  })
+  const upgrade = http.request({ host: '127.0.0.1', port: peer.port, headers: UPGRADE, agent })
   upgrade.on('error', () => {})
   const waiting = http.get({ host: '127.0.0.1', port: peer.port, agent })
   const answer = read(waiting)
