@@ -4,10 +4,10 @@
 
 const assert = require('node:assert')
 const http = require('node:http')
-const net = require('node:net')
 
-const { send } = require('../support/client')
+const { failure, send } = require('../support/client')
 const { authority } = require('../support/http2')
+const { freePort } = require('../support/ports')
 const { scriptedProxy } = require('../support/proxy')
 const { agentUnderTest } = require('../support/runtime')
 const { listen, SecureAgent, secureServer } = require('../support/secure')
@@ -22,21 +22,6 @@ const server = (scope) =>
     http.createServer({ keepAliveTimeout: 60_000 }, (_req, res) => res.end('ok')),
   )
 const agentOf = (scope, options) => scope.adopt(new PlainAgent({ keepAlive: true, ...options }))
-const refusal = (promise) =>
-  promise.then(
-    () => assert.fail('it went through'),
-    (error) => error,
-  )
-
-/** @returns {Promise<number>} a port at which nobody listens */
-function closedPort() {
-  return new Promise((resolve) => {
-    const listener = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = listener.address()
-      listener.close(() => resolve(port))
-    })
-  })
-}
 
 /** Two proxies, and a target that tells whether it was reached past them. */
 async function setUp(scope) {
@@ -83,25 +68,25 @@ test('fetch asks it, too, and so does our own http.request', async (scope) => {
 
 test('what it throws, or rejects with, is the request’s error; an answer that is no proxy fails as the option would', async (scope) => {
   const { target, url } = await setUp(scope)
-  const failure = new Error('none left')
+  const none = new Error('none left')
   for (const [proxy, expected] of [
     [
       () => {
-        throw failure
+        throw none
       },
-      failure,
+      none,
     ],
     [
       async () => {
-        throw failure
+        throw none
       },
-      failure,
+      none,
     ],
     [() => 'ftp://localhost', { code: 'ERR_PROXY_INVALID_CONFIG' }],
     [async () => 5, { code: 'ERR_INVALID_ARG_TYPE' }],
   ]) {
     const agent = agentOf(scope, { proxy })
-    const [error, fetched] = [await refusal(send({ port: target.port, agent })), await refusal(fetch(url, { agent }))]
+    const [error, fetched] = [await failure(send({ port: target.port, agent })), await failure(fetch(url, { agent }))]
     for (const told of [error, fetched.cause]) {
       if (expected instanceof Error) assert.strictEqual(told, expected)
       else assert.strictEqual(told.code, expected.code)
@@ -121,7 +106,7 @@ test('an abort ends the wait for a proxy', async (scope) => {
   await new Promise((resolve) => request.on('close', resolve))
   give(null)
   const controller = new AbortController()
-  const fetched = refusal(fetch(url, { agent, signal: controller.signal }))
+  const fetched = failure(fetch(url, { agent, signal: controller.signal }))
   controller.abort()
   assert.strictEqual((await fetched).name, 'AbortError')
   give(null)
@@ -158,7 +143,7 @@ test('whoever gives proxies is told which one has failed, before the request is,
   })
   const { root, server } = await authority
   const secure = await secureServer(scope, server, {}, (_req, res) => res.end('ok'))
-  const gone = { url: `http://127.0.0.1:${await closedPort()}` }
+  const gone = { url: `http://127.0.0.1:${await freePort()}` }
   const pool = [gone.url.replace('//', '//user:pass@'), refusing.url, other.url]
   const told = []
   const options = {
@@ -171,7 +156,7 @@ test('whoever gives proxies is told which one has failed, before the request is,
   }
   const agent = scope.adopt(new SecureAgent({ ca: root.pem, ...options }))
   const ask = () => send({ host: 'localhost', port: secure.port, agent })
-  const failures = [await refusal(ask()), await refusal(ask())]
+  const failures = [await failure(ask()), await failure(ask())]
   assert.strictEqual((await ask()).status, 200)
   assert.deepStrictEqual(
     failures.map(({ code }) => code),
@@ -183,11 +168,11 @@ test('whoever gives proxies is told which one has failed, before the request is,
   ])
   pool.unshift(gone.url)
   const plain = agentOf(scope, options)
-  const error = await refusal(fetch(url, { agent: plain }))
+  const error = await failure(fetch(url, { agent: plain }))
   assert.strictEqual(error.cause.code, 'ECONNREFUSED')
   assert.strictEqual(told.length, 3)
   // A target that fails is no fault of a proxy's.
-  const lost = await refusal(
+  const lost = await failure(
     send({ host: 'localhost', port: secure.port, agent: scope.adopt(new SecureAgent(options)) }),
   )
   assert.ok(/CERT|SELF_SIGNED|UNABLE/.test(lost.code), lost.code)

@@ -7,7 +7,7 @@ const http = require('node:http')
 const { inspect } = require('node:util')
 
 const { authority } = require('../support/http2')
-const { send } = require('../support/client')
+const { failure, send } = require('../support/client')
 const { agentUnderTest } = require('../support/runtime')
 const { listen, SecureAgent, secureServer } = require('../support/secure')
 const { socksProxy } = require('../support/socks')
@@ -21,11 +21,6 @@ const server = (scope) =>
     http.createServer({ keepAliveTimeout: 60_000 }, (_req, res) => res.end('ok')),
   )
 const agentOf = (scope, options) => scope.adopt(new PlainAgent({ keepAlive: true, ...options }))
-const refusal = (promise) =>
-  promise.then(
-    () => assert.fail('it was let through'),
-    (error) => error,
-  )
 
 const KINDS = [
   ['socks4', 4, '127.0.0.1'],
@@ -135,7 +130,7 @@ test('a refusal is ERR_PROXY_TUNNEL, with the proxy’s words', async (scope) =>
     const proxy = await socksProxy(scope, { reply })
     const url = `socks${version === 4 ? '4a' : '5h'}://127.0.0.1:${proxy.port}`
     const agent = agentOf(scope, { proxy: url })
-    const error = await refusal(send({ host: 'localhost', port: target.port, agent, method: 'POST' }, 'body'))
+    const error = await failure(send({ host: 'localhost', port: target.port, agent, method: 'POST' }, 'body'))
     assert.strictEqual(error.code, 'ERR_PROXY_TUNNEL')
     assert.strictEqual(error.message, `Failed to establish tunnel to localhost:${target.port} via ${url}: ${words}`)
     assert.deepStrictEqual(agent.stats().proxies[url].refused, { [words]: 1 })
@@ -151,7 +146,7 @@ test('who is not let in hears of it, and nobody of the password', async (scope) 
     ['', 'authentication required'],
   ]) {
     const agent = agentOf(scope, { proxy: `socks5h://${login}127.0.0.1:${proxy.port}` })
-    const error = await refusal(send({ host: 'localhost', port: target.port, agent }))
+    const error = await failure(send({ host: 'localhost', port: target.port, agent }))
     assert.strictEqual(error.code, 'ERR_PROXY_TUNNEL')
     assert.ok(error.message.endsWith(words) && !error.message.includes('hush'), error.message)
   }
@@ -166,7 +161,7 @@ test('a proxy that ends, or speaks something else, is no SOCKS proxy', async (sc
   ]) {
     const proxy = await socksProxy(scope, { onConnection })
     const agent = agentOf(scope, { proxy: `socks5h://127.0.0.1:${proxy.port}` })
-    const error = await refusal(send({ host: 'localhost', port: target.port, agent }))
+    const error = await failure(send({ host: 'localhost', port: target.port, agent }))
     assert.match(error.message, words)
   }
   assert.strictEqual(target.connections, 0)
@@ -177,7 +172,7 @@ test('a proxy that says nothing is given connectTimeout, and the error says what
   const proxy = await socksProxy(scope, { onConnection: () => true })
   const url = `socks5h://127.0.0.1:${proxy.port}`
   const agent = agentOf(scope, { proxy: url, connectTimeout: 50 })
-  const error = await refusal(send({ host: 'localhost', port: target.port, agent }))
+  const error = await failure(send({ host: 'localhost', port: target.port, agent }))
   assert.strictEqual(error.code, 'ERR_KEEPWIRE_CONNECT_TIMEOUT')
   assert.ok(error.message.includes(`via ${url}`), error.message)
   assert.match(error.message, /the SOCKS proxy has not answered$/)
@@ -190,7 +185,7 @@ test('bytes of the proxy’s own in front of TLS fail the request', async (scope
   const target = await secureServer(scope, server, {}, (_req, res) => res.end('ok'))
   const proxy = await socksProxy(scope, { early: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n' })
   const agent = scope.adopt(new SecureAgent({ ca: root.pem, proxy: `socks5h://127.0.0.1:${proxy.port}` }))
-  const error = await refusal(send({ host: 'localhost', port: target.port, agent, method: 'POST' }, 'body'))
+  const error = await failure(send({ host: 'localhost', port: target.port, agent, method: 'POST' }, 'body'))
   assert.ok(error instanceof Error && error.code !== undefined, String(error))
 })
 
