@@ -6,22 +6,14 @@ const assert = require('node:assert')
 
 const { send } = require('../support/client')
 const { keepwire } = require('../support/command')
+const { opened } = require('../support/dashboard')
 const { DEAD_PORT, reply } = require('../support/peer')
-const { baseline } = require('../support/runtime')
 const { test } = require('../support/suite')
-
-const { dashboard } = baseline ? {} : require('../../lib/dashboard')
 
 // Each test starts a process or more.
 const OURS = { ours: 'has no command', timeout: 120_000 }
 const OK = (_, connection) => connection.write(reply('ok'))
 const TOKEN = 'a token that is long enough'
-
-async function opened(scope, options) {
-  const board = await dashboard({ port: 0, ...options })
-  scope.defer(() => board.close())
-  return board
-}
 
 /** Two origins: one with three connections, one with one and a failure. */
 async function traffic(scope) {

@@ -10,6 +10,7 @@ const { after, before } = require('node:test')
 
 const { send } = require('../support/client')
 const { reply } = require('../support/peer')
+const { opened } = require('../support/dashboard')
 const { LOGIN, targetThrough } = require('../support/behind-proxy')
 const { scriptedProxy } = require('../support/proxy')
 const { baseline, isNode, major } = require('../support/runtime')
@@ -17,8 +18,8 @@ const { hasSquid, startSquid } = require('../support/squid')
 const { test } = require('../support/suite')
 const { repeatedly } = require('../support/wait')
 
-const { dashboard } = baseline ? {} : require('../../lib/dashboard')
 const { connections, stats, totals } = baseline ? {} : require('../..')
+
 /** As often as it looks in these tests, and as it does by itself. */
 const QUICK_MS = 250
 const USUAL_MS = 1000
@@ -84,12 +85,6 @@ async function says(page, selector, text) {
       { timeout: PATIENCE_MS },
     )
     .catch(async () => assert.fail(`${selector} says '${await part.allTextContents()}', not '${text}'`))
-}
-
-async function opened(scope) {
-  const board = await dashboard({ port: 0 })
-  scope.defer(() => board.close())
-  return board
 }
 
 /** Requests to a number of origins: as many to each as it has connections. */

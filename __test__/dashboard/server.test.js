@@ -9,7 +9,7 @@ const { Worker } = require('node:worker_threads')
 
 const { runScript } = require('../support/child')
 const { send } = require('../support/client')
-const { ask, Viewer } = require('../support/dashboard')
+const { ask, opened, Viewer } = require('../support/dashboard')
 const { reply } = require('../support/peer')
 const { baseline } = require('../support/runtime')
 const { test } = require('../support/suite')
@@ -22,12 +22,6 @@ if (!baseline) require('../../lib/dashboard/sampler').pace.everyMs = 100
 const OURS = { ours: 'shows nothing' }
 const OK = (_, connection) => connection.write(reply('ok'))
 const TOKEN = 'a token that is long enough'
-
-async function opened(scope, options) {
-  const board = await dashboard({ port: 0, ...options })
-  scope.defer(() => board.close())
-  return board
-}
 
 function watching(scope, board, options) {
   const viewer = new Viewer(board.url, options)

@@ -1,11 +1,18 @@
 'use strict'
 
-// A look at a dashboard as a program has it: its answers, and its stream.
+// A dashboard, and a look at it as a program has it: its answers, and its stream.
 
 const http = require('node:http')
 
 /** A connection of its own for each request: none is left open. */
 const LONE = { agent: false }
+
+/** A dashboard that is closed when its test is over. */
+async function opened(scope, options) {
+  const board = await require('../../lib/dashboard').dashboard({ port: 0, ...options })
+  scope.defer(() => board.close())
+  return board
+}
 
 /** What a dashboard answers. */
 function ask(url, { headers = {}, method = 'GET', path = '' } = {}) {
@@ -102,4 +109,4 @@ class Viewer {
   }
 }
 
-module.exports = { ask, Viewer }
+module.exports = { ask, opened, Viewer }
