@@ -5,27 +5,19 @@
 const assert = require('node:assert')
 const http = require('node:http')
 
+const { plainAgent, plainTarget } = require('../support/behind-proxy')
 const { failure, send } = require('../support/client')
 const { authority } = require('../support/http2')
 const { freePort } = require('../support/ports')
 const { scriptedProxy } = require('../support/proxy')
-const { agentUnderTest } = require('../support/runtime')
-const { listen, SecureAgent, secureServer } = require('../support/secure')
+const { SecureAgent, secureServer } = require('../support/secure')
 const { socksProxy } = require('../support/socks')
 const { test } = require('../support/suite')
 const { explain, fetch, http: stand } = require('../..')
 
-const PlainAgent = agentUnderTest('http')
-const server = (scope) =>
-  listen(
-    scope,
-    http.createServer({ keepAliveTimeout: 60_000 }, (_req, res) => res.end('ok')),
-  )
-const agentOf = (scope, options) => scope.adopt(new PlainAgent({ keepAlive: true, ...options }))
-
 /** Two proxies, and a target that tells whether it was reached past them. */
 async function setUp(scope) {
-  const [one, other, target] = [await scriptedProxy(scope), await scriptedProxy(scope), await server(scope)]
+  const [one, other, target] = [await scriptedProxy(scope), await scriptedProxy(scope), await plainTarget(scope)]
   return { one, other, target, url: `http://127.0.0.1:${target.port}/` }
 }
 
@@ -37,7 +29,7 @@ for (const [how, wrap] of [
     const { one, other, target } = await setUp(scope)
     const asked = []
     const answers = [one.url, new URL(other.url), null, undefined, one.url]
-    const agent = agentOf(scope, {
+    const agent = plainAgent(scope, {
       proxy: (url) => {
         asked.push(url)
         return wrap(answers[asked.length - 1])
@@ -57,7 +49,7 @@ for (const [how, wrap] of [
 test('fetch asks it, too, and so does our own http.request', async (scope) => {
   const { one, url } = await setUp(scope)
   for (const wrap of [(value) => value, async (value) => value]) {
-    const agent = agentOf(scope, { proxy: () => wrap(one.url) })
+    const agent = plainAgent(scope, { proxy: () => wrap(one.url) })
     assert.strictEqual(await (await fetch(url, { agent })).text(), 'ok')
     await new Promise((resolve, reject) => {
       stand.get(url, { agent }, (res) => res.resume().on('end', resolve)).on('error', reject)
@@ -85,7 +77,7 @@ test('what it throws, or rejects with, is the request’s error; an answer that 
     [() => 'ftp://localhost', { code: 'ERR_PROXY_INVALID_CONFIG' }],
     [async () => 5, { code: 'ERR_INVALID_ARG_TYPE' }],
   ]) {
-    const agent = agentOf(scope, { proxy })
+    const agent = plainAgent(scope, { proxy })
     const [error, fetched] = [await failure(send({ port: target.port, agent })), await failure(fetch(url, { agent }))]
     for (const told of [error, fetched.cause]) {
       if (expected instanceof Error) assert.strictEqual(told, expected)
@@ -98,7 +90,7 @@ test('what it throws, or rejects with, is the request’s error; an answer that 
 test('an abort ends the wait for a proxy', async (scope) => {
   const { target, url } = await setUp(scope)
   let give
-  const agent = agentOf(scope, { proxy: () => new Promise((resolve) => (give = resolve)) })
+  const agent = plainAgent(scope, { proxy: () => new Promise((resolve) => (give = resolve)) })
   const request = http.get({ host: '127.0.0.1', port: target.port, agent })
   const events = []
   for (const name of ['error', 'close', 'response']) request.on(name, () => events.push(name))
@@ -123,7 +115,7 @@ test('who waits for a proxy has its timeouts', async (scope) => {
     [{}, {}, 20],
   ]) {
     for (const { get } of [http, stand]) {
-      const agent = agentOf(scope, { proxy: never, ...options })
+      const agent = plainAgent(scope, { proxy: never, ...options })
       const request = get({ host: '127.0.0.1', port: target.port, agent, ...own })
       if (later > 0) request.setTimeout(later)
       // Nothing else keeps this process alive.
@@ -167,7 +159,7 @@ test('whoever gives proxies is told which one has failed, before the request is,
     ['ERR_PROXY_TUNNEL', `${refusing.url}/`],
   ])
   pool.unshift(gone.url)
-  const plain = agentOf(scope, options)
+  const plain = plainAgent(scope, options)
   const error = await failure(fetch(url, { agent: plain }))
   assert.strictEqual(error.cause.code, 'ECONNREFUSED')
   assert.strictEqual(told.length, 3)
@@ -182,7 +174,7 @@ test('whoever gives proxies is told which one has failed, before the request is,
 
 test('a request’s own proxy stands above its agent’s, and neither’s connections serve the other', async (scope) => {
   const { one, other, target, url } = await setUp(scope)
-  const agent = agentOf(scope, { proxy: one.url })
+  const agent = plainAgent(scope, { proxy: one.url })
   const ask = async (options) => assert.strictEqual((await send({ port: target.port, agent, ...options })).status, 200)
   await ask({})
   await ask({ proxy: other.url })
@@ -224,7 +216,7 @@ test('proxyEnv has Node’s meaning', async (scope) => {
     const [before, past] = [one.heads.length, other.heads.length]
     const lookup = (_name, options, done) =>
       options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)
-    const { status } = await send({ host, port: target.port, agent: agentOf(scope, { proxyEnv: env, lookup }) })
+    const { status } = await send({ host, port: target.port, agent: plainAgent(scope, { proxyEnv: env, lookup }) })
     assert.strictEqual(status, 200, JSON.stringify(env))
     return one.heads.length > before ? 'one' : other.heads.length > past ? 'other' : 'none'
   }
@@ -275,9 +267,9 @@ test('https goes through what proxyEnv names for it, by one tunnel', async (scop
 test('an environment that makes no sense is refused by the constructor', (scope) => {
   for (const http_proxy of ['http://user:hush@:', 'http://a b', 'http://localhost\r\n']) {
     assert.throws(
-      () => agentOf(scope, { proxyEnv: { http_proxy } }),
+      () => plainAgent(scope, { proxyEnv: { http_proxy } }),
       (error) => error instanceof Error,
     )
   }
-  agentOf(scope, { proxyEnv: null })
+  plainAgent(scope, { proxyEnv: null })
 })

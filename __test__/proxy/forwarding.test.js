@@ -5,16 +5,13 @@
 const assert = require('node:assert')
 const http = require('node:http')
 
+const { plainAgent, plainTarget } = require('../support/behind-proxy')
 const { send } = require('../support/client')
 const { scriptedProxy } = require('../support/proxy')
-const { agentUnderTest } = require('../support/runtime')
-const { listen } = require('../support/secure')
 const { hasSquid, startSquid } = require('../support/squid')
 const { test } = require('../support/suite')
 const { until } = require('../support/wait')
 const { Agent, fetch } = require('../..')
-
-const PlainAgent = agentUnderTest('http')
 
 function echo(request, response) {
   const chunks = []
@@ -26,15 +23,14 @@ function echo(request, response) {
   })
 }
 
-const server = (scope, answer = echo) => listen(scope, http.createServer({ keepAliveTimeout: 60_000 }, answer))
-const agentOf = (scope, options) => scope.adopt(new PlainAgent({ keepAlive: true, ...options }))
+const server = (scope) => plainTarget(scope, echo)
 
 const skip = hasSquid ? false : 'squid is not installed'
 
 test('300 requests through squid share one connection to it', { skip }, async (scope) => {
   const squid = await startSquid(scope, { user: 'user', password: 'pass' })
   const target = await server(scope)
-  const agent = agentOf(scope, { proxy: `http://user:pass@127.0.0.1:${squid.port}` })
+  const agent = plainAgent(scope, { proxy: `http://user:pass@127.0.0.1:${squid.port}` })
   for (let at = 0; at < 300; at++) {
     const { status, body } = await send({ port: target.port, agent, path: `/${at}` })
     assert.strictEqual(status, 200)
@@ -47,7 +43,7 @@ test('300 requests through squid share one connection to it', { skip }, async (s
 test('a request names its target in absolute form, and brings the proxy its credentials', async (scope) => {
   const proxy = await scriptedProxy(scope)
   const target = await server(scope)
-  const agent = agentOf(scope, {
+  const agent = plainAgent(scope, {
     proxy: proxy.url.replace('//', '//user:pass@'),
     proxyHeaders: { 'X-Tenant': 'seven' },
   })
@@ -64,7 +60,7 @@ test('a request names its target in absolute form, and brings the proxy its cred
 test('every way of requesting goes through the proxy', async (scope) => {
   const proxy = await scriptedProxy(scope)
   const target = await server(scope)
-  const agent = agentOf(scope, { proxy: proxy.url })
+  const agent = plainAgent(scope, { proxy: proxy.url })
   const url = `http://127.0.0.1:${target.port}/`
   await send({ port: target.port, agent })
   const response = await fetch(url, { agent })
@@ -84,7 +80,7 @@ test('every way of requesting goes through the proxy', async (scope) => {
 test('bodies arrive whole, in one piece and in many', { skip }, async (scope) => {
   const squid = await startSquid(scope)
   const target = await server(scope)
-  const agent = agentOf(scope, { proxy: `http://127.0.0.1:${squid.port}` })
+  const agent = plainAgent(scope, { proxy: `http://127.0.0.1:${squid.port}` })
   for (const size of [0, 10, 100_000]) {
     const text = 'x'.repeat(size)
     const { body } = await send({ port: target.port, agent, method: 'POST', headers: { 'Content-Length': size } }, text)
@@ -111,7 +107,7 @@ test('bodies arrive whole, in one piece and in many', { skip }, async (scope) =>
 test('a connection that the proxy has closed is replaced, and the request is whole', async (scope) => {
   const proxy = await scriptedProxy(scope)
   const target = await server(scope)
-  const agent = agentOf(scope, { proxy: proxy.url })
+  const agent = plainAgent(scope, { proxy: proxy.url })
   for (let at = 0; at < 3; at++) {
     const { body } = await send({ port: target.port, agent, path: `/${at}` })
     assert.strictEqual(JSON.parse(`${body}`)[1], `/${at}`)
@@ -127,7 +123,7 @@ test('a proxy’s own answer is the response', async (scope) => {
     ),
   })
   const target = await server(scope)
-  const { status, headers } = await send({ port: target.port, agent: agentOf(scope, { proxy: proxy.url }) })
+  const { status, headers } = await send({ port: target.port, agent: plainAgent(scope, { proxy: proxy.url }) })
   assert.deepStrictEqual([status, headers['proxy-authenticate']], [407, 'Basic realm="x"'])
   assert.strictEqual(target.connections, 0)
 })
@@ -135,7 +131,7 @@ test('a proxy’s own answer is the response', async (scope) => {
 test('what only the runtime’s sockets could carry fails: it would go past the proxy', async (scope) => {
   const proxy = await scriptedProxy(scope)
   const target = await server(scope)
-  const agent = agentOf(scope, { proxy: proxy.url })
+  const agent = plainAgent(scope, { proxy: proxy.url })
   await assert.rejects(send({ port: target.port, agent, headers: { Connection: 'Upgrade', Upgrade: 'x' } }), {
     code: 'ERR_KEEPWIRE_PROXY_UNSUPPORTED',
   })
@@ -144,7 +140,7 @@ test('what only the runtime’s sockets could carry fails: it would go past the 
 
 test('an agent’s proxy is what it was constructed with', async (scope) => {
   const proxy = await scriptedProxy(scope)
-  const agent = agentOf(scope, { proxy: proxy.url })
+  const agent = plainAgent(scope, { proxy: proxy.url })
   agent.options.proxy = undefined
   const target = await server(scope)
   await assert.rejects(async () => send({ port: target.port, agent }), { code: 'ERR_INVALID_ARG_VALUE' })
@@ -156,7 +152,7 @@ test('connections to one proxy serve all origins, and limits count for each of t
   const proxy = await scriptedProxy(scope)
   const targets = []
   for (let at = 0; at < 20; at++) targets.push(await server(scope))
-  const agent = agentOf(scope, { proxy: proxy.url, maxSockets: 1 })
+  const agent = plainAgent(scope, { proxy: proxy.url, maxSockets: 1 })
   for (let round = 0; round < 2; round++) {
     for (const { port } of targets) {
       const { body } = await send({ port, agent })
@@ -172,7 +168,7 @@ test('a limit for all origins together costs no connection to the proxy', async 
   const proxy = await scriptedProxy(scope)
   const targets = []
   for (let at = 0; at < 5; at++) targets.push(await server(scope))
-  const agent = agentOf(scope, { proxy: proxy.url, maxTotalSockets: 1 })
+  const agent = plainAgent(scope, { proxy: proxy.url, maxTotalSockets: 1 })
   const ask = async ({ port }) => assert.strictEqual((await send({ port, agent })).status, 200)
   for (const target of targets) await ask(target)
   assert.strictEqual(proxy.accepted.connections, 1)
@@ -183,10 +179,10 @@ test('a limit for all origins together costs no connection to the proxy', async 
 test('what goes from another local address, or is another agent’s, is another connection', async (scope) => {
   const proxy = await scriptedProxy(scope)
   const [one, other] = [await server(scope), await server(scope)]
-  const agent = agentOf(scope, { proxy: proxy.url })
+  const agent = plainAgent(scope, { proxy: proxy.url })
   await send({ port: one.port, agent })
   await send({ port: other.port, agent, localAddress: '127.0.0.1' })
-  await send({ port: other.port, agent: agentOf(scope, { proxy: proxy.url }) })
+  await send({ port: other.port, agent: plainAgent(scope, { proxy: proxy.url }) })
   assert.strictEqual(proxy.accepted.connections, 3)
 })
 
@@ -194,7 +190,7 @@ test('a connection on which somebody has proved who they are by NTLM or Negotiat
   const proxy = await scriptedProxy(scope)
   const [one, other] = [await server(scope), await server(scope)]
   for (const headers of [{ Authorization: 'NTLM abc' }, { Authorization: 'Negotiate abc' }]) {
-    const agent = agentOf(scope, { proxy: proxy.url })
+    const agent = plainAgent(scope, { proxy: proxy.url })
     const before = proxy.accepted.connections
     await send({ port: one.port, agent, headers })
     await send({ port: other.port, agent })

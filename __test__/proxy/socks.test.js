@@ -3,24 +3,15 @@
 // Through SOCKS proxies: a tunnel per connection, whatever the scheme, reused like any connection.
 
 const assert = require('node:assert')
-const http = require('node:http')
 const { inspect } = require('node:util')
 
+const { assertRefused, plainAgent, plainTarget } = require('../support/behind-proxy')
 const { authority } = require('../support/http2')
 const { failure, send } = require('../support/client')
-const { agentUnderTest } = require('../support/runtime')
-const { listen, SecureAgent, secureServer } = require('../support/secure')
+const { SecureAgent, secureServer } = require('../support/secure')
 const { socksProxy } = require('../support/socks')
 const { test } = require('../support/suite')
 const { explain, fetch, HttpsAgent } = require('../..')
-
-const PlainAgent = agentUnderTest('http')
-const server = (scope) =>
-  listen(
-    scope,
-    http.createServer({ keepAliveTimeout: 60_000 }, (_req, res) => res.end('ok')),
-  )
-const agentOf = (scope, options) => scope.adopt(new PlainAgent({ keepAlive: true, ...options }))
 
 const KINDS = [
   ['socks4', 4, '127.0.0.1'],
@@ -33,8 +24,8 @@ const KINDS = [
 for (const [scheme, version, host] of KINDS) {
   test(`${scheme}: is asked once for a connection, and told ${host === 'localhost' ? 'the name' : 'an address'}`, async (scope) => {
     const proxy = await socksProxy(scope)
-    const target = await server(scope)
-    const agent = agentOf(scope, { proxy: `${scheme}://127.0.0.1:${proxy.port}`, family: 4 })
+    const target = await plainTarget(scope)
+    const agent = plainAgent(scope, { proxy: `${scheme}://127.0.0.1:${proxy.port}`, family: 4 })
     for (let at = 0; at < 20; at++) {
       const { status } = await send({ host: 'localhost', port: target.port, agent })
       assert.strictEqual(status, 200)
@@ -68,18 +59,18 @@ test('https goes through it, by http.request and by fetch', async (scope) => {
 
 test('SOCKS4 has users: the proxy is told', async (scope) => {
   const proxy = await socksProxy(scope)
-  const target = await server(scope)
-  const agent = agentOf(scope, { proxy: `socks4a://someone@127.0.0.1:${proxy.port}` })
+  const target = await plainTarget(scope)
+  const agent = plainAgent(scope, { proxy: `socks4a://someone@127.0.0.1:${proxy.port}` })
   await send({ host: 'localhost', port: target.port, agent })
   assert.deepStrictEqual(proxy.asked, [[4, 'localhost', target.port, 'someone']])
 })
 
 test('each origin has tunnels of its own, and other credentials have others', async (scope) => {
   const proxy = await socksProxy(scope)
-  const [one, other] = [await server(scope), await server(scope)]
+  const [one, other] = [await plainTarget(scope), await plainTarget(scope)]
   const url = `socks4a://a@127.0.0.1:${proxy.port}`
-  const agent = agentOf(scope, { proxy: url, shared: true })
-  const sibling = agentOf(scope, { proxy: url.replace('a@', 'b@'), shared: true })
+  const agent = plainAgent(scope, { proxy: url, shared: true })
+  const sibling = plainAgent(scope, { proxy: url.replace('a@', 'b@'), shared: true })
   for (const port of [one.port, other.port, one.port]) await send({ host: 'localhost', port, agent })
   await send({ host: 'localhost', port: one.port, agent: sibling })
   assert.deepStrictEqual(
@@ -94,7 +85,7 @@ test('each origin has tunnels of its own, and other credentials have others', as
 
 test('a `lookup` is asked for the target if the proxy wants an address, else for the proxy', async (scope) => {
   const proxy = await socksProxy(scope)
-  const target = await server(scope)
+  const target = await plainTarget(scope)
   const asked = []
   const lookup = (name, options, done) => {
     asked.push(name)
@@ -106,7 +97,7 @@ test('a `lookup` is asked for the target if the proxy wants an address, else for
     [`socks5://proxy.invalid:${proxy.port}`, '127.0.0.1'],
     [`socks5h://proxy.invalid:${proxy.port}`, 'target.invalid'],
   ]) {
-    const { status } = await send({ host, port: target.port, agent: agentOf(scope, { proxy: url, lookup }) })
+    const { status } = await send({ host, port: target.port, agent: plainAgent(scope, { proxy: url, lookup }) })
     assert.strictEqual(status, 200)
   }
   assert.deepStrictEqual(asked, ['target.invalid', 'proxy.invalid', 'proxy.invalid'])
@@ -125,11 +116,11 @@ const REFUSALS = [
 ]
 
 test('a refusal is ERR_PROXY_TUNNEL, with the proxy’s words', async (scope) => {
-  const target = await server(scope)
+  const target = await plainTarget(scope)
   for (const [version, reply, words] of REFUSALS) {
     const proxy = await socksProxy(scope, { reply })
     const url = `socks${version === 4 ? '4a' : '5h'}://127.0.0.1:${proxy.port}`
-    const agent = agentOf(scope, { proxy: url })
+    const agent = plainAgent(scope, { proxy: url })
     const error = await failure(send({ host: 'localhost', port: target.port, agent, method: 'POST' }, 'body'))
     assert.strictEqual(error.code, 'ERR_PROXY_TUNNEL')
     assert.strictEqual(error.message, `Failed to establish tunnel to localhost:${target.port} via ${url}: ${words}`)
@@ -140,12 +131,12 @@ test('a refusal is ERR_PROXY_TUNNEL, with the proxy’s words', async (scope) =>
 
 test('who is not let in hears of it, and nobody of the password', async (scope) => {
   const proxy = await socksProxy(scope, { user: 'user', password: 'pass' })
-  const target = await server(scope)
+  const target = await plainTarget(scope)
   for (const [login, words] of [
     ['user:hush@', 'authentication failed'],
     ['', 'authentication required'],
   ]) {
-    const agent = agentOf(scope, { proxy: `socks5h://${login}127.0.0.1:${proxy.port}` })
+    const agent = plainAgent(scope, { proxy: `socks5h://${login}127.0.0.1:${proxy.port}` })
     const error = await failure(send({ host: 'localhost', port: target.port, agent }))
     assert.strictEqual(error.code, 'ERR_PROXY_TUNNEL')
     assert.ok(error.message.endsWith(words) && !error.message.includes('hush'), error.message)
@@ -154,13 +145,13 @@ test('who is not let in hears of it, and nobody of the password', async (scope) 
 })
 
 test('a proxy that ends, or speaks something else, is no SOCKS proxy', async (scope) => {
-  const target = await server(scope)
+  const target = await plainTarget(scope)
   for (const [onConnection, words] of [
     [(socket) => (socket.end(), true), /ended unexpectedly|ECONNRESET|EPIPE/],
     [(socket) => (socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), true), /it is no SOCKS proxy$/],
   ]) {
     const proxy = await socksProxy(scope, { onConnection })
-    const agent = agentOf(scope, { proxy: `socks5h://127.0.0.1:${proxy.port}` })
+    const agent = plainAgent(scope, { proxy: `socks5h://127.0.0.1:${proxy.port}` })
     const error = await failure(send({ host: 'localhost', port: target.port, agent }))
     assert.match(error.message, words)
   }
@@ -168,10 +159,10 @@ test('a proxy that ends, or speaks something else, is no SOCKS proxy', async (sc
 })
 
 test('a proxy that says nothing is given connectTimeout, and the error says what was awaited', async (scope) => {
-  const target = await server(scope)
+  const target = await plainTarget(scope)
   const proxy = await socksProxy(scope, { onConnection: () => true })
   const url = `socks5h://127.0.0.1:${proxy.port}`
-  const agent = agentOf(scope, { proxy: url, connectTimeout: 50 })
+  const agent = plainAgent(scope, { proxy: url, connectTimeout: 50 })
   const error = await failure(send({ host: 'localhost', port: target.port, agent }))
   assert.strictEqual(error.code, 'ERR_KEEPWIRE_CONNECT_TIMEOUT')
   assert.ok(error.message.includes(`via ${url}`), error.message)
@@ -191,8 +182,8 @@ test('bytes of the proxy’s own in front of TLS fail the request', async (scope
 
 test('a tunnel that was cut while idle is replaced', async (scope) => {
   const proxy = await socksProxy(scope)
-  const target = await server(scope)
-  const agent = agentOf(scope, { proxy: `socks5h://127.0.0.1:${proxy.port}` })
+  const target = await plainTarget(scope)
+  const agent = plainAgent(scope, { proxy: `socks5h://127.0.0.1:${proxy.port}` })
   for (let at = 0; at < 3; at++) {
     assert.strictEqual((await send({ host: 'localhost', port: target.port, agent })).status, 200)
     proxy.cut()
@@ -201,12 +192,6 @@ test('a tunnel that was cut while idle is replaced', async (scope) => {
 })
 
 test('a URL that says what SOCKS has no place for is refused', () => {
-  const refused = (options, code) =>
-    assert.throws(
-      () => new HttpsAgent(options),
-      (error) => error.code === code && !error.message.includes('hush'),
-      inspect(options),
-    )
   for (const proxy of [
     'socks4://user:hush@localhost',
     'socks5://user@localhost',
@@ -215,9 +200,9 @@ test('a URL that says what SOCKS has no place for is refused', () => {
     'socks4://hu%00sh@localhost',
     'socks5://',
   ]) {
-    refused({ proxy }, 'ERR_PROXY_INVALID_CONFIG')
+    assertRefused({ proxy }, 'ERR_PROXY_INVALID_CONFIG')
   }
-  refused({ proxy: 'socks5://localhost', proxyHeaders: { a: 'b' } }, 'ERR_INVALID_ARG_VALUE')
-  refused({ proxy: 'socks5://localhost', proxyTls: {} }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy: 'socks5://localhost', proxyHeaders: { a: 'b' } }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy: 'socks5://localhost', proxyTls: {} }, 'ERR_INVALID_ARG_VALUE')
   assert.strictEqual(String(new HttpsAgent({ proxy: 'socks5://LOCALHOST' }).options.proxy), 'socks5://localhost')
 })

@@ -6,13 +6,14 @@ const assert = require('node:assert')
 const https = require('node:https')
 const { inspect } = require('node:util')
 
+const { assertRefused } = require('../support/behind-proxy')
 const { http2Server, authority } = require('../support/http2')
 const { scriptedProxy } = require('../support/proxy')
 const { SecureAgent, secureServer } = require('../support/secure')
 const { hasSquid, startSquid } = require('../support/squid')
 const { test } = require('../support/suite')
 const { until } = require('../support/wait')
-const { explain, fetch, HttpsAgent } = require('../..')
+const { explain, fetch } = require('../..')
 
 /** What a target answers: what it was asked, to see what has come to it. */
 function echo(request, response) {
@@ -344,12 +345,6 @@ test('HTTP/2 goes through one tunnel', async (scope) => {
 })
 
 test('options that make no sense are refused by the constructor, and no message shows a password', () => {
-  const refused = (options, code) =>
-    assert.throws(
-      () => new HttpsAgent(options),
-      (error) => error.code === code && !error.message.includes('hush'),
-      inspect(options),
-    )
   for (const proxy of [
     'user:hush@',
     'ftp://user:hush@localhost',
@@ -357,15 +352,15 @@ test('options that make no sense are refused by the constructor, and no message 
     'http://user:hush@localhost/path',
     'socks9://hush@localhost',
   ]) {
-    refused({ proxy }, 'ERR_PROXY_INVALID_CONFIG')
+    assertRefused({ proxy }, 'ERR_PROXY_INVALID_CONFIG')
   }
-  for (const proxy of [5, true, {}]) refused({ proxy }, 'ERR_INVALID_ARG_TYPE')
+  for (const proxy of [5, true, {}]) assertRefused({ proxy }, 'ERR_INVALID_ARG_TYPE')
   const proxy = 'http://localhost'
-  refused({ proxy, proxyHeaders: 'hush' }, 'ERR_INVALID_ARG_TYPE')
-  refused({ proxy, proxyHeaders: { 'a b': 'hush' } }, 'ERR_INVALID_ARG_VALUE')
-  refused({ proxy, proxyHeaders: { a: 'hush\r\nb: c' } }, 'ERR_INVALID_ARG_VALUE')
-  refused({ proxy, proxyHeaders: { Host: 'hush' } }, 'ERR_INVALID_ARG_VALUE')
-  refused({ proxyHeaders: { a: 'b' } }, 'ERR_INVALID_ARG_VALUE')
-  refused({ proxy, proxyEnv: {} }, 'ERR_INVALID_ARG_VALUE')
-  refused({ proxy, allowAddress: () => true }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy, proxyHeaders: 'hush' }, 'ERR_INVALID_ARG_TYPE')
+  assertRefused({ proxy, proxyHeaders: { 'a b': 'hush' } }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy, proxyHeaders: { a: 'hush\r\nb: c' } }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy, proxyHeaders: { Host: 'hush' } }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxyHeaders: { a: 'b' } }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy, proxyEnv: {} }, 'ERR_INVALID_ARG_VALUE')
+  assertRefused({ proxy, allowAddress: () => true }, 'ERR_INVALID_ARG_VALUE')
 })

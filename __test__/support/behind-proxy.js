@@ -1,12 +1,46 @@
 'use strict'
 
-// A target that is reached through a proxy, which is told who asks.
+// Targets that are reached through a proxy, and agents that go there.
 
+const assert = require('node:assert')
+const http = require('node:http')
 const https = require('node:https')
+const { inspect } = require('node:util')
 
 const { authority } = require('./http2')
-const { SecureAgent, secureServer } = require('./secure')
+const { agentUnderTest } = require('./runtime')
+const { listen, SecureAgent, secureServer } = require('./secure')
 const { until } = require('./wait')
+
+const PlainAgent = agentUnderTest('http')
+
+/**
+ * A target without TLS, which keeps its connections.
+ * @param {import('./suite').Scope} scope
+ * @param {import('node:http').RequestListener} [answer]
+ */
+function plainTarget(scope, answer = (_request, response) => response.end('ok')) {
+  return listen(scope, http.createServer({ keepAliveTimeout: 60_000 }, answer))
+}
+
+/** @param {import('./suite').Scope} scope @param {object} options */
+function plainAgent(scope, options) {
+  return scope.adopt(new PlainAgent({ keepAlive: true, ...options }))
+}
+
+/**
+ * Agents with such options are not made, and no message shows the password 'hush'.
+ * @param {object} options
+ * @param {string} code
+ */
+function assertRefused(options, code) {
+  const { HttpsAgent } = require('../..')
+  assert.throws(
+    () => new HttpsAgent(options),
+    (error) => error.code === code && !error.message.includes('hush'),
+    inspect(options),
+  )
+}
 
 /** Who asks the proxy, and how it is told so. */
 const LOGIN = {
@@ -16,7 +50,7 @@ const LOGIN = {
 }
 
 /**
- * A target, which answers all but `/held` at once, and an agent that goes to it through a proxy.
+ * A target with TLS, which answers all but `/held` at once, and an agent that goes to it through a proxy.
  * @param {import('./suite').Scope} scope
  * @param {{ url: string }} proxy
  * @param {string} [login]
@@ -49,4 +83,4 @@ async function targetThrough(scope, { url }, login = `${LOGIN.user}:${LOGIN.pass
   }
 }
 
-module.exports = { LOGIN, targetThrough }
+module.exports = { assertRefused, LOGIN, plainAgent, plainTarget, targetThrough }
