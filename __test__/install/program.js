@@ -2,9 +2,9 @@
 
 // Runs a small program in a process of its own, after keepwire/register if asked, and gives the value it printed as JSON.
 
-const { spawn } = require('node:child_process')
 const path = require('node:path')
 
+const { lastValue } = require('../support/child')
 const { runtimeName } = require('../support/runtime')
 
 const REGISTER = require.resolve('keepwire/register')
@@ -18,7 +18,7 @@ const BEFORE = { node: ['--require'], bun: ['--preload'], deno: ['--require'] }
  * @param {{ register?: boolean | string[], args?: (string | number)[], env?: object }} [options] `register`: the flags, or
  *   the usual ones
  */
-function runProgram(name, { register = false, args = [], env = {} } = {}) {
+async function runProgram(name, { register = false, args = [], env = {} } = {}) {
   const before = register === true ? BEFORE[runtimeName] : register || []
   const flags = register === false ? [] : [...before, REGISTER]
   const command = [
@@ -27,24 +27,8 @@ function runProgram(name, { register = false, args = [], env = {} } = {}) {
     path.join(__dirname, 'programs', name),
     ...args.map(String),
   ]
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, command, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
-    })
-    let stdout = ''
-    let stderr = ''
-    const deadline = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
-    child.stdout.on('data', (chunk) => (stdout += chunk))
-    child.stderr.on('data', (chunk) => (stderr += chunk))
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      clearTimeout(deadline)
-      const line = stdout.trim().split('\n').pop()
-      if (code !== 0 || !line) reject(new Error(`${name} ended with ${code ?? signal}:\n${stdout}${stderr}`))
-      else resolve(JSON.parse(line))
-    })
-  })
+  const { value } = await lastValue(name, process.execPath, command, { env, deadlineMs: DEADLINE_MS })
+  return value
 }
 
 module.exports = { runProgram }

@@ -3,10 +3,10 @@
 // Runs a script of __test__/programs/scripts beside a package that scripts/programs.js fetches, in a process of its own, and
 // gives the value that it printed last, as JSON.
 
-const { spawn } = require('node:child_process')
 const path = require('node:path')
 
 const { homeOf, isFetched, programNamed } = require('../../scripts/programs')
+const { lastValue } = require('./child')
 const { commandFor, isNode, major } = require('./runtime')
 
 const DEADLINE_MS = 60_000
@@ -25,30 +25,17 @@ function skipped(name) {
  * @param {string} script a file in programs/scripts, without its extension
  * @param {{ program?: string, args?: unknown[], flags?: string[], env?: object }} [options]
  */
-function runBeside(script, { program, args = [], flags = [], env = {} } = {}) {
+async function runBeside(script, { program, args = [], flags = [], env = {} } = {}) {
   if (program !== undefined && !isFetched(programNamed(program))) {
     throw new Error(`${program} is missing: npm run programs`)
   }
   const file = path.join(__dirname, '..', 'programs', 'scripts', `${script}.js`)
   const { file: command, args: first } = commandFor(file, args.map(String))
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, [...flags, ...first], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, KEEPWIRE_PROGRAM: program === undefined ? '' : homeOf(program), ...env },
-    })
-    let stdout = ''
-    let stderr = ''
-    const deadline = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
-    child.stdout.on('data', (chunk) => (stdout += chunk))
-    child.stderr.on('data', (chunk) => (stderr += chunk))
-    child.on('error', reject)
-    child.on('close', (code, signal) => {
-      clearTimeout(deadline)
-      const line = stdout.trim().split('\n').pop()
-      if (code !== 0 || !line) reject(new Error(`${script} ended with ${code ?? signal}:\n${stdout}${stderr}`))
-      else resolve({ ...JSON.parse(line), stderr })
-    })
+  const { value, stderr } = await lastValue(script, command, [...flags, ...first], {
+    env: { KEEPWIRE_PROGRAM: program === undefined ? '' : homeOf(program), ...env },
+    deadlineMs: DEADLINE_MS,
   })
+  return { ...value, stderr }
 }
 
 module.exports = { runBeside, skipped }
