@@ -7,11 +7,11 @@
 const https = require('node:https')
 
 const { https: own } = require('../..')
-const { bodyOf, POISON } = require('./chaos-bodies')
+const { bodyOf } = require('./chaos-bodies')
+const { hear } = require('./chaos-hearing')
 const { random } = require('./client')
 
 const SHORT = 60
-const SETTLE_DEADLINE_MS = 60_000
 
 /**
  * `fails`: of the request itself, always, never, or maybe. `hurts`: the session ends without peace, and what else is on it with it.
@@ -60,68 +60,17 @@ function planned(next, id) {
 }
 
 /** @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly */
-function one({ agent, port }, { id, name, number, method, sent, expected, abort, pieces }) {
-  return new Promise((resolve, reject) => {
-    let outcome = ''
-    let error
-    let closes = 0
-    let aborted = false
-    const wrong = (what) => {
-      clearTimeout(deadline)
-      reject(new Error(`request ${id} (${method} ${name} ${number}, abort ${abort}): ${what}`))
-    }
-    const deadline = setTimeout(() => wrong('has not settled'), SETTLE_DEADLINE_MS)
-    const path = `/${name}/${number}/${id}`
-    const headers = method === 'POST' && pieces < 3 ? { 'Content-Length': sent.length } : {}
-    const begin = id % 3 === 0 ? own.request : https.request
-    const request = begin({ host: '127.0.0.1', port, agent, method, path, headers })
-    request.on('response', (response) => {
-      let received = 0
-      response.setEncoding('latin1')
-      response.on('data', (text) => {
-        if (text.includes(POISON)) wrong('got what belongs to nobody')
-        if (!expected.startsWith(text, received)) wrong(`got ${JSON.stringify(text.slice(0, 80))} at ${received}`)
-        received += text.length
-      })
-      response.on('end', () => {
-        if (outcome !== '') return wrong(`'end' after ${outcome} ${error?.code} ${error?.message}`)
-        outcome = 'end'
-        if (received !== expected.length && !aborted) wrong(`ended with ${received} of ${expected.length} bytes`)
-      })
-      response.on('error', (failure) => {
-        if (outcome === 'end') return wrong(`the response's 'error' (${failure.code}) after ${outcome}`)
-        outcome = 'error'
-        error = failure
-      })
-    })
-    request.on('error', (failure) => {
-      if (closes > 0) return wrong(`'error' (${failure.code}) after 'close'`)
-      if (outcome === 'end') return wrong(`'error' (${failure.code}) after the end`)
-      if (error === failure) return wrong("'error' twice")
-      outcome = 'error'
-      error = failure
-    })
-    request.on('close', () => {
-      closes++
-      if (closes > 1) return wrong("'close' twice")
-      // What comes after 'close' would be told to nobody: look once more when everything queued has run.
-      setImmediate(() => {
-        clearTimeout(deadline)
-        resolve({ settled: outcome, error })
-      })
-    })
-    const step = Math.ceil(sent.length / pieces)
-    for (let at = 0; at < sent.length; at += step) request.write(sent.slice(at, at + step))
-    request.end()
-    if (abort >= 0) {
-      const destroy = () => {
-        aborted = true
-        request.destroy()
-      }
-      if (abort < 1) setImmediate(destroy)
-      else setTimeout(destroy, abort)
-    }
-  })
+function one({ agent, port }, plan) {
+  const { id, name, number, method, sent, abort, pieces } = plan
+  const path = `/${name}/${number}/${id}`
+  const headers = method === 'POST' && pieces < 3 ? { 'Content-Length': sent.length } : {}
+  const begin = id % 3 === 0 ? own.request : https.request
+  const request = begin({ host: '127.0.0.1', port, agent, method, path, headers })
+  const { settled } = hear(request, plan, `request ${id} (${method} ${name} ${number}, abort ${abort})`)
+  const step = Math.ceil(sent.length / pieces)
+  for (let at = 0; at < sent.length; at += step) request.write(sent.slice(at, at + step))
+  request.end()
+  return settled
 }
 
 /** What a session's end without peace does to what else is on it. */

@@ -3,8 +3,9 @@
 // Requests to a server that misbehaves in every way it can, from a seeded generator. Each must settle exactly once, with
 // its own body or with an error where the server (or the caller, by aborting) is to blame, never with another's body.
 
-const { bodyOf, POISON } = require('./chaos-bodies')
+const { bodyOf } = require('./chaos-bodies')
 const { ALSO_FETCHED, FETCH_KINDS, fetchOne, portFor } = require('./chaos-fetch')
+const { hear } = require('./chaos-hearing')
 const { chosenName, isChosen, looksUp, replaceLookup } = require('./chaos-lookups')
 const { Writes } = require('./chaos-writes')
 const { threadPort } = require('../../lib/bridge/port.js')
@@ -13,7 +14,6 @@ const { random, request: begin } = require('./client')
 const { baseline, isNode } = require('./runtime')
 
 const SHORT = 60
-const SETTLE_DEADLINE_MS = 60_000
 /** Deadlines of requests that are answered within a fifth of it, or never. */
 const HURRY = { headersTimeout: 1_000, bodyTimeout: 1_000 }
 
@@ -121,82 +121,23 @@ function planned(next, id, tickets, hasNames) {
  * @returns {Promise<{ settled: string, error: any }>} rejects if it settles wrongly
  */
 function one(agent, remote, plan) {
-  const { id, name, kind, host, number, method, sent, expected, abort, moment, pieces } = plan
-  return new Promise((resolve, reject) => {
-    let outcome = ''
-    let error
-    let closes = 0
-    let aborted = false
-    const wrong = (what) => {
-      clearTimeout(deadline)
-      reject(new Error(`request ${id} (${method} ${name} ${number} at ${host}, abort ${moment ?? abort}): ${what}`))
-    }
-    const writes = new Writes(sent, pieces, wrong)
-    const send = beginning(id, agent)
-    const request = send({
-      host,
-      // Certificates are for no other name.
-      ...(isChosen(host) ? { servername: 'localhost' } : {}),
-      port: portFor(kind, remote),
-      agent,
-      method,
-      path: `/${name}/${number}/${id}`,
-      headers: method === 'POST' ? { 'Content-Length': sent.length } : {},
-    })
-    const deadline = setTimeout(() => wrong('has not settled'), SETTLE_DEADLINE_MS)
-    const destroy = () => {
-      aborted = true
-      request.destroy()
-    }
-    if (moment === 'finish' || moment === 'response') request.on(moment, destroy)
-    request.on('response', (response) => {
-      if (moment === 'data' || moment === 'end') response.on(moment, destroy)
-      let received = 0
-      response.setEncoding('latin1')
-      response.on('data', (text) => {
-        if (text.includes(POISON)) wrong('got what belongs to nobody')
-        if (!expected.startsWith(text, received)) wrong(`got ${JSON.stringify(text.slice(0, 80))} at ${received}`)
-        received += text.length
-      })
-      response.on('end', () => {
-        if (outcome !== '' && !(kind.errorBeforeEnd && error.code.startsWith('HPE_')))
-          return wrong(`'end' after ${outcome} ${error?.code} ${error?.message}`)
-        outcome = 'end'
-        // An aborted request's response is discarded, on some runtimes up to its 'end'.
-        if (received !== expected.length && !aborted) wrong(`ended with ${received} of ${expected.length} bytes`)
-        const got = response.headers['x-got']
-        if (got !== undefined && Number(got) !== sent.length) wrong(`the server got ${got} of ${sent.length} bytes`)
-      })
-      response.on('error', (failure) => {
-        // The connection's error, if it has one, is the request's as well.
-        if (outcome === 'end') return wrong(`the response's 'error' (${failure.code}) after ${outcome}`)
-        outcome = 'error'
-        error = failure
-      })
-    })
-    request.on('error', (failure) => {
-      if (closes > 0) return wrong(`'error' (${failure.code}) after 'close'`)
-      if (outcome === 'end') return wrong(`'error' (${failure.code}) after the end`)
-      if (error === failure) return wrong("'error' twice")
-      outcome = 'error'
-      error = failure
-    })
-    request.on('close', () => {
-      closes++
-      if (closes > 1) return wrong("'close' twice")
-      if (outcome === 'end' && !aborted && !writes.areSent) return wrong("'close' before all of it is told as sent")
-      // What comes after 'close' would be told to nobody: look once more when everything queued has run.
-      setImmediate(() => {
-        clearTimeout(deadline)
-        resolve({ settled: outcome, error })
-      })
-    })
-    writes.send(request)
-    if (abort >= 0) {
-      if (abort < 1) setImmediate(destroy)
-      else setTimeout(destroy, abort)
-    }
+  const { id, name, kind, host, number, method, sent, abort, moment, pieces } = plan
+  const send = beginning(id, agent)
+  const request = send({
+    host,
+    // Certificates are for no other name.
+    ...(isChosen(host) ? { servername: 'localhost' } : {}),
+    port: portFor(kind, remote),
+    agent,
+    method,
+    path: `/${name}/${number}/${id}`,
+    headers: method === 'POST' ? { 'Content-Length': sent.length } : {},
   })
+  const what = `request ${id} (${method} ${name} ${number} at ${host}, abort ${moment ?? abort})`
+  const { settled, wrong } = hear(request, plan, what, () => writes.areSent)
+  const writes = new Writes(sent, pieces, wrong)
+  writes.send(request)
+  return settled
 }
 
 /** Every third request is our own, which waits and is sent in its own way. @param {number} id @param {any} agent */
