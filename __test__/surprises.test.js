@@ -8,7 +8,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 
-const { failure, get, read, request: begin, send } = require('./support/client')
+const { failure, get, inLanes, read, request: begin, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { isDeno } = require('./support/runtime')
 const { testBoth: test } = require('./support/suite')
@@ -413,14 +413,10 @@ test('a server that closes at random moments: idempotent requests all succeed, n
     if (connection.requests.length % 3 === 0) setImmediate(() => connection.end())
   })
   const agent = scope.agent({ keepAlive: true, maxSockets: 6 })
-  let next = 0
-  const worker = async () => {
-    while (next < 300) {
-      const path = `/${next++}`
-      assert.strictEqual((await send({ port: peer.port, path, agent })).body, path)
-    }
-  }
-  await Promise.all(Array.from({ length: 12 }, worker))
+  await inLanes(12, 300, async (i) => {
+    const path = `/${i}`
+    assert.strictEqual((await send({ port: peer.port, path, agent })).body, path)
+  })
 })
 
 test('a response that is never read holds its connection and nothing else', async (scope) => {

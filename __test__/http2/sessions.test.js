@@ -7,6 +7,7 @@ const http2 = require('node:http2')
 const https = require('node:https')
 const net = require('node:net')
 
+const { inLanes } = require('../support/client')
 const { http2Agent, http2Server, outcome, relay } = require('../support/http2')
 const { listen } = require('../support/secure')
 const { isBun, isNode, major } = require('../support/runtime')
@@ -117,19 +118,14 @@ test('GOAWAY every 20 requests loses none and doubles none', async (scope) => {
   const served = await http2Server(scope, { onStream })
   const agent = await http2Agent(scope, { maxSockets: 10 })
   const results = []
-  let next = 0
-  const worker = async () => {
-    while (next < 400) {
-      next += 1
-      const method = next % 2 ? 'GET' : 'POST'
-      const result = await outcome(
-        { port: served.port, agent, method, path: `/${next}` },
-        { body: method === 'POST' ? 'x' : undefined },
-      )
-      results.push((result.error ?? result.lateError)?.code ?? result.body)
-    }
-  }
-  await Promise.all(Array.from({ length: 10 }, worker))
+  await inLanes(10, 400, async (i) => {
+    const method = i % 2 ? 'POST' : 'GET'
+    const result = await outcome(
+      { port: served.port, agent, method, path: `/${i}` },
+      { body: method === 'POST' ? 'x' : undefined },
+    )
+    results.push((result.error ?? result.lateError)?.code ?? result.body)
+  })
   assert.deepStrictEqual([results, doubled], [all(400, 'ok'), 0])
 })
 

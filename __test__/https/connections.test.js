@@ -13,6 +13,7 @@ const path = require('node:path')
 const tls = require('node:tls')
 
 const { Certificate, makeAuthority } = require('../support/authority')
+const { inLanes } = require('../support/client')
 const { outcome, rawSecureServer, SecureAgent, secureServer } = require('../support/secure')
 const { baseline, isBun, isNode, major } = require('../support/runtime')
 const { test } = require('../support/suite')
@@ -309,11 +310,7 @@ test('50 clients in a closed loop use 50 connections', async (scope) => {
   const { root, server } = await authorities
   const served = await secureServer(scope, server)
   const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, maxSockets: 50 }))
-  let left = 1000
-  const worker = async () => {
-    while (left-- > 0) await get({ port: served.port, agent })
-  }
-  await Promise.all(Array.from({ length: 50 }, worker))
+  await inLanes(50, 1000, () => get({ port: served.port, agent }))
   assert.strictEqual(served.connections, 50)
 })
 

@@ -81,6 +81,15 @@ function parallel(n, make) {
   return Promise.all(Array.from({ length: n }, (_, i) => send(make(i))))
 }
 
+/** Does `work(i)` for each of `n` numbers, `width` of them at a time: the next one as soon as one is done. */
+async function inLanes(width, n, work) {
+  let next = 0
+  const lane = async () => {
+    while (next < n) await work(next++)
+  }
+  await Promise.all(Array.from({ length: width }, lane))
+}
+
 /** Resolves with the error of a request that must fail. */
 async function failure(promise) {
   let answer
@@ -103,4 +112,4 @@ function random(seed) {
   }
 }
 
-module.exports = { failure, get, parallel, random, read, request, send, sentOnce, sequential }
+module.exports = { failure, get, inLanes, parallel, random, read, request, send, sentOnce, sequential }

@@ -3,12 +3,13 @@
 // The exactness workloads, shared by the suite's short runs and the long command. Each returns the number of
 // connections that the server accepted for it, and throws when a body is wrong.
 
-const { random, send } = require('./client')
+const { inLanes, random, send } = require('./client')
 const { startNginx } = require('./nginx')
 
 const HELLO = 'hello world'
 
-const sequentialShapes = [
+/** What is asked for, and what comes if it is not HELLO. */
+const shapes = [
   { name: 'bodies by length', path: '/length' },
   { name: 'chunked bodies', path: '/chunked' },
   { name: 'head and body in separate packets', path: '/split' },
@@ -17,7 +18,21 @@ const sequentialShapes = [
   { name: '204 responses', path: '/none', expected: '' },
   { name: 'HEAD', path: '/head', method: 'HEAD', expected: '' },
   { name: 'POST with a body', path: '/echo', method: 'POST', sent: HELLO },
-].map((shape) => ({ name: shape.name, run: (makeAgent, remote, n) => sequentialRun(shape, makeAgent, remote, n) }))
+]
+
+const sequentialShapes = shapes.map((shape) => ({
+  name: shape.name,
+  run: (makeAgent, remote, n) => sequentialRun(shape, makeAgent, remote, n),
+}))
+
+const LOOP_PATHS = ['/length', '/chunked', '/split', '/split-chunked']
+
+/** What a closed loop asks for. @param {number} i its request */
+const loopPath = (i) => LOOP_PATHS[i % LOOP_PATHS.length]
+
+function checkBody(i, body, expected = HELLO) {
+  if (body !== expected) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
+}
 
 async function counted(remote, makeAgent, options, work) {
   const before = (await remote.counts()).accepted
@@ -31,29 +46,23 @@ async function counted(remote, makeAgent, options, work) {
 }
 
 function sequentialRun(shape, makeAgent, remote, n) {
-  const { path, method = 'GET', expected = HELLO, sent } = shape
+  const { path, method = 'GET', expected, sent } = shape
   return counted(remote, makeAgent, { keepAlive: true }, async (agent) => {
     for (let i = 0; i < n; i++) {
       const { body } = await send({ port: remote.port, path, method, agent }, sent)
-      if (body !== expected) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
+      checkBody(i, body, expected)
     }
   })
 }
 
 /** `width` workers, each sending its next request when its last one ended, until `requests` are made. */
 function closedLoop(makeAgent, remote, { width, maxSockets, requests }) {
-  const paths = ['/length', '/chunked', '/split', '/split-chunked']
-  return counted(remote, makeAgent, { keepAlive: true, maxSockets }, async (agent) => {
-    let next = 0
-    const worker = async () => {
-      while (next < requests) {
-        const i = next++
-        const { body } = await send({ port: remote.port, path: paths[i % paths.length], agent })
-        if (body !== HELLO) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
-      }
-    }
-    await Promise.all(Array.from({ length: width }, worker))
-  })
+  return counted(remote, makeAgent, { keepAlive: true, maxSockets }, (agent) =>
+    inLanes(width, requests, async (i) => {
+      const { body } = await send({ port: remote.port, path: loopPath(i), agent })
+      checkBody(i, body)
+    }),
+  )
 }
 
 /**
@@ -91,20 +100,15 @@ async function mixedLoop(agents, port, { requests, posts, most, seed = 1 }) {
   const connections = new Set()
   /** @type {Map<string, number>} requests by connections that are kept */
   const kept = new Map()
-  let begun = 0
-  const worker = async () => {
-    while (begun < requests) {
-      const i = begun++
-      const options = { port, path: `/${i}`, agent: agents[i % agents.length] }
-      const isPost = next() < posts
-      const { body, headers } = await send({ ...options, method: isPost ? 'POST' : 'GET' }, isPost ? HELLO : undefined)
-      if (body !== HELLO) throw new Error(`request ${i}: the body is ${JSON.stringify(body)}`)
-      const connection = headers['x-connection']
-      connections.add(connection)
-      if (options.agent.keepAlive) kept.set(connection, (kept.get(connection) ?? 0) + 1)
-    }
-  }
-  await Promise.all(Array.from({ length: LANES }, worker))
+  await inLanes(LANES, requests, async (i) => {
+    const options = { port, path: `/${i}`, agent: agents[i % agents.length] }
+    const isPost = next() < posts
+    const { body, headers } = await send({ ...options, method: isPost ? 'POST' : 'GET' }, isPost ? HELLO : undefined)
+    checkBody(i, body)
+    const connection = headers['x-connection']
+    connections.add(connection)
+    if (options.agent.keepAlive) kept.set(connection, (kept.get(connection) ?? 0) + 1)
+  })
   const unfinished = [...kept.values()].filter((count) => count < most).length
   return { used: connections.size, needless: Math.max(0, unfinished - LANES) }
 }
@@ -116,4 +120,4 @@ const mixedAgents = {
   'both at once': [{ keepAlive: true }, { keepAlive: false }],
 }
 
-module.exports = { closedLoop, mixedAgents, mixedLoop, sequentialShapes, startAnnouncing }
+module.exports = { checkBody, closedLoop, loopPath, mixedAgents, mixedLoop, sequentialShapes, shapes, startAnnouncing }

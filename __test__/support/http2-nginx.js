@@ -8,6 +8,7 @@ const https = require('node:https')
 const os = require('node:os')
 const path = require('node:path')
 
+const { inLanes } = require('./client')
 const { authority, http2Agent } = require('./http2')
 const { startNginx } = require('./nginx')
 const { fetch, https: ours } = require('../..')
@@ -115,24 +116,20 @@ async function start(scope, settings) {
 async function load({ origin, asked }, send, { requests, lanes, agent, methods = ['GET', 'POST'] }) {
   const before = asked().length
   const [errors, connections] = [new Map(), new Set()]
-  let [next, wrong] = [0, 0]
-  const lane = async () => {
-    while (next < requests) {
-      const number = next++
-      const method = methods[number % methods.length]
-      const uri = `/${number}`
-      try {
-        const body = await send(`${origin}${uri}`, agent, method === 'POST' ? `body ${number}` : undefined)
-        const [version, connection, ...rest] = body.split(' ')
-        connections.add(connection)
-        if (version !== 'HTTP/2.0' || rest.join(' ') !== `${method} ${uri}`) wrong += 1
-      } catch (error) {
-        const code = error.cause?.code ?? error.code ?? error.message
-        errors.set(code, (errors.get(code) ?? 0) + 1)
-      }
+  let wrong = 0
+  await inLanes(lanes, requests, async (number) => {
+    const method = methods[number % methods.length]
+    const uri = `/${number}`
+    try {
+      const body = await send(`${origin}${uri}`, agent, method === 'POST' ? `body ${number}` : undefined)
+      const [version, connection, ...rest] = body.split(' ')
+      connections.add(connection)
+      if (version !== 'HTTP/2.0' || rest.join(' ') !== `${method} ${uri}`) wrong += 1
+    } catch (error) {
+      const code = error.cause?.code ?? error.code ?? error.message
+      errors.set(code, (errors.get(code) ?? 0) + 1)
     }
-  }
-  await Promise.all(Array.from({ length: lanes }, lane))
+  })
   const failed = [...errors.values()].reduce((sum, count) => sum + count, 0)
   // What it has logged a moment later is there for the next one.
   const duplicates = Math.max(0, asked().length - before - requests)

@@ -5,7 +5,7 @@
 
 const http = require('node:http')
 
-const { send } = require('./client')
+const { inLanes, send } = require('./client')
 const { authority } = require('./http2')
 const { agentUnderTest } = require('./runtime')
 const { listen, SecureAgent, secureServer } = require('./secure')
@@ -30,15 +30,11 @@ async function tunnelled(scope, { asked, proxyTls, url }, { requests, width }) {
     response.end(request.url),
   )
   const agent = scope.adopt(new SecureAgent({ ca: root.pem, keepAlive: true, proxy: url, proxyTls, family: 4 }))
-  let begun = 0
-  const worker = async () => {
-    while (begun < requests) {
-      const path = `/${begun++}`
-      const { body, status } = await send({ host: 'localhost', port: target.port, path, agent })
-      if (status !== 200 || body !== path) throw new Error(`${path}: ${status}, ${body}`)
-    }
-  }
-  await Promise.all(Array.from({ length: width }, worker))
+  await inLanes(width, requests, async (at) => {
+    const path = `/${at}`
+    const { body, status } = await send({ host: 'localhost', port: target.port, path, agent })
+    if (status !== 200 || body !== path) throw new Error(`${path}: ${status}, ${body}`)
+  })
   // squid's log tells of a tunnel when it is over.
   agent.destroy()
   return { connections: target.connections, asked: await asked(target.connections) }
