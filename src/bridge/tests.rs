@@ -17,9 +17,10 @@ use crate::error::{Failure, ENGINE_FAILED};
 use crate::exchange::events::{Assigned, Events, Replaces, Response};
 use crate::faults::{self, FaultPoint};
 use crate::io_thread::{self, tests::turn};
+use crate::pool::tests::UNLIMITED;
 use crate::pool::{
-    AgentId, CheckIn, CloseReason, ConnId, ExchangeId, KeyId, Kind, Lease, Limits, PortId,
-    Scheduling, Stay, WaiterId,
+    AgentId, CheckIn, CloseReason, ConnId, ExchangeId, KeyId, Kind, Lease, Limits, PortId, Stay,
+    WaiterId,
 };
 
 /// Only turns a hang into a message.
@@ -120,16 +121,10 @@ impl Scene {
         let (sender, told) = channel();
         let port = ENGINE.open_port(Arc::new(Listener(Mutex::new(sender))));
         let limits = Limits {
-            keep_alive: true,
             max_sockets: 1,
-            max_total_sockets: u32::MAX,
             max_free_sockets: 1,
-            scheduling: Scheduling::Lifo,
-            free_socket_timeout_ms: 0,
-            socket_active_ttl_ms: 0,
-            shared: false,
-            max_requests_per_socket: 0,
             max_pending: 0,
+            ..UNLIMITED
         };
         let agent = ENGINE.add_agent(port, limits);
         let name = format!("{port}");

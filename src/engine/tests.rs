@@ -10,7 +10,8 @@ use super::*;
 use crate::connect::{tests::profile, Connected};
 use crate::error::Failure;
 use crate::exchange::events::Response;
-use crate::pool::{CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, Scheduling, Stay};
+use crate::pool::tests::UNLIMITED;
+use crate::pool::{CheckIn, ExchangeId, KeyId, Kind, Lease, Limits, Stay};
 
 const WAITING: ExchangeId = 4;
 
@@ -94,16 +95,9 @@ impl Events for Watcher {
 
 fn limits(max_sockets: u32) -> Limits {
     Limits {
-        keep_alive: true,
         max_sockets,
-        max_total_sockets: u32::MAX,
         max_free_sockets: 1,
-        scheduling: Scheduling::Lifo,
-        free_socket_timeout_ms: 0,
-        socket_active_ttl_ms: 0,
-        shared: false,
-        max_requests_per_socket: 0,
-        max_pending: u32::MAX,
+        ..UNLIMITED
     }
 }
 

@@ -2,6 +2,7 @@
 //! against `fuzz_model.rs` and every invariant after every step.
 
 use super::fuzz_model::{Model, ModelConn, AGENTS, BESIDE_IDLE, KEYS};
+use super::tests::UNLIMITED;
 use super::*;
 use crate::random::Random;
 
@@ -632,11 +633,7 @@ fn fuzz(max_sockets: u32, max_total_sockets: u32, max_free_sockets: u32) {
                     max_total_sockets,
                     max_free_sockets,
                     scheduling,
-                    free_socket_timeout_ms: 0,
-                    socket_active_ttl_ms: 0,
-                    max_requests_per_socket: 0,
-                    max_pending: u32::MAX,
-                    shared: false,
+                    ..UNLIMITED
                 };
                 fuzz_seeds(limits, routed);
             }

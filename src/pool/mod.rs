@@ -43,7 +43,7 @@ mod fuzz_model;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

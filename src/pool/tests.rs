@@ -6,7 +6,8 @@ mod sharing;
 use super::waiters::KEPT_AT_MOST;
 use super::*;
 
-const UNLIMITED: Limits = Limits {
+/// An agent that keeps all it may have. Other rooms' tests begin with it, too.
+pub(crate) const UNLIMITED: Limits = Limits {
     keep_alive: true,
     max_sockets: u32::MAX,
     max_total_sockets: u32::MAX,
