@@ -441,10 +441,28 @@ testBoth('a head that comes in drips is held to its deadline', IN_LOOP, async (s
 testBoth('an end that comes along with the last bytes is heard of, of each of several', IN_LOOP, async (scope) => {
   const peer = await scope.peer(({ target }, connection) => {
     if (target === '/end') connection.end('HTTP/1.1 200 OK\r\n\r\nuntil the end')
+    else if (target === '/large') connection.end(`HTTP/1.1 200 OK\r\n\r\n${PATTERN.slice(0, 600_000)}`)
     else connection.write(reply('ok'))
   })
   const agent = scope.agent({ keepAlive: true })
   const three = (path) => Promise.all([1, 2, 3].map(() => send({ port: peer.port, path, agent })))
+  // Alone, more than is read before its reader has had some of it: the end is there by then.
+  const late = async () => {
+    for (let i = 0; i < 10; i += 1) await send({ port: peer.port, agent })
+    const [response] = await once(request({ port: peer.port, path: '/large', agent }).end(), 'response')
+    await delay(8)
+    const began = performance.now()
+    let length = 0
+    for await (const piece of response) length += piece.length
+    assert.strictEqual(length, 600_000)
+    return performance.now() - began
+  }
+  await repeatedly(async () => {
+    for (let round = 0; round < 12; round += 1) {
+      const took = await late()
+      assert.ok(took < 90, `${took} in round ${round}`)
+    }
+  })
   await repeatedly(async () => {
     for (let i = 0; i < 10; i += 1) await three('/')
     const began = performance.now()

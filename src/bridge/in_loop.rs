@@ -275,8 +275,18 @@ impl Local {
                 };
                 match seat.input(input) {
                     None => Ok(seat),
-                    Some(input) => Err(Command::Exchange(exchange, input)),
+                    Some(input) => {
+                        // The I/O thread has it back.
+                        self.forget(&seat);
+                        Err(Command::Exchange(exchange, input))
+                    }
                 }
+            }
+            Command::Close(conn) => {
+                if let Some(seat) = self.shared.seat(conn) {
+                    self.forget(&seat);
+                }
+                Err(Command::Close(conn))
             }
             other => Err(other),
         }
@@ -371,8 +381,12 @@ impl Local {
         for (seat, has_ended) in ready {
             let next = self.turn(&seat, true);
             // Behind what was read is the end, of which nobody hears again.
-            if has_ended && matches!(next, Some(Next::Waits | Next::Rests)) {
-                self.turn(&seat, true);
+            if has_ended
+                && matches!(next, Some(Next::Waits | Next::Rests))
+                && self.turn(&seat, true) == Some(Next::Waits)
+            {
+                // Its reader pauses before the end.
+                self.after(&seat, seat.leave());
             }
         }
     }

@@ -33,6 +33,8 @@ pub trait Carrier: Send + Sync {
     fn turn(&self, has_news: bool, is_lone: bool) -> Result<Next, Box<Failure>>;
     /// A while has passed: whether its exchange waits on here, or has waited for [`LOOP_WAIT`] and leaves.
     fn remind(&self) -> Next;
+    /// The I/O thread is to go on with it.
+    fn leave(&self) -> Next;
     /// It was looked at in vain: whether its exchange waits on here, or has been under way for so long and leaves, whatever has come of it.
     fn looked(&self, wait: Duration) -> Next;
 }

@@ -56,6 +56,8 @@ pub(super) struct Seated {
     /// Since when it waits for what is due next.
     pub(super) used: Instant,
     awaited: Awaited,
+    /// What had come of its body by then.
+    received: u64,
     /// The I/O thread was asked to take it back.
     is_leaving: bool,
     /// Its exchange can't be carried here.
@@ -88,6 +90,7 @@ impl Seat {
             begun: None,
             used: Instant::now(),
             awaited: Awaited::Nothing,
+            received: 0,
             is_leaving: false,
             is_too_much: false,
             is_broken: false,
@@ -106,9 +109,13 @@ impl Seat {
 
     /// Whether the I/O thread should take it back: it is gone, or nothing has happened on it for long.
     pub(super) fn is_missed(&self) -> bool {
-        let seat = self.lock();
-        seat.as_ref()
-            .is_none_or(|seated| seated.used.elapsed() >= ABSENCE)
+        match self.0.try_lock() {
+            Ok(seat) => seat
+                .as_ref()
+                .is_none_or(|seated| seated.used.elapsed() >= ABSENCE),
+            // Its thread is just at it.
+            Err(_) => false,
+        }
     }
 
     /// Takes the connection away.
@@ -194,6 +201,15 @@ impl Carrier for Seat {
         Next::Waits
     }
 
+    fn leave(&self) -> Next {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
+            return Next::IsGone;
+        };
+        seated.is_leaving = true;
+        Next::Leaves
+    }
+
     fn looked(&self, wait: Duration) -> Next {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
@@ -245,16 +261,19 @@ impl Seated {
                 Step::Again if wire.under_way().is_some() => {}
                 // Something has come behind the response.
                 Step::Again => return Next::Leaves,
-                // There is more than one turn may read.
-                Step::Wait if is_lone && attention.is_wanted() && reads_body(wire) => {
+                // There is more than one turn may read. Not if it told as many pieces as it may: the shorter they are, the longer a loop is
+                // held up for a body.
+                Step::Wait if is_lone && wire.reader.is_spent() && reads_body(wire) => {
                     attention.0.store(false, Relaxed);
                     wire.reader.begin_turn();
                 }
                 Step::Wait => {
                     let under_way = wire.current.as_ref();
                     let awaited = under_way.map_or(Awaited::Nothing, |one| wire.awaited(one));
-                    if awaited == Awaited::Nothing || awaited != self.awaited {
+                    let received = under_way.map_or(0, |one| one.received);
+                    if awaited != self.awaited || received != self.received {
                         self.awaited = awaited;
+                        self.received = received;
                         self.used = Instant::now();
                     }
                     return self.after_turn(is_lone);

@@ -204,6 +204,8 @@ impl Exchange {
             return;
         };
         backlog.told(body.len());
+        // A record holds copies of what is in it.
+        let is_large = body.len() >= INLINE_BODY;
         if !*published {
             *published = true;
             if request_written {
@@ -213,11 +215,14 @@ impl Exchange {
                 id,
                 Response {
                     head,
-                    body: &body,
+                    body: if is_large { &[] } else { &body },
                     end: false,
                     request_written,
                 },
             );
+            if is_large {
+                around.events().data(id, body, false);
+            }
         } else if !body.is_empty() {
             around.events().data(id, unshared(body), false);
         }

@@ -41,21 +41,19 @@ thread_local! {
 /// goes into it.
 struct Buffers(Vec<Bytes>);
 
-/// As many are kept: 2 MiB at most. What others still need beyond that is theirs alone.
-const MOST_BUFFERS: usize = 8;
+/// As many are kept: 4 MiB at most. When others need all of them, reads go into memory of their own.
+const MOST_BUFFERS: usize = 16;
 
 impl Buffers {
-    fn take(&mut self) -> BytesMut {
-        let free = self.0.iter().position(Bytes::is_unique);
-        free.and_then(|at| self.0.remove(at).try_into_mut().ok())
-            .unwrap_or_else(|| BytesMut::zeroed(LARGEST_READ))
+    fn take(&mut self) -> Option<BytesMut> {
+        if let Some(at) = self.0.iter().position(Bytes::is_unique) {
+            return self.0.swap_remove(at).try_into_mut().ok();
+        }
+        (self.0.len() < MOST_BUFFERS).then(|| BytesMut::zeroed(LARGEST_READ))
     }
 
     /// Takes one back, of whose first bytes others may have a part.
     fn put(&mut self, buffer: Bytes) {
-        if self.0.len() == MOST_BUFFERS {
-            self.0.remove(0);
-        }
         self.0.push(buffer);
     }
 }
@@ -151,6 +149,11 @@ impl<T: AsyncRead + Unpin> Reader<T> {
     /// A turn begins: so much may be read until the next one.
     pub fn begin_turn(&mut self) {
         self.budget = TURN_BYTES;
+    }
+
+    /// Whether this one has read that much.
+    pub fn is_spent(&self) -> bool {
+        self.budget == 0
     }
 
     /// Whether nothing has been read yet, so that bytes or an end which are there already are the first exchange's.
@@ -255,7 +258,7 @@ impl<T: AsyncRead + Unpin> Reader<T> {
 
     /// Reads what there is, unless this turn has read enough: then the task is woken for the next one.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        if self.budget == 0 {
+        if self.is_spent() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -303,18 +306,32 @@ impl<T: AsyncRead + Unpin> Reader<T> {
     }
 
     fn poll_large(&mut self, cx: &mut Context<'_>) -> (Bytes, Poll<io::Result<()>>) {
-        let mut buffer = LARGE_BUFFERS.with_borrow_mut(Buffers::take);
-        let mut room = ReadBuf::new(&mut buffer[..self.room]);
-        let read = Pin::new(&mut self.transport).poll_read(cx, &mut room);
-        let len = room.filled().len();
-        let buffer = buffer.freeze();
-        let packet = if len >= buffer.len() / 2 {
-            buffer.slice(..len)
-        } else {
-            // Whoever keeps it must not keep all of the buffer.
-            Bytes::copy_from_slice(&buffer[..len])
+        let (buffer, read) = match LARGE_BUFFERS.with_borrow_mut(Buffers::take) {
+            Some(mut buffer) => {
+                let mut room = ReadBuf::new(&mut buffer[..self.room]);
+                let read = Pin::new(&mut self.transport).poll_read(cx, &mut room);
+                let len = room.filled().len();
+                let buffer = buffer.freeze();
+                let packet = buffer.slice(..len);
+                LARGE_BUFFERS.with_borrow_mut(|buffers| buffers.put(buffer));
+                (packet, read)
+            }
+            None => {
+                let mut buffer = BytesMut::with_capacity(self.room);
+                let read = {
+                    let mut room = (&mut buffer).limit(self.room);
+                    let reading = pin!(self.transport.read_buf(&mut room));
+                    reading.poll(cx).map_ok(drop)
+                };
+                (buffer.freeze(), read)
+            }
         };
-        LARGE_BUFFERS.with_borrow_mut(|buffers| buffers.put(buffer));
+        // Whoever keeps it must not keep all of a buffer for it.
+        let packet = if buffer.len() >= LARGEST_READ / 2 {
+            buffer
+        } else {
+            Bytes::copy_from_slice(&buffer)
+        };
         (packet, read)
     }
 }
@@ -329,25 +346,25 @@ mod tests {
     fn a_buffer_is_used_again_once_nobody_has_bytes_of_it_and_few_are_kept() {
         let mut buffers = Buffers(Vec::new());
         let read = |buffers: &mut Buffers| {
-            let buffer = buffers.take().freeze();
+            let buffer = buffers.take()?.freeze();
             assert_eq!(buffer.len(), LARGEST_READ);
             let pieces = (buffer.slice(..READ), buffer.slice(READ..2 * READ));
             buffers.put(buffer);
-            pieces
+            Some(pieces)
         };
-        let (first, second) = read(&mut buffers);
+        let (first, second) = read(&mut buffers).unwrap();
         let place = first.as_ptr();
         drop(first);
-        assert_ne!(
-            read(&mut buffers).0.as_ptr(),
-            place,
-            "somebody has bytes of it"
-        );
-        drop(second);
-        assert_eq!(read(&mut buffers).0.as_ptr(), place);
+        let other = read(&mut buffers).unwrap().0;
+        assert_ne!(other.as_ptr(), place, "somebody has bytes of it");
+        drop((second, other));
+        assert_eq!(buffers.0.len(), 2);
 
-        let kept: Vec<_> = (0..2 * MOST_BUFFERS).map(|_| read(&mut buffers)).collect();
-        assert_eq!(buffers.0.len(), MOST_BUFFERS);
+        let kept: Vec<_> = (0..2 * MOST_BUFFERS)
+            .map_while(|_| read(&mut buffers))
+            .collect();
+        assert_eq!((kept.len(), buffers.0.len()), (MOST_BUFFERS, MOST_BUFFERS));
+        assert!(kept.iter().any(|(first, _)| first.as_ptr() == place));
         drop(kept);
         assert!(buffers.0.iter().all(Bytes::is_unique));
     }

@@ -419,14 +419,21 @@ impl Client {
     /// What its thread does when bytes come: it reads them all at once. What comes of the exchange, and how much came.
     async fn read_here(&self, seat: &Arc<dyn Carrier>) -> (Next, usize) {
         let mut acknowledged = 0;
+        let mut has_news = true;
         loop {
-            match seat.turn(true, true).unwrap() {
-                Next::Waits => tokio::task::yield_now().await,
+            match seat.turn(has_news, true).unwrap() {
+                Next::Waits => {}
                 next => return (next, self.received()),
             }
             let received = self.received();
-            assert!(seat.input(Input::Ack(received - acknowledged)).is_none());
-            acknowledged = received;
+            // Who acknowledges something has it go on; else something has to come.
+            has_news = received == acknowledged;
+            if has_news {
+                tokio::task::yield_now().await;
+            } else {
+                assert!(seat.input(Input::Ack(received - acknowledged)).is_none());
+                acknowledged = received;
+            }
         }
     }
 }
@@ -499,12 +506,45 @@ fn a_body_whose_reader_pauses_leaves_after_a_while_whatever_waits_to_be_read() {
         assert_eq!(client.received(), told);
         assert_eq!(seat.remind(), Next::Waits);
         tokio::time::sleep(LOOP_WAIT).await;
+        // More has come, and is not read either.
+        assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
         assert_eq!(seat.remind(), Next::Leaves);
         client.recall();
         while client.received() < before + BODY {
             client.mailbox.push(Input::Ack(1 << 16));
             tokio::task::yield_now().await;
         }
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_body_in_very_short_chunks_leaves_before_it_holds_its_thread_up() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        assert_eq!(client.send(&seat, 3, GET), Next::Waits);
+        expect(&mut peer, GET).await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let flood = head.to_owned() + &"1\r\nx\r\n".repeat(2_000);
+        peer.write_all(flood.as_bytes()).await.unwrap();
+        let before = client.received();
+        let (next, received) = client.read_here(&seat).await;
+        assert_eq!(next, Next::Leaves);
+        assert!(received - before < 1_000, "{received}");
+        client.close().await;
+    });
+}
+
+#[test]
+fn who_is_told_to_leave_does_so_once() {
+    run(async {
+        let (client, _listener, seat) = large(Some(BODY)).await;
+        assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
+        assert_eq!(seat.leave(), Next::Leaves);
+        assert_eq!(seat.leave(), Next::IsGone);
+        assert_eq!(seat.turn(true, true).unwrap(), Next::IsGone);
+        client.recall();
+        client.recorder.line("resumes 3").await;
         client.close().await;
     });
 }
