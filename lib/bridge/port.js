@@ -24,11 +24,11 @@ const MOST_BATCHES = 16
 const MOST_BYTES = 128 * 1024
 
 /** From how many requests under way on this thread leaves them to the I/O thread, and from how few on it takes them back. */
-const CALM = looksItself ? { mostCarried: 1, carriesAt: 1 } : { mostCarried: 10, carriesAt: 6 }
+const CALM = looksItself ? { mostCarried: 1, carriesAt: 1 } : { mostCarried: 16, carriesAt: 12 }
 
 /**
  * What is left of a peak with each request that begins. Many clients whose responses come in one batch begin anew from none under way:
- * the first ten of them would be taken for few.
+ * the first of them would be taken for few.
  */
 const PEAK_KEEPS = 31 / 32
 
@@ -54,6 +54,8 @@ class Port {
   #exchanges = new Numbers()
   /** Exchanges that keep the event loop alive. */
   #holding = 0
+  /** Requests that wait for their turn: nothing of them is under way. */
+  queued = 0
   #active = false
   #settling = false
   #draining = false
@@ -151,7 +153,7 @@ class Port {
   /** Whether so few requests are under way that this thread carries them itself. */
   isCalm() {
     const { carriesAt, mostCarried } = CALM
-    this.#peak = Math.max(this.#exchanges.count, this.#peak * PEAK_KEEPS)
+    this.#peak = Math.max(this.#exchanges.count - this.queued, this.#peak * PEAK_KEEPS)
     this.#isCalm = this.#peak <= (this.#isCalm ? mostCarried : carriesAt)
     if (!this.#isCalm || this.#hasLoop === false) return false
     this.#hasLoop ??= native.openLoop(this.id, native.contexts.wake, looksItself)

@@ -42,6 +42,7 @@ class Wait {
     const { origin } = exchange
     this.#since = now()
     origin.enqueue(exchange)
+    exchange.port.queued += 1
     watchQueue(exchange)
     const { queueTimeoutMs } = origin.origins
     if (queueTimeoutMs > 0) {
@@ -119,8 +120,9 @@ class Wait {
    */
   end(isServed = true) {
     const exchange = this.#exchange
-    const { req, origin } = exchange
+    const { port, req, origin } = exchange
     exchange.wait = null
+    port.queued -= 1
     exchange.queuedMs += now() - this.#since
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#lastCall?.end()
