@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -109,13 +109,14 @@ impl Seat {
 
     /// Whether the I/O thread should take it back: it is gone, or nothing has happened on it for long.
     pub(super) fn is_missed(&self) -> bool {
-        match self.0.try_lock() {
-            Ok(seat) => seat
-                .as_ref()
-                .is_none_or(|seated| seated.used.elapsed() >= ABSENCE),
+        let seat = match self.0.try_lock() {
+            Ok(seat) => seat,
             // Its thread is just at it.
-            Err(_) => false,
-        }
+            Err(TryLockError::WouldBlock) => return false,
+            Err(TryLockError::Poisoned(seat)) => seat.into_inner(),
+        };
+        seat.as_ref()
+            .is_none_or(|seated| seated.used.elapsed() >= ABSENCE)
     }
 
     /// Takes the connection away.
