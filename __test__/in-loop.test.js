@@ -132,6 +132,40 @@ test('many clients in step are not taken for few where they begin anew', IN_LOOP
   assert.ok(carried > 50, `${carried} of the last 200`)
 })
 
+test('requests that wait for their turn are not under way, however they end', {
+  ...IN_LOOP,
+  skip: !hasEventLoop && 'one at a time is carried here',
+}, async (scope) => {
+  const peer = await echo(scope)
+  const agent = scope.agent({ keepAlive: true, maxSockets: 4, queueTimeout: 20 })
+  const { begin } = Submission.prototype
+  let carried = 0
+  Submission.prototype.begin = function (exchange, flags, ...rest) {
+    if ((flags & BEGIN_IN_LOOP) !== 0) carried += 1
+    begin.call(this, exchange, flags, ...rest)
+  }
+  scope.defer(() => {
+    Submission.prototype.begin = begin
+  })
+  const many = (path, options) =>
+    Promise.allSettled(Array.from({ length: 200 }, () => send({ port: peer.port, path, agent, ...options })))
+  await many('/5/0')
+  // Some give up while they wait, and some have waited for too long.
+  await many('/5/40', { signal: AbortSignal.timeout(10) })
+  await many('/5/40')
+  agent.options.queueTimeout = 0
+  await repeatedly(async () => {
+    carried = 0
+    await many('/5/0')
+    assert.ok(carried > 100, `${carried} of 200 beside others that wait`)
+  })
+  carried = 0
+  const fifty = scope.agent({ keepAlive: true })
+  const at = () => Promise.all(Array.from({ length: 50 }, () => send({ port: peer.port, path: '/5/0', agent: fifty })))
+  for (let i = 0; i < 5; i += 1) await at()
+  assert.ok(carried < 50, `${carried} of 250 that are all under way`)
+})
+
 test('io is one of its values, at construction and later', { ours: 'has no such option' }, async (scope) => {
   for (const io of ['loop', true, null, 1]) {
     assert.throws(() => scope.agent({ io }), { code: 'ERR_INVALID_ARG_VALUE' }, String(io))

@@ -124,8 +124,8 @@ export interface AgentOptions extends nodeHttp.AgentOptions, ProxyOptions {
    * Which thread sends requests and receives their responses. `'auto'`: while few of a thread's requests are under way (at most sixteen),
    * that thread itself, in Node's event loop, as the runtime's agent does: two threads that wake each other cost more than the work.
    * On Bun and Deno it does so for one request at a time, and looks for its response in each turn of its loop, for 0.3 ms at most.
-   * With more of them the I/O thread does it, and always over HTTP/2, with bodies that are slow, larger than 2 MiB or large beside others, and on other systems than
-   * Linux. `'thread'`: always the I/O thread, for who wants the JavaScript thread free above all.
+   * With more of them the I/O thread does it, and always over HTTP/2, with bodies that are slow, larger than 2 MiB or large beside
+   * others, and on other systems than Linux. `'thread'`: always the I/O thread, for who wants the JavaScript thread free above all.
    *
    * Default: `'auto'`. Disabled by: `'thread'`.
    */
