@@ -54,9 +54,15 @@ class Submission {
   /** Whether this thread may carry some of the batch out. */
   #inLoop = false
 
-  /** @param {number} port */
-  constructor(port) {
+  #onRecords
+
+  /**
+   * @param {number} port
+   * @param {() => void} onRecords what was handed over just now has made records
+   */
+  constructor(port, onRecords) {
     this.#port = port
+    this.#onRecords = onRecords
     this.#flushLater = () => {
       this.#scheduled = false
       this.flush()
@@ -135,7 +141,9 @@ class Submission {
   #writeBytes(exchange, chunk, flags) {
     const length = chunk.byteLength
     if (length >= LARGE_CHUNK) {
-      submitBody(this.#port, exchange, chunk, flags, this.#bytes, this.#take())
+      const inLoop = this.#inLoop
+      const hasRecords = submitBody(this.#port, exchange, chunk, flags, this.#bytes, this.#take(), inLoop)
+      if (hasRecords) this.#onRecords()
       return length
     }
     const at = this.#command(WRITE, flags, 0, exchange, length)

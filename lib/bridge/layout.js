@@ -48,6 +48,7 @@ module.exports = Object.freeze({
   BEGIN_FETCH: 16,
   BEGIN_GUARDED: 32,
   BEGIN_IN_LOOP: 64,
+  BEGIN_ALONE: 128,
 
   // Flags of WRITE and of submitBody().
   WRITE_END: 1,

@@ -74,7 +74,7 @@ class Port {
     this.#agents.delete(agent)
     native.dropAgent(agent)
   })
-  submission = new Submission(this.id)
+  submission = new Submission(this.id, () => this.drainSoon())
   #isCalm = false
   /** How many requests have been under way of late. */
   #peak = 0
@@ -162,6 +162,11 @@ class Port {
       setImmediate(look, this)
     }
     return this.#hasLoop
+  }
+
+  /** Whether there has been no more than one of late, as isCalm() found. */
+  get isQuiet() {
+    return this.#peak < 2
   }
 
   /**

@@ -11,6 +11,7 @@
 const {
   ADOPTING,
   BEGIN_GUARDED,
+  BEGIN_ALONE,
   BEGIN_IN_LOOP,
   BEGIN_IDEMPOTENT,
   BEGIN_KEEP,
@@ -137,7 +138,7 @@ class Exchange {
     if (method === 'HEAD') flags |= BEGIN_NO_BODY
     if (retries && isIdempotent) flags |= BEGIN_IDEMPOTENT
     if (connection.isGuarded) flags |= BEGIN_GUARDED
-    else if (inLoop && port.isCalm()) flags |= BEGIN_IN_LOOP
+    else if (inLoop && port.isCalm()) flags |= port.isQuiet ? BEGIN_IN_LOOP | BEGIN_ALONE : BEGIN_IN_LOOP
     port.submission.begin(id, flags, maxHeaderSize, connection.id)
     if (deadlines !== null) port.submission.timeouts(id, deadlines.headersMs, deadlines.bodyMs)
   }

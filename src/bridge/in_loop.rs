@@ -21,7 +21,9 @@ use super::libuv::{Calls, Loop};
 use super::submission::Command;
 use crate::contain::contain;
 use crate::engine::{connections, ENGINE};
+use crate::error::Failure;
 use crate::exchange::event_loop::{Carrier, EventLoop, Next, LOOP_WAIT};
+use crate::exchange::mailbox::Piece;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
 /// Connections that are looked at in one go.
@@ -153,12 +155,10 @@ pub fn look(port: PortId, wait: Duration) -> u32 {
     let Some(local) = PORTS.with_borrow(|ports| ports.get(&port).cloned()) else {
         return 0;
     };
-    LOOKS.set(Some(port));
-    let told = collect(|| local.look(port, wait));
-    LOOKS.set(None);
+    let told = heard(port, || local.look(port, wait));
     let is_awaited = !local.seats_of(port).is_empty();
     let mut found = 0;
-    if !told.is_empty() {
+    if told {
         found |= looked::HAS_RECORDS;
     }
     if is_awaited {
@@ -185,6 +185,14 @@ fn collect<R>(work: impl FnOnce() -> R) -> Vec<PortId> {
     TOLD.take().unwrap_or_default()
 }
 
+/// Whether `work` has told the port something, who sees to its records by itself.
+pub fn heard(port: PortId, work: impl FnOnce()) -> bool {
+    LOOKS.set(Some(port));
+    let told = collect(work);
+    LOOKS.set(None);
+    !told.is_empty()
+}
+
 /// Whether the port is called anyway, as soon as this thread is through.
 pub fn is_called(port: PortId) -> bool {
     if LOOKS
@@ -209,25 +217,40 @@ pub fn is_busy() -> bool {
     COUNT.get() > 0
 }
 
-/// Carries out those of a port's commands that are for connections which its thread has. What it leaves is for the I/O thread.
-pub fn carry_out(port: PortId, commands: impl Iterator<Item = Command>) -> Vec<Command> {
+/// Carries out those of a port's commands that are for connections which its thread has, and sends what it can of a piece behind them. What
+/// it leaves is for the I/O thread.
+pub fn carry_out(
+    port: PortId,
+    commands: impl Iterator<Item = Command>,
+    piece: Option<(ExchangeId, Piece<'_>)>,
+) -> Vec<Command> {
     let Some(local) = PORTS.with_borrow(|ports| ports.get(&port).cloned()) else {
-        return commands.collect();
+        let piece = piece.map(|(exchange, piece)| kept(exchange, &piece));
+        return commands.chain(piece).collect();
     };
     let mut rest = Vec::new();
     let mut touched: Vec<Arc<dyn Carrier>> = Vec::new();
+    let mut touch = |taken: Result<Arc<dyn Carrier>, Command>| match taken {
+        Ok(seat) if touched.iter().any(|other| Arc::ptr_eq(other, &seat)) => {}
+        Ok(seat) => touched.push(seat),
+        Err(command) => rest.push(command),
+    };
     for command in commands {
-        match local.take(port, command) {
-            Ok(seat) if touched.iter().any(|other| Arc::ptr_eq(other, &seat)) => {}
-            Ok(seat) => touched.push(seat),
-            Err(command) => rest.push(command),
-        }
+        touch(local.take(port, command));
+    }
+    if let Some((exchange, piece)) = piece {
+        touch(local.lend(port, exchange, &piece));
     }
     for seat in touched {
         local.turn(&seat, false);
     }
     local.set_timer();
     rest
+}
+
+/// A piece that is for the I/O thread.
+fn kept(exchange: ExchangeId, piece: &Piece<'_>) -> Command {
+    Command::Exchange(exchange, piece.kept())
 }
 
 impl Local {
@@ -264,13 +287,7 @@ impl Local {
                 }
             }
             Command::Exchange(exchange, input) => {
-                let seat = {
-                    let under_way = self.under_way.borrow();
-                    let mut its = under_way.iter();
-                    let found = its.find(|one| one.port == port && one.exchange == exchange);
-                    found.map(|one| Arc::clone(&one.seat))
-                };
-                let Some(seat) = seat else {
+                let Some(seat) = self.seat_of(port, exchange) else {
                     return Err(Command::Exchange(exchange, input));
                 };
                 match seat.input(input) {
@@ -292,6 +309,36 @@ impl Local {
         }
     }
 
+    /// Sends what can be sent of a piece, if its exchange is under way here.
+    fn lend(
+        &self,
+        port: PortId,
+        exchange: ExchangeId,
+        piece: &Piece<'_>,
+    ) -> Result<Arc<dyn Carrier>, Command> {
+        let Some(seat) = self.seat_of(port, exchange) else {
+            return Err(kept(exchange, piece));
+        };
+        match seat.lend(piece) {
+            Ok(true) => {}
+            Ok(false) => {
+                // The I/O thread has it back.
+                self.forget(&seat);
+                return Err(kept(exchange, piece));
+            }
+            Err(failure) => self.failed(&seat, &failure),
+        }
+        Ok(seat)
+    }
+
+    /// Where an exchange is under way.
+    fn seat_of(&self, port: PortId, exchange: ExchangeId) -> Option<Arc<dyn Carrier>> {
+        let under_way = self.under_way.borrow();
+        let mut its = under_way.iter();
+        let found = its.find(|one| one.port == port && one.exchange == exchange);
+        found.map(|one| Arc::clone(&one.seat))
+    }
+
     /// Does what can be done on a connection.
     fn turn(&self, seat: &Arc<dyn Carrier>, has_news: bool) -> Option<Next> {
         let is_lone = self.told.is_some() && self.under_way.borrow().len() == 1;
@@ -301,16 +348,21 @@ impl Local {
                 Some(next)
             }
             Err(failure) => {
-                for one in self.forget(seat) {
-                    if let Some(events) = ENGINE.events(one.port) {
-                        events.failed(one.exchange, &failure, false);
-                    }
-                }
-                if let Some(conn) = self.conn(seat) {
-                    connections::run(move |all| all.kill(conn, CloseReason::Error));
-                }
+                self.failed(seat, &failure);
                 None
             }
+        }
+    }
+
+    /// A panic has ended what was under way on a connection.
+    fn failed(&self, seat: &Arc<dyn Carrier>, failure: &Failure) {
+        for one in self.forget(seat) {
+            if let Some(events) = ENGINE.events(one.port) {
+                events.failed(one.exchange, failure, false);
+            }
+        }
+        if let Some(conn) = self.conn(seat) {
+            connections::run(move |all| all.kill(conn, CloseReason::Error));
         }
     }
 

@@ -61,6 +61,8 @@ pub mod command {
     pub const GUARDED: u8 = 32;
     /// BEGIN: this thread may carry the exchange itself, or have the connection for the next one.
     pub const IN_LOOP: u8 = 64;
+    /// BEGIN: nothing else of this thread has been under way of late.
+    pub const ALONE: u8 = 128;
     /// WRITE: the request is complete with these bytes.
     pub const LAST: u8 = 1;
     /// WRITE: tell when all bytes so far are in the kernel.

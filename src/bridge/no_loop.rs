@@ -8,7 +8,8 @@ use napi::Env;
 
 use super::submission::Command;
 use crate::exchange::event_loop::{Carrier, EventLoop};
-use crate::pool::{ConnId, PortId};
+use crate::exchange::mailbox::Piece;
+use crate::pool::{ConnId, ExchangeId, PortId};
 
 /// There is none.
 pub enum InLoop {}
@@ -43,6 +44,16 @@ pub fn is_busy() -> bool {
     false
 }
 
-pub fn carry_out(_port: PortId, commands: impl Iterator<Item = Command>) -> Vec<Command> {
-    commands.collect()
+pub fn heard(_port: PortId, work: impl FnOnce()) -> bool {
+    work();
+    false
+}
+
+pub fn carry_out(
+    _port: PortId,
+    commands: impl Iterator<Item = Command>,
+    piece: Option<(ExchangeId, Piece<'_>)>,
+) -> Vec<Command> {
+    let piece = piece.map(|(exchange, piece)| Command::Exchange(exchange, piece.kept()));
+    commands.chain(piece).collect()
 }

@@ -16,13 +16,13 @@ use once_cell::sync::{Lazy, OnceCell};
 use super::bell::Bell;
 use super::completion::{Chunk, Completions, Fetched, Wake};
 use super::content::close_contents;
-use super::copies;
 use super::in_loop;
 use super::layout::{check_in as checked, leased, purpose};
 use super::lending;
-use super::submission::{self, Commands, Submission};
+use super::submission::{self, Command, Commands, Submission};
 use crate::connect::SocketOption;
-use crate::engine::{connections, connections::Connections, ADOPTS, ENGINE};
+use crate::engine::{connections, ADOPTS, ENGINE};
+use crate::exchange::mailbox::Piece;
 use crate::fetch;
 use crate::io_thread;
 use crate::pool::{AgentId, CheckIn, ExchangeId, KeyId, Kind, Lease, PortId, Stay, WaiterId};
@@ -281,11 +281,11 @@ pub fn check_in(conn: u32, idle_limit_ms: f64) -> u32 {
 /// Hands over the first `length` bytes of commands. `in_loop`: this thread may carry some of them out.
 #[napi]
 pub fn submit(port: PortId, commands: BufferSlice<'_>, length: u32, in_loop: bool) {
-    hand_over(port, &commands, length, in_loop, None::<fn(&Connections)>);
+    hand_over(port, &commands, length, in_loop, None);
 }
 
-/// Hands over a large piece of a request's body, and commands before it: the head is not sent by itself while the piece is
-/// copied. Flags as of WRITE.
+/// Hands over commands and a large piece of a request's body behind them: the head is not sent by itself while the piece is copied. Flags
+/// as of WRITE. True: there are records.
 #[napi]
 pub fn submit_body(
     port: PortId,
@@ -294,40 +294,45 @@ pub fn submit_body(
     flags: u32,
     commands: BufferSlice<'_>,
     length: u32,
-) {
-    let bytes = copies::copy(&chunk);
-    let exchange = exchange as ExchangeId;
-    let input = submission::write(bytes, flags as u8);
-    let then = move |all: &Connections| submission::deliver(all, port, exchange, input);
-    hand_over(port, &commands, length, false, Some(then));
+    in_loop: bool,
+) -> bool {
+    let piece = submission::piece(&chunk, flags as u8);
+    let work = || {
+        hand_over(
+            port,
+            &commands,
+            length,
+            in_loop,
+            Some((exchange as ExchangeId, piece)),
+        );
+    };
+    in_loop::heard(port, work)
 }
 
-/// Has this thread carry out what it may of commands (`in_loop`), and the I/O thread the rest, and `then` something else.
+/// Has this thread carry out what it may of commands and of a piece of a body behind them (`in_loop`), and the I/O thread the rest.
 fn hand_over(
     port: PortId,
     commands: &[u8],
     length: u32,
     in_loop: bool,
-    then: Option<impl FnOnce(&Connections) + Send + 'static>,
+    piece: Option<(ExchangeId, Piece<'_>)>,
 ) {
     let length = (length as usize).min(commands.len());
-    let bytes = Bytes::copy_from_slice(&commands[..length]);
+    let commands = Commands::new(Bytes::copy_from_slice(&commands[..length]));
     let submission = if in_loop || in_loop::is_busy() {
-        let rest = in_loop::carry_out(port, Commands::new(bytes));
-        if rest.is_empty() && then.is_none() {
+        let rest = in_loop::carry_out(port, commands, piece);
+        if rest.is_empty() {
             return;
         }
         Submission::of(port, rest)
+    } else if let Some((exchange, piece)) = piece {
+        let piece = Command::Exchange(exchange, piece.kept());
+        Submission::of(port, commands.chain(Some(piece)).collect())
     } else {
-        Submission::new(port, bytes)
+        Submission::new(port, commands)
     };
     match io_thread::ready() {
-        Ok(()) => connections::run(move |all| {
-            submission.carry_out(all);
-            if let Some(then) = then {
-                then(all);
-            }
-        }),
+        Ok(()) => connections::run(move |all| submission.carry_out(all)),
         Err(failure) => submission.refuse(&failure),
     }
 }

@@ -5,6 +5,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::copies;
 use super::layout::{command, ALIGN, COMMAND_HEADER};
 use super::lending;
 use crate::connect::{KeepAlive, SocketOption};
@@ -12,7 +13,7 @@ use crate::contain::contain;
 use crate::engine::connections::Connections;
 use crate::engine::ENGINE;
 use crate::error::{Failure, ENGINE_FAILED};
-use crate::exchange::mailbox::{Begin, Input};
+use crate::exchange::mailbox::{Begin, Input, Piece};
 use crate::exchange::timeouts::Timeouts;
 use crate::faults::{self, FaultPoint};
 use crate::fetch;
@@ -138,6 +139,7 @@ fn decode(
                 guarded: flags & command::GUARDED != 0,
                 is_fetch: flags & command::FETCHED != 0,
                 in_loop: flags & command::IN_LOOP != 0,
+                is_alone: flags & command::ALONE != 0,
                 max_header_size,
             };
             Command::Begin(conn, begin)
@@ -202,11 +204,21 @@ fn fetch_request(
 }
 
 /// Request bytes with the flags of a WRITE.
-pub fn write(bytes: Bytes, flags: u8) -> Input {
+fn write(bytes: Bytes, flags: u8) -> Input {
     Input::Write {
         bytes,
         end: flags & command::LAST != 0,
         want_ack: flags & command::WANT_ACK != 0,
+    }
+}
+
+/// A large piece of a request's body, with the flags of a WRITE.
+pub fn piece(bytes: &[u8], flags: u8) -> Piece<'_> {
+    Piece {
+        bytes,
+        end: flags & command::LAST != 0,
+        want_ack: flags & command::WANT_ACK != 0,
+        copy: copies::copy,
     }
 }
 
@@ -234,9 +246,9 @@ impl Iterator for Batch {
 }
 
 impl Submission {
-    /// The batch that consists of these bytes.
-    pub fn new(port: PortId, bytes: Bytes) -> Self {
-        let commands = Batch::Encoded(Commands::new(bytes));
+    /// The batch that consists of these commands.
+    pub fn new(port: PortId, commands: Commands) -> Self {
+        let commands = Batch::Encoded(commands);
         Self { port, commands }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::layout::{command, ALIGN};
-use super::submission::Submission;
+use super::submission::{Commands, Submission};
 use crate::connect::tests::profile;
 use crate::connect::{tls, Connected, Profile};
 use crate::engine::{connections, ENGINE};
@@ -141,7 +141,7 @@ impl Scene {
     }
 
     fn submit(&self, commands: &[Vec<u8>]) {
-        let submission = Submission::new(self.port, commands.concat().into());
+        let submission = Submission::new(self.port, Commands::new(commands.concat().into()));
         connections::run(move |all| submission.carry_out(all));
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::mailbox::{Begin, Input};
+use super::mailbox::{Begin, Input, Piece};
 use crate::error::Failure;
 use crate::pool::ConnId;
 
@@ -25,6 +25,12 @@ pub trait Carrier: Send + Sync {
     fn begin(&self, begin: Begin) -> bool;
     /// A command of the exchange under way. It comes back if it is under way here no more.
     fn input(&self, input: Input) -> Option<Input>;
+    /// A piece of its request's body, which whoever calls has back at once. False: its exchange is under way here no more.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::turn`].
+    fn lend(&self, piece: &Piece<'_>) -> Result<bool, Box<Failure>>;
     /// Does what can be done; `has_news`: something has come. `is_lone`: whoever carries it carries nothing else.
     ///
     /// # Errors

@@ -29,8 +29,33 @@ pub struct Begin {
     pub is_fetch: bool,
     /// Its thread may carry it itself, if it has the connection, or have that for the next one.
     pub in_loop: bool,
+    /// Its thread has had no other one under way of late.
+    pub is_alone: bool,
     /// Largest response head.
     pub max_header_size: usize,
+}
+
+/// A piece of a request's body where its caller has it, who gets it back at once.
+pub struct Piece<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// The request is complete with them.
+    pub end: bool,
+    /// Tell when all are in the kernel.
+    pub want_ack: bool,
+    /// Copies what has to be kept of them.
+    pub copy: fn(&[u8]) -> Bytes,
+}
+
+impl Piece<'_> {
+    /// The same as a command, for whoever carries it out later.
+    pub fn kept(&self) -> Input {
+        Input::Write {
+            bytes: (self.copy)(self.bytes),
+            end: self.end,
+            want_ack: self.want_ack,
+        }
+    }
 }
 
 /// A command.

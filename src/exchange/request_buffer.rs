@@ -46,16 +46,52 @@ impl RequestBuffer {
         if bytes.is_empty() {
             return;
         }
+        self.count(&bytes);
+        if let Some(sent) = &mut self.sent {
+            sent.push(bytes.clone());
+        }
+        self.queue.push_back(bytes);
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
         if self.total == 0 {
-            self.method = method_of(&bytes);
+            self.method = method_of(bytes);
         }
         self.total += bytes.len() as u64;
         if self.total > self.limit {
             self.sent = None;
-        } else if let Some(sent) = &mut self.sent {
-            sent.push(bytes.clone());
         }
-        self.queue.push_back(bytes);
+    }
+
+    /// Whether a piece of this size is not kept, so that it may be written from where it is.
+    pub fn may_borrow(&self, len: usize) -> bool {
+        self.sent.is_none() || self.total + len as u64 > self.limit
+    }
+
+    /// Appends a piece that [may be borrowed](Self::may_borrow), and writes what the transport takes now; what is left of it is copied.
+    pub fn write_borrowed<T: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        transport: &mut T,
+        piece: &[u8],
+        copy: fn(&[u8]) -> Bytes,
+    ) -> Poll<io::Result<()>> {
+        self.count(piece);
+        let mut rest = piece;
+        let wrote = loop {
+            if rest.is_empty() && self.queue.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.write_some(cx, transport, rest) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Ready(Ok(count)) => rest = &rest[self.advance(count)..],
+            }
+        };
+        if !rest.is_empty() {
+            self.queue.push_back(copy(rest));
+        }
+        wrote
     }
 
     /// Keeps all of what is written from now on, and what was, until [`Self::forget`].
@@ -194,36 +230,56 @@ impl RequestBuffer {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(bytes);
-            }
-            let count = self.queue.len().min(MAX_SLICES);
-            let wrote = if count == 1 {
-                Pin::new(&mut *transport).poll_write(cx, &self.queue[0])
-            } else {
-                Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count])
-            };
-            match wrote {
+            match self.write_some(cx, transport, &[]) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => self.advance(count),
+                Poll::Ready(Ok(count)) => {
+                    self.advance(count);
+                }
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn advance(&mut self, mut count: usize) {
+    /// Writes some of what waits, and of `more` behind it.
+    fn write_some<T: AsyncWrite + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        transport: &mut T,
+        more: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let waiting = self.queue.iter().map(|bytes| &**bytes);
+        let all = waiting.chain((!more.is_empty()).then_some(more));
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(all) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        let transport = Pin::new(transport);
+        let wrote = if count == 1 {
+            transport.poll_write(cx, &slices[0])
+        } else {
+            transport.poll_write_vectored(cx, &slices[..count])
+        };
+        match wrote {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            wrote => wrote,
+        }
+    }
+
+    /// So many bytes were written. Returns how many of them were not in the queue.
+    fn advance(&mut self, mut count: usize) -> usize {
         self.written += count as u64;
         while let Some(front) = self.queue.front_mut() {
             if count < front.len() {
                 front.advance(count);
-                return;
+                return 0;
             }
             count -= front.len();
             self.queue.pop_front();
         }
+        count
     }
 }
 
@@ -253,6 +309,26 @@ mod tests {
         request.complete();
         assert!(request.rewind());
         assert_eq!(write_some(&mut request, 64), b"hello world");
+        assert!(request.is_finished());
+    }
+
+    #[test]
+    fn of_a_borrowed_piece_only_what_is_left_is_copied() {
+        let copy = |bytes: &[u8]| {
+            assert_eq!(bytes, b"yz");
+            Bytes::copy_from_slice(bytes)
+        };
+        let mut request = RequestBuffer::new(true);
+        request.push(Bytes::from(vec![b'x'; REPLAY_LIMIT - 2]));
+        assert!(!request.may_borrow(2) && request.may_borrow(3));
+        let (mut near, _far) = tokio::io::duplex(REPLAY_LIMIT);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let wrote = request.write_borrowed(&mut cx, &mut near, b"xxyz", copy);
+        assert!(wrote.is_pending());
+        assert_eq!(request.written(), REPLAY_LIMIT as u64);
+        request.complete();
+        assert!(!request.rewind() && request.ends_after(2));
+        assert_eq!(write_some(&mut request, 8), b"yz");
         assert!(request.is_finished());
     }
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::event_loop::{Carrier, Next, LOOP_WAIT};
 use super::events::Events;
-use super::mailbox::{Begin, Input};
-use super::state::{Answer, Outcome, Step};
+use super::mailbox::{Begin, Input, Piece};
+use super::state::{Answer, Exchange, Outcome, Step};
 use super::surroundings::{Remote, Surroundings};
 use super::timeouts::Awaited;
 use super::wire::Wire;
@@ -38,6 +38,9 @@ const SHORTEST_DEADLINE: u32 = 500;
 /// Response bodies up to this size are read here while nothing else is: to hand one over, and its pieces back, costs both threads more than
 /// reading it. It is what an event loop is held up for at most.
 const LARGEST_BODY: u64 = 2 * 1024 * 1024;
+
+/// Pieces of request bodies up to this size are sent from where JavaScript has them. Larger ones would be no more than begun.
+const LARGEST_PIECE: usize = 2 * 1024 * 1024;
 
 /// Turns of the carrier in one go.
 const BUDGET: u32 = 16;
@@ -160,6 +163,15 @@ impl Carrier for Seat {
         None
     }
 
+    fn lend(&self, piece: &Piece<'_>) -> Result<bool, Box<Failure>> {
+        let mut seat = self.lock();
+        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
+            return Ok(false);
+        };
+        seated.contained(|seated| seated.lend(piece))?;
+        Ok(true)
+    }
+
     fn turn(&self, has_news: bool, is_lone: bool) -> Result<Next, Box<Failure>> {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
@@ -168,20 +180,10 @@ impl Carrier for Seat {
         if has_news {
             seated.wire.reader.transport.has_more();
         }
-        match contain(|| seated.turn(is_lone)) {
-            Ok(next) => {
-                seated.is_leaving = next == Next::Leaves;
-                seated.carried = seated.carried.saturating_add((next == Next::Rests).into());
-                Ok(next)
-            }
-            Err(failure) => {
-                // It stays until whoever asked has heard why: found missing, it would be told as closed before.
-                seated.is_leaving = true;
-                seated.is_broken = true;
-                seated.used = Instant::now();
-                Err(failure)
-            }
-        }
+        let next = seated.contained(|seated| seated.turn(has_news, is_lone))?;
+        seated.is_leaving = next == Next::Leaves;
+        seated.carried = seated.carried.saturating_add((next == Next::Rests).into());
+        Ok(next)
     }
 
     fn remind(&self) -> Next {
@@ -228,7 +230,44 @@ impl Carrier for Seat {
 }
 
 impl Seated {
-    fn turn(&mut self, is_lone: bool) -> Next {
+    /// A panic leaves it broken.
+    fn contained<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Result<R, Box<Failure>> {
+        contain(|| work(self)).inspect_err(|_| {
+            // It stays until whoever asked has heard why: found missing, it would be told as closed before.
+            self.is_leaving = true;
+            self.is_broken = true;
+            self.used = Instant::now();
+        })
+    }
+
+    /// Sends what it may from where it is: the first piece of a body, since a thread that makes one piece after another has enough to do, and
+    /// over TLS only for one request at a time, since to seal a piece costs more than to hand it over.
+    fn lend(&mut self, piece: &Piece<'_>) {
+        self.used = Instant::now();
+        let Self {
+            wire,
+            around,
+            is_too_much,
+            waker,
+            ..
+        } = self;
+        let is_plain = matches!(wire.reader.transport, Transport::Tcp(..));
+        let is_first = |exchange: &Exchange| {
+            matches!(exchange.answer, Answer::NotAsked) && (is_plain || exchange.begin.is_alone)
+        };
+        let may_be_sent = wire.current.as_ref().is_some_and(is_first)
+            && piece.bytes.len() <= LARGEST_PIECE
+            && !(wire.has_word() || *is_too_much)
+            && wire.is_fit();
+        if may_be_sent {
+            wire.lend(&mut Context::from_waker(waker), around, piece);
+            wire.count_bytes(around);
+        } else {
+            wire.take(piece.kept());
+        }
+    }
+
+    fn turn(&mut self, has_news: bool, is_lone: bool) -> Next {
         let Self {
             wire,
             around,
@@ -243,8 +282,15 @@ impl Seated {
         // Requests whose bodies are still to come, and connections that have ended, are the I/O thread's.
         let is_new = matches!(exchange.answer, Answer::NotAsked);
         let is_whole = exchange.request.is_complete();
-        if wire.has_word() || *is_too_much || !is_whole || (is_new && !wire.is_fit()) {
+        if wire.has_word() || *is_too_much || (is_new && !(is_whole && wire.is_fit())) {
             return Next::Leaves;
+        }
+        if !is_whole {
+            return if self.is_ending(has_news) {
+                Next::Waits
+            } else {
+                Next::Leaves
+            };
         }
         let mut cx = Context::from_waker(waker);
         attention.0.store(false, Relaxed);
@@ -282,6 +328,16 @@ impl Seated {
             }
         }
         Next::Leaves
+    }
+
+    /// The end of a request whose body's first piece was sent as it was lent often comes at once. Anything else is the I/O thread's.
+    fn is_ending(&self, has_news: bool) -> bool {
+        let is_sent = self.wire.current.as_ref().is_some_and(|exchange| {
+            matches!(exchange.answer, Answer::Awaited)
+                && exchange.request.is_drained()
+                && exchange.write_error.is_none()
+        });
+        is_sent && !(has_news && self.wire.reader.transport.has_news())
     }
 
     fn after_turn(&self, is_lone: bool) -> Next {

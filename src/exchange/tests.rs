@@ -27,6 +27,7 @@ use crate::connect::Connected;
 use crate::error::Failure;
 use crate::pool::{CloseReason, ConnId, ExchangeId};
 
+mod lending;
 mod seat;
 
 /// What an exchange heard, in order.
@@ -262,6 +263,7 @@ impl Client {
             guarded: false,
             is_fetch: false,
             in_loop: false,
+            is_alone: false,
             max_header_size: 16 * 1024,
         }));
     }

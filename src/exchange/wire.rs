@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::mailbox::{Begin, Input};
+use super::mailbox::{Begin, Input, Piece};
+use super::request_buffer::RequestBuffer;
 use super::state::{Answer, Exchange, Outcome, Step};
 use super::surroundings::Surroundings;
 use super::timeouts::Awaited;
@@ -204,6 +205,34 @@ impl Wire {
         is_fit
     }
 
+    /// The hand-over, and what can be sent now of the request's first piece, which its caller has lent; what is left of that is copied.
+    pub(super) fn lend(
+        &mut self,
+        cx: &mut Context<'_>,
+        around: &impl Surroundings,
+        piece: &Piece<'_>,
+    ) {
+        let asked = self.ask(cx, around);
+        let Some(exchange) = self.current.as_mut() else {
+            return;
+        };
+        if matches!(asked, Ok(true)) && exchange.request.may_borrow(piece.bytes.len()) {
+            exchange.want_ack |= piece.want_ack;
+            if piece.end {
+                exchange.request.complete();
+            }
+            self.write_by(around, |request, transport| {
+                request.write_borrowed(cx, transport, piece.bytes, piece.copy)
+            });
+            return;
+        }
+        exchange.take(piece.kept());
+        match asked {
+            Ok(_) => self.write(cx, around),
+            Err(outcome) => self.leave_word(outcome),
+        }
+    }
+
     fn write(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) {
         let Some(exchange) = self.current.as_mut() else {
             return;
@@ -211,8 +240,21 @@ impl Wire {
         if matches!(exchange.answer, Answer::NotAsked) || exchange.write_error.is_some() {
             return;
         }
+        self.write_by(around, |request, transport| {
+            request.poll_write(cx, transport)
+        });
+    }
+
+    fn write_by(
+        &mut self,
+        around: &impl Surroundings,
+        write: impl FnOnce(&mut RequestBuffer, &mut Transport) -> Poll<io::Result<()>>,
+    ) {
+        let Some(exchange) = self.current.as_mut() else {
+            return;
+        };
         let before = exchange.request.written();
-        let wrote = exchange.request.poll_write(cx, &mut self.reader.transport);
+        let wrote = write(&mut exchange.request, &mut self.reader.transport);
         self.sent += exchange.request.written() - before;
         match wrote {
             Poll::Pending => exchange.has_waited = true,

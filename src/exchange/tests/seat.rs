@@ -5,7 +5,7 @@ use super::*;
 use crate::exchange::event_loop::{Carrier, Next, LOOP_WAIT};
 
 impl Client {
-    fn begins(&self, exchange: ExchangeId) -> Begin {
+    pub(super) fn begins(&self, exchange: ExchangeId) -> Begin {
         Begin {
             exchange,
             bodiless: false,
@@ -15,6 +15,7 @@ impl Client {
             guarded: false,
             is_fetch: false,
             in_loop: true,
+            is_alone: true,
             max_header_size: 16 * 1024,
         }
     }
@@ -29,7 +30,7 @@ impl Client {
     }
 
     /// A connection that has left.
-    async fn away() -> (Self, TcpListener, TcpStream, Arc<dyn Carrier>) {
+    pub(super) async fn away() -> (Self, TcpListener, TcpStream, Arc<dyn Carrier>) {
         let (client, listener, mut peer) = Self::connect().await;
         client.round(1, &mut peer).await;
         client.round(2, &mut peer).await;
@@ -56,7 +57,7 @@ impl Client {
 }
 
 /// What its event loop does when bytes come, until the exchange is over or leaves.
-async fn receive(seat: &Arc<dyn Carrier>) -> Next {
+pub(super) async fn receive(seat: &Arc<dyn Carrier>) -> Next {
     loop {
         match seat.turn(true, false).unwrap() {
             Next::Waits => tokio::time::sleep(Duration::from_millis(1)).await,
