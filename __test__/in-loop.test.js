@@ -5,50 +5,21 @@
 // borders of that.
 
 const assert = require('node:assert')
-const { readdirSync, readFileSync } = require('node:fs')
 const { gzipSync } = require('node:zlib')
 
 const { fetch, http: ownHttp, https: ownHttps } = require('..')
 const { Submission } = require('../lib/bridge/commands')
 const { BEGIN_IN_LOOP } = require('../lib/bridge/layout')
-const native = require('../lib/bridge/native')
 const { hasEventLoop, looksItself } = require('../lib/runtime/probes')
 const { runScript } = require('./support/child')
 const { failure, parallel, random, read, request, send } = require('./support/client')
+const { IN_LOOP, lookForLonger, ran, restsDuring } = require('./support/io-thread')
 const { chunkedReply, reply } = require('./support/peer')
 const { test, testBoth } = require('./support/suite')
 const { delay, once, repeatedly } = require('./support/wait')
 
-const IN_LOOP = {
-  skip: !hasEventLoop && !looksItself && 'the I/O thread carries all here',
-  ours: 'has no other thread',
-}
 /** So many at a time are carried by the thread that asks: in Node's event loop several, by looking one. */
 const WIDTHS = looksItself ? [1] : [1, 3]
-
-/** What the system says of the I/O thread. */
-function ioThread() {
-  for (const task of readdirSync('/proc/self/task')) {
-    const status = readFileSync(`/proc/self/task/${task}/status`, 'utf8')
-    if (/^Name:\s*keepwire-io$/m.test(status)) {
-      return { status, schedstat: readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8') }
-    }
-  }
-  throw new Error('there is no I/O thread')
-}
-
-/** How often it has gone to sleep. */
-const rests = () => Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(ioThread().status)?.[1])
-
-/** How long it has run, in ms. */
-const ran = () => Number(ioThread().schedstat.split(' ')[0]) / 1e6
-
-/** How often it does while `work` is done. */
-async function restsDuring(work) {
-  const before = rests()
-  await work()
-  return rests() - before
-}
 
 /** A server that answers with what it was asked for: `/length/delay`, in ms or never, `/length/delay/chunked`. */
 function echo(scope) {
@@ -58,15 +29,6 @@ function echo(scope) {
     if (Number(wait) > 0) await delay(Number(wait))
     const body = 'x'.repeat(Number(length))
     connection.write(isChunked ? chunkedReply([body.slice(0, 3), body.slice(3)].filter(Boolean)) : reply(body))
-  })
-}
-
-/** Who looks waits for fast servers only, which none is on a busy machine. */
-function lookForLonger(scope) {
-  const { look } = native
-  native.look = (port) => look(port, 50_000)
-  scope.defer(() => {
-    native.look = look
   })
 }
 
