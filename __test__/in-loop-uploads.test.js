@@ -15,6 +15,8 @@ const { delay, once, repeatedly } = require('./support/wait')
 /** It shows whether a part of it is missing, doubled or elsewhere. */
 const PATTERN = Buffer.from(Array.from({ length: 700_000 }, (_, at) => at.toString(36).padStart(4, '0')).join(' '))
 
+const TEXT = PATTERN.toString('latin1', 0, 40_000)
+
 /** A copy of its own, which may be changed. */
 const patternOf = (length) => Buffer.from(PATTERN.subarray(0, length))
 
@@ -30,7 +32,7 @@ testBoth(
     const peer = await scope.peer(({ received }, connection) => connection.write(reply(String(received))))
     const rounds = (agent, by) => async () => {
       for (let i = 0; i < 60; i += 1) {
-        const body = i < 30 ? 'x' : PATTERN.subarray(0, 400_000)
+        const body = i < 30 ? 'x' : i % 2 === 0 ? TEXT : PATTERN.subarray(0, 400_000)
         const sent = by({ method: 'POST', host: '127.0.0.1', port: peer.port, agent, ca: scope.identity?.cert })
         const answer = read(sent)
         sent.end(body)

@@ -102,7 +102,7 @@ impl Wire {
         if let Some(outcome) = self.verdict.take() {
             return Step::Over(outcome);
         }
-        let asked = match self.ask(cx, around) {
+        let asked = match self.ask(cx, around, false) {
             Ok(asked) => asked,
             Err(outcome) => return Step::Over(outcome),
         };
@@ -152,12 +152,19 @@ impl Wire {
         None
     }
 
-    /// The hand-over: looks at the connection once more, then expects a response. True: it did, and nothing had come.
-    fn ask(&mut self, cx: &mut Context<'_>, around: &impl Surroundings) -> Result<bool, Outcome> {
+    /// The hand-over: looks at the connection once more, then expects a response. True: it did, and nothing had come. `has_more`: the request
+    /// has bytes beside those that wait here.
+    fn ask(
+        &mut self,
+        cx: &mut Context<'_>,
+        around: &impl Surroundings,
+        has_more: bool,
+    ) -> Result<bool, Outcome> {
         let Some(exchange) = self.current.as_mut() else {
             return Ok(false);
         };
-        if !matches!(exchange.answer, Answer::NotAsked) || exchange.request.is_drained() {
+        let has_some = has_more || !exchange.request.is_drained();
+        if !(matches!(exchange.answer, Answer::NotAsked) && has_some) {
             return Ok(false);
         }
         let watched = !self.reader.is_fresh();
@@ -212,7 +219,7 @@ impl Wire {
         around: &impl Surroundings,
         piece: &Piece<'_>,
     ) {
-        let asked = self.ask(cx, around);
+        let asked = self.ask(cx, around, true);
         let Some(exchange) = self.current.as_mut() else {
             return;
         };
