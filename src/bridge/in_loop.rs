@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +18,12 @@ use napi::bindgen_prelude::Function;
 use napi::Env;
 
 use super::layout::looked;
-use super::libuv::{Calls, Loop};
+use super::libuv::Loop;
 use super::submission::Command;
 use crate::contain::contain;
 use crate::engine::{connections, ENGINE};
 use crate::error::Failure;
-use crate::exchange::event_loop::{Carrier, EventLoop, Next, LOOP_WAIT};
+use crate::exchange::event_loop::{Carrier, EventLoop, Next};
 use crate::exchange::mailbox::Piece;
 use crate::pool::{CloseReason, ConnId, ExchangeId, PortId};
 
@@ -34,6 +35,8 @@ pub struct InLoop {
     /// None: it hears of nothing, and looks.
     registry: Option<Registry>,
     seats: Mutex<HashMap<ConnId, Arc<dyn Carrier>>>,
+    /// Some have gone since its thread looked.
+    has_gone: AtomicBool,
 }
 
 impl InLoop {
@@ -59,6 +62,7 @@ impl EventLoop for InLoop {
 
     fn unwatch(&self, conn: ConnId, socket: Option<i32>) {
         self.seats().remove(&conn);
+        self.has_gone.store(true, Relaxed);
         if let Some((registry, socket)) = self.registry.as_ref().zip(socket) {
             drop(registry.deregister(&mut SourceFd(&socket)));
         }
@@ -86,8 +90,6 @@ struct Local {
     under_way: RefCell<Vec<Carried>>,
     /// How many of them are in the thread's count.
     counted: Cell<usize>,
-    /// It rings soon.
-    is_set: Cell<bool>,
     /// Dropped before what it watches.
     uv: RefCell<Option<Loop>>,
 }
@@ -128,12 +130,9 @@ fn start(env: &Env, key: usize, wake: &Function<'_, PortId, ()>) -> Option<Rc<Lo
     let registry = poll.registry().try_clone().ok()?;
     let descriptor = poll.as_raw_fd();
     let local = Rc::new(Local::new(Some(poll), Some(registry)));
-    let (ready, rings) = (Rc::downgrade(&local), Rc::downgrade(&local));
-    let calls = Calls {
-        ready: Box::new(move || collect(|| ready.upgrade().map(|local| local.ready()))),
-        rings: Box::new(move || collect(|| rings.upgrade().map(|local| local.rings()))),
-    };
-    let uv = Loop::new(env, descriptor, wake, calls)?;
+    let weak = Rc::downgrade(&local);
+    let ready = move || collect(|| weak.upgrade().map(|local| local.ready()));
+    let uv = Loop::new(env, descriptor, wake, Box::new(ready))?;
     local.uv.replace(Some(uv));
     keep(env, key, local)
 }
@@ -228,6 +227,7 @@ pub fn carry_out(
         let piece = piece.map(|(exchange, piece)| kept(exchange, &piece));
         return commands.chain(piece).collect();
     };
+    local.tidy();
     let mut rest = Vec::new();
     let mut touched: Vec<Arc<dyn Carrier>> = Vec::new();
     let mut touch = |taken: Result<Arc<dyn Carrier>, Command>| match taken {
@@ -244,7 +244,7 @@ pub fn carry_out(
     for seat in touched {
         local.turn(&seat, false);
     }
-    local.set_timer();
+    local.count();
     rest
 }
 
@@ -261,11 +261,11 @@ impl Local {
             shared: Arc::new(InLoop {
                 registry,
                 seats: Mutex::default(),
+                has_gone: AtomicBool::default(),
             }),
             told: poll.map(|poll| RefCell::new(Told { poll, events })),
             under_way: RefCell::default(),
             counted: Cell::new(0),
-            is_set: Cell::new(false),
             uv: RefCell::new(None),
         }
     }
@@ -392,12 +392,11 @@ impl Local {
         its
     }
 
-    /// Counts them, beside those of other environments of this thread. Returns how many they are.
-    fn count(&self) -> usize {
+    /// Counts them, beside those of other environments of this thread.
+    fn count(&self) {
         let count = self.under_way.borrow().len();
         let before = self.counted.replace(count);
         COUNT.set(COUNT.get() + count - before);
-        count
     }
 
     fn conn(&self, seat: &Arc<dyn Carrier>) -> Option<ConnId> {
@@ -407,8 +406,21 @@ impl Local {
             .map(|(&conn, _)| conn)
     }
 
+    /// What the I/O thread has taken back is not under way here any more.
+    fn tidy(&self) {
+        if !self.shared.has_gone.swap(false, Relaxed) {
+            return;
+        }
+        let seats = self.shared.seats();
+        let is_here = |one: &Carried| seats.values().any(|seat| Arc::ptr_eq(seat, &one.seat));
+        self.under_way.borrow_mut().retain(is_here);
+        drop(seats);
+        self.count();
+    }
+
     /// Something has come on some of the connections.
     fn ready(&self) {
+        self.tidy();
         // Where one is awaited, it is nearly always that.
         let lone = {
             let under_way = self.under_way.borrow();
@@ -457,31 +469,5 @@ impl Local {
         let under_way = self.under_way.borrow();
         let its = under_way.iter().filter(|one| one.port == port);
         its.map(|one| Arc::clone(&one.seat)).collect()
-    }
-
-    /// Those who have waited for a while.
-    fn rings(&self) {
-        self.is_set.set(false);
-        let seats: Vec<Arc<dyn Carrier>> = {
-            let under_way = self.under_way.borrow();
-            under_way.iter().map(|one| Arc::clone(&one.seat)).collect()
-        };
-        for seat in seats {
-            self.after(&seat, seat.remind());
-        }
-        self.set_timer();
-    }
-
-    /// One timer for all that is under way, set anew when it rings: whoever waits is seen within twice its patience, and a request
-    /// that is answered before costs no timer.
-    fn set_timer(&self) {
-        let count = self.count();
-        if count == 0 || self.is_set.get() {
-            return;
-        }
-        self.is_set.set(true);
-        if let Some(uv) = &*self.uv.borrow() {
-            uv.ring_in(LOOP_WAIT.as_millis() as u64);
-        }
     }
 }

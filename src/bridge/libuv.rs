@@ -1,4 +1,4 @@
-//! The event loop of Node, to hear of a descriptor and of time on the JavaScript thread itself: the one module with `unsafe`.
+//! The event loop of Node, to hear of a descriptor on the JavaScript thread itself: the one module with `unsafe`.
 //!
 //! Why it is needed: whoever answers a request on the thread that asked must be called by that thread's loop, and Node-API has no
 //! call for that but the loop itself. Why it is sound:
@@ -24,11 +24,9 @@ use crate::pool::PortId;
 
 type Handle = *mut c_void;
 type OnPoll = unsafe extern "C" fn(Handle, c_int, c_int);
-type OnTimer = unsafe extern "C" fn(Handle);
 type OnClose = unsafe extern "C" fn(Handle);
 
 const UV_POLL: c_int = 8;
-const UV_TIMER: c_int = 13;
 const UV_READABLE: c_int = 1;
 
 /// The functions of libuv that are used here.
@@ -36,8 +34,6 @@ struct Libuv {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
     poll_init: unsafe extern "C" fn(*mut c_void, Handle, c_int) -> c_int,
     poll_start: unsafe extern "C" fn(Handle, c_int, OnPoll) -> c_int,
-    timer_init: unsafe extern "C" fn(*mut c_void, Handle) -> c_int,
-    timer_start: unsafe extern "C" fn(Handle, OnTimer, u64, u64) -> c_int,
     unref: unsafe extern "C" fn(Handle),
     close: unsafe extern "C" fn(Handle, OnClose),
     set_data: unsafe extern "C" fn(Handle, *mut c_void),
@@ -68,8 +64,6 @@ impl Libuv {
             handle_size: function!(b"uv_handle_size\0"),
             poll_init: function!(b"uv_poll_init\0"),
             poll_start: function!(b"uv_poll_start\0"),
-            timer_init: function!(b"uv_timer_init\0"),
-            timer_start: function!(b"uv_timer_start\0"),
             unref: function!(b"uv_unref\0"),
             close: function!(b"uv_close\0"),
             set_data: function!(b"uv_handle_set_data\0"),
@@ -78,58 +72,52 @@ impl Libuv {
     }
 
     /// Memory for a handle, zeroed.
-    fn allocate(&self, kind: c_int) -> Handle {
+    fn allocate(&self) -> Handle {
         // SAFETY: a constant of libuv.
-        let size = unsafe { (self.handle_size)(kind) };
+        let size = unsafe { (self.handle_size)(UV_POLL) };
         // Words, for their alignment.
         let words = vec![0_u64; size.div_ceil(8)].into_boxed_slice();
         Box::into_raw(words).cast()
     }
 
-    /// What [`Self::allocate`] gave, of the same kind.
+    /// What [`Self::allocate`] gave.
     ///
     /// # Safety
     ///
     /// Nobody uses it any more.
-    unsafe fn free(&self, handle: Handle, kind: c_int) {
-        let words = (self.handle_size)(kind).div_ceil(8);
+    unsafe fn free(&self, handle: Handle) {
+        let words = (self.handle_size)(UV_POLL).div_ceil(8);
         let slice = std::ptr::slice_from_raw_parts_mut(handle.cast::<u64>(), words);
         drop(Box::from_raw(slice));
     }
 }
 
-/// What is called on the loop's thread; each answers which ports have records that nobody was woken for.
-pub struct Calls {
-    /// Something can be read.
-    pub ready: Box<dyn Fn() -> Vec<PortId>>,
-    /// The time is over that was asked for.
-    pub rings: Box<dyn Fn() -> Vec<PortId>>,
-}
+/// What is called on the loop's thread when something can be read; it answers which ports have records that nobody was woken for.
+pub type Ready = Box<dyn Fn() -> Vec<PortId>>;
 
-/// What both handles point to.
+/// What the handle points to.
 struct Shared {
     uv: &'static Libuv,
     env: sys::napi_env,
     wake: sys::napi_ref,
     context: sys::napi_async_context,
-    calls: Calls,
+    ready: Ready,
 }
 
-/// A descriptor and a timer on the loop of an environment; keeps no process alive.
+/// A descriptor on the loop of an environment; keeps no process alive.
 pub struct Loop {
     poll: Handle,
-    timer: Handle,
     shared: Rc<Shared>,
 }
 
 impl Loop {
-    /// Calls are made when there is something to read on `descriptor`, until this is dropped, which must be before that is closed and
+    /// `ready` is called when there is something to read on `descriptor`, until this is dropped, which must be before that is closed and
     /// while the environment lives. `wake` is called for each port that has records.
     pub fn new(
         env: &Env,
         descriptor: i32,
         wake: &Function<'_, PortId, ()>,
-        calls: Calls,
+        ready: Ready,
     ) -> Option<Self> {
         let uv = Libuv::get()?;
         let raw = env.raw();
@@ -159,38 +147,23 @@ impl Loop {
             env: raw,
             wake: reference,
             context,
-            calls,
+            ready,
         });
-        let poll = uv.allocate(UV_POLL);
+        let poll = uv.allocate();
         // SAFETY: fresh memory of that kind's size, the loop of this thread, an open descriptor.
         let is_made = unsafe { (uv.poll_init)(uv_loop.cast(), poll, descriptor) } == 0;
         if !is_made {
             // SAFETY: a handle that could not be made is not the loop's.
-            unsafe { uv.free(poll, UV_POLL) };
+            unsafe { uv.free(poll) };
             return None;
         }
-        let timer = uv.allocate(UV_TIMER);
-        // SAFETY: as above; a timer can always be made, and a poll handle that was made be started. What the handles point to lives
-        // until both are closed.
+        // SAFETY: a poll handle that was made can be started. What it points to lives until it is closed.
         unsafe {
-            (uv.timer_init)(uv_loop.cast(), timer);
-            for handle in [poll, timer] {
-                (uv.set_data)(handle, Rc::into_raw(Rc::clone(&shared)).cast_mut().cast());
-                (uv.unref)(handle);
-            }
+            (uv.set_data)(poll, Rc::into_raw(Rc::clone(&shared)).cast_mut().cast());
+            (uv.unref)(poll);
             (uv.poll_start)(poll, UV_READABLE, on_poll);
         }
-        Some(Self {
-            poll,
-            timer,
-            shared,
-        })
-    }
-
-    /// Has [`Calls::rings`] called in so many ms, and not when that was asked for before.
-    pub fn ring_in(&self, ms: u64) {
-        // SAFETY: a timer of this thread's loop that is not closed.
-        unsafe { (self.shared.uv.timer_start)(self.timer, on_timer, ms, 0) };
+        Some(Self { poll, shared })
     }
 }
 
@@ -203,54 +176,37 @@ impl Drop for Loop {
             context,
             ..
         } = *self.shared;
-        // SAFETY: handles of this thread's loop that nobody has closed, each once; the environment lives.
+        // SAFETY: a handle of this thread's loop that nobody has closed, once; the environment lives.
         unsafe {
-            (uv.close)(self.poll, on_poll_closed);
-            (uv.close)(self.timer, on_timer_closed);
+            (uv.close)(self.poll, on_closed);
             sys::napi_delete_reference(env, wake);
             sys::napi_async_destroy(env, context);
         }
     }
 }
 
+/// # Safety
+///
+/// The handle of [`Loop::new`], not closed, on its thread.
 unsafe extern "C" fn on_poll(handle: Handle, _status: c_int, _events: c_int) {
-    with(handle, |shared| (shared.calls.ready)());
-}
-
-unsafe extern "C" fn on_timer(handle: Handle) {
-    with(handle, |shared| (shared.calls.rings)());
-}
-
-unsafe extern "C" fn on_poll_closed(handle: Handle) {
-    closed(handle, UV_POLL);
-}
-
-unsafe extern "C" fn on_timer_closed(handle: Handle) {
-    closed(handle, UV_TIMER);
-}
-
-/// # Safety
-///
-/// A handle of [`Loop::new`] that libuv is done with.
-unsafe fn closed(handle: Handle, kind: c_int) {
-    if let Some(uv) = Libuv::get() {
-        let shared: *const Shared = (uv.get_data)(handle).cast();
-        drop(contain(|| drop(Rc::from_raw(shared))));
-        uv.free(handle, kind);
-    }
-}
-
-/// # Safety
-///
-/// A handle of [`Loop::new`] that is not closed, on its thread.
-unsafe fn with(handle: Handle, call: impl FnOnce(&Shared) -> Vec<PortId>) {
     let Some(uv) = Libuv::get() else { return };
     let shared: *const Shared = (uv.get_data)(handle).cast();
     Rc::increment_strong_count(shared);
     // The environment may end within what is called.
     let shared = Rc::from_raw(shared);
-    for port in contain(|| call(&shared)).unwrap_or_default() {
+    for port in contain(|| (shared.ready)()).unwrap_or_default() {
         wake(&shared, port);
+    }
+}
+
+/// # Safety
+///
+/// The handle of [`Loop::new`], which libuv is done with.
+unsafe extern "C" fn on_closed(handle: Handle) {
+    if let Some(uv) = Libuv::get() {
+        let shared: *const Shared = (uv.get_data)(handle).cast();
+        drop(contain(|| drop(Rc::from_raw(shared))));
+        uv.free(handle);
     }
 }
 

@@ -7,9 +7,6 @@ use super::mailbox::{Begin, Input, Piece};
 use crate::error::Failure;
 use crate::pool::ConnId;
 
-/// How long a response is waited for in the event loop; one that takes longer is, from then on, on the I/O thread.
-pub const LOOP_WAIT: Duration = Duration::from_millis(25);
-
 /// The event loop of a thread that carries exchanges.
 pub trait EventLoop: Send + Sync {
     /// [`Carrier::turn`] is called when something comes on the connection, whose socket this is, or again and again while something is
@@ -37,8 +34,6 @@ pub trait Carrier: Send + Sync {
     ///
     /// It panicked: the connection is closed, and whoever carries it tells whose exchange that ends.
     fn turn(&self, has_news: bool, is_lone: bool) -> Result<Next, Box<Failure>>;
-    /// A while has passed: whether its exchange waits on here, or has waited for [`LOOP_WAIT`] and leaves.
-    fn remind(&self) -> Next;
     /// The I/O thread is to go on with it.
     fn leave(&self) -> Next;
     /// It was looked at in vain: whether its exchange waits on here, or has been under way for so long and leaves, whatever has come of it.

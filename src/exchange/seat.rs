@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::event_loop::{Carrier, Next, LOOP_WAIT};
+use super::event_loop::{Carrier, Next};
 use super::events::Events;
 use super::mailbox::{Begin, Input, Piece};
 use super::state::{Answer, Exchange, Outcome, Step};
@@ -186,24 +186,6 @@ impl Carrier for Seat {
         Ok(next)
     }
 
-    fn remind(&self) -> Next {
-        let mut seat = self.lock();
-        let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
-            return Next::IsGone;
-        };
-        if seated.wire.under_way().is_none() {
-            return Next::Rests;
-        }
-        // A thread that was busy for so long may have the answer already, and not have looked.
-        let is_read_slowly = seated.awaited == Awaited::Nothing;
-        let has_news = || seated.wire.reader.transport.has_news();
-        if seated.used.elapsed() >= LOOP_WAIT && (is_read_slowly || !has_news()) {
-            seated.is_leaving = true;
-            return Next::Leaves;
-        }
-        Next::Waits
-    }
-
     fn leave(&self) -> Next {
         let mut seat = self.lock();
         let Some(seated) = seat.as_mut().filter(|seated| !seated.is_leaving) else {
@@ -286,7 +268,7 @@ impl Seated {
             return Next::Leaves;
         }
         if !is_whole {
-            return if self.is_ending(has_news) {
+            return if !has_news && self.is_ending() {
                 Next::Waits
             } else {
                 Next::Leaves
@@ -331,13 +313,12 @@ impl Seated {
     }
 
     /// The end of a request whose body's first piece was sent as it was lent often comes at once. Anything else is the I/O thread's.
-    fn is_ending(&self, has_news: bool) -> bool {
-        let is_sent = self.wire.current.as_ref().is_some_and(|exchange| {
+    fn is_ending(&self) -> bool {
+        self.wire.current.as_ref().is_some_and(|exchange| {
             matches!(exchange.answer, Answer::Awaited)
                 && exchange.request.is_drained()
                 && exchange.write_error.is_none()
-        });
-        is_sent && !(has_news && self.wire.reader.transport.has_news())
+        })
     }
 
     fn after_turn(&self, is_lone: bool) -> Next {

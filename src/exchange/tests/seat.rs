@@ -2,7 +2,7 @@
 //! by the test.
 
 use super::*;
-use crate::exchange::event_loop::{Carrier, Next, LOOP_WAIT};
+use crate::exchange::event_loop::{Carrier, Next};
 
 impl Client {
     pub(super) fn begins(&self, exchange: ExchangeId) -> Begin {
@@ -161,11 +161,8 @@ fn a_response_that_takes_its_time_is_waited_for_on_the_io_thread() {
     run(async {
         let (client, _listener, mut peer, seat) = Client::away().await;
         assert_eq!(client.send(&seat, 3, GET), Next::Waits);
-        assert_eq!(seat.remind(), Next::Waits);
-        tokio::time::sleep(LOOP_WAIT).await;
-        assert_eq!(seat.remind(), Next::Leaves);
-        client.recall();
         client.recorder.line("resumes 3").await;
+        assert_eq!(seat.turn(true, false).unwrap(), Next::IsGone);
         peer.write_all(HELLO).await.unwrap();
         client.recorder.line("3 200 hello end").await;
         client.close().await;
@@ -507,11 +504,12 @@ fn a_body_whose_reader_pauses_leaves_after_a_while_whatever_waits_to_be_read() {
         let told = client.received();
         assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
         assert_eq!(client.received(), told);
-        assert_eq!(seat.remind(), Next::Waits);
-        tokio::time::sleep(LOOP_WAIT).await;
-        // More has come, and is not read either.
-        assert_eq!(seat.turn(true, true).unwrap(), Next::Waits);
-        assert_eq!(seat.remind(), Next::Leaves);
+        // More comes meanwhile, and is not read either.
+        while seat.turn(true, true).unwrap() == Next::Waits {
+            assert_eq!(client.received(), told);
+            tokio::task::yield_now().await;
+        }
+        client.recorder.line("resumes 3").await;
         client.goes_on(before + BODY).await;
     });
 }
