@@ -69,6 +69,19 @@ test('URLs as strings and objects, with and without options', async (scope) => {
   assert.strictEqual(peer.accepted, 1)
 })
 
+test('what options inherit says nothing, as to the runtime', async (scope) => {
+  const peer = await scope.peer(OK)
+  const ours = await warm(scope, peer)
+  for (const [{ get }, agent] of [
+    [http, scope.runtimeAgent(KEEP_ALIVE)],
+    [keepwire.http, ours],
+  ]) {
+    const inherited = Object.create({ path: '/inherited', method: 'DELETE', headers: { 'x-a': 'b' } })
+    await read(get(Object.assign(inherited, { host: '127.0.0.1', port: peer.port, agent })))
+    assert.match(peer.requests.at(-1).head, /^GET \/ HTTP\/1\.1\r\nHost: 127/)
+  }
+})
+
 test('what somebody has put on Object.prototype is no option of a request to a URL', async (scope) => {
   const peer = await scope.peer(OK)
   const agent = await warm(scope, peer)
