@@ -5,6 +5,7 @@
 const assert = require('node:assert')
 const v8 = require('node:v8')
 
+const { runScript } = require('./support/child')
 const { read, request, send } = require('./support/client')
 const { reply } = require('./support/peer')
 const { baseline, isNode } = require('./support/runtime')
@@ -152,4 +153,16 @@ test('a request is as quick to look at when it has waited', {
     ['/1', '/2', '/3'],
   )
   assert.deepStrictEqual(made.map(isFast), [true, true, true])
+})
+
+test('requests that have waited are freed with the young generation, as others are', {
+  ours: 'is about our queues',
+  skip: !isNode && 'only V8 as Node has it can be asked for such a collection',
+}, async (scope) => {
+  const peer = await scope.peer((_, connection) => connection.write(reply('hello')))
+  const options = { flags: ['--expose-gc'] }
+  const { code, stderr, lines } = await runScript('young-garbage', [peer.port, 20], options)
+  assert.strictEqual(code, 0, stderr)
+  // A request and its response are some 3,000 bytes.
+  for (const bytes of lines[0].freed) assert.ok(bytes < 1_200, `${lines[0].freed} bytes of each were left`)
 })

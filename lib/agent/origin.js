@@ -4,6 +4,7 @@
 // the engine knows it by, and how to connect. The engine owns the state of connections.
 
 const native = require('../bridge/native.js')
+const { Line } = require('../common/line.js')
 const { pick } = require('../common/options/merge.js')
 const { PROFILE_KEYS, profileOf } = require('../common/options/profile.js')
 const { lazy } = require('../runtime/lazy.js')
@@ -48,8 +49,8 @@ class Origin {
   idleSockets = []
   /** Real sockets that createSocket() has yet to deliver. */
   creating = 0
-  /** Who waits, in order of arrival: any of them may give up at any time, at the same small cost. @type {Set<Exchange>} */
-  queue = new Set()
+  /** Who waits, in order of arrival: any of them may give up at any time, at the same small cost. @type {Line<Exchange>} */
+  queue = new Line()
   /** Whether its idle connections may become other origins', or other agents'. */
   lends
   /** What its connections go through. @type {AgentProxy | undefined} */
@@ -268,16 +269,19 @@ class Origin {
     this.#plainProfile = 0
   }
 
-  /** @param {Exchange} exchange */
+  /**
+   * @param {Exchange} exchange
+   * @returns {import('../common/line.js').Place<Exchange>} for dequeue()
+   */
   enqueue(exchange) {
-    this.queue.add(exchange)
     this.origins.shown.staleQueues.add(this)
+    return this.queue.add(exchange)
   }
 
-  /** @param {Exchange} exchange */
-  dequeue(exchange) {
-    this.queue.delete(exchange)
+  /** @param {import('../common/line.js').Place<Exchange>} place */
+  dequeue(place) {
     this.origins.shown.staleQueues.add(this)
+    this.queue.remove(place)
   }
 
   /** @param {Connection} connection */

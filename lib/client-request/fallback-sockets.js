@@ -241,7 +241,7 @@ function onFree(agent, origins, socket, options) {
   socket.on('error', onIdleError)
 }
 
-/** @param {Set<import('../exchange/exchange.js').Exchange>} queue */
+/** @param {import('../common/line.js').Line<import('../exchange/exchange.js').Exchange>} queue */
 function firstOf(queue) {
   for (const exchange of queue) if (!exchange.wait?.isHeld) return exchange
   return undefined

@@ -9,6 +9,7 @@ const { clearTimeout, nextTick, now, setTimeout } = require('../runtime/captured
 const native = require('../bridge/native.js')
 const { queued, tellQueued } = require('../common/diagnostics.js')
 const { coded } = require('../common/errors.js')
+const { Line } = require('../common/line.js')
 const { hidden, refuseUnserved, shadow, Wait } = require('./queue.js')
 const { retryAfterOf } = require('./retry-after.js')
 
@@ -30,6 +31,10 @@ const memory = { failuresMs: 60_000 }
 class Pass {
   /** How long the gate has held it back, in ms. */
   heldMs = 0
+  /** Among those that wait at the gate. @type {import('../common/line.js').Place<Exchange> | undefined} */
+  waits
+  /** Among those that are under way. @type {import('../common/line.js').Place<Pass> | undefined} */
+  place
   #gate
   #isDecided = false
   #isGivenUp = false
@@ -90,10 +95,10 @@ class Gate {
   #host
   #limits
   #breaker
-  /** Those that have begun and are not over. @type {Set<Pass>} */
-  #passes = new Set()
-  /** In order of arrival. @type {Set<Exchange>} */
-  #waiting = new Set()
+  /** Those that have begun and are not over. @type {Line<Pass>} */
+  #passes = new Line()
+  /** In order of arrival. @type {Line<Exchange>} */
+  #waiting = new Line()
   /** Between two requests, in ms, and how much earlier they may be. */
   #interval
   #slack
@@ -170,11 +175,11 @@ class Gate {
     if (circuit === 'half-open') this.#probe(pass, at)
     if (mayBegin) {
       this.#due = Math.max(this.#due, at) + this.#interval
-      this.#passes.add(pass)
+      pass.place = this.#passes.add(pass)
       return true
     }
     if (queued.hasSubscribers) tellQueued(exchange)
-    this.#waiting.add(exchange)
+    pass.waits = this.#waiting.add(exchange)
     exchange.wait = new Wait(exchange, onTurn, this)
     exchange.wait.watch()
     native.holdBack(origin.origins.id, origin.key, true, -1)
@@ -220,7 +225,7 @@ class Gate {
 
   #drain() {
     try {
-      for (const exchange of this.#waiting) {
+      for (let exchange = this.#waiting.first; exchange !== undefined; exchange = this.#waiting.first) {
         const at = now()
         // Of an open circuit, those that wait are about to be told.
         if (this.#opensIn(at) > 0 || this.#circuit(at) === 'open') break
@@ -238,7 +243,7 @@ class Gate {
     const { resource } = exchange
     const wait = /** @type {Wait} */ (exchange.wait)
     const pass = /** @type {Pass} */ (exchange.pass)
-    this.#passes.add(pass)
+    pass.place = this.#passes.add(pass)
     const before = exchange.queuedMs
     this.#release(exchange, () => wait.end())
     pass.heldMs = exchange.queuedMs - before
@@ -251,7 +256,7 @@ class Gate {
    */
   #release(exchange, end) {
     const { origin, queuedMs } = exchange
-    this.#waiting.delete(exchange)
+    this.#waiting.remove(exchange.pass?.waits)
     end?.()
     native.holdBack(origin.origins.id, origin.key, false, end === undefined ? -1 : exchange.queuedMs - queuedMs)
   }
@@ -269,7 +274,7 @@ class Gate {
   /** @param {Pass} pass that is over */
   leave(pass) {
     this.#probes.delete(pass)
-    if (!this.#passes.delete(pass) || this.#waiting.size === 0 || this.#isDraining) return
+    if (!this.#passes.remove(pass.place) || this.#waiting.size === 0 || this.#isDraining) return
     this.#isDraining = true
     // Its connection is not free before its exchange is done with it.
     nextTick(() => {

@@ -20,6 +20,8 @@ class Wait {
   /** Called when the engine has something for the exchange. @type {(kind: number, connection: number) => void} */
   onTurn
   #exchange
+  /** In its origin's queue. */
+  #place
   /** What it waits at, if not for a connection. */
   #gate
   #since
@@ -41,7 +43,7 @@ class Wait {
     this.onTurn = onTurn
     const { origin } = exchange
     this.#since = now()
-    origin.enqueue(exchange)
+    this.#place = origin.enqueue(exchange)
     exchange.port.queued += 1
     watchQueue(exchange)
     const { queueTimeoutMs } = origin.origins
@@ -127,7 +129,7 @@ class Wait {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#lastCall?.end()
     if (waiting.get(this.#prototype) === Object.getPrototypeOf(req)) Object.setPrototypeOf(req, this.#prototype)
-    origin.dequeue(exchange)
+    origin.dequeue(this.#place)
     if (origin.origins.onQuiet !== null) origin.origins.noteQuiet()
     if (turns.hasSubscribers) tellTurn(exchange, isServed)
   }
