@@ -147,6 +147,7 @@ impl<'a> Driver<'a> {
 
     /// Ready: the connection that is away is wanted here.
     fn poll_absence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.task.mailbox.forget_ticks();
         if !self.task.mailbox.is_empty() {
             return Poll::Ready(());
         }

@@ -141,6 +141,12 @@ impl Mailbox {
         self.inputs.borrow().is_empty()
     }
 
+    /// Forgets what reminds of bytes to be told as written: nothing is, of a connection that is away.
+    pub fn forget_ticks(&self) {
+        let is_tick = |input: &Input| matches!(input, Input::Tick);
+        self.inputs.borrow_mut().retain(|input| !is_tick(input));
+    }
+
     /// The next command.
     pub fn pop(&self) -> Option<Input> {
         self.inputs.borrow_mut().pop_front()
