@@ -210,6 +210,19 @@ impl Client {
 }
 
 #[test]
+fn a_reminder_of_written_bytes_brings_nothing_back() {
+    run(async {
+        let (client, _listener, _peer, _seat) = Client::away().await;
+        client.mailbox.push(Input::Tick);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(client.is_watched().await);
+        client.close().await;
+    });
+}
+
+#[test]
 fn commands_that_come_to_the_io_thread_bring_the_connection_back() {
     run(async {
         let (client, _listener, mut peer, seat) = Client::away().await;
