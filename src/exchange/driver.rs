@@ -199,8 +199,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Gives the connection away. If nobody takes it, it is back at once.
-    fn leave(&mut self, cx: &mut Context<'_>, wire: Wire) {
+    fn leave(&mut self, cx: &mut Context<'_>, mut wire: Wire) {
         self.rested = None;
+        // A response that came before its request was known to be written did not say so, and nobody is reminded of what is away.
+        wire.tell_written(self.task, true);
         let is_gone = self.task.owner.leaves(wire, self.task.host.remote());
         if !is_gone {
             self.stays = Some(Instant::now() + STAY);

@@ -326,7 +326,9 @@ impl Seated {
             return Next::Rests;
         };
         if exchange.is_told() {
-            return if self.wire.reader.has_ended() {
+            // The answer came before the rest of its request was sent.
+            let is_unsent = !exchange.request.is_finished();
+            return if is_unsent || self.wire.reader.has_ended() {
                 Next::Leaves
             } else {
                 Next::Rests

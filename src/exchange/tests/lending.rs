@@ -138,6 +138,35 @@ fn what_the_kernel_does_not_take_is_copied_and_goes_on_on_the_io_thread() {
 }
 
 #[test]
+fn what_is_left_of_a_request_that_was_answered_before_is_sent_by_the_io_thread() {
+    run(async {
+        let (client, _listener, mut peer, seat) = Client::away().await;
+        let body = body(2 * LARGE);
+        for exchange in 3.. {
+            client.begins_to_post(&seat, exchange, body.len());
+            assert!(seat.lend(&piece(&body, true)).unwrap());
+            peer.write_all(ACCEPTED).await.unwrap();
+            let next = receive(&seat).await;
+            let length = head(body.len()).len() + body.len();
+            let written = format!("{exchange} written {length}");
+            if next == Next::Rests {
+                assert!(client.log().await.contains(&written));
+                continue;
+            }
+            assert_eq!(next, Next::Leaves);
+            client.recorder.line(&format!("{exchange} 204")).await;
+            client.recall();
+            for _ in 3..=exchange {
+                expect_post(&mut peer, &body).await;
+            }
+            client.recorder.line(&written).await;
+            break;
+        }
+        client.close().await;
+    });
+}
+
+#[test]
 fn a_piece_is_copied_if_it_may_have_to_be_sent_again() {
     run(async {
         let (client, listener, mut peer, seat) = Client::away().await;

@@ -210,6 +210,27 @@ impl Client {
 }
 
 #[test]
+fn what_was_written_is_told_before_the_connection_leaves() {
+    run(async {
+        let (client, _listener, mut peer) = Client::connect().await;
+        client.round(1, &mut peer).await;
+        client.mailbox.push(Input::Begin(client.begins(2)));
+        let (head, body) = POST.split_at(POST.len() - 2);
+        client.write(head, false);
+        expect(&mut peer, head).await;
+        // It answers before it has all.
+        peer.write_all(HELLO).await.unwrap();
+        client.recorder.line("2 200").await;
+        client.write(body, true);
+        expect(&mut peer, body).await;
+        client.recorder.watched.seat().await;
+        let told = format!("2 written {}", POST.len());
+        assert!(client.log().await.contains(&told));
+        client.close().await;
+    });
+}
+
+#[test]
 fn a_reminder_of_written_bytes_brings_nothing_back() {
     run(async {
         let (client, _listener, _peer, _seat) = Client::away().await;
