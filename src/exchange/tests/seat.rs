@@ -226,6 +226,7 @@ fn what_was_written_is_told_before_the_connection_leaves() {
         client.recorder.watched.seat().await;
         let told = format!("2 written {}", POST.len());
         assert!(client.log().await.contains(&told));
+        assert!(!client.mailbox.ack_pending.get());
         client.close().await;
     });
 }
